@@ -1,0 +1,98 @@
+"""The reference semantics: a plain stack, one action at a time.
+
+The MDP: a state is the prompt and the live tokens. A text token (EOS too) appends itself. A backtrack
+deletes the last live token. A step backtrack deletes the last live token always, then back to just after
+the nearest earlier delimiter. A restart deletes everything. Edits on an empty response change nothing.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from halluc_plugin.edits.vocab import EditKind, EditVocab
+from halluc_plugin.errors import TraceError
+
+
+class EditState:
+    """The live tokens of one response, updated by one action at a time.
+
+    Args:
+        vocab: Which ids edit.
+
+    Attributes:
+        live_ids: Ids that are live now, oldest first. Read only.
+        live_indices: For each of them, the index of the action that wrote it. Read only.
+    """
+
+    def __init__(self, vocab: EditVocab) -> None:
+        self.vocab = vocab
+        self.live_ids: list[int] = []
+        self.live_indices: list[int] = []
+        self._actions = 0
+
+    @property
+    def depth(self) -> int:
+        """How many tokens are live."""
+        return len(self.live_ids)
+
+    @property
+    def parent(self) -> int:
+        """Index of the action that wrote the last live token, -1 at the end of the prompt."""
+        return self.live_indices[-1] if self.live_indices else -1
+
+    def push(self, token_id: int) -> tuple[int, ...]:
+        """Apply one action.
+
+        Args:
+            token_id: Id of the sampled token.
+
+        Returns:
+            Indices of the actions whose tokens this action erased, oldest first. Empty for text and for
+            an edit at the prompt boundary.
+
+        Raises:
+            TraceError: ``token_id`` is negative.
+        """
+        if token_id < 0:
+            raise TraceError(f"Token id {token_id} is negative.", "Pass only valid actions; cut padding off first.")
+        index = self._actions
+        self._actions += 1
+        kind = self.vocab.kind(token_id)
+        if kind is EditKind.TEXT:
+            self.live_ids.append(token_id)
+            self.live_indices.append(index)
+            return ()
+        keep = self._depth_after(kind)
+        erased = tuple(self.live_indices[keep:])
+        del self.live_ids[keep:]
+        del self.live_indices[keep:]
+        return erased
+
+    def _depth_after(self, kind: EditKind) -> int:
+        if kind is EditKind.RESTART or not self.live_ids:
+            return 0
+        keep = len(self.live_ids) - 1
+        if kind is EditKind.STEP:
+            while keep and self.live_ids[keep - 1] not in self.vocab.step_delimiters:
+                keep -= 1
+        return keep
+
+    def extend(self, ids: Iterable[int]) -> "EditState":
+        """Apply several actions; returns self."""
+        for token_id in ids:
+            self.push(token_id)
+        return self
+
+
+def collapse(ids: Sequence[int], vocab: EditVocab) -> list[int]:
+    """The ids that are left after all edits are applied.
+
+    Args:
+        ids: Actions of one response in sampling order, without prompt and padding.
+        vocab: Which ids edit.
+
+    Returns:
+        The resolved ids.
+
+    Raises:
+        TraceError: An id is negative.
+    """
+    return EditState(vocab).extend(ids).live_ids

@@ -1,0 +1,52 @@
+"""Errors that name their cause and their fix.
+
+    HallucError
+    ├── EditVocabError     an edit vocabulary contradicts itself
+    ├── TraceError         ids, masks or shapes of a trace are inconsistent
+    ├── TokenizerError     the tokenizer lacks an edit token or marks it special
+    ├── SettingsError      a user's setting is unknown, out of range, or contradicts another
+    ├── DataError          a data file is missing, malformed or empty
+    └── HostVersionError   a host (verl, vLLM, lm-eval) is outside the tested window
+"""
+
+
+class HallucError(Exception):
+    """Base of all errors raised on purpose; the message says what is wrong and what to do.
+
+    Args:
+        cause: What is wrong, with the offending value.
+        fix: What the user can do about it, as an imperative sentence.
+    """
+
+    def __init__(self, cause: str, fix: str) -> None:
+        super().__init__(f"{cause} Fix: {fix}")
+        self.cause = cause
+        self.fix = fix
+
+    def __reduce__(self) -> tuple[type["HallucError"], tuple[str, str]]:
+        # Ray pickles exceptions across processes; the default would lose the second argument.
+        return (type(self), (self.cause, self.fix))
+
+
+class EditVocabError(HallucError, ValueError):
+    """An edit vocabulary contradicts itself."""
+
+
+class TraceError(HallucError, ValueError):
+    """Ids, masks or shapes of a trace are inconsistent."""
+
+
+class TokenizerError(HallucError, ValueError):
+    """The tokenizer lacks an edit token, or marks it special."""
+
+
+class SettingsError(HallucError, ValueError):
+    """A setting is unknown, out of range, or contradicts another."""
+
+
+class DataError(HallucError, ValueError):
+    """A data file is missing, malformed or empty."""
+
+
+class HostVersionError(HallucError, RuntimeError):
+    """A host library is outside the tested window of versions."""

@@ -1,0 +1,1 @@
+"""The verl plugin: importing this module registers it (verl imports entry points, never calls them)."""

@@ -1,11 +1,14 @@
 """Errors that name their cause and their fix.
 
+The tree:
+
     HallucError
     ├── EditVocabError     an edit vocabulary contradicts itself
     ├── TraceError         ids, masks or shapes of a trace are inconsistent
     ├── TokenizerError     the tokenizer lacks an edit token or marks it special
     ├── SettingsError      a user's setting is unknown, out of range, or contradicts another
     ├── DataError          a data file is missing, malformed or empty
+    ├── MetricError        a metric's inputs contradict each other or are out of range
     └── HostVersionError   a host (verl, vLLM, lm-eval) is outside the tested window
 """
 
@@ -46,6 +49,10 @@ class SettingsError(HallucError, ValueError):
 
 class DataError(HallucError, ValueError):
     """A data file is missing, malformed or empty."""
+
+
+class MetricError(HallucError, ValueError):
+    """A metric's inputs contradict each other, or are out of range."""
 
 
 class HostVersionError(HallucError, RuntimeError):

@@ -1,10 +1,70 @@
 """Edit semantics: what backtrack, step backtrack and restart tokens do to a response.
 
 Read in this order: :mod:`.vocab` (which ids edit), :mod:`.stack` (the reference, one action at a time),
-:mod:`.resolution` (the same for a batch), :mod:`.builders` (masks, labels, positions, attention).
+:mod:`.resolution` (the same for a batch, with all facts), :mod:`.builders` (masks, labels, positions and
+attention), :mod:`.records` (events and traces), :mod:`.delimiters` (which ids end a step).
+
+Importing this package does not import torch; the names that need it are loaded on first use.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from halluc_plugin.edits.delimiters import find_delimiters
 from halluc_plugin.edits.stack import EditState, collapse
 from halluc_plugin.edits.vocab import EditKind, EditVocab
 
-__all__ = ["EditKind", "EditState", "EditVocab", "collapse"]
+if TYPE_CHECKING:
+    from halluc_plugin.edits.builders import (
+        Boundary,
+        ErasedTokens,
+        budget_mask,
+        flex_mask_mod,
+        logit_index,
+        position_ids,
+        response_mask,
+        sft_labels,
+        tree_attention_mask,
+    )
+    from halluc_plugin.edits.records import EditEvent, events, trace_record
+    from halluc_plugin.edits.resolution import Backend, Resolution, resolve, resolve_row
+
+_BUILDERS = (
+    "Boundary", "ErasedTokens", "budget_mask", "flex_mask_mod", "logit_index", "position_ids",
+    "response_mask", "sft_labels", "tree_attention_mask",
+)  # fmt: skip
+_HOME = dict.fromkeys(_BUILDERS, "builders")
+_HOME |= dict.fromkeys(("EditEvent", "events", "trace_record"), "records")
+_HOME |= dict.fromkeys(("Backend", "Resolution", "resolve", "resolve_row"), "resolution")
+
+__all__ = [
+    "Backend",
+    "Boundary",
+    "EditEvent",
+    "EditKind",
+    "EditState",
+    "EditVocab",
+    "ErasedTokens",
+    "Resolution",
+    "budget_mask",
+    "collapse",
+    "events",
+    "find_delimiters",
+    "flex_mask_mod",
+    "logit_index",
+    "position_ids",
+    "resolve",
+    "resolve_row",
+    "response_mask",
+    "sft_labels",
+    "trace_record",
+    "tree_attention_mask",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME:
+        value = getattr(import_module(f"halluc_plugin.edits.{_HOME[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

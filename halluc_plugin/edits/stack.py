@@ -52,7 +52,9 @@ class EditState:
             TraceError: ``token_id`` is negative.
         """
         if token_id < 0:
-            raise TraceError(f"Token id {token_id} is negative.", "Pass only valid actions; cut padding off first.")
+            raise TraceError(
+                f"Token id {token_id} is negative.", "Pass only valid actions; cut padding off first."
+            )
         index = self._actions
         self._actions += 1
         kind = self.vocab.kind(token_id)

@@ -44,7 +44,9 @@ class EditVocab:
         object.__setattr__(self, "step_delimiters", frozenset(int(i) for i in self.step_delimiters))
         for role, token_id in self.roles.items():
             if token_id < 0:
-                raise EditVocabError(f"The {role} token has id {token_id}.", "Pass an id of the tokenizer, at least 0.")
+                raise EditVocabError(
+                    f"The {role} token has id {token_id}.", "Pass an id of the tokenizer, at least 0."
+                )
         if len(set(self.roles.values())) < len(self.roles):
             raise EditVocabError(
                 f"Two edit tokens share an id: {self.roles}.", "Give each edit token an id of its own."
@@ -57,7 +59,8 @@ class EditVocab:
             )
         if any(i < 0 for i in self.step_delimiters):
             raise EditVocabError(
-                f"Step delimiter {min(self.step_delimiters)} is negative.", "Pass ids of the tokenizer, at least 0."
+                f"Step delimiter {min(self.step_delimiters)} is negative.",
+                "Pass ids of the tokenizer, at least 0.",
             )
         if self.step is not None and not self.step_delimiters:
             raise EditVocabError(

@@ -1,0 +1,142 @@
+"""What training needs, each a small pure function of a ``Resolution``: masks, labels, attention, positions.
+
+Shapes: B responses of T positions behind prompts of P positions; ``prompt_valid`` is Bool[B, P], padded on
+either side. Sequence coordinates run over P + T, the prompt first.
+"""
+
+from collections.abc import Callable
+from enum import StrEnum
+
+import torch
+
+from halluc_plugin.edits.resolution import Resolution
+from halluc_plugin.errors import TraceError
+
+IGNORE_INDEX = -100
+"""The label that torch's and transformers' cross entropies leave out."""
+
+
+class ErasedTokens(StrEnum):
+    """Whether erased tokens take part in the loss."""
+
+    MASK = "mask"
+    """Left out. A bias: no policy gradient, KL or entropy reaches them."""
+    KEEP = "keep"
+    """Kept: the unbiased reference."""
+
+
+class Boundary(StrEnum):
+    """What an edit on an empty response does."""
+
+    NOOP = "noop"
+    """Nothing, as the MDP says."""
+    MASK = "mask"
+    """It cannot be sampled there."""
+
+
+def response_mask(resolution: Resolution, erased: ErasedTokens) -> torch.Tensor:
+    """Bool[B, T]: which actions the policy loss counts; edits and live tokens always."""
+    if erased is ErasedTokens.KEEP:
+        return resolution.valid.clone()
+    return resolution.valid & ~resolution.erased
+
+
+def sft_labels(resolution: Resolution, ignore_index: int = IGNORE_INDEX) -> torch.Tensor:
+    """Long[B, T]: ids to imitate, ``ignore_index`` at erased tokens and padding; edits and corrections stay.
+
+    Labels are aligned with ``ids`` (transformers shifts inside its loss).
+    """
+    return torch.where(response_mask(resolution, ErasedTokens.MASK), resolution.ids, ignore_index)
+
+
+def budget_mask(resolution: Resolution, budget: int | None, boundary: Boundary) -> torch.Tensor:
+    """Bool[B, T]: actions that were sampled while edit tokens were banned.
+
+    Args:
+        resolution: The traces.
+        budget: Effective edits after which edits are banned, None for no limit.
+        boundary: Whether edits are banned on an empty response.
+
+    Raises:
+        TraceError: The budget is negative, or an edit stands where edits were banned.
+    """
+    banned = torch.zeros_like(resolution.valid)
+    if budget is not None:
+        if budget < 0:
+            raise TraceError(f"The backtrack budget is {budget}.", "Give 0 or more, or None for no limit.")
+        effective = (resolution.is_edit & ~resolution.noop).long()
+        banned |= effective.cumsum(1) - effective >= budget
+    if boundary is Boundary.MASK:
+        banned |= resolution.depth == 0
+    banned &= resolution.valid
+    broken = banned & resolution.is_edit
+    if broken.any():
+        row, column = (int(i) for i in broken.nonzero()[0])
+        raise TraceError(
+            f"Row {row} has an edit at position {column}, where budget={budget} and boundary={boundary} ban it.",
+            "Pass the budget and boundary that the trace was sampled with.",
+        )
+    return banned
+
+
+def position_ids(resolution: Resolution, prompt_valid: torch.Tensor) -> torch.Tensor:
+    """Long[B, P + T]: rewound positions, prompt length + depth; padding holds 0."""
+    _check_prompt(resolution, prompt_valid)
+    prompt = (prompt_valid.long().cumsum(1) - 1).clamp(min=0)
+    response = prompt_valid.sum(1, keepdim=True) + resolution.depth
+    return torch.cat([prompt * prompt_valid, response * resolution.valid], 1)
+
+
+def logit_index(resolution: Resolution, prompt_valid: torch.Tensor) -> torch.Tensor:
+    """Long[B, T]: sequence position whose logits each action was sampled from in hard context.
+
+    That is its parent, or the last prompt position where the parent is -1.
+    """
+    _check_prompt(resolution, prompt_valid)
+    width = prompt_valid.shape[1]
+    columns = torch.arange(width, device=prompt_valid.device)
+    last = torch.where(prompt_valid, columns, -1).amax(1, keepdim=True)
+    return torch.where(resolution.parent >= 0, resolution.parent + width, last)
+
+
+def flex_mask_mod(
+    resolution: Resolution, prompt_valid: torch.Tensor
+) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]:
+    """The tree attention as a ``mask_mod`` of torch's flex_attention, over sequence coordinates.
+
+    Token j is visible to the text token i iff j belongs to the prompt, or is text that is live at i. Edit
+    tokens and padding are seen by nobody and see only themselves.
+    """
+    _check_prompt(resolution, prompt_valid)
+    text = resolution.valid & ~resolution.is_edit
+    length = prompt_valid.shape[1] + text.shape[1]
+    readable = torch.cat([prompt_valid, text], 1)
+    erased_at = torch.where(resolution.erased, resolution.erased_at + prompt_valid.shape[1], length)
+    until = torch.cat([torch.full_like(prompt_valid, length, dtype=torch.long), erased_at], 1)
+
+    def mask_mod(b: torch.Tensor, _head: torch.Tensor, q: torch.Tensor, kv: torch.Tensor) -> torch.Tensor:
+        live = readable[b, kv] & (until[b, kv] > q) & (kv <= q)
+        return (readable[b, q] & live) | (q == kv)
+
+    return mask_mod
+
+
+def tree_attention_mask(resolution: Resolution, prompt_valid: torch.Tensor) -> torch.Tensor:
+    """Bool[B, P + T, P + T]: query attends to key in hard context; see :func:`flex_mask_mod`."""
+    mask_mod = flex_mask_mod(resolution, prompt_valid)
+    rows, length = prompt_valid.shape[0], prompt_valid.shape[1] + resolution.ids.shape[1]
+    b = torch.arange(rows, device=prompt_valid.device)[:, None, None]
+    index = torch.arange(length, device=prompt_valid.device)
+    return mask_mod(b, torch.zeros_like(b), index[None, :, None], index[None, None, :])
+
+
+def _check_prompt(resolution: Resolution, prompt_valid: torch.Tensor) -> None:
+    if prompt_valid.ndim != 2 or prompt_valid.shape[0] != resolution.ids.shape[0]:
+        raise TraceError(
+            f"prompt_valid has shape {tuple(prompt_valid.shape)} for {resolution.ids.shape[0]} responses.",
+            "Pass Bool[batch, prompt length].",
+        )
+    if prompt_valid.dtype != torch.bool:
+        raise TraceError(f"prompt_valid has dtype {prompt_valid.dtype}.", "Pass a bool mask.")
+    if prompt_valid.shape[0] and not prompt_valid.any(1).all():
+        raise TraceError("A prompt is empty.", "Give every response at least one prompt token.")

@@ -1,0 +1,42 @@
+"""Which ids of a real tokenizer end a step: every token whose text ends with the delimiter."""
+
+from typing import Any
+
+from halluc_plugin.errors import EditVocabError
+
+
+def find_delimiters(
+    tokenizer: Any, delimiter: str, *, edit_ids: frozenset[int] = frozenset()
+) -> frozenset[int]:
+    r"""Ids whose text ends with ``delimiter``: for "\\n" also ".\\n", "\\n\\n" and whatever else was merged.
+
+    Args:
+        tokenizer: A transformers tokenizer.
+        delimiter: Text that ends a step.
+        edit_ids: Ids to leave out, whatever their text.
+
+    Returns:
+        The ids, never empty.
+
+    Raises:
+        EditVocabError: The delimiter is empty, or no single token ends with it.
+    """
+    if not delimiter:
+        raise EditVocabError("The step delimiter is empty.", 'Give a text, e.g. "\\n".')
+    special = set(tokenizer.all_special_ids)
+    found = frozenset(
+        token_id
+        for token_id in set(tokenizer.get_vocab().values()) - special - edit_ids
+        if _text(tokenizer, token_id).endswith(delimiter)
+    )
+    if not found:
+        raise EditVocabError(
+            f"No token of the tokenizer ends with the step delimiter {delimiter!r}.",
+            "Choose a delimiter that the tokenizer can write in one token.",
+        )
+    return found
+
+
+def _text(tokenizer: Any, token_id: int) -> str:
+    # Via the token: decode() may strip or add spaces at the borders of a text.
+    return str(tokenizer.convert_tokens_to_string([tokenizer.convert_ids_to_tokens(token_id)]))

@@ -1,0 +1,70 @@
+"""The closing report compares the first and the last validation of a run."""
+
+import json
+
+import pytest
+from rich.console import Console
+
+from halluc_plugin.errors import DataError
+from halluc_plugin.report import Validation, read_validations, render
+
+
+def write(path, *records):
+    path.write_text("".join(json.dumps({"step": step, "data": data}) + "\n" for step, data in records))
+
+
+def test_validations_are_read_by_step_across_restarts(tmp_path):
+    """A resumed run adds a file; validations of both files come back in order of step, others are skipped."""
+    write(
+        tmp_path / "20260101-000000.jsonl",
+        (
+            0,
+            {
+                "val-core/halluc/countdown/acc/mean@1": 0.5,
+                "val-aux/halluc/countdown/num_backtracks/mean@1": 1.5,
+            },
+        ),
+        (1, {"actor/pg_loss": 0.1}),
+    )
+    write(tmp_path / "20260102-000000.jsonl", (2, {"val-core/halluc/countdown/acc/mean@1": 0.75}))
+    assert read_validations(tmp_path) == [
+        Validation(0, {"acc": 0.5, "num_backtracks": 1.5}),
+        Validation(2, {"acc": 0.75}),
+    ]
+
+
+def test_data_sources_are_averaged(tmp_path):
+    """A key logged for two data sources is reported as the mean of both."""
+    write(
+        tmp_path / "m.jsonl",
+        (0, {"val-core/halluc/countdown/acc/mean@1": 0.2, "val-core/gsm8k/acc/mean@1": 0.4}),
+    )
+    assert read_validations(tmp_path)[0].means == {"acc": pytest.approx(0.3)}
+
+
+def test_half_a_last_line_is_ignored_and_any_other_is_an_error(tmp_path):
+    """A stopped run may leave half a line at the end; damage elsewhere is named by file and line."""
+    path = tmp_path / "m.jsonl"
+    write(path, (0, {"val-core/x/acc/mean@1": 1.0}))
+    path.write_text(path.read_text() + '{"step": 1, "da')
+    assert len(read_validations(tmp_path)) == 1
+    path.write_text("not json\n" + path.read_text())
+    with pytest.raises(DataError, match="line 1 is not JSON"):
+        read_validations(tmp_path)
+
+
+def test_table_shows_accuracy_with_its_interval(tmp_path):
+    """50 % of 100 answers is printed with Wilson's interval, 40.4 to 59.6."""
+    console = Console(width=120, record=True, force_terminal=False)
+    render([Validation(0, {"acc": 0.5, "num_backtracks": 0.0})], 100, {"run": "runs/a"}, console)
+    text = console.export_text()
+    assert "50.0 % [40.4, 59.6]" in text
+    assert "backtracks per answer" in text
+    assert "run  runs/a" in text
+
+
+def test_a_run_without_validation_says_how_to_get_one():
+    """Without any validation the report names the settings that log one."""
+    console = Console(width=120, record=True, force_terminal=False)
+    render([], None, {}, console)
+    assert "trainer.val_before_train=true" in console.export_text()

@@ -1,0 +1,101 @@
+"""Metrics of backtracking, of ids and never of text.
+
+Read in this order: :mod:`.judged` (a trace under a prefix oracle), :mod:`.event_metrics`, :mod:`.erasure` and
+:mod:`.retries` (what its backtracks were worth; :mod:`.summary` has them all), :mod:`.correction`,
+:mod:`.sampling`, :mod:`.efficiency`, :mod:`.compute`, :mod:`.degeneracy`, :mod:`.intervals`.
+
+Every share comes with its n and a 95 % interval.
+"""
+
+from halluc_plugin.metrics.compute import DecoderShape, area_under_accuracy, hard_flops, soft_flops
+from halluc_plugin.metrics.correction import Correction, correction
+from halluc_plugin.metrics.degeneracy import reward_degeneracy
+from halluc_plugin.metrics.efficiency import (
+    TokenEfficiency,
+    TokensPerSolve,
+    accuracy_at_budget,
+    token_efficiency,
+    tokens_per_solve,
+)
+from halluc_plugin.metrics.erasure import ErasedShares, erased_steps, erased_tokens, specificity
+from halluc_plugin.metrics.event_metrics import (
+    Latency,
+    Localisation,
+    LocalisationShares,
+    event_precision,
+    event_recall,
+    latency,
+    localisation,
+)
+from halluc_plugin.metrics.intervals import (
+    Difference,
+    McNemar,
+    Proportion,
+    mcnemar,
+    paired_difference,
+    unpaired_difference,
+    wilson,
+)
+from halluc_plugin.metrics.judged import Event, JudgedTrace, PrefixOracle, judge, judge_ids
+from halluc_plugin.metrics.retries import next_token_ok, repeat_rate, stutter_rate, success_after_backtrack
+from halluc_plugin.metrics.sampling import (
+    ComputeMatchedGain,
+    ProblemSamples,
+    compute_matched_gain,
+    estimate_pass_at_k,
+    maj_at_k,
+    majority_at_k,
+    pass_at_k,
+)
+from halluc_plugin.metrics.summary import EventSummary, summarise_events
+
+__all__ = [
+    "ComputeMatchedGain",
+    "Correction",
+    "DecoderShape",
+    "Difference",
+    "ErasedShares",
+    "Event",
+    "EventSummary",
+    "JudgedTrace",
+    "Latency",
+    "Localisation",
+    "LocalisationShares",
+    "McNemar",
+    "PrefixOracle",
+    "ProblemSamples",
+    "Proportion",
+    "TokenEfficiency",
+    "TokensPerSolve",
+    "accuracy_at_budget",
+    "area_under_accuracy",
+    "compute_matched_gain",
+    "correction",
+    "erased_steps",
+    "erased_tokens",
+    "estimate_pass_at_k",
+    "event_precision",
+    "event_recall",
+    "hard_flops",
+    "judge",
+    "judge_ids",
+    "latency",
+    "localisation",
+    "maj_at_k",
+    "majority_at_k",
+    "mcnemar",
+    "next_token_ok",
+    "paired_difference",
+    "pass_at_k",
+    "repeat_rate",
+    "reward_degeneracy",
+    "soft_flops",
+    "specificity",
+    "stutter_rate",
+    "success_after_backtrack",
+    "summarise_events",
+    "token_efficiency",
+    "tokens_per_solve",
+    "unpaired_difference",
+    "wilson",
+]

@@ -1,0 +1,50 @@
+"""Does a reward component change any advantage?
+
+Group normalisation removes what is affine in the other components, so a component can look sensible and
+train nothing: with rewards 2 for right and -2 for wrong, the advantages are those of 1 and 0.
+"""
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from halluc_plugin.errors import MetricError
+from halluc_plugin.metrics.intervals import Proportion
+
+
+def reward_degeneracy(
+    with_component: npt.ArrayLike,
+    without_component: npt.ArrayLike,
+    groups: Sequence[Hashable],
+    *,
+    tolerance: float = 1e-6,
+) -> Proportion:
+    """Share of groups whose advantages a reward component leaves as they were.
+
+    Groups without any reward difference count too: there the component does nothing either.
+
+    Args:
+        with_component: Float[N]; normalised advantages of N samples under the full reward.
+        without_component: Float[N]; the same with the component's weight at zero.
+        groups: N group ids, of the prompts.
+        tolerance: A group is unchanged when no advantage moves by this much. verl's group normalisation adds
+            1e-6 to the standard deviation, so a mere rescaling of rewards moves advantages by about 1e-6
+            over it.
+
+    Raises:
+        MetricError: Lengths differ, or an advantage is not finite.
+    """
+    full = np.asarray(with_component, dtype=np.float64)
+    reduced = np.asarray(without_component, dtype=np.float64)
+    if full.shape != reduced.shape or full.shape != (len(groups),):
+        raise MetricError(
+            f"Advantages of shapes {full.shape} and {reduced.shape} for {len(groups)} group ids.",
+            "Pass one scalar advantage of each kind and one group id for every sample.",
+        )
+    if not (np.isfinite(full).all() and np.isfinite(reduced).all()):
+        raise MetricError("An advantage is not finite.", "Check the rewards of its group.")
+    change: dict[Hashable, float] = {}
+    for group, moved in zip(groups, np.abs(full - reduced).tolist(), strict=True):
+        change[group] = max(change.get(group, 0.0), moved)
+    return Proportion.of(sum(moved < tolerance for moved in change.values()), len(change))

@@ -1,0 +1,78 @@
+"""What a model writes after an event: does it do better, repeat itself, or backtrack again at once."""
+
+from collections.abc import Collection, Iterator, Sequence
+from itertools import pairwise
+
+from halluc_plugin.errors import MetricError
+from halluc_plugin.metrics.intervals import Proportion
+from halluc_plugin.metrics.judged import JudgedTrace, pool
+
+
+def success_after_backtrack(traces: Sequence[JudgedTrace], delimiters: Collection[int]) -> Proportion:
+    """P(the next accepted step is ok | an event).
+
+    The next accepted step is the first one to be completed after the event, by a delimiter or by the end of
+    the trace; ok is asked of the state it leads to. Events with no text after them are left out.
+
+    Args:
+        traces: Judged traces.
+        delimiters: Ids that end a step. To judge the next token instead, use :func:`next_token_ok`.
+
+    Raises:
+        MetricError: There are no delimiters.
+    """
+    if not delimiters:
+        raise MetricError("No step delimiters.", "Pass the ids that end a step, or use next_token_ok.")
+
+    def outcomes(trace: JudgedTrace) -> Iterator[bool]:
+        for event in trace.events:
+            text = [column for column in range(event.end, trace.end) if trace.is_text(column)]
+            closing = next((column for column in text if trace.token(column) in delimiters), None)
+            if closing is not None:
+                yield trace.ok(closing)
+            elif text:
+                yield trace.ok(trace.state_before(trace.end))
+
+    return pool(traces, lambda trace: list(outcomes(trace)))
+
+
+def next_token_ok(traces: Sequence[JudgedTrace]) -> Proportion:
+    """P(the state after the first token written is ok | an event); events at the end are left out."""
+    return pool(traces, lambda trace: [trace.ok(e.end) for e in trace.events if trace.is_text(e.end)])
+
+
+def repeat_rate(traces: Sequence[JudgedTrace]) -> Proportion:
+    """Share of events whose first rewritten token is the one that stood there before.
+
+    Over events that deleted something and have text after them. Needs no verdicts.
+    """
+
+    def repeats(trace: JudgedTrace) -> Iterator[bool]:
+        for event in trace.events:
+            if event.depth_after < event.depth_before and trace.is_text(event.end):
+                deleted = trace.path(event.before)[event.depth_after]
+                yield trace.token(event.end) == trace.token(deleted)
+
+    return pool(traces, lambda trace: list(repeats(trace)))
+
+
+def stutter_rate(traces: Sequence[JudgedTrace], kappa: int) -> Proportion:
+    """Share of events that start at most ``kappa`` tokens after the previous one ended.
+
+    Over all events; the first of a trace never stutters. Needs no verdicts.
+
+    Args:
+        traces: Judged traces.
+        kappa: At least 1, the shortest distance there is.
+
+    Raises:
+        MetricError: ``kappa`` is below 1.
+    """
+    if kappa < 1:
+        raise MetricError(f"kappa is {kappa}.", "Pass kappa >= 1: two events are at least one token apart.")
+
+    def stutters(trace: JudgedTrace) -> list[bool]:
+        gaps = [b.start - a.end for a, b in pairwise(trace.events)]
+        return [False] * bool(trace.events) + [gap <= kappa for gap in gaps]
+
+    return pool(traces, stutters)

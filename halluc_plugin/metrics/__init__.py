@@ -36,7 +36,7 @@ from halluc_plugin.metrics.intervals import (
     unpaired_difference,
     wilson,
 )
-from halluc_plugin.metrics.judged import Event, JudgedTrace, PrefixOracle, judge, judge_ids
+from halluc_plugin.metrics.judged import JudgedTrace, PrefixOracle, judge, judge_ids
 from halluc_plugin.metrics.retries import next_token_ok, repeat_rate, stutter_rate, success_after_backtrack
 from halluc_plugin.metrics.sampling import (
     ComputeMatchedGain,
@@ -55,7 +55,6 @@ __all__ = [
     "DecoderShape",
     "Difference",
     "ErasedShares",
-    "Event",
     "EventSummary",
     "JudgedTrace",
     "Latency",

@@ -11,20 +11,23 @@ Counts are pooled over traces, and intervals treat each trace as a cluster (see
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from halluc_plugin.metrics.intervals import Proportion
-from halluc_plugin.metrics.judged import EMPTY, Event, JudgedTrace, pool
+from halluc_plugin.metrics.judged import EMPTY, JudgedTrace, pool
+
+if TYPE_CHECKING:
+    from halluc_plugin.edits import EditEvent
 
 
 def event_precision(traces: Sequence[JudgedTrace]) -> Proportion:
     """Share of events that left a bad state: ok(s⁻) = 0.
 
-    High by chance when most steps are bad; read it beside
-    :func:`halluc_plugin.metrics.erased_tokens`. Edits at the prompt boundary
-    are events too, and there was nothing to take back.
+    High by chance when most steps are bad; read it beside :func:`halluc_plugin.metrics.erased_tokens`. Edits
+    at the prompt boundary are events too, and there was nothing to take back.
     """
-    return pool(traces, lambda trace: [not trace.ok(event.before) for event in trace.events])
+    return pool(traces, lambda trace: [not trace.ok(trace.state_before(e.start)) for e in trace.events])
 
 
 def event_recall(traces: Sequence[JudgedTrace]) -> Proportion:
@@ -56,10 +59,10 @@ def _moves(trace: JudgedTrace) -> Iterator[tuple[int, bool]]:
         if trace.is_text(column):
             yield column, False
         elif column in events:
-            yield events[column].after, True
+            yield trace.state_before(events[column].stop), True
 
 
-class Localisation(Enum):
+class Localisation(StrEnum):
     """Where an event's deletion starts, relative to the first bad token."""
 
     UNDER = "under"
@@ -88,12 +91,11 @@ class LocalisationShares:
 def localisation(traces: Sequence[JudgedTrace]) -> LocalisationShares:
     """Where deletions start, over the events that left a bad, non-empty state."""
     aims = [[_aim(trace, event) for event in _right_events(trace)] for trace in traces]
+    sizes = [len(row) for row in aims]
     hits = [sum(aim.hit for aim in row) for row in aims]
     return LocalisationShares(
         shares={
-            kind: Proportion.clustered(
-                [sum(aim.kind is kind for aim in row) for row in aims], [len(r) for r in aims]
-            )
+            kind: Proportion.clustered([sum(aim.kind is kind for aim in row) for row in aims], sizes)
             for kind in Localisation
         },
         token_precision=Proportion.clustered(hits, [sum(aim.deleted for aim in row) for row in aims]),
@@ -101,8 +103,8 @@ def localisation(traces: Sequence[JudgedTrace]) -> LocalisationShares:
     )
 
 
-def _right_events(trace: JudgedTrace) -> list[Event]:
-    return [event for event in trace.events if event.before != EMPTY and not trace.ok(event.before)]
+def _right_events(trace: JudgedTrace) -> list["EditEvent"]:
+    return [e for e in trace.events if e.depth_before and not trace.ok(trace.state_before(e.start))]
 
 
 @dataclass(frozen=True)
@@ -113,8 +115,8 @@ class _Aim:
     hit: int  # |D∩E|
 
 
-def _aim(trace: JudgedTrace, event: Event) -> _Aim:
-    first_bad = trace.first_bad(event.before)
+def _aim(trace: JudgedTrace, event: "EditEvent") -> _Aim:
+    first_bad = trace.first_bad(trace.state_before(event.start))
     assert first_bad is not None  # the state is not ok, so at the latest its last token is bad
     error_start = trace.depth_before(first_bad)
     kind = Localisation.EXACT
@@ -147,7 +149,7 @@ def latency(traces: Sequence[JudgedTrace]) -> Latency:
     waits = []
     for trace in traces:
         for event in _right_events(trace):
-            first_bad = trace.first_bad(event.before)
+            first_bad = trace.first_bad(trace.state_before(event.start))
             assert first_bad is not None  # as in _aim
             waits.append(event.start - first_bad - 1)
     return Latency(sum(waits) / len(waits) if waits else math.nan, len(waits))

@@ -6,15 +6,13 @@ works out an edit.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 from halluc_plugin.errors import MetricError
 from halluc_plugin.metrics.intervals import Proportion
 
 if TYPE_CHECKING:
-    from halluc_plugin.edits import EditVocab, Resolution
+    from halluc_plugin.edits import EditEvent, EditVocab, Resolution
 
 PrefixOracle = Callable[[Sequence[int]], bool]
 """``oracle(live_ids)``: is this live prefix free of violated steps, and the goal still within reach?
@@ -27,29 +25,8 @@ EMPTY = -1
 """The state before any token is live."""
 
 
-@dataclass(frozen=True)
-class Event:
-    """A maximal run of edit tokens, taken as one move from one state to another.
-
-    Attributes:
-        start: Column of its first edit token.
-        end: Column after its last edit token.
-        before: State before it.
-        after: State after it.
-        depth_before: Number of live tokens before it.
-        depth_after: Number of live tokens after it.
-    """
-
-    start: int
-    end: int
-    before: int
-    after: int
-    depth_before: int
-    depth_after: int
-
-
 class JudgedTrace:
-    """One row of a resolution together with the oracle of its problem.
+    """One row of a resolution together with the oracle of its problem; :func:`judge` makes them.
 
     Verdicts are asked for when a metric needs them and kept, by live prefix: two metrics, or two states with
     the same live ids, cost one call.
@@ -57,31 +34,33 @@ class JudgedTrace:
     Args:
         resolution: Resolved batch, on any device.
         row: Which row.
+        events: The events of this row.
         oracle: Judges live prefixes of this row's problem.
 
     Attributes:
         start: First valid column.
         end: Column after the last valid one.
-        events: Events in order.
+        events: The events of this row, in order.
     """
 
-    def __init__(self, resolution: "Resolution", row: int, oracle: PrefixOracle) -> None:
+    def __init__(
+        self, resolution: "Resolution", row: int, events: Sequence["EditEvent"], oracle: PrefixOracle
+    ) -> None:
         valid = resolution.valid[row].tolist()
         self.start = valid.index(True) if True in valid else 0
         self.end = self.start + sum(valid)
+        self.events = tuple(events)
         self._oracle = oracle
         self._ids: list[int] = resolution.ids[row].tolist()
         self._parent: list[int] = resolution.parent[row].tolist()
         self._depth: list[int] = resolution.depth[row].tolist()
         self._is_edit: list[bool] = resolution.is_edit[row].tolist()
         self._erased: list[bool] = resolution.erased[row].tolist()
-        live = [column for column, alive in enumerate(resolution.live[row].tolist()) if alive]
-        self._final = live[-1] if live else EMPTY
-        self._final_depth = len(live)
+        live = resolution.live[row].nonzero().flatten().tolist()
+        self._final: int = live[-1] if live else EMPTY
         self._prefix = self._number_prefixes()
         self._verdicts: dict[int, bool] = {}
         self._first_bad: dict[int, int | None] = {EMPTY: None}
-        self.events = list(self._find_events(resolution.event[row].tolist()))
 
     def _number_prefixes(self) -> dict[int, int]:
         """A number for each state's live ids, equal exactly where the ids are equal."""
@@ -91,14 +70,6 @@ class JudgedTrace:
             key = (prefix[self._parent[column]], self._ids[column])
             prefix[column] = numbers.setdefault(key, len(numbers) + 1)
         return prefix
-
-    def _find_events(self, event: list[int]) -> Iterator[Event]:
-        edits = (column for column in self.columns() if event[column] >= 0)
-        for _, run in groupby(edits, key=event.__getitem__):
-            columns = list(run)
-            start, end = columns[0], columns[-1] + 1
-            before, after = self.state_before(start), self.state_before(end)
-            yield Event(start, end, before, after, self.depth_before(start), self.depth_before(end))
 
     def columns(self) -> range:
         """Columns of all actions."""
@@ -125,8 +96,8 @@ class JudgedTrace:
         return self._final if column == self.end else self._parent[column]
 
     def depth_before(self, column: int) -> int:
-        """Number of live tokens before the action at ``column``; the final one for ``end``."""
-        return self._final_depth if column == self.end else self._depth[column]
+        """Number of live tokens before the action at ``column``."""
+        return self._depth[column]
 
     def path(self, state: int) -> list[int]:
         """Columns of the tokens that are live in ``state``, oldest first."""
@@ -173,12 +144,17 @@ def judge(resolution: "Resolution", oracles: Sequence[PrefixOracle]) -> list[Jud
     Raises:
         MetricError: The number of oracles is not the number of rows.
     """
+    from halluc_plugin.edits import events
+
     rows = len(resolution.ids)
     if len(oracles) != rows:
         raise MetricError(
             f"{len(oracles)} oracles for {rows} rows.", "Pass one oracle for each row, in order."
         )
-    return [JudgedTrace(resolution, row, oracle) for row, oracle in enumerate(oracles)]
+    by_row: list[list[EditEvent]] = [[] for _ in oracles]
+    for event in events(resolution):
+        by_row[event.row].append(event)
+    return [JudgedTrace(resolution, row, by_row[row], oracle) for row, oracle in enumerate(oracles)]
 
 
 def judge_ids(
@@ -200,7 +176,7 @@ def judge_ids(
     if len(oracles) != len(traces):
         raise MetricError(f"{len(oracles)} oracles for {len(traces)} rows.", "Pass one oracle for each row.")
     rows = zip(traces, oracles, strict=True)
-    return [JudgedTrace(resolve_row(trace, vocab), 0, oracle) for trace, oracle in rows]
+    return [judge(resolve_row(trace, vocab), [oracle])[0] for trace, oracle in rows]
 
 
 def pool(traces: Sequence[JudgedTrace], outcomes: Callable[[JudgedTrace], list[bool]]) -> Proportion:

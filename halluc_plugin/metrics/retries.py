@@ -26,7 +26,7 @@ def success_after_backtrack(traces: Sequence[JudgedTrace], delimiters: Collectio
 
     def outcomes(trace: JudgedTrace) -> Iterator[bool]:
         for event in trace.events:
-            text = [column for column in range(event.end, trace.end) if trace.is_text(column)]
+            text = [column for column in range(event.stop, trace.end) if trace.is_text(column)]
             closing = next((column for column in text if trace.token(column) in delimiters), None)
             if closing is not None:
                 yield trace.ok(closing)
@@ -38,7 +38,7 @@ def success_after_backtrack(traces: Sequence[JudgedTrace], delimiters: Collectio
 
 def next_token_ok(traces: Sequence[JudgedTrace]) -> Proportion:
     """P(the state after the first token written is ok | an event); events at the end are left out."""
-    return pool(traces, lambda trace: [trace.ok(e.end) for e in trace.events if trace.is_text(e.end)])
+    return pool(traces, lambda trace: [trace.ok(e.stop) for e in trace.events if trace.is_text(e.stop)])
 
 
 def repeat_rate(traces: Sequence[JudgedTrace]) -> Proportion:
@@ -49,9 +49,8 @@ def repeat_rate(traces: Sequence[JudgedTrace]) -> Proportion:
 
     def repeats(trace: JudgedTrace) -> Iterator[bool]:
         for event in trace.events:
-            if event.depth_after < event.depth_before and trace.is_text(event.end):
-                deleted = trace.path(event.before)[event.depth_after]
-                yield trace.token(event.end) == trace.token(deleted)
+            if event.erased and trace.is_text(event.stop):
+                yield trace.token(event.stop) == trace.token(event.erased[0])
 
     return pool(traces, lambda trace: list(repeats(trace)))
 
@@ -72,7 +71,7 @@ def stutter_rate(traces: Sequence[JudgedTrace], kappa: int) -> Proportion:
         raise MetricError(f"kappa is {kappa}.", "Pass kappa >= 1: two events are at least one token apart.")
 
     def stutters(trace: JudgedTrace) -> list[bool]:
-        gaps = [b.start - a.end for a, b in pairwise(trace.events)]
+        gaps = [b.start - a.stop for a, b in pairwise(trace.events)]
         return [False] * bool(trace.events) + [gap <= kappa for gap in gaps]
 
     return pool(traces, stutters)

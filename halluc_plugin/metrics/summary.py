@@ -49,7 +49,7 @@ class EventSummary:
             "bad_steps_erased": self.erased_steps.bad.value,
             "good_steps_erased": self.erased_steps.good.value,
             "bad_step_share": self.erased_steps.base_rate,
-            **{f"localisation/{kind.value}": share.value for kind, share in aims.shares.items()},
+            **{f"localisation/{kind}": share.value for kind, share in aims.shares.items()},
             "localisation/token_precision": aims.token_precision.value,
             "localisation/token_recall": aims.token_recall.value,
             "latency": self.latency.value,

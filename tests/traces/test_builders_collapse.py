@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from halluc_plugin.edits import EditKind, EditVocab, collapse
+from halluc_plugin.edits import EditKind, EditVocab, collapse, resolve_row
 from halluc_plugin.errors import EditVocabError, TraceError
 from halluc_plugin.traces import align_steps, align_tokens, inject, random_spans, restart
 
@@ -34,6 +34,22 @@ def test_injected_traces_collapse_to_the_reference(reference, spans, edit):
     spans = {p: span for p, span in spans.items() if is_error(reference, p, span)}
     trace = inject(reference, spans.get, FULL, eos_ids={EOS}, edit=edit)
     assert collapse(trace.ids, FULL) == reference
+
+
+@given(references, st.dictionaries(st.integers(0, 12), st.lists(st.integers(1, 6), min_size=1, max_size=4)))
+def test_exactly_the_errors_are_erased(reference, spans):
+    """What resolves to erased are the injected tokens and no others, by tokens and by steps."""
+    spans = {p: span for p, span in spans.items() if p <= len(reference) and is_error(reference, p, span)}
+    for edit in (EditKind.BACKTRACK, EditKind.STEP):
+        written = []
+
+        def propose(position, written=written):
+            written += spans.get(position, [])
+            return spans.get(position)
+
+        trace = resolve_row(inject(reference, propose, FULL, eos_ids={EOS}, edit=edit).ids, FULL)
+        assert trace.ids[trace.erased].tolist() == written
+        assert not trace.noop.any()
 
 
 @given(references, st.integers(0, 2**32 - 1), st.floats(0, 1), edits)

@@ -1,0 +1,74 @@
+"""``halluc theory``: closed forms of backtracking beside their simulations, as tables, figures and JSON."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from halluc_plugin.theory.study import Study
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("theory")(theory)
+
+
+def theory(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", help="recovery, regret, final-errors, mod10; all by default."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for NAME.png and NAME.json.")] = Path("outputs/theory"),
+    seed: Annotated[int, typer.Option(min=0, help="Seed of every simulation.")] = 0,
+    samples: Annotated[int, typer.Option(help="Runs of each simulation.")] = 10_000,
+) -> None:
+    """Compare the theory's closed forms with simulations and draw them."""
+    import numpy as np
+    from rich.console import Console
+
+    from halluc_plugin.theory.figures import draw
+    from halluc_plugin.theory.studies import STUDIES
+
+    chosen = _known(names or list(STUDIES), list(STUDIES))
+    out.mkdir(parents=True, exist_ok=True)
+    console = Console()
+    for name in chosen:
+        # A generator of its own for each study: its numbers do not depend on which others run.
+        study = STUDIES[name](samples, np.random.default_rng(seed))
+        draw(study, out / f"{name}.png")
+        record = json.dumps(study.record(seed=seed, samples=samples), indent=1)
+        (out / f"{name}.json").write_text(record + "\n", encoding="utf-8")
+        console.print(_table(study))
+    console.print(f"Figures and their numbers: {out}")
+
+
+def _known(names: list[str], known: list[str]) -> list[str]:
+    from difflib import get_close_matches
+
+    from halluc_plugin.errors import SettingsError
+
+    for name in names:
+        if name not in known:
+            close = get_close_matches(name, known, n=1)
+            hint = f"Did you mean {close[0]}? " if close else ""
+            raise SettingsError(f"There is no study {name!r}.", f"{hint}Pass one of {', '.join(known)}.")
+    return list(dict.fromkeys(names))
+
+
+def _table(study: "Study") -> "Table":
+    from rich.table import Table
+
+    inside = sum(c.inside for c in study.comparisons)
+    caption = f"{inside} of {len(study.comparisons)} intervals hold the exact value; 95 % are expected to."
+    table = Table("quantity", title=study.title, caption=caption)
+    for heading in ("closed form", "simulation", "95 % interval", "inside"):
+        table.add_column(heading, justify="right")
+    for c in study.comparisons:
+        interval = f"{c.simulated.low:.4g} to {c.simulated.high:.4g}"
+        values = (f"{c.exact:.4g}", f"{c.simulated.value:.4g}", interval, "yes" if c.inside else "no")
+        table.add_row(c.quantity, *values)
+    return table

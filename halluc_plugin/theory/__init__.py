@@ -1,0 +1,47 @@
+"""The theory of backtracking, made executable: closed forms, and simulations that check them.
+
+Read in this order: :mod:`.recovery` (how often a checked chain comes out right), :mod:`.final_errors` (how
+many errors stay in it), :mod:`.regret` (how the price of an error grows with the horizon), :mod:`.mod10`
+(retries against best-of-N). Each module says where the usual statement of its bound is wrong.
+:mod:`.studies` compares closed form and simulation, :mod:`.figures` draws the comparison; ``halluc theory``
+does both.
+
+"The usual statement" means the theory notes of the Halluc project (``docs/research/theory/storyline.md`` of
+github.com/Tianyi-Billy-Ma/Halluc, January 2026): its sections 3.1 and 3.2 and its Theorem 1.
+"""
+
+from halluc_plugin.theory.estimates import Estimate, Mean
+from halluc_plugin.theory.final_errors import erasure_precision, expected_final_errors, usual_bound
+from halluc_plugin.theory.mod10 import Mod10, Retry, simulate_solved, simulate_tokens
+from halluc_plugin.theory.recovery import ChainRuns, CheckedChain, simulate_chain
+from halluc_plugin.theory.regret import (
+    EditWalk,
+    Undo,
+    expected_regret,
+    growth_exponent,
+    regret_rate,
+    simulate_regret,
+    simulated_exponent,
+)
+
+__all__ = [
+    "ChainRuns",
+    "CheckedChain",
+    "EditWalk",
+    "Estimate",
+    "Mean",
+    "Mod10",
+    "Retry",
+    "Undo",
+    "erasure_precision",
+    "expected_final_errors",
+    "expected_regret",
+    "growth_exponent",
+    "regret_rate",
+    "simulate_chain",
+    "simulate_regret",
+    "simulate_solved",
+    "simulate_tokens",
+    "simulated_exponent",
+    "usual_bound",
+]

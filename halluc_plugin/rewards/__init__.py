@@ -1,0 +1,10 @@
+"""Rewards of answers that may take tokens back.
+
+:mod:`.answer` turns a resolved trace into what a reward may look at, :mod:`.components` holds the named
+components, :func:`score` adds them up. Nothing here knows a host.
+"""
+
+from halluc_plugin.rewards.answer import Answer, Trace, Verdict, judge, observe
+from halluc_plugin.rewards.components import COMPONENTS, component, score
+
+__all__ = ["COMPONENTS", "Answer", "Trace", "Verdict", "component", "judge", "observe", "score"]

@@ -1,0 +1,160 @@
+"""Rewards by hand: what is observed in a trace, what a verifier adds, what components pay."""
+
+import math
+
+import pytest
+
+from halluc_plugin.edits import EditVocab, resolve_row
+from halluc_plugin.errors import SettingsError
+from halluc_plugin.rewards import COMPONENTS, Answer, Verdict, component, judge, observe, score
+from halluc_plugin.settings import RewardSettings, load
+from halluc_plugin.verifiers import CountdownVerifier, Outcome
+
+B = 1000
+VOCAB = EditVocab(backtrack=B)
+PROBLEM = {"numbers": [3, 5, 7], "target": 22}
+ALL_ONES = RewardSettings(
+    weights={"outcome": 1.0, "format": 1.0, "backtrack": 1.0}, alpha=0.4, beta=0.2, gamma=0.3
+)
+
+
+def decode(ids):
+    """One character an id; the edit token is spelled '<'."""
+    return "".join("<" if i == B else chr(i) for i in ids)
+
+
+def trace(text):
+    """The trace of a text in which '<' deletes."""
+    ids = [B if c == "<" else ord(c) for c in text]
+    return observe(resolve_row(ids, VOCAB), 0, decode)
+
+
+def answer(text):
+    """The judged trace."""
+    return judge(trace(text), CountdownVerifier(), PROBLEM)
+
+
+def test_observes_texts_and_counts():
+    """Two events, one of them half a no-op, and what was live before each."""
+    seen = trace("ab<<<cd<e")
+    assert (seen.raw, seen.final) == ("ab<<<cd<e", "ce")
+    assert seen.before == ("ab", "cd")
+    assert seen.counts() == {
+        "num_backtracks": 3,
+        "num_events": 2,
+        "num_noops": 1,
+        "num_erased": 3,
+        "raw_length": 9,
+        "resolved_length": 2,
+        "backtracked": 1,
+        "token_efficiency": 2 / 9,
+    }
+
+
+def test_an_event_that_erases_nothing_is_not_effective():
+    """Edits on an empty response are counted as no-ops, not as backtracks or events."""
+    seen = trace("<<a")
+    assert (seen.num_backtracks, seen.num_events, seen.num_noops, seen.before) == (0, 0, 2, ())
+    assert seen.counts()["backtracked"] == 0
+
+
+def test_without_edits_raw_is_final():
+    """An answer of the baseline is observed like any other."""
+    seen = trace("ab")
+    assert seen.final == seen.raw == "ab"
+    assert seen.counts()["token_efficiency"] == 1.0
+
+
+def test_rows_of_a_padded_batch_are_kept_apart():
+    """Padding and other rows leave no trace in a row's texts."""
+    import torch
+
+    from halluc_plugin.edits import resolve
+
+    ids = torch.tensor([[ord("a"), B, ord("b"), 0, 0], [0, 0, ord("c"), ord("d"), B]])
+    valid = torch.tensor([[1, 1, 1, 0, 0], [0, 0, 1, 1, 1]], dtype=torch.bool)
+    resolution = resolve(ids, valid, VOCAB)
+    first, second = observe(resolution, 0, decode), observe(resolution, 1, decode)
+    assert (first.final, first.raw, first.before) == ("b", "a<b", ("a",))
+    assert (second.final, second.raw, second.before) == ("c", "cd<", ("cd",))
+
+
+def test_corrected_error():
+    """3+5=9 was a wrong state and was undone: outcome, format and the whole backtrack reward but beta."""
+    reward, parts = score(answer("3+5=9\n" + "<" * 6 + "3*5=15\n15+7=22\n"), ALL_ONES)
+    assert parts == {"outcome": 1.0, "format": 1.0, "backtrack": pytest.approx(0.4 + 0.3)}
+    assert reward == pytest.approx(2.7)
+
+
+def test_unnecessary_backtrack():
+    """3*5=15 was right when it was erased: no correction bonus, and beta is due."""
+    _, parts = score(answer("3*5=15\n" + "<" * 7 + "3*5=15\n15+7=22\n"), ALL_ONES)
+    assert parts["backtrack"] == pytest.approx(0.3 - 0.2)
+
+
+def test_two_events_share_gamma():
+    """A correct answer after two events earns gamma over root two; one of the two was unnecessary."""
+    text = "3*5=15\n" + "<" * 7 + "3+5=9\n" + "<" * 6 + "3*5=15\n15+7=22\n"
+    _, parts = score(answer(text), ALL_ONES)
+    assert parts["backtrack"] == pytest.approx(0.3 / math.sqrt(2) - 0.2)
+
+
+def test_wrong_answer_earns_nothing_for_its_backtracks():
+    """Undoing an error into another error pays nothing."""
+    reward, parts = score(answer("3+5=9\n" + "<" * 6 + "3+5=8\n8+7=15\n"), ALL_ONES)
+    assert parts == {"outcome": 0.0, "format": 1.0, "backtrack": 0.0}
+    assert reward == 1.0
+
+
+def test_no_answer():
+    """Text that cannot be judged lacks the format too."""
+    assert score(answer("hello"), ALL_ONES)[1] == {"outcome": 0.0, "format": 0.0, "backtrack": 0.0}
+
+
+def test_right_first_time():
+    """Without events gamma is paid in full."""
+    assert score(answer("3*5=15\n15+7=22\n"), ALL_ONES)[1]["backtrack"] == pytest.approx(0.3)
+
+
+def test_raw_text_is_judged_apart():
+    """The same actions are wrong as text and right when resolved."""
+    judged = answer("9<3*5=15\n15+7=22\n")
+    assert judged.final.outcome is Outcome.CORRECT
+    assert judged.raw.outcome is Outcome.NO_ANSWER
+
+
+def test_without_a_prefix_verifier_only_gamma_remains():
+    """An incomplete prefix is never scored as an answer: no alpha, no beta."""
+    verdict = Verdict.of(Outcome.CORRECT)
+    unjudged = Answer(trace("9<3*5=15\n15+7=22\n"), verdict, verdict, was_right=None)
+    assert score(unjudged, ALL_ONES)[1]["backtrack"] == pytest.approx(0.3)
+
+
+def test_the_default_pays_the_outcome_alone_and_reports_all():
+    """Components without a weight are reported, not paid."""
+    reward, parts = score(answer("3+5=9\n" + "<" * 6 + "3*5=15\n15+7=22\n"), RewardSettings())
+    assert reward == 1.0
+    assert set(parts) == {"outcome", "format", "backtrack"}
+
+
+@pytest.fixture
+def restored_components():
+    """The registry as it was."""
+    before = dict(COMPONENTS)
+    yield
+    COMPONENTS.clear()
+    COMPONENTS.update(before)
+
+
+@pytest.mark.usefixtures("restored_components")
+def test_a_component_of_ones_own():
+    """A registered component can be given a weight by name, and a second of the name is refused."""
+
+    @component("brevity")
+    def brevity(judged, _):
+        return -judged.trace.raw_length
+
+    settings = load({"reward": {"weights": {"outcome": 1.0, "brevity": 0.01}}}).reward
+    assert score(answer("3*5=15\n15+7=22\n"), settings)[0] == pytest.approx(1 - 0.15)
+    with pytest.raises(SettingsError, match="Two reward components are named 'brevity'"):
+        component("brevity")(lambda *_: 0.0)

@@ -1,0 +1,75 @@
+"""The ``halluc:`` block is read strictly."""
+
+import pytest
+from omegaconf import OmegaConf
+
+from halluc_plugin.edits.builders import Boundary, ErasedTokens
+from halluc_plugin.errors import SettingsError
+from halluc_plugin.settings import Context, Settings, WarmStartTraces, load
+
+
+def test_missing_keys_mean_defaults():
+    """No block, an empty block and the default settings are one."""
+    assert load(None) == load({}) == Settings()
+
+
+def test_reads_every_group():
+    """Nested groups, enums, null and integers given for numbers arrive typed, from OmegaConf too."""
+    block = {
+        "context": "soft",
+        "erased_tokens": "keep",
+        "max_backtracks": 2,
+        "boundary": "mask",
+        "tokens": {"step_delimiter": ";"},
+        "reward": {"weights": {"outcome": 1, "backtrack": 0.5}, "alpha": 0},
+        "guard": {"enabled": False, "max_drift": None},
+        "prepare": {"seed": 3, "traces": "clean"},
+    }
+    settings = load(OmegaConf.create(block))
+    assert settings == load(block)
+    assert settings.context is Context.SOFT
+    assert settings.erased_tokens is ErasedTokens.KEEP
+    assert settings.max_backtracks == 2
+    assert settings.boundary is Boundary.MASK
+    assert settings.reward.weights == {"outcome": 1.0, "backtrack": 0.5}
+    assert isinstance(settings.reward.alpha, float)
+    assert settings.prepare.traces is WarmStartTraces.CLEAN
+
+
+@pytest.mark.parametrize(
+    ("block", "named"),
+    [
+        ({"max_backtrack": 2}, "Did you mean max_backtracks?"),
+        ({"reward": {"weights": {"outcom": 1.0}}}, "Did you mean outcome?"),
+        ({"guard": {"enable": True}}, "Unknown setting halluc.guard.enable"),
+        ({"nonsense": 1}, "halluc knows: boundary, context"),
+        ({"context": "sfot"}, "halluc.context is 'sfot'. Fix: Give one of: soft, hard."),
+        ({"context": "hard"}, "halluc.context=hard is not supported"),
+        ({"max_backtracks": -1}, "halluc.max_backtracks is -1"),
+        ({"max_backtracks": 2.5}, "halluc.max_backtracks is 2.5, not an integer"),
+        ({"max_backtracks": True}, "halluc.max_backtracks is True, not an integer"),
+        ({"guard": {"enabled": 1}}, "halluc.guard.enabled is 1, not true or false"),
+        ({"reward": {"weights": ["outcome"]}}, "halluc.reward.weights is ['outcome'], not a mapping"),
+        ({"reward": {"alpha": float("nan")}}, "halluc.reward.alpha is nan"),
+        ({"reward": 1.0}, "halluc.reward is 1.0, not a group"),
+        ({"tokens": {"step_delimiter": None}}, "halluc.tokens.step_delimiter is None, not a text"),
+        ({"guard": {"min_correlation": 2.0}}, "halluc.guard.min_correlation is 2.0"),
+        ({"guard": {"max_drift": 0}}, "halluc.guard.max_drift is 0"),
+        ({"guard": {"min_tokens": 1}}, "halluc.guard.min_tokens is 1"),
+        ({"prepare": {"seed": -1}}, "halluc.prepare.seed is -1"),
+        ({"prepare": {"warm_start_steps": 0}}, "halluc.prepare.warm_start_steps is 0"),
+    ],
+)
+def test_refuses(block, named):
+    """A mistake is refused with a message that names the key, the value or the likely intention."""
+    with pytest.raises(SettingsError) as caught:
+        load(block)
+    assert named in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("block", "bans"), [({}, False), ({"max_backtracks": 0}, True), ({"boundary": "mask"}, True)]
+)
+def test_bans_edits(block, bans):
+    """Edits are banned at times exactly when a budget or the masked boundary is set."""
+    assert load(block).bans_edits is bans

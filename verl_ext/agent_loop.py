@@ -1,0 +1,157 @@
+"""verl's agent loop ``backtrack``: one generation, kept as it was sampled, with the edits' mask on it."""
+
+from functools import lru_cache
+from typing import Any
+from uuid import uuid4
+
+import torch
+from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetrics, AgentLoopOutput, register
+from verl.utils.profiler import simple_timer
+from verl.workers.rollout.replica import TokenOutput
+
+from halluc_plugin.edits import EditVocab, Resolution, resolve_row
+from halluc_plugin.edits.builders import response_mask
+from halluc_plugin.errors import SettingsError, TraceError
+from halluc_plugin.settings import Settings
+from halluc_plugin.tokens import edit_vocab
+from halluc_plugin.vllm_engine.request import EditRequest
+from verl_ext.run_settings import check, from_config
+
+
+class BacktrackOutput(AgentLoopOutput):
+    """One row of training data, with the edits as columns of its own.
+
+    Attributes:
+        erased: For each action, 1 if it is a text token that was erased, else 0.
+        event: For each action, the number of its event, -1 outside events.
+    """
+
+    erased: list[int]
+    event: list[int]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The row for verl, with columns ``backtrack_erased`` and ``backtrack_event`` (Long[T])."""
+        row = super().as_dict()
+        row["backtrack_erased"] = torch.tensor(row.pop("erased"), dtype=torch.int64)
+        row["backtrack_event"] = torch.tensor(row.pop("event"), dtype=torch.int64)
+        return row
+
+
+@register("backtrack")
+class BacktrackAgentLoop(AgentLoopBase):
+    """Soft context: the model goes on seeing what it erased, so one plain generation is a whole rollout.
+
+    Ids and sampled log-probs are stored exactly as the engine returned them; the edits act on the
+    ``response_mask`` and the reward alone. Text only.
+
+    Raises:
+        SettingsError: The ``halluc:`` block is wrong or contradicts verl's config.
+        TokenizerError: The tokenizer is not ready for edits.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._settings, self._vocab = _run_constants(_ById(self.config), _ById(self.tokenizer))
+        self._max_tokens = int(self.rollout_config.response_length)
+
+    async def run(self, sampling_params: dict[str, Any], **kwargs: Any) -> BacktrackOutput:
+        """Sample one answer.
+
+        Args:
+            sampling_params: verl's, passed on with the limits on edits.
+            **kwargs: The data row; ``raw_prompt`` holds the messages.
+
+        Returns:
+            The raw trace with mask, log-probs and edit statistics.
+
+        Raises:
+            SettingsError: The row holds images, video or audio.
+            TraceError: The engine returned nothing, or log-probs that do not fit the ids.
+        """
+        prompt_ids = await self._prompt_ids(list(kwargs["raw_prompt"]))
+        timing: dict[str, float] = {}
+        with simple_timer("generate_sequences", timing):
+            sampled: TokenOutput = await self.server_manager.generate(
+                request_id=uuid4().hex,
+                prompt_ids=prompt_ids,
+                sampling_params=self._limited(sampling_params),
+                priority=int(kwargs.get("priority", 0)),
+            )
+        ids, log_probs = self._checked(sampled)
+        resolution = resolve_row(ids, self._vocab)
+        preempted = sampled.num_preempted
+        return BacktrackOutput(
+            prompt_ids=prompt_ids,
+            response_ids=ids,
+            response_mask=response_mask(resolution, self._settings.erased_tokens)[0].int().tolist(),
+            response_logprobs=log_probs,
+            num_turns=2,
+            metrics=AgentLoopMetrics(**timing, num_preempted=-1 if preempted is None else preempted),
+            extra_fields={**sampled.extra_fields, "backtrack": self._statistics(ids, resolution)},
+            erased=resolution.erased[0].int().tolist(),
+            event=resolution.event[0].tolist(),
+        )
+
+    async def _prompt_ids(self, messages: list[dict[str, Any]]) -> list[int]:
+        if self.processor is not None and any((await self.process_multi_modal_info(messages)).values()):
+            raise SettingsError(
+                "The agent loop 'backtrack' got a prompt with images, video or audio.",
+                "Train on text prompts, or set rollout.agent.default_agent_loop=single_turn_agent.",
+            )
+        prompt_ids = await self.ct_build_initial_tokens(messages)
+        if not prompt_ids:
+            raise TraceError("A prompt has no tokens.", "Drop rows with an empty prompt.")
+        return prompt_ids
+
+    def _limited(self, sampling_params: dict[str, Any]) -> dict[str, Any]:
+        limited = {**sampling_params, "max_tokens": self._max_tokens}
+        if self._settings.bans_edits:
+            request = EditRequest(self._vocab, self._settings.max_backtracks, self._settings.boundary)
+            limited["extra_args"] = {**(sampling_params.get("extra_args") or {}), **request.to_extra_args()}
+        return limited
+
+    def _checked(self, sampled: TokenOutput) -> tuple[list[int], list[float] | None]:
+        ids, log_probs = list(sampled.token_ids), sampled.log_probs
+        if not ids:
+            raise TraceError(
+                f"The engine returned no token (stop reason {sampled.stop_reason!r}).",
+                "Look for the cause in the rollout server's log.",
+            )
+        if log_probs is not None and len(log_probs) != len(ids):
+            raise TraceError(
+                f"The engine returned {len(ids)} tokens with {len(log_probs)} log-probs.",
+                "Report this with your vLLM version; no log-prob is ever made up.",
+            )
+        return ids, None if log_probs is None else list(log_probs)
+
+    def _statistics(self, ids: list[int], resolution: Resolution) -> dict[str, int]:
+        """What later readers of the row want to know without resolving it again."""
+        unfinished = len(ids) >= self._max_tokens and ids[-1] != self.tokenizer.eos_token_id
+        return {
+            "num_backtracks": int(resolution.num_effective[0]),
+            "num_edits": int(resolution.num_edits[0]),
+            "num_events": int(resolution.num_events[0]),
+            "num_erased": sum(resolution.erased[0].tolist()),
+            "resolved_length": int(resolution.resolved_length[0]),
+            "truncated": int(unfinished),
+        }
+
+
+class _ById:
+    """Makes an object a cache key by identity; verl builds a loop for every trajectory of one config."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ById) and self.value is other.value
+
+
+@lru_cache(maxsize=8)
+def _run_constants(config: _ById, tokenizer: _ById) -> tuple[Settings, EditVocab]:
+    settings = from_config(config.value)
+    check(config.value, settings)
+    return settings, edit_vocab(tokenizer.value, step_delimiter=settings.tokens.step_delimiter)

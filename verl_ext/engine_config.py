@@ -1,0 +1,19 @@
+"""The actor's engine config with our settings in it: how the ``halluc:`` block reaches a training worker."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from verl.workers.config import FSDPEngineConfig
+
+
+@dataclass
+class BacktrackEngineConfig(FSDPEngineConfig):
+    """verl's FSDP config plus the run's settings; selected by ``_target_`` of ``actor.fsdp_config``.
+
+    A worker is given ``actor_rollout_ref`` only, so the block travels as a field of the engine's own config.
+
+    Args:
+        halluc: The ``halluc:`` block, read by :func:`halluc_plugin.settings.load`.
+    """
+
+    halluc: dict[str, Any] = field(default_factory=dict)

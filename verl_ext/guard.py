@@ -1,0 +1,120 @@
+"""Stops a run in which the rollout engine and the actor are no longer the same policy.
+
+A weight sync that fails half-way leaves a run that looks healthy: a stale, tied ``lm_head`` trains on with
+the engine's log-probs all wrong. The sampled log-probs and the actor's own, of the same tokens, tell.
+
+The rule: stop when the mean |Δ log p| is hopeless by itself, or when it is above the noise of the dtype and
+the two are not even correlated. The maximum is not used (one unlikely token in bf16 is far off without any
+fault), nor the correlation alone (a policy sure of every token has log-probs that are all noise).
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+import torch
+from torch import Tensor
+
+from halluc_plugin.errors import HallucError
+from halluc_plugin.settings import GuardSettings
+
+
+class PolicyDriftError(HallucError, RuntimeError):
+    """Engine and actor disagree on the log-probs of what was sampled."""
+
+
+class Precision(Enum):
+    """The coarser of the two dtypes, which sets how far rounding alone can drive them apart."""
+
+    SINGLE = "fp32"
+    HALF = "bf16 or fp16"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Thresholds, in nats for the drifts.
+
+    Attributes:
+        hopeless_drift: Mean |Δ log p| that stops the run by itself.
+        noise_drift: Mean |Δ log p| that rounding explains; below it nothing is wrong.
+        min_correlation: Pearson correlation that must hold in between.
+    """
+
+    hopeless_drift: float
+    noise_drift: float
+    min_correlation: float
+
+
+# One weight version on both sides differs by about 1e-7 in fp32 on CPU. bf16 keeps 8 bits, so a logit near 10
+# is off by up to 0.04 on each side. A stale tied lm_head was uncorrelated from its first update on.
+LIMITS = {
+    Precision.SINGLE: Limits(hopeless_drift=2e-2, noise_drift=1e-3, min_correlation=0.999),
+    Precision.HALF: Limits(hopeless_drift=0.2, noise_drift=3e-2, min_correlation=0.97),
+}
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How close two sets of log-probs of the same tokens are.
+
+    Attributes:
+        drift: Mean |Δ log p| in nats.
+        correlation: Pearson correlation; 1 when the log-probs do not vary at all.
+        tokens: Number of tokens compared.
+    """
+
+    drift: float
+    correlation: float
+    tokens: int
+
+
+def compare(engine: Tensor, actor: Tensor, response_mask: Tensor) -> Agreement | None:
+    """Compare the log-probs of unmasked tokens.
+
+    Args:
+        engine: Float[...]: log-probs returned by the rollout engine, processed as it sampled.
+        actor: Float[...]: the actor's log-probs of the same tokens at the same temperature.
+        response_mask: Bool or number[...]: which tokens to compare.
+
+    Returns:
+        The agreement; None when no two tokens are left to compare.
+    """
+    mask = response_mask.bool()
+    x, y = engine[mask].double(), actor[mask].double()
+    if x.numel() < 2:
+        return None
+    drift = float((x - y).abs().mean())
+    both_constant = not bool(x.std() > 0) and not bool(y.std() > 0)
+    correlation = 1.0 if both_constant else float(torch.corrcoef(torch.stack([x, y]))[0, 1])
+    return Agreement(drift, correlation, x.numel())
+
+
+def stop_if_drifted(agreement: Agreement | None, precision: Precision, settings: GuardSettings) -> None:
+    """Stop the run when engine and actor are different policies.
+
+    Args:
+        agreement: Of one step; None and too few tokens are not judged.
+        precision: Of the run.
+        settings: Thresholds of the user, which replace those of the dtype.
+
+    Raises:
+        PolicyDriftError: They are, or a log-prob is not a number.
+    """
+    if agreement is None or agreement.tokens < settings.min_tokens:
+        return
+    limits = LIMITS[precision]
+    hopeless = settings.max_drift if settings.max_drift is not None else limits.hopeless_drift
+    noise = min(hopeless, limits.noise_drift)
+    floor = settings.min_correlation if settings.min_correlation is not None else limits.min_correlation
+    # Written so that NaN stops the run too.
+    fine = agreement.drift <= noise or (agreement.drift <= hopeless and agreement.correlation >= floor)
+    if not fine:
+        raise PolicyDriftError(
+            f"Rollout engine and actor disagree on {agreement.tokens} sampled tokens: mean |Δ log p| is "
+            f"{agreement.drift:.3g} nats (at most {hopeless:.3g}; above {noise:.3g} only with correlation), "
+            f"correlation {agreement.correlation:.4f} (at least {floor}). "
+            f"In {precision.value} rounding does not explain it.",
+            "The engine's weights are probably stale after a sync (look at a tied lm_head and at the worker "
+            "extension), or it samples from another distribution than the actor trains (logits processors, "
+            "logprobs_mode). Only if you know better, set halluc.guard.max_drift or min_correlation, "
+            "or halluc.guard.enabled=false.",
+        )

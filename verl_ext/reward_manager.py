@@ -1,0 +1,143 @@
+"""verl's reward manager ``backtrack``: resolves ids, then scores the text that is left."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from omegaconf import DictConfig
+from verl import DataProto
+from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
+from verl.experimental.reward_loop.reward_manager.registry import register
+
+from halluc_plugin.edits import EditVocab, resolve
+from halluc_plugin.errors import DataError
+from halluc_plugin.rewards import Answer, Trace, Verdict, judge, observe, score
+from halluc_plugin.settings import Settings
+from halluc_plugin.tokens import BACKTRACK_TOKEN, edit_vocab
+from halluc_plugin.verifiers import Outcome, find_verifier
+from verl_ext.run_settings import from_config
+
+
+@register("backtrack")
+class BacktrackRewardManager(RewardManagerBase):
+    """Scores resolved answers, of runs with and without backtracking alike.
+
+    The scorer of a row is, in this order: the run's ``reward.custom_reward_function``; the verifier of the
+    row's ``data_source``; verl's own scoring function for sources it knows.
+
+    Raises:
+        SettingsError: The ``halluc:`` block is wrong.
+        TokenizerError: The tokenizer's edit tokens are not usable, or missing from a backtracking run.
+    """
+
+    def __init__(
+        self,
+        config: DictConfig,
+        tokenizer: Any,
+        compute_score: Any,
+        reward_router_address: str | None = None,
+        reward_model_tokenizer: Any = None,
+    ) -> None:
+        super().__init__(config, tokenizer, compute_score)
+        self._settings = from_config(config)
+        self._vocab = _vocab(config, tokenizer, self._settings)
+        self._max_tokens = int(config.actor_rollout_ref.rollout.response_length)
+        self._custom = bool((config.reward.get("custom_reward_function") or {}).get("path"))
+        self._router = {}
+        if reward_router_address is not None:
+            self._router = {
+                "reward_router_address": reward_router_address,
+                "reward_model_tokenizer": reward_model_tokenizer,
+            }
+
+    async def run_single(self, data: DataProto) -> dict[str, Any]:
+        """Score one trajectory.
+
+        Args:
+            data: Its rows; the last one is the answer.
+
+        Returns:
+            ``reward_score``, and ``reward_extra_info`` with the same keys in every row: each reward
+            component, ``acc`` and ``acc_raw`` (resolved and raw text), the counts of
+            :meth:`halluc_plugin.rewards.Trace.counts`, and ``truncated``.
+
+        Raises:
+            DataError: Nothing can score the row's data source.
+        """
+        ids = data.batch["responses"][-1:]
+        valid = data.batch["attention_mask"][-1:, -ids.shape[1] :].bool()
+        row = {key: values[-1] for key, values in data.non_tensor_batch.items()}
+        trace = observe(resolve(ids, valid, self._vocab), 0, self._decode)
+        answer = await self._judge(trace, row)
+        reward, parts = score(answer, self._settings.reward)
+        finished = trace.raw_length < self._max_tokens or int(ids[0, -1]) == self.tokenizer.eos_token_id
+        extra_info = {
+            **parts,
+            "acc": answer.final.accuracy,
+            "acc_raw": answer.raw.accuracy,
+            **trace.counts(),
+            "truncated": float(not finished),
+        }
+        return {"reward_score": reward, "reward_extra_info": extra_info}
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        # Drops EOS as verl's managers do; edit tokens are not special and stay visible in the raw text.
+        return self.tokenizer.decode(ids, skip_special_tokens=True)
+
+    async def _judge(self, trace: Trace, row: Mapping[str, Any]) -> Answer:
+        verifier = None if self._custom else find_verifier(row["data_source"])
+        if verifier is not None:
+            return judge(trace, verifier, row["reward_model"]["ground_truth"])
+        final = await self._ask_host(trace.final, row)
+        raw = final if trace.raw == trace.final else await self._ask_host(trace.raw, row)
+        return Answer(trace, final, raw, was_right=None)
+
+    async def _ask_host(self, text: str, row: Mapping[str, Any]) -> Verdict:
+        extra_info = {
+            **(row.get("extra_info") or {}),
+            **(row.get("tool_extra_fields") or {}),
+            "num_turns": row.get("__num_turns__"),
+        }
+        call = partial(
+            self.compute_score,
+            data_source=row["data_source"],
+            solution_str=text,
+            ground_truth=row["reward_model"]["ground_truth"],
+            extra_info=extra_info,
+            **self._router,
+        )
+        try:
+            if inspect.iscoroutinefunction(self.compute_score):
+                result = await call()
+            else:  # off the event loop: a host's scorer may run for seconds
+                result = await self.loop.run_in_executor(None, call)
+        except NotImplementedError as error:
+            raise _unknown_source(row["data_source"]) from error
+        return _host_verdict(result, text)
+
+
+def _vocab(config: DictConfig, tokenizer: Any, settings: Settings) -> EditVocab:
+    backtracking = config.actor_rollout_ref.rollout.agent.default_agent_loop == "backtrack"
+    if not backtracking and BACKTRACK_TOKEN not in tokenizer.get_vocab():
+        return EditVocab(backtrack=len(tokenizer))  # an id that is never sampled: nothing edits
+    return edit_vocab(tokenizer, step_delimiter=settings.tokens.step_delimiter)
+
+
+def _host_verdict(result: Any, text: str) -> Verdict:
+    """Read what verl's scoring functions return: a number, or a dict with ``score`` and sometimes ``acc``."""
+    worth = float(result["score"] if isinstance(result, Mapping) else result)
+    accuracy = float(result.get("acc", worth)) if isinstance(result, Mapping) else worth
+    if not text.strip():
+        return Verdict(Outcome.NO_ANSWER, worth, accuracy)
+    return Verdict(Outcome.CORRECT if accuracy >= 1 else Outcome.WRONG, worth, accuracy)
+
+
+def _unknown_source(data_source: str) -> DataError:
+    from halluc_plugin.verifiers import known_sources
+
+    return DataError(
+        f"Nothing can score the data source {data_source!r}.",
+        f"Use one of ours ({', '.join(known_sources())}), one that verl.utils.reward_score knows "
+        "(openai/gsm8k, lighteval/MATH, ...), or give reward.custom_reward_function.path.",
+    )

@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
 def theory(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="recovery, regret, final-errors, mod10; all by default."),
+        typer.Argument(metavar="NAME", help="recovery, regret, final-errors, mod10; all by default."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for NAME.png and NAME.json.")] = Path("outputs/theory"),
     seed: Annotated[int, typer.Option(min=0, help="Seed of every simulation.")] = 0,

@@ -1,0 +1,64 @@
+"""A small tokenizer and verl's real default config, for tests of the adapters."""
+
+import copy
+
+import pytest
+from omegaconf import OmegaConf, open_dict
+
+BACKTRACK = "<|BACKTRACK|>"
+CHAT_TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+
+
+def make_tokenizer(*, backtrack: bool = True):
+    """One token a character, EOS, and if asked the edit token; ids 0.. in the order of the vocabulary."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    alphabet = ["<|im_end|>", *"0123456789+-*/=\n abcdefgh#><"]
+    inner = Tokenizer(
+        models.WordLevel({token: i for i, token in enumerate(alphabet)}, unk_token="<|im_end|>")
+    )
+    inner.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    inner.decoder = decoders.Fuse()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=inner, eos_token="<|im_end|>", pad_token="<|im_end|>", chat_template=CHAT_TEMPLATE
+    )
+    if backtrack:
+        tokenizer.add_tokens([AddedToken(BACKTRACK, special=False, normalized=False)])
+    return tokenizer
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    """The tokenizer of a backtracking run."""
+    return make_tokenizer()
+
+
+@pytest.fixture(scope="session")
+def plain_tokenizer():
+    """The tokenizer of a baseline whose model never saw the edit token."""
+    return make_tokenizer(backtrack=False)
+
+
+@pytest.fixture(scope="session")
+def _composed():
+    from hydra import compose, initialize_config_module
+
+    with initialize_config_module("verl.trainer.config", version_base=None):
+        return compose("ppo_trainer")
+
+
+@pytest.fixture
+def verl_config(_composed):
+    """The default config with our names selected; a fresh copy for each test."""
+    config = copy.deepcopy(_composed)
+    with open_dict(config):
+        config.halluc = {}
+        config.actor_rollout_ref.actor.strategy = "fsdp2"
+        config.actor_rollout_ref.rollout.name = "vllm"
+        config.actor_rollout_ref.rollout.agent.default_agent_loop = "backtrack"
+        config.actor_rollout_ref.rollout.response_length = 32
+        config.actor_rollout_ref.rollout.prompt_length = 16
+        config.reward.reward_manager.name = "backtrack"
+        config.trainer.v1.trainer_mode = "backtrack_sync"
+    return OmegaConf.create(OmegaConf.to_container(config))

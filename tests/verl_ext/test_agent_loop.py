@@ -1,0 +1,202 @@
+"""The agent loop keeps what was sampled, and its mask is the edits'."""
+
+import asyncio
+from types import SimpleNamespace
+
+import hydra.utils
+import pytest
+import torch
+from omegaconf import OmegaConf
+from verl.experimental.agent_loop.agent_loop import DictConfigWrap, ToolListWrap, _agent_loop_registry
+from verl.utils.tensordict_utils import list_of_dict_to_tensordict
+from verl.workers.rollout.replica import TokenOutput
+
+from halluc_plugin.errors import SettingsError, TokenizerError, TraceError
+from halluc_plugin.vllm_engine.request import EditRequest
+from verl_ext.agent_loop import BacktrackAgentLoop
+from verl_ext.run_settings import complete, from_config
+
+PROMPT = [{"role": "user", "content": "3 5\n"}]
+
+
+class CannedServer:
+    """Answers every request with one output and remembers what it was asked."""
+
+    def __init__(self, output: TokenOutput) -> None:
+        self.output = output
+        self.requests = []
+
+    async def generate(self, **request):
+        """The canned output."""
+        self.requests.append(request)
+        return self.output
+
+
+def sampled(ids, log_probs="as many as ids", **fields):
+    """An output of the rollout server."""
+    if log_probs == "as many as ids":
+        log_probs = [-0.5 - 0.01 * i for i in range(len(ids))]
+    extra = {"global_steps": 3, "min_global_steps": 3, "max_global_steps": 3}
+    return TokenOutput(
+        token_ids=ids, log_probs=log_probs, stop_reason="completed", extra_fields=extra, **fields
+    )
+
+
+def build(config, tokenizer, output):
+    """The loop, built the way verl's worker builds it for every trajectory."""
+    server = CannedServer(output)
+    loop = hydra.utils.instantiate(
+        config=_agent_loop_registry["backtrack"],
+        trainer_config=DictConfigWrap(config=config),
+        server_manager=server,
+        tokenizer=tokenizer,
+        processor=None,
+        hf_model_type="qwen2",
+        dataset_cls=SimpleNamespace,
+        data_config=DictConfigWrap(config.data),
+        tools=ToolListWrap([]),
+    )
+    return loop, server
+
+
+def run(config, tokenizer, output, sampling_params=None):
+    """One rollout; returns it and the request the server saw."""
+
+    async def rollout():
+        loop, server = build(config, tokenizer, output)
+        params = {"temperature": 1.0, "logprobs": True} if sampling_params is None else sampling_params
+        return await loop.run(params, raw_prompt=PROMPT, data_source="x", uid="u"), server
+
+    result, server = asyncio.run(rollout())
+    return result, server.requests[0]
+
+
+@pytest.fixture
+def ids(tokenizer):
+    """Ids of the characters and of the edit token '<|BACKTRACK|>', written '!'."""
+    table = tokenizer.get_vocab()
+    return lambda text: [
+        table["<|BACKTRACK|>" if c == "!" else "<|im_end|>" if c == "$" else c] for c in text
+    ]
+
+
+def test_keeps_ids_and_log_probs_and_masks_erased_tokens(verl_config, tokenizer, ids):
+    """Nothing sampled is changed; the two erased tokens are the only masked ones."""
+    trace = ids("ab!!3$")
+    output, _ = run(verl_config, tokenizer, sampled(trace))
+    assert output.prompt_ids == ids("3 5\n")
+    assert output.response_ids == trace
+    assert output.response_logprobs == sampled(trace).log_probs
+    assert output.response_mask == [0, 0, 1, 1, 1, 1]
+    assert output.erased == [1, 1, 0, 0, 0, 0]
+    assert output.event == [-1, -1, 0, 0, -1, -1]
+    assert output.extra_fields["backtrack"] == {
+        "num_backtracks": 2,
+        "num_edits": 2,
+        "num_events": 1,
+        "num_erased": 2,
+        "resolved_length": 2,
+        "truncated": 0,
+    }
+    assert output.extra_fields["max_global_steps"] == 3
+
+
+def test_keep_leaves_erased_tokens_in_the_loss(verl_config, tokenizer, ids):
+    """With erased_tokens=keep every sampled token is trained on."""
+    verl_config.halluc = {"erased_tokens": "keep"}
+    output, _ = run(verl_config, tokenizer, sampled(ids("a!3$")))
+    assert output.response_mask == [1, 1, 1, 1]
+
+
+def test_columns_reach_verls_row(verl_config, tokenizer, ids):
+    """as_dict adds one jagged column each for erasure and events, beside verl's own."""
+    long, short = (run(verl_config, tokenizer, sampled(ids(t)))[0].as_dict() for t in ("ab!3$", "3$"))
+    assert long["backtrack_erased"].tolist() == [0, 1, 0, 0, 0]
+    assert long["backtrack_event"].tolist() == [-1, -1, 0, -1, -1]
+    assert "erased" not in long
+    assert "event" not in long
+    table = list_of_dict_to_tensordict([long, short])
+    assert table["backtrack_erased"].offsets().tolist() == [0, 5, 7]
+    torch.testing.assert_close(long["rollout_log_probs"], torch.tensor([-0.5, -0.51, -0.52, -0.53, -0.54]))
+
+
+def test_asks_for_the_whole_response_length(verl_config, tokenizer, ids):
+    """max_tokens counts raw actions and is said explicitly; no limits are sent when none are set."""
+    _, request = run(verl_config, tokenizer, sampled(ids("3$")), {"temperature": 0.5, "top_p": 0.9})
+    assert request["sampling_params"] == {"temperature": 0.5, "top_p": 0.9, "max_tokens": 32}
+
+
+def test_sends_limits_with_the_request(verl_config, tokenizer, ids):
+    """Budget and boundary travel in extra_args, beside what was there."""
+    verl_config.halluc = {"max_backtracks": 2, "boundary": "mask"}
+    complete(verl_config, from_config(verl_config))
+    caller = {"temperature": 1.0, "extra_args": {"theirs": 1}}
+    _, request = run(verl_config, tokenizer, sampled(ids("3$")), caller)
+    extra_args = request["sampling_params"]["extra_args"]
+    limits = EditRequest.from_extra_args(extra_args)
+    assert (limits.vocab.backtrack, limits.budget, limits.boundary) == (ids("!")[0], 2, "mask")
+    assert extra_args["theirs"] == 1
+    assert caller == {"temperature": 1.0, "extra_args": {"theirs": 1}}
+
+
+@pytest.mark.parametrize(("text", "truncated"), [("3" * 32, 1), ("3" * 31 + "$", 0), ("3" * 5, 0)])
+def test_truncation(verl_config, tokenizer, ids, text, truncated):
+    """An answer is cut off if it fills the response length without EOS at the end."""
+    output, _ = run(verl_config, tokenizer, sampled(ids(text)))
+    assert output.extra_fields["backtrack"]["truncated"] == truncated
+
+
+def test_no_log_prob_is_made_up(verl_config, tokenizer, ids):
+    """Missing log-probs stay missing; a wrong number of them is an error."""
+    output, _ = run(verl_config, tokenizer, sampled(ids("3$"), log_probs=None))
+    assert output.response_logprobs is None
+    assert "rollout_log_probs" not in output.as_dict()
+    with pytest.raises(TraceError, match="2 tokens with 1 log-probs"):
+        run(verl_config, tokenizer, sampled(ids("3$"), log_probs=[-1.0]))
+
+
+def test_an_empty_output_is_an_error(verl_config, tokenizer):
+    """A request that was aborted has no reward to be given."""
+    with pytest.raises(TraceError, match="returned no token"):
+        run(verl_config, tokenizer, sampled([]))
+
+
+def test_refuses_a_tokenizer_without_the_token(verl_config, plain_tokenizer):
+    """The tokenizer is checked when the loop is built."""
+    with pytest.raises(Exception, match="BACKTRACK") as caught:
+        asyncio.run(_build_only(verl_config, plain_tokenizer))
+    assert isinstance(_root(caught.value), TokenizerError)
+
+
+def test_refuses_limits_that_the_actor_would_not_know(verl_config, tokenizer):
+    """A budget without the engine that applies it to log-probs is refused."""
+    verl_config.halluc = {"max_backtracks": 2}
+    with pytest.raises(Exception, match="without the ban") as caught:
+        asyncio.run(_build_only(verl_config, tokenizer))
+    assert isinstance(_root(caught.value), SettingsError)
+
+
+async def _build_only(config, tokenizer):
+    build(config, tokenizer, None)
+
+
+def _root(error):
+    return error if error.__cause__ is None else _root(error.__cause__)
+
+
+def test_reads_the_settings_once_a_run(verl_config, tokenizer, ids, monkeypatch):
+    """The next trajectory of the same run reads config and tokenizer no second time."""
+    run(verl_config, tokenizer, sampled(ids("3$")))
+    monkeypatch.setattr("verl_ext.agent_loop.from_config", _fail)
+    run(verl_config, tokenizer, sampled(ids("3$")))
+    with pytest.raises(Exception, match="read again"):
+        asyncio.run(_build_only(OmegaConf.create(OmegaConf.to_container(verl_config)), tokenizer))
+
+
+def _fail(_):
+    raise AssertionError("read again")
+
+
+def test_registered():
+    """The loop is known under its name."""
+    assert hydra.utils.get_class(_agent_loop_registry["backtrack"]["_target_"]) is BacktrackAgentLoop

@@ -1,0 +1,181 @@
+"""The reward manager scores what is left after the edits, with the scorer the row asks for."""
+
+import asyncio
+
+import numpy as np
+import pytest
+import torch
+from tensordict import TensorDict
+from verl import DataProto
+from verl.experimental.reward_loop.reward_manager.naive import NaiveRewardManager
+from verl.trainer.ppo.reward import load_reward_manager
+from verl.utils.reward_score import default_compute_score
+
+from halluc_plugin.errors import DataError, SettingsError, TokenizerError
+from verl_ext.reward_manager import BacktrackRewardManager
+
+COUNTDOWN = {"numbers": [3, 5, 7], "target": 22}
+KEYS = {
+    "outcome",
+    "format",
+    "backtrack",
+    "acc",
+    "acc_raw",
+    "num_backtracks",
+    "num_events",
+    "num_noops",
+    "num_erased",
+    "raw_length",
+    "resolved_length",
+    "backtracked",
+    "token_efficiency",
+    "truncated",
+}
+
+
+@pytest.fixture
+def row(tokenizer):
+    """A data row as the agent loop worker sends it; in its text '!' is the edit token and '$' is EOS."""
+    table = tokenizer.get_vocab()
+
+    def make(text, *, data_source="halluc/countdown", ground_truth=COUNTDOWN, padding=0):
+        ids = [table["<|BACKTRACK|>" if c == "!" else "<|im_end|>" if c == "$" else c] for c in text]
+        prompt, response = torch.tensor([[1, 2, 3]]), torch.tensor([ids + [0] * padding])
+        mask = torch.tensor([[1] * (3 + len(ids)) + [0] * padding])
+        non_tensor = {
+            "data_source": data_source,
+            "reward_model": {"style": "rule", "ground_truth": ground_truth},
+            "extra_info": {"index": 0},
+            "tool_extra_fields": {"backtrack": {}},
+            "__num_turns__": 2,
+        }
+        return DataProto(
+            batch=TensorDict(
+                {"prompts": prompt, "responses": response, "attention_mask": mask, "input_ids": mask},
+                batch_size=1,
+            ),
+            non_tensor_batch={key: np.array([value], dtype=object) for key, value in non_tensor.items()},
+        )
+
+    return make
+
+
+def score(config, tokenizer, data, compute_score=default_compute_score):
+    """One call, as verl's reward worker makes it."""
+
+    async def call():
+        return await BacktrackRewardManager(config, tokenizer, compute_score).run_single(data)
+
+    return asyncio.run(call())
+
+
+def test_scores_the_collapsed_answer(verl_config, tokenizer, row):
+    """A corrected answer is right, its raw text is not; padding after it counts for nothing."""
+    result = score(verl_config, tokenizer, row("3+5=9\n!!!!!!3*5=15\n15+7=22\n$", padding=4))
+    info = result["reward_extra_info"]
+    assert result["reward_score"] == 1.0
+    assert info.keys() == KEYS
+    assert (info["acc"], info["acc_raw"], info["outcome"], info["format"]) == (1.0, 0.0, 1.0, 1.0)
+    assert info["backtrack"] == pytest.approx(0.4 + 0.25)
+    assert (info["num_backtracks"], info["num_events"], info["raw_length"]) == (6, 1, 28)
+    assert info["truncated"] == 0.0
+
+
+def test_weights_come_from_the_block(verl_config, tokenizer, row):
+    """The reward is the weighted sum of the parts."""
+    verl_config.halluc = {
+        "reward": {"weights": {"outcome": 1.0, "format": 0.5, "backtrack": 2.0}, "gamma": 0.1}
+    }
+    assert score(verl_config, tokenizer, row("3*5=15\n15+7=22\n$"))["reward_score"] == pytest.approx(
+        1 + 0.5 + 0.2
+    )
+
+
+def test_a_baseline_without_the_token(verl_config, tokenizer, plain_tokenizer, row):
+    """A run without backtracking needs no token; its rows carry the same keys."""
+    verl_config.actor_rollout_ref.rollout.agent.default_agent_loop = "single_turn_agent"
+    info = score(verl_config, plain_tokenizer, row("3*5=15\n15+7=22\n$"))["reward_extra_info"]
+    assert info.keys() == KEYS
+    assert (info["acc"], info["acc_raw"], info["num_backtracks"], info["token_efficiency"]) == (
+        1.0,
+        1.0,
+        0,
+        1.0,
+    )
+
+
+def test_a_backtracking_run_needs_the_token(verl_config, plain_tokenizer, row):
+    """Otherwise every answer would be scored unresolved."""
+    with pytest.raises(TokenizerError):
+        score(verl_config, plain_tokenizer, row("3$"))
+
+
+@pytest.mark.parametrize("text", ["a=1\n#### 42$", "#### 41$", "abc$", "$"])
+def test_equals_naive_on_sources_of_verl(verl_config, tokenizer, row, text):
+    """Without edits a source that verl knows gets the reward and the accuracy of verl's naive manager."""
+    source, truth = "openai/gsm8k", "42"
+
+    async def naive():
+        manager = NaiveRewardManager(verl_config, tokenizer, default_compute_score)
+        return await manager.run_single(row(text, data_source=source, ground_truth=truth))
+
+    ours = score(verl_config, tokenizer, row(text, data_source=source, ground_truth=truth))
+    theirs = asyncio.run(naive())
+    assert ours["reward_score"] == theirs["reward_score"]
+    assert ours["reward_extra_info"]["acc"] == theirs["reward_extra_info"]["acc"]
+
+
+def test_sources_of_verl_are_scored_collapsed(verl_config, tokenizer, row):
+    """The scorer of verl sees the resolved text; the raw text has another last number."""
+    result = score(verl_config, tokenizer, row("#### 41!2$", data_source="openai/gsm8k", ground_truth="42"))
+    assert result["reward_score"] == 1.0
+    assert result["reward_extra_info"]["acc_raw"] == 0.0
+    assert result["reward_extra_info"]["backtrack"] == pytest.approx(0.25)
+
+
+def test_an_unknown_source_is_named(verl_config, tokenizer, row):
+    """The error says what can be scored."""
+    with pytest.raises(DataError, match=r"'nobody/knows'.*halluc/countdown.*openai/gsm8k"):
+        score(verl_config, tokenizer, row("3$", data_source="nobody/knows"))
+
+
+def test_a_users_function_wins(verl_config, tokenizer, row, tmp_path):
+    """A custom reward function is asked even where a verifier of ours exists; dicts and coroutines work."""
+    (tmp_path / "custom.py").write_text(
+        "async def score(data_source, solution_str, ground_truth, extra_info, **_):\n"
+        "    return {'score': 0.25, 'acc': solution_str == '4', 'seen': extra_info['index']}\n",
+        encoding="utf-8",
+    )
+    verl_config.reward.custom_reward_function.path = str(tmp_path / "custom.py")
+    verl_config.reward.custom_reward_function.name = "score"
+
+    async def call():
+        return await load_reward_manager(verl_config, tokenizer).run_single(row("3!4$"))
+
+    result = asyncio.run(call())
+    assert result["reward_score"] == 0.25
+    assert (result["reward_extra_info"]["acc"], result["reward_extra_info"]["acc_raw"]) == (1.0, 0.0)
+
+
+def test_truncated_answers_are_marked(verl_config, tokenizer, row):
+    """An answer that fills the response length without EOS was cut off."""
+    assert score(verl_config, tokenizer, row("3" * 32))["reward_extra_info"]["truncated"] == 1.0
+    assert score(verl_config, tokenizer, row("3" * 31 + "$"))["reward_extra_info"]["truncated"] == 0.0
+
+
+def test_unknown_component(verl_config, tokenizer, row):
+    """A misspelt reward component stops the worker as it starts."""
+    verl_config.halluc = {"reward": {"weights": {"otcome": 1.0}}}
+    with pytest.raises(SettingsError, match="Did you mean outcome"):
+        score(verl_config, tokenizer, row("3$"))
+
+
+def test_registered(verl_config, tokenizer):
+    """The manager is built by its name, as verl's reward worker builds it."""
+
+    async def build():
+        return load_reward_manager(
+            verl_config, tokenizer, reward_router_address=None, reward_model_tokenizer=None
+        )
+
+    assert isinstance(asyncio.run(build()), BacktrackRewardManager)

@@ -1,0 +1,197 @@
+"""The trainer stops on stale weights and tells every tracker how the model backtracks."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from tensordict import TensorDict
+from verl.trainer.ppo.v1.trainer_base import get_trainer_cls
+from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
+
+from halluc_plugin.errors import SettingsError
+from verl_ext import trainer as trainer_module
+from verl_ext.guard import PolicyDriftError, Precision
+from verl_ext.run_settings import from_config
+from verl_ext.trainer import BacktrackTrainer, precision, rollout_metrics, why_incomparable
+
+
+def nested(rows):
+    """A jagged tensor of float rows."""
+    return torch.nested.as_nested_tensor([torch.tensor(r) for r in rows], layout=torch.jagged)
+
+
+@pytest.fixture
+def fp32_config(verl_config):
+    """A run in single precision on both sides, as on CPU."""
+    verl_config.actor_rollout_ref.rollout.dtype = "float32"
+    verl_config.actor_rollout_ref.actor.fsdp_config.mixed_precision = {"param_dtype": "fp32"}
+    return verl_config
+
+
+@pytest.fixture
+def step(fp32_config, monkeypatch):
+    """Runs the guarded half of a step: the real trainer around a fake queue and a fake actor."""
+
+    def run(engine_rows, actor_rows, *, mask_rows=None, config=fp32_config):
+        data = TensorDict(
+            {
+                "rollout_log_probs": nested(engine_rows),
+                "old_log_probs": nested(actor_rows),
+                "response_mask": nested(mask_rows or [[1.0] * len(r) for r in engine_rows]),
+            },
+            batch_size=len(engine_rows),
+        )
+        monkeypatch.setattr(PPOTrainerSync, "__init__", lambda self, config: setattr(self, "config", config))
+        monkeypatch.setattr(PPOTrainerSync, "_compute_old_log_prob", lambda self, batch, metrics: batch)
+        monkeypatch.setattr(
+            trainer_module.tq,
+            "kv_batch_get",
+            lambda keys, partition_id, select_fields: data.select(*select_fields),
+        )
+        metrics = {}
+        batch = SimpleNamespace(keys=["u_0_0"], partition_id="train")
+        assert BacktrackTrainer(config)._compute_old_log_prob(batch, metrics) is batch
+        return metrics
+
+    return run
+
+
+def log_probs(seed, rows=40, width=16):
+    """Plausible log-probs of rows of unequal length."""
+    generator = torch.Generator().manual_seed(seed)
+    return [(-torch.rand(width - i % 3, generator=generator) * 3).tolist() for i in range(rows)]
+
+
+def test_agreement_is_logged(step):
+    """A healthy step goes on, and its drift and correlation are metrics."""
+    engine = log_probs(0)
+    actor = [[x + 1e-6 for x in row] for row in engine]
+    metrics = step(engine, actor)
+    assert metrics["backtrack/engine_drift"] == pytest.approx(1e-6, rel=0.2)
+    assert metrics["backtrack/engine_correlation"] == pytest.approx(1.0)
+
+
+def test_a_stale_engine_stops_the_run(step):
+    """Log-probs of other weights end the run with the likely cause."""
+    with pytest.raises(PolicyDriftError, match=r"stale after a sync .*lm_head"):
+        step(log_probs(0), log_probs(1))
+
+
+def test_masked_tokens_are_not_compared(step):
+    """Only tokens that are trained on are judged: garbage under the mask stops nothing."""
+    engine = log_probs(0)
+    actor = [[-99.0, *row[1:]] for row in engine]
+    mask = [[0.0, *[1.0] * (len(row) - 1)] for row in engine]
+    assert step(engine, actor, mask_rows=mask)["backtrack/engine_drift"] == 0
+
+
+def test_a_run_can_switch_the_guard_off(step, fp32_config):
+    """guard.enabled=false neither stops nor compares."""
+    fp32_config.halluc = {"guard": {"enabled": False}}
+    assert step(log_probs(0), log_probs(1)) == {}
+
+
+def test_truncated_sampling_switches_the_guard_off(step, fp32_config, caplog):
+    """With top_p the two distributions differ by design; the run says so and goes on."""
+    fp32_config.actor_rollout_ref.rollout.top_p = 0.9
+    assert step(log_probs(0), log_probs(1)) == {}
+    assert "guard against stale weights is off, because top_p=0.9" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "named"),
+    [
+        ("top_k", 50, "top_k=50"),
+        ("calculate_log_probs", False, "keeps no sampled log-probs"),
+        ("logprobs_mode", "raw_logprobs", "not what was sampled from"),
+    ],
+)
+def test_incomparable_runs(verl_config, field, value, named):
+    """Settings under which a comparison means nothing are recognised; the defaults are not among them."""
+    assert why_incomparable(verl_config) is None
+    verl_config.actor_rollout_ref.rollout[field] = value
+    assert named in why_incomparable(verl_config)
+
+
+def test_bypass_mode_is_incomparable(verl_config):
+    """Where the engine's log-probs are the actor's there is nothing to compare."""
+    verl_config.algorithm.rollout_correction = {"bypass_mode": True}
+    assert "bypass_mode" in why_incomparable(verl_config)
+
+
+def test_precision_is_the_coarser(verl_config, fp32_config):
+    """One side in bf16 makes the comparison a bf16 one; verl's defaults are bf16."""
+    assert precision(fp32_config) is Precision.SINGLE
+    fp32_config.actor_rollout_ref.rollout.dtype = "bfloat16"
+    assert precision(fp32_config) is Precision.HALF
+    fp32_config.actor_rollout_ref.rollout.dtype = "float32"
+    fp32_config.actor_rollout_ref.actor.fsdp_config.mixed_precision = None
+    assert precision(fp32_config) is Precision.HALF
+
+
+def info(**changed):
+    """One answer's reward_extra_info."""
+    parts = {"outcome": 1.0, "format": 1.0, "backtrack": 0.5, "acc": 1.0, "acc_raw": 0.0, "truncated": 0.0}
+    edits = {
+        "num_backtracks": 2.0,
+        "num_events": 1.0,
+        "num_noops": 0.0,
+        "num_erased": 2.0,
+        "backtracked": 1.0,
+    }
+    lengths = {"raw_length": 10.0, "resolved_length": 6.0, "token_efficiency": 0.6}
+    return {**parts, **edits, **lengths, **changed}
+
+
+def test_metrics_by_hand():
+    """Means over answers; efficiency and masked share over tokens."""
+    none = {"num_backtracks": 0.0, "num_events": 0.0, "num_erased": 0.0, "backtracked": 0.0}
+    plain = info(**none, raw_length=30.0, resolved_length=30.0, acc=0.0, outcome=0.0)
+    masks = [torch.tensor([0, 0, 1, 1, 1, 1, 1, 1, 1, 1]), torch.ones(30)]
+    metrics = rollout_metrics([info(), plain], masks)
+    assert metrics["backtrack/rate"] == 0.5
+    assert metrics["backtrack/per_answer"] == 1.0
+    assert metrics["backtrack/acc"] == 0.5
+    assert metrics["backtrack/token_efficiency"] == pytest.approx(36 / 40)
+    assert metrics["backtrack/masked_share"] == pytest.approx(2 / 40)
+    assert metrics["backtrack/reward/backtrack"] == 0.5
+    assert metrics["backtrack/reward/outcome"] == 0.5
+    assert all(key.startswith("backtrack/") for key in metrics)
+
+
+def test_other_reward_managers_have_no_such_metrics():
+    """Answers scored by somebody else carry no counts; nothing is made up."""
+    assert rollout_metrics([{"acc": 1.0}], [torch.ones(3)]) == {}
+    assert rollout_metrics([], []) == {}
+
+
+def test_metrics_leave_padding_rows_out(fp32_config, monkeypatch):
+    """Rows that verl adds to fill a batch are not answers."""
+    data = {
+        "extra_fields": [{"reward_extra_info": info()}, {"reward_extra_info": info(num_backtracks=99.0)}],
+        "response_mask": nested([[1.0] * 10, [0.0]]),
+    }
+    monkeypatch.setattr(PPOTrainerSync, "__init__", lambda self, config: setattr(self, "config", config))
+    monkeypatch.setattr(PPOTrainerSync, "_compute_metrics", lambda *args, **kwargs: None)
+    monkeypatch.setattr(trainer_module.tq, "kv_batch_get", lambda **_: data)
+    batch = SimpleNamespace(keys=["a", "b"], partition_id="train", tags=[{}, {"is_padding": True}])
+    metrics = {}
+    BacktrackTrainer(fp32_config)._compute_metrics(batch, metrics, {}, global_steps=1, epoch=0)
+    assert metrics["backtrack/per_answer"] == 2.0
+    assert metrics["backtrack/masked_share"] == 0.0
+
+
+def test_a_contradictory_config_stops_before_any_worker(verl_config):
+    """The trainer checks the whole config before verl builds anything."""
+    verl_config.halluc = {"max_backtracks": 2}
+    assert from_config(verl_config).bans_edits
+    with pytest.raises(SettingsError, match="without the ban"):
+        BacktrackTrainer(verl_config)
+
+
+def test_registered_and_taken_for_sync():
+    """The trainer is found under our name, and answers for the synchronous one."""
+    assert get_trainer_cls("backtrack_sync") is BacktrackTrainer
+    trainer = BacktrackTrainer.__new__(BacktrackTrainer)
+    trainer.trainer_mode = "backtrack_sync"
+    assert trainer.trainer_mode == "sync"

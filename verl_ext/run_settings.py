@@ -1,4 +1,10 @@
-"""The ``halluc:`` block inside verl's processes, and what it demands of the rest of verl's config."""
+"""The ``halluc:`` block inside verl's processes, and what it demands of the rest of verl's config.
+
+How the block travels: agent loop, reward manager and trainer are given verl's whole config and read
+``config.halluc``; a training worker is given ``actor_rollout_ref`` only and finds it in its ``fsdp_config``
+(:mod:`verl_ext.engine_config`); the rollout engine is told per request, in ``SamplingParams.extra_args``
+(:mod:`halluc_plugin.vllm_engine.request`). The advantage estimator needs none of it.
+"""
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 

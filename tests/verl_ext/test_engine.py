@@ -1,6 +1,5 @@
 """The actor's log-probs know which actions were banned when they were sampled."""
 
-import copy
 from types import SimpleNamespace
 
 import pytest
@@ -167,5 +166,4 @@ def test_registered_beside_the_stock_engine():
 
     engines = EngineRegistry._engines["language_model"]
     assert engines["backtrack_fsdp2"]["cuda"] is BacktrackFSDPEngine
-    assert engines["fsdp2"]["cuda"] is not BacktrackFSDPEngine
-    assert copy.copy(engines["fsdp2"]).keys() == {"cuda", "npu"}
+    assert BacktrackFSDPEngine not in engines["fsdp2"].values()

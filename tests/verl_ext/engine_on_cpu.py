@@ -1,0 +1,154 @@
+"""Run by test_engine_e2e.py in a process of its own: the banning engine with real FSDP2 sharding on a CPU.
+
+Writes the largest differences to a plain forward of the same weights under the same ban.
+"""
+
+import json
+import sys
+
+import torch
+import torch.distributed
+import verl  # noqa: F401 (registers the plugin)
+from tensordict import TensorDict
+from transformers import AutoModelForCausalLM
+from verl.trainer.config import CheckpointConfig
+from verl.utils import tensordict_utils as tu
+from verl.workers.config import FSDPOptimizerConfig, HFModelConfig
+from verl.workers.engine import EngineRegistry
+
+from halluc_plugin.edits import resolve_row
+from halluc_plugin.edits.builders import budget_mask
+from halluc_plugin.settings import load
+from halluc_plugin.tokens import edit_vocab
+from verl_ext.engine_config import BacktrackEngineConfig
+
+BLOCK = {"max_backtracks": 1, "boundary": "mask"}
+PROMPTS = [[1, 2, 3], [4], [5, 6]]
+
+
+def main(path: str) -> None:
+    """Build the engine by its name, compare log-probs, entropy and one gradient with a plain model."""
+    torch.manual_seed(0)
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    model_config = HFModelConfig(
+        path=path,
+        use_remove_padding=False,
+        enable_gradient_checkpointing=False,
+        override_config={"attn_implementation": "sdpa"},
+    )
+    vocab = edit_vocab(model_config.tokenizer)
+    b = vocab.backtrack
+    responses = [[7, b, 8, 9], [7, 7], [7, 8, b, 9, 10]]
+    engine = build_engine(model_config)
+    plain = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+    want_log_probs, want_entropy = reference(plain, vocab, responses)
+    have_log_probs, have_entropy = forward(engine, responses)
+    loss = torch.cat(want_log_probs).sum()
+    loss.backward()
+    result = {
+        "log_probs": gap(have_log_probs, want_log_probs),
+        "entropy": gap(have_entropy, want_entropy),
+        "gradient": float(abs(step(engine, responses) - norm(plain))),
+        "norm": float(norm(plain)),
+    }
+    sys.stdout.write(f"RESULT {json.dumps(result)}\n")
+    torch.distributed.destroy_process_group()
+
+
+def build_engine(model_config):
+    """The engine as a training worker builds it."""
+    fp32 = {"param_dtype": "fp32", "reduce_dtype": "fp32", "buffer_dtype": "fp32"}
+    engine_config = BacktrackEngineConfig(
+        use_torch_compile=False, mixed_precision=fp32, use_dynamic_bsz=False, halluc=BLOCK
+    )
+    object.__setattr__(engine_config, "strategy", "backtrack_fsdp2")  # as verl's actor config does
+    engine = EngineRegistry.new(
+        model_type="language_model",
+        backend=engine_config.strategy,
+        model_config=model_config,
+        engine_config=engine_config,
+        optimizer_config=FSDPOptimizerConfig(lr=1e-3, total_training_steps=1),
+        checkpoint_config=CheckpointConfig(),
+    )
+    engine.initialize()
+    return engine
+
+
+def batch(responses) -> TensorDict:
+    """The batch as it reaches the engine."""
+
+    def nested(rows):
+        return torch.nested.as_nested_tensor([torch.tensor(r) for r in rows], layout=torch.jagged)
+
+    whole = [p + r for p, r in zip(PROMPTS, responses, strict=True)]
+    mask = nested([[1] * len(r) for r in responses])
+    tensors = {
+        "prompts": nested(PROMPTS),
+        "responses": nested(responses),
+        "input_ids": nested(whole),
+        "position_ids": nested([list(range(len(row))) for row in whole]),
+        "response_mask": mask,
+        "loss_mask": mask,
+    }
+    options = {
+        "use_remove_padding": False,
+        "use_dynamic_bsz": False,
+        "micro_batch_size_per_gpu": 3,
+        "calculate_entropy": True,
+        "temperature": 0.7,
+    }
+    return tu.get_tensordict(tensors, options)
+
+
+def actions(nested):
+    """Response part of a nested output."""
+    return [row[len(p) - 1 : -1] for row, p in zip(nested.unbind(), PROMPTS, strict=True)]
+
+
+def forward(engine, responses):
+    """Log-probs and entropies without a loss, as for old and reference log-probs."""
+    with engine.eval_mode():
+        output = engine.infer_batch(batch(responses))["model_output"]
+    return actions(output["log_probs"]), actions(output["entropy"])
+
+
+def step(engine, responses):
+    """Gradient norm of the summed log-probs, after a training forward and backward."""
+
+    def loss_function(model_output, data, dp_group=None):
+        del data, dp_group
+        return torch.cat(actions(model_output["log_probs"])).sum(), {}
+
+    with engine.train_mode():
+        engine.optimizer_zero_grad()
+        engine.forward_backward_batch(batch(responses), loss_function)
+        grads = [p.grad.full_tensor() for p in engine.module.parameters() if p.grad is not None]
+    return torch.stack([g.norm() for g in grads]).norm()
+
+
+def norm(model):
+    """Gradient norm of a plain model."""
+    return torch.stack([p.grad.norm() for p in model.parameters() if p.grad is not None]).norm()
+
+
+def reference(model, vocab, responses):
+    """One sequence at a time, edits at -inf where banned."""
+    log_probs, entropies = [], []
+    for prompt, response in zip(PROMPTS, responses, strict=True):
+        logits = model(torch.tensor([prompt + response])).logits[0, len(prompt) - 1 : -1] / 0.7
+        settings = load(BLOCK)
+        banned = budget_mask(resolve_row(response, vocab), settings.max_backtracks, settings.boundary)[0]
+        where = banned[:, None] & (torch.arange(logits.shape[-1]) == vocab.backtrack)
+        log_p = logits.masked_fill(where, -torch.inf).log_softmax(-1)
+        log_probs.append(log_p.gather(-1, torch.tensor(response)[:, None])[:, 0])
+        entropies.append(-(log_p.exp() * log_p).masked_fill(where, 0).sum(-1))
+    return log_probs, entropies
+
+
+def gap(have, want):
+    """Largest absolute difference."""
+    return max(float((h - w).detach().abs().max()) for h, w in zip(have, want, strict=True))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

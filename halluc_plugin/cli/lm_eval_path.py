@@ -1,0 +1,18 @@
+"""``halluc lm-eval-path``: the folder of our lm-eval tasks, for ``--include_path``."""
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("lm-eval-path")(lm_eval_path)
+
+
+def lm_eval_path() -> None:
+    """Print the folder of our lm-eval tasks, for `lm_eval --include_path` where start-up files do not run."""
+    from importlib.util import find_spec
+
+    spec = find_spec("lm_eval_tasks")
+    assert spec is not None  # installed by the same wheel
+    assert spec.submodule_search_locations
+    typer.echo(next(iter(spec.submodule_search_locations)))

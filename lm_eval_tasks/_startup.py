@@ -1,0 +1,97 @@
+"""Makes our tasks visible to ``lm_eval``, which has no plugin hook for tasks (0.4.13).
+
+Run at interpreter start by ``halluc_lm_eval.pth``, so it imports nothing but ``sys`` and ``os``, and waits.
+When ``lm_eval.tasks`` is imported, the task index gets one more folder, between lm_eval's own and the user's
+``--include_path``. A host that finds our ``lm_eval.tasks`` entry point itself has the folder already, and is
+left alone. ``HALLUC_LM_EVAL=0`` switches this off.
+"""
+
+import os
+import sys
+
+TYPE_CHECKING = False  # typing itself would cost more than all of this module
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from importlib.machinery import ModuleSpec
+    from pathlib import Path
+    from types import ModuleType
+    from typing import Any
+
+SWITCH = "HALLUC_LM_EVAL"
+WATCHED = "lm_eval.tasks"
+
+
+def install() -> None:
+    """Wait for ``lm_eval.tasks``, unless switched off or already waiting."""
+    if os.environ.get(SWITCH) == "0" or WATCHED in sys.modules:
+        return
+    if not any(isinstance(finder, _Watcher) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Watcher())
+
+
+class _Watcher:
+    """A finder that lets the watched module be found as ever, and acts once it has run."""
+
+    def __init__(self) -> None:
+        self._searching = False
+
+    def find_spec(self, name: str, *_: "Any") -> "ModuleSpec | None":
+        if name != WATCHED or self._searching:
+            return None
+        self._searching = True
+        try:
+            from importlib.util import find_spec
+
+            spec = find_spec(name)
+            if spec is not None and spec.loader is not None:
+                # On this one loader only: source, resources and reloads stay the host's.
+                spec.loader.exec_module = self._then_extend(spec.loader.exec_module)  # type: ignore[assignment, method-assign]
+        except Exception as error:  # noqa: BLE001 - whatever breaks here, lm_eval must still import
+            _say(error)
+            return None
+        else:
+            return spec
+        finally:
+            self._searching = False
+
+    def _then_extend(self, exec_module: "Callable[[ModuleType], None]") -> "Callable[[ModuleType], None]":
+        def run(module: "ModuleType") -> None:
+            exec_module(module)
+            if self in sys.meta_path:
+                sys.meta_path.remove(self)
+            try:
+                _extend_index()
+            except Exception as error:  # noqa: BLE001 - as above
+                _say(error)
+
+        return run
+
+
+def _extend_index() -> None:
+    """Let ``TaskIndex.build`` scan our folder whenever it scans lm_eval's own."""
+    from functools import wraps
+    from pathlib import Path
+
+    from lm_eval.tasks._index import TaskIndex
+
+    build = TaskIndex.build
+
+    @wraps(build)
+    def build_with_ours(paths: "Iterable[Path]", **options: "Any") -> "Any":
+        import lm_eval.tasks
+
+        ours, theirs = Path(__file__).parent, Path(lm_eval.tasks.__file__).parent
+        listed = [Path(path) for path in paths]
+        # Absent when a TaskManager was asked for without defaults; ours present when the host has a hook.
+        if theirs in listed and ours not in listed:
+            listed.insert(listed.index(theirs) + 1, ours)
+        return build(listed, **options)
+
+    TaskIndex.build = staticmethod(build_with_ours)
+
+
+def _say(error: Exception) -> None:
+    sys.stderr.write(
+        f"halluc: its tasks could not be added to lm_eval ({type(error).__name__}: {error}). "
+        'Fix: pass --include_path "$(halluc lm-eval-path)".\n'
+    )

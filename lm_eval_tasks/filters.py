@@ -1,0 +1,59 @@
+"""The first step of each pipeline: which text of a trace the rest of it sees."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from lm_eval.api.filter import Filter
+from lm_eval.api.registry import register_filter
+from lm_eval.models.utils import postprocess_generated_text
+
+from lm_eval_tasks.trace import Trace, TraceReader
+
+
+class _TextOfTrace(Filter):
+    """Turns traces into text and cuts it.
+
+    Tasks of ours hand it traces. In anybody else's YAML it gets the answers themselves, and refuses one with
+    edit tokens, for which it lacks the tokenizer.
+
+    Args:
+        until: The text ends before the first of these: the stop strings that the stock task gives to the
+            engine. Here they come after collapsing, since text that is taken back must not stop an answer.
+    """
+
+    def __init__(self, until: Sequence[str] = ()) -> None:
+        super().__init__()
+        self._until = list(until)
+
+    def apply(
+        self,
+        resps: Iterable[Sequence[str | Trace]],
+        docs: Sequence[dict[str, Any]],  # noqa: ARG002 - the host's signature
+    ) -> list[list[str]]:
+        """The texts, nested like the answers."""
+        return [[self._cut(answer) for answer in answers] for answers in resps]
+
+    def _cut(self, answer: str | Trace) -> str:
+        return postprocess_generated_text(self.text(TraceReader(None).read(answer)), self._until, None)
+
+    def text(self, trace: Trace) -> str:
+        """Which of a trace's texts."""
+        raise NotImplementedError
+
+
+@register_filter("halluc_collapsed")
+class Collapsed(_TextOfTrace):
+    """What is left after all edits."""
+
+    def text(self, trace: Trace) -> str:
+        """The resolved text."""
+        return trace.resolved
+
+
+@register_filter("halluc_raw")
+class Raw(_TextOfTrace):
+    """What was sampled, edit tokens included: what the stock task would have scored."""
+
+    def text(self, trace: Trace) -> str:
+        """The raw text."""
+        return trace.raw

@@ -1,0 +1,127 @@
+"""From what a model answered to a trace: the text as sampled, the text that is left, and what it cost.
+
+Stock lm-eval models hand over text only. It is then tokenised again by the model's tokenizer, which need not
+give the sampled ids back; an answer collapsed that way says ``exact=False``. An answer without an edit token
+needs no collapsing and is exact by definition.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from halluc_plugin.tokens import BACKTRACK_TOKEN, RESTART_TOKEN, STEP_TOKEN, edit_vocab
+
+from halluc_plugin.edits import EditVocab, trace_record
+from halluc_plugin.errors import SettingsError, TokenizerError
+
+EDIT_TOKENS = (BACKTRACK_TOKEN, STEP_TOKEN, RESTART_TOKEN)
+
+# Model arguments that decide which tokenizer a stock model loads, beside its name.
+_LOADING_KEYS = ("revision", "subfolder", "trust_remote_code", "gguf_file")
+
+_logger = logging.getLogger("lm_eval.halluc")
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One answer of a model.
+
+    Attributes:
+        raw: The text as sampled, edit tokens included.
+        resolved: The text that is left after all edits.
+        raw_tokens: Number of sampled tokens; 0 when no tokenizer is known (there are no edits then).
+        resolved_tokens: Number of tokens left.
+        backtracks: Number of edits that erased something.
+        exact: Whether ``resolved`` is certain: no edits, or edits applied to the sampled ids.
+        record: :func:`halluc_plugin.edits.trace_record` of the ids, None for a model without edit tokens.
+    """
+
+    raw: str
+    resolved: str
+    raw_tokens: int
+    resolved_tokens: int
+    backtracks: int
+    exact: bool
+    record: dict[str, Any] | None
+
+
+class TraceReader:
+    """Reads answers with a model's tokenizer.
+
+    Args:
+        tokenizer: A transformers tokenizer, None if unknown.
+        step_delimiter: Text that ends a step, for tokenizers with a step backtrack token.
+
+    Raises:
+        TokenizerError: The tokenizer has an edit token in a form that does not survive decoding.
+    """
+
+    def __init__(self, tokenizer: Any | None, *, step_delimiter: str = "\n") -> None:
+        self._tokenizer = tokenizer
+        self._vocab: EditVocab | None = None
+        if tokenizer is not None and any(token in tokenizer.get_vocab() for token in EDIT_TOKENS):
+            self._vocab = edit_vocab(tokenizer, step_delimiter=step_delimiter)
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, Any]) -> "TraceReader":
+        """The reader for a task's metadata, into which lm-eval merges the model's arguments.
+
+        Args:
+            metadata: ``tokenizer`` or ``pretrained`` names the tokenizer (or is one); ``step_delimiter`` is
+                optional.
+        """
+        source = metadata.get("tokenizer") or metadata.get("pretrained")
+        delimiter = metadata.get("step_delimiter", "\n")
+        if not isinstance(delimiter, str):
+            raise SettingsError(
+                f"step_delimiter is {delimiter!r} in the metadata.", 'Give a text, e.g. "\\n".'
+            )
+        options = {key: metadata[key] for key in _LOADING_KEYS if key in metadata}
+        return cls(_load(source, options), step_delimiter=delimiter)
+
+    def read(self, answer: "str | Trace") -> Trace:
+        """The trace of an answer that is known as text; one that is a trace already is returned as it is.
+
+        Raises:
+            TokenizerError: The text has edit tokens and no tokenizer is known to apply them.
+        """
+        if isinstance(answer, Trace):
+            return answer
+        text = answer
+        if self._tokenizer is None:
+            if any(token in text for token in EDIT_TOKENS):
+                raise TokenizerError(
+                    "An answer has edit tokens, but the model's tokenizer, which applies them, is not known.",
+                    """Pass --metadata '{"tokenizer": "<name or folder>"}'.""",
+                )
+            return Trace(text, text, 0, 0, backtracks=0, exact=True, record=None)
+        ids = self._tokenizer.encode(text, add_special_tokens=False)
+        if self._vocab is None:
+            return Trace(text, text, len(ids), len(ids), backtracks=0, exact=True, record=None)
+        record = trace_record(ids, self._vocab)
+        left = record["resolved"]
+        edited = bool(record["events"])
+        return Trace(
+            raw=text,
+            # Decoding may not give every text back as it was; without edits there is no need to.
+            resolved=self._tokenizer.decode(left, skip_special_tokens=True) if edited else text,
+            raw_tokens=len(ids),
+            resolved_tokens=len(left),
+            backtracks=sum(event["effective"] for event in record["events"]),
+            exact=not edited,
+            record=record,
+        )
+
+
+def _load(source: Any, options: Mapping[str, Any]) -> Any | None:
+    if not isinstance(source, str):
+        return source if hasattr(source, "get_vocab") else None
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(source, **options)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        # Some stock models bring their own tokenizer; only an answer with edit tokens needs it here.
+        _logger.warning("No tokenizer could be loaded from %s: tokens are not counted. (%s)", source, error)
+        return None

@@ -1,0 +1,108 @@
+"""Fixtures for the lm-eval tasks: tiny data, a byte-level tokenizer, and a runner of real pipelines."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+ROWS = [
+    {"question": "How many are 40 and 2?", "answer": "40+2=<<40+2=42>>42\n#### 42"},
+    {"question": "How much is $1,000 and $200?", "answer": "1000+200=<<1000+200=1200>>1,200\n#### 1,200"},
+]
+
+
+@pytest.fixture(scope="session")
+def gsm8k_folder(tmp_path_factory):
+    """A folder of data sets with a tiny gsm8k."""
+    root = tmp_path_factory.mktemp("data")
+    (root / "gsm8k").mkdir()
+    text = "".join(json.dumps(row) + "\n" for row in ROWS)
+    for name in ("train.jsonl", "test.jsonl"):
+        (root / "gsm8k" / name).write_text(text)
+    return root
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """The folder of real data files, or a skip."""
+    beside = Path(__file__).parents[3] / "shared" / "data"
+    folder = Path(os.environ.get("HALLUC_TEST_DATA") or beside)
+    if not (folder / "gsm8k" / "example_model_solutions.jsonl").is_file():
+        pytest.skip("the real data files are absent (HALLUC_TEST_DATA)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def byte_tokenizer():
+    """Builds a tokenizer with one token a byte, EOS and padding, and the given added tokens."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    def build(*added):
+        alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+        backend = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
+        backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        backend.decoder = decoders.ByteLevel()
+        tokenizer = PreTrainedTokenizerFast(
+            tokenizer_object=backend, eos_token="<|end|>", pad_token="<|pad|>"
+        )
+        tokenizer.add_tokens(list(added))
+        return tokenizer
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def bytes_tokenizer(byte_tokenizer, tmp_path_factory):
+    """Path of a saved byte tokenizer with the backtrack token as an ordinary one."""
+    from tokenizers import AddedToken
+
+    folder = tmp_path_factory.mktemp("tokenizer")
+    byte_tokenizer(AddedToken("<|BACKTRACK|>", special=False, normalized=False)).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def load_task():
+    """Loads one of our tasks as lm_eval does when given the folder."""
+    from lm_eval.tasks import TaskManager
+
+    folder = Path(__file__).parents[2] / "lm_eval_tasks"
+
+    def load(name, **metadata):
+        metadata = {key: str(value) for key, value in metadata.items()}
+        manager = TaskManager(include_path=str(folder), include_defaults=False, metadata=metadata)
+        return manager.load(name)["tasks"][name]
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def run_pipelines():
+    """Runs a task's own filters and scoring on answers: {pipeline: [rows of each document]}."""
+    from lm_eval.api.instance import Instance
+
+    def run(task, docs, answers):
+        task._instances = [
+            Instance("generate_until", doc, ("", {}), 0, metadata=(task.task_name, at, 1), resps=[answer])
+            for at, (doc, answer) in enumerate(zip(docs, answers, strict=True))
+        ]
+        task.apply_filters()
+        return {
+            name: [task.process_results(i.doc, [i.filtered_resps[name]]) for i in task._instances]
+            for name in task._instances[0].filtered_resps
+        }
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def aggregate():
+    """The numbers lm_eval reports for the rows of one pipeline."""
+
+    def over(task, rows):
+        how = task.aggregation()
+        return {name: how[name]([row[name] for row in rows]) for name in rows[0]}
+
+    return over

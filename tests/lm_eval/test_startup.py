@@ -1,0 +1,126 @@
+"""The start-up file: our tasks are listed without any flag, and nothing else changes."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+# Reads the start-up file as an interpreter does at start: as a .pth file of a site folder.
+START = "import site, sys; sys.path.insert(0, {root!r}); site.addsitedir({site!r})\n"
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Runs code in a fresh interpreter that has our start-up file in a site folder."""
+    shutil.copy(ROOT / "lm_eval_tasks" / "halluc_lm_eval.pth", tmp_path)
+
+    def run(code, *flags, root=ROOT, **environment):
+        prefix = START.format(root=str(root), site=str(tmp_path))
+        return subprocess.run(
+            [sys.executable, *flags, "-c", prefix + code],
+            capture_output=True, text=True, check=False, timeout=300, cwd=tmp_path,
+            env={**os.environ, "HF_HUB_OFFLINE": "1", **environment},
+        )  # fmt: skip
+
+    return run
+
+
+# A small stand-in for the folder of lm_eval's own tasks: indexing the real one takes ten seconds.
+SMALL = """
+from pathlib import Path
+import lm_eval.tasks
+from lm_eval.tasks import TaskManager
+from lm_eval.tasks._index import TaskIndex
+own = Path(lm_eval.tasks.__file__).parent
+TaskIndex._iter_yaml_files = staticmethod(
+    lambda root, found=TaskIndex._iter_yaml_files: found(root / "gsm8k" if root == own else root)
+)
+print([n for n in TaskManager({arguments}).all_tasks if n in ("gsm8k", "gsm8k_backtrack")])
+"""
+
+
+def test_our_tasks_join_the_defaults(start):
+    """A plain TaskManager lists stock and our tasks, and the watcher has left the import system."""
+    done = start(SMALL.format(arguments="") + "print([type(f).__name__ for f in sys.meta_path])")
+    names, finders = done.stdout.splitlines()
+    assert names == "['gsm8k', 'gsm8k_backtrack']", done.stderr
+    assert "_Watcher" not in finders
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "expected"),
+    [
+        ("include_defaults=False", {}, []),
+        ("", {"HALLUC_LM_EVAL": "0"}, ["gsm8k"]),
+        # As a host with a native hook would pass it: found once, no warning about an override.
+        (f"include_path={str(ROOT / 'lm_eval_tasks')!r}", {}, ["gsm8k", "gsm8k_backtrack"]),
+    ],
+)
+def test_when_the_start_up_file_stays_away(start, arguments, environment, expected):
+    """Without defaults, switched off, or with our folder already listed, it adds nothing."""
+    done = start(SMALL.format(arguments=arguments), **environment)
+    assert done.stdout.strip() == str(expected), done.stderr
+    assert "overrides" not in done.stderr
+
+
+def test_the_user_still_overrides_us(start, tmp_path):
+    """A task of our name under --include_path wins: the order is defaults, ours, the user's."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "mine.yaml").write_text("task: gsm8k_backtrack\ndataset_path: mine\n")
+    code = SMALL.format(arguments="") + (
+        f"print(TaskManager(include_path={str(tmp_path / 'mine')!r})._index['gsm8k_backtrack'].yaml_path)"
+    )
+    assert start(code).stdout.splitlines()[-1].endswith("mine.yaml")
+
+
+def test_nothing_heavy_is_imported_at_start():
+    """At start two small modules of ours are imported; `os` is there already, as `site` uses it."""
+    line = (ROOT / "lm_eval_tasks" / "halluc_lm_eval.pth").read_text()
+    code = f"import os, sys; sys.path.insert(0, {str(ROOT)!r}); before = set(sys.modules)\n{line}"
+    command = [sys.executable, "-I", "-S", "-c", code + "print(sorted(set(sys.modules) - before))"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "['lm_eval_tasks', 'lm_eval_tasks._startup']"
+
+
+def test_left_behind_or_without_lm_eval_it_is_silent(start, tmp_path):
+    """After an uninstall, or where lm_eval is absent, start and a failing import look as ever."""
+    left_behind = start("print('ok')", "-S", root=tmp_path)
+    assert (left_behind.stdout, left_behind.stderr) == ("ok\n", "")
+    absent = start("import lm_eval.tasks", "-S")
+    assert absent.stderr.strip().endswith("ModuleNotFoundError: No module named 'lm_eval'")
+    assert "halluc" not in absent.stderr
+
+
+def test_looking_for_the_module_without_importing_it_changes_nothing(start):
+    """importlib.util.find_spec("lm_eval.tasks") first, import later: our tasks are still added."""
+    looked = "from importlib.util import find_spec\nassert find_spec('lm_eval.tasks').origin\n"
+    assert start(looked + SMALL.format(arguments="")).stdout.strip() == "['gsm8k', 'gsm8k_backtrack']"
+
+
+def test_a_host_that_changed_is_imported_all_the_same(start, tmp_path):
+    """When lm_eval has no such task index, its import works and one line says what to pass instead."""
+    package = tmp_path / "host" / "lm_eval" / "tasks"
+    package.mkdir(parents=True)
+    (package.parent / "__init__.py").touch()
+    (package / "__init__.py").write_text("ready = True\n")
+    code = f"sys.path.insert(0, {str(tmp_path / 'host')!r})\nimport lm_eval.tasks; print(lm_eval.tasks.ready)"
+    done = start(code, "-S")
+    assert done.stdout == "True\n"
+    assert done.stderr.startswith("halluc: its tasks could not be added to lm_eval (ModuleNotFoundError")
+    assert "--include_path" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_command_prints_the_folder_of_the_tasks():
+    """``halluc lm-eval-path`` prints what --include_path takes."""
+    from typer.testing import CliRunner
+
+    from halluc_plugin.cli.app import app
+
+    done = CliRunner().invoke(app, ["lm-eval-path"])
+    assert done.exit_code == 0
+    assert (Path(done.stdout.strip()) / "gsm8k_backtrack" / "gsm8k_backtrack.yaml").is_file()

@@ -1,9 +1,9 @@
-"""Makes our tasks visible to ``lm_eval``, which has no plugin hook for tasks (0.4.13).
+"""Makes our tasks and models visible to ``lm_eval``, which has no hook for either (0.4.13).
 
 Run at interpreter start by ``halluc_lm_eval.pth``, so it imports nothing but ``sys`` and ``os``, and waits.
 When ``lm_eval.tasks`` is imported, the task index gets one more folder, between lm_eval's own and the user's
-``--include_path``. A host that finds our ``lm_eval.tasks`` entry point itself has the folder already, and is
-left alone. ``HALLUC_LM_EVAL=0`` switches this off.
+``--include_path``, and our models join the registry. A host that reads our entry points itself has them
+already, and is left alone. ``HALLUC_LM_EVAL=0`` switches this off.
 """
 
 import os
@@ -61,6 +61,7 @@ class _Watcher:
                 sys.meta_path.remove(self)
             try:
                 _extend_index()
+                _extend_models()
             except Exception as error:  # noqa: BLE001 - as above
                 _say(error)
 
@@ -90,8 +91,20 @@ def _extend_index() -> None:
     TaskIndex.build = staticmethod(build_with_ours)
 
 
+def _extend_models() -> None:
+    """Register our models by name, as lm_eval's own are: nothing is imported until one is asked for."""
+    from importlib.metadata import entry_points
+
+    import lm_eval.models  # noqa: F401 - lm_eval adds its own models only to an empty registry
+    from lm_eval.api.registry import model_registry
+
+    for point in entry_points(group="lm_eval.models"):
+        if point.value.startswith("lm_eval_tasks.") and point.name not in model_registry:
+            model_registry.register(point.name, target=point.value)
+
+
 def _say(error: Exception) -> None:
     sys.stderr.write(
-        f"halluc: its tasks could not be added to lm_eval ({type(error).__name__}: {error}). "
+        f"halluc: its tasks or models could not be added to lm_eval ({type(error).__name__}: {error}). "
         'Fix: pass --include_path "$(halluc lm-eval-path)".\n'
     )

@@ -10,7 +10,8 @@ Its stop strings are EOS-like markers only; the stock task's others move into ``
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from lm_eval.models.utils import postprocess_generated_text
 
 from halluc_plugin.errors import DataError
 from lm_eval_tasks.data import ENVIRONMENT, local_folder, read_jsonl
-from lm_eval_tasks.trace import Trace, TraceReader
+from lm_eval_tasks.trace import Trace, TracedAnswer, TraceReader
 
 TRACE_PIPELINE = "trace"
 
@@ -119,9 +120,13 @@ class BacktrackTask(ConfigurableTask):
         return super().higher_is_better() | {name: better for name, (_, better) in TRACE_METRICS.items()}
 
     def _trace(self, answer: str) -> Trace:
-        # What follows an end-of-text marker is no part of the trace; hf and vllm cut there themselves.
+        # What follows an end-of-text marker is no part of the answer; hf and vllm cut there themselves.
         ends = self.config.generation_kwargs["until"]
-        return self._reader.read(postprocess_generated_text(answer, ends, None))
+        cut = partial(postprocess_generated_text, stop=ends, think_end_token=None)
+        if isinstance(answer, TracedAnswer):
+            trace = answer.trace
+            return replace(trace, raw=cut(trace.raw), resolved=cut(trace.resolved))
+        return self._reader.read(cut(answer))
 
     def _trace_rows(self, doc: dict[str, Any], trace: Mapping[str, Any]) -> dict[str, Any]:
         right = self.score(doc, trace["answer"]) > 0

@@ -6,9 +6,9 @@ needs no collapsing and is exact by definition.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from halluc_plugin.tokens import BACKTRACK_TOKEN, RESTART_TOKEN, STEP_TOKEN, edit_vocab
 
@@ -80,38 +80,77 @@ class TraceReader:
         options = {key: metadata[key] for key in _LOADING_KEYS if key in metadata}
         return cls(_load(source, options), step_delimiter=delimiter)
 
+    @property
+    def vocab(self) -> EditVocab | None:
+        """Which ids edit, None if the tokenizer has no edit token."""
+        return self._vocab
+
     def read(self, answer: "str | Trace") -> Trace:
-        """The trace of an answer that is known as text; one that is a trace already is returned as it is.
+        """The trace of an answer.
+
+        Args:
+            answer: Text; or the answer of a model of ours, or a trace, which are exact.
 
         Raises:
-            TokenizerError: The text has edit tokens and no tokenizer is known to apply them.
+            TokenizerError: A text has edit tokens and no tokenizer is known to apply them.
         """
         if isinstance(answer, Trace):
             return answer
-        text = answer
-        if self._tokenizer is None:
-            if any(token in text for token in EDIT_TOKENS):
-                raise TokenizerError(
-                    "An answer has edit tokens, but the model's tokenizer, which applies them, is not known.",
-                    """Pass --metadata '{"tokenizer": "<name or folder>"}'.""",
-                )
-            return Trace(text, text, 0, 0, backtracks=0, exact=True, record=None)
-        ids = self._tokenizer.encode(text, add_special_tokens=False)
+        if isinstance(answer, TracedAnswer):
+            return answer.trace
+        if self._tokenizer is not None:
+            ids = self._tokenizer.encode(answer, add_special_tokens=False)
+            return self._trace(ids, raw=answer, sampled=False)
+        if any(token in answer for token in EDIT_TOKENS):
+            raise TokenizerError(
+                "An answer has edit tokens, but the model's tokenizer, which applies them, is not known.",
+                """Pass --metadata '{"tokenizer": "<name or folder>"}'.""",
+            )
+        return Trace(answer, answer, 0, 0, backtracks=0, exact=True, record=None)
+
+    def read_ids(self, ids: Sequence[int]) -> Trace:
+        """The trace of sampled ids, without prompt and padding; an end-of-text token counts as text."""
+        return self._trace(ids, raw=self._decode(ids), sampled=True)
+
+    def _trace(self, ids: Sequence[int], *, raw: str, sampled: bool) -> Trace:
         if self._vocab is None:
-            return Trace(text, text, len(ids), len(ids), backtracks=0, exact=True, record=None)
+            return Trace(raw, raw, len(ids), len(ids), backtracks=0, exact=True, record=None)
         record = trace_record(ids, self._vocab)
-        left = record["resolved"]
-        edited = bool(record["events"])
+        left, edited = record["resolved"], bool(record["events"])
         return Trace(
-            raw=text,
+            raw=raw,
             # Decoding may not give every text back as it was; without edits there is no need to.
-            resolved=self._tokenizer.decode(left, skip_special_tokens=True) if edited else text,
+            resolved=self._decode(left) if edited else raw,
             raw_tokens=len(ids),
             resolved_tokens=len(left),
             backtracks=sum(event["effective"] for event in record["events"]),
-            exact=not edited,
+            exact=sampled or not edited,
             record=record,
         )
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        assert self._tokenizer is not None
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
+
+
+class TracedAnswer(str):
+    """The text that is left of an answer, as any task reads it, with the trace for tasks that ask.
+
+    Models of ours return it: a stock task scores the collapsed text without knowing.
+    """
+
+    __slots__ = ("trace",)
+    trace: Trace
+
+    def __new__(cls, text: str, trace: Trace) -> Self:
+        """Attach ``trace`` to ``text``."""
+        answer = super().__new__(cls, text)
+        answer.trace = trace
+        return answer
+
+    def __reduce__(self) -> tuple[type["TracedAnswer"], tuple[str, Trace]]:
+        # lm_eval's caches pickle answers.
+        return (type(self), (str(self), self.trace))
 
 
 def _load(source: Any, options: Mapping[str, Any]) -> Any | None:

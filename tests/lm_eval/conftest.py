@@ -106,3 +106,27 @@ def aggregate():
         return {name: how[name]([row[name] for row in rows]) for name in rows[0]}
 
     return over
+
+
+@pytest.fixture(scope="session")
+def tiny_model(byte_tokenizer, tmp_path_factory):
+    """Path of a random one-layer model of bytes that likes to backtrack, with its tokenizer."""
+    import torch
+    from tokenizers import AddedToken
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    tokenizer = byte_tokenizer(AddedToken("<|BACKTRACK|>", special=False, normalized=False))
+    torch.manual_seed(0)
+    config = Qwen2Config(
+        vocab_size=len(tokenizer), hidden_size=64, intermediate_size=64, num_hidden_layers=1,
+        num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=512, tie_word_embeddings=False,
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, initializer_range=1.0,
+    )  # fmt: skip
+    model = Qwen2ForCausalLM(config)
+    with torch.no_grad():
+        model.lm_head.weight[tokenizer.convert_tokens_to_ids("<|BACKTRACK|>")] *= 2
+        model.lm_head.weight[tokenizer.pad_token_id] = 0
+    folder = tmp_path_factory.mktemp("model")
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

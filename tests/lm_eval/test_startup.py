@@ -77,6 +77,18 @@ def test_the_user_still_overrides_us(start, tmp_path):
     assert start(code).stdout.splitlines()[-1].endswith("mine.yaml")
 
 
+def test_our_models_join_the_registry(start):
+    """Models of ours are known by name beside lm_eval's own, and not imported before they are used."""
+    code = (
+        "import lm_eval.tasks\n"
+        "from lm_eval.api.registry import model_registry as known\n"
+        "print([name in known for name in ('hf', 'hf-backtrack', 'vllm-backtrack')])\n"
+        "print('lm_eval_tasks.hf_backtrack' in sys.modules)\n"
+    )
+    assert start(code).stdout.splitlines() == ["[True, True, True]", "False"]
+    assert start(code, HALLUC_LM_EVAL="0").stdout.splitlines()[0] == "[True, False, False]"
+
+
 def test_nothing_heavy_is_imported_at_start():
     """At start two small modules of ours are imported; `os` is there already, as `site` uses it."""
     line = (ROOT / "lm_eval_tasks" / "halluc_lm_eval.pth").read_text()
@@ -110,7 +122,7 @@ def test_a_host_that_changed_is_imported_all_the_same(start, tmp_path):
     code = f"sys.path.insert(0, {str(tmp_path / 'host')!r})\nimport lm_eval.tasks; print(lm_eval.tasks.ready)"
     done = start(code, "-S")
     assert done.stdout == "True\n"
-    assert done.stderr.startswith("halluc: its tasks could not be added to lm_eval (ModuleNotFoundError")
+    assert done.stderr.startswith("halluc: its tasks or models could not be added to lm_eval (ModuleNotFound")
     assert "--include_path" in done.stderr
     assert done.stderr.count("\n") == 1
 

@@ -80,7 +80,7 @@ def test_the_user_still_overrides_us(start, tmp_path):
 def test_our_models_join_the_registry(start):
     """Models of ours are known by name beside lm_eval's own, and not imported before they are used."""
     code = (
-        "import lm_eval.tasks\n"
+        "import lm_eval.tasks, lm_eval.models\n"
         "from lm_eval.api.registry import model_registry as known\n"
         "print([name in known for name in ('hf', 'hf-backtrack', 'vllm-backtrack')])\n"
         "print('lm_eval_tasks.hf_backtrack' in sys.modules)\n"

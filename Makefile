@@ -1,0 +1,47 @@
+# make demo    train on the embedded task (first run: at most 15 minutes on 2 cores)
+# make test    all tests (at most 10 minutes on 2 cores)
+# ARGS adds arguments: make demo ARGS=trainer.total_training_steps=3, make test ARGS="-m 'not e2e'"
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+INSTALLED := $(VENV)/.installed
+ARGS ?=
+
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: demo test lint format bench pins docs clean
+
+demo: $(INSTALLED)
+	python -m verl.trainer.main_ppo +recipe=halluc_grpo $(ARGS)
+
+test: $(INSTALLED)
+	python -m pytest $(ARGS)
+
+lint: $(INSTALLED)
+	ruff check .
+	ruff format --check .
+	mypy
+
+format: $(INSTALLED)
+	ruff check --fix .
+	ruff format .
+
+bench: $(INSTALLED)
+	python -m pytest benchmarks -o python_files='bench_*.py' -s $(ARGS)
+
+# The environment with the tested CPU stack: made when missing, completed when its inputs have changed.
+$(INSTALLED): scripts/bootstrap.py pyproject.toml constraints/cpu.txt constraints/cpu-overrides.txt
+	$(PYTHON) scripts/bootstrap.py $(VENV)
+	touch $@
+
+# Write down what is installed as the new tested stack.
+pins: $(INSTALLED)
+	python scripts/pins.py
+	python scripts/compatibility.py
+
+docs: $(INSTALLED)
+	python scripts/compatibility.py
+
+clean:
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

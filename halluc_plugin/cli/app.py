@@ -9,7 +9,7 @@ from halluc_plugin import __version__
 from halluc_plugin.errors import HallucError
 
 # Each module has `register(app)`; its heavy imports happen inside the command, so `--help` stays quick.
-COMMAND_MODULES = ("lm_eval_path", "theory")
+COMMAND_MODULES = ("doctor", "lm_eval_path", "theory")
 
 app = typer.Typer(
     name="halluc",

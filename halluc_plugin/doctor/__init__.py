@@ -1,0 +1,44 @@
+"""``halluc doctor``: what is installed, what is registered where, and what to do about each red line.
+
+One module per room. Each has ``checks(...)``, which returns the lines of its room; hosts are looked at in a
+Python of their own (:mod:`.fresh`), since they may be slow to import, fail, or print.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING
+
+from halluc_plugin.checks import Check, CheckStatus
+from halluc_plugin.doctor import lm_eval, model, packages, verl, vllm
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["examine", "healthy"]
+
+
+def examine(model_path: str | None = None) -> dict[str, list[Check]]:
+    """Look into every room, at the same time.
+
+    Args:
+        model_path: A folder or hub name whose model and tokenizer are examined too.
+
+    Returns:
+        The checks of each room, in the order they are shown.
+    """
+    rooms: dict[str, Callable[[], list[Check]]] = {
+        "packages": packages.checks,
+        "verl": verl.checks,
+        "vLLM": vllm.checks,
+        "lm-eval": lm_eval.checks,
+    }
+    if model_path is not None:
+        rooms["model"] = partial(model.checks, model_path)
+    with ThreadPoolExecutor() as pool:
+        pending = {room: pool.submit(look) for room, look in rooms.items()}
+        return {room: found.result() for room, found in pending.items()}
+
+
+def healthy(rooms: dict[str, list[Check]]) -> bool:
+    """Whether no line of any room is red."""
+    return all(check.status is not CheckStatus.FAIL for checks in rooms.values() for check in checks)

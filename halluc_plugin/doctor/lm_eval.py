@@ -1,0 +1,68 @@
+"""Room "lm-eval": whether our tasks and models are listed without any flag."""
+
+import os
+import site
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from halluc_plugin.checks import Check, CheckStatus
+from halluc_plugin.doctor import fresh
+
+START_UP_FILE = "halluc_lm_eval.pth"
+SWITCH = "HALLUC_LM_EVAL"
+BY_FLAG = 'Pass --include_path "$(halluc lm-eval-path)".'
+
+
+def checks() -> list[Check]:
+    """Look at lm-eval's task index and model registry, and at what fills them."""
+    if find_spec("lm_eval") is None:
+        return [Check("lm-eval", CheckStatus.ABSENT, "not installed", "pip install 'halluc[eval]'")]
+    lines = [_start_up_file()]
+    try:
+        seen = fresh.call("halluc_plugin.doctor.lm_eval:observe")
+    except fresh.FreshPythonError as error:
+        fix = "Run `lm_eval ls tasks` and read its error."
+        return [*lines, Check("import lm_eval", CheckStatus.FAIL, str(error), fix)]
+    models = sorted(
+        point.name for point in entry_points(group="lm_eval.models") if "lm_eval_tasks" in point.value
+    )
+    return [
+        *lines,
+        _listed("tasks", our_tasks(), seen["tasks"], BY_FLAG),
+        _listed("models", models, seen["models"], f"unset {SWITCH}; pip install --force-reinstall halluc"),
+    ]
+
+
+def observe() -> dict[str, Any]:
+    """What a Python that imports lm-eval finds; called in one of its own."""
+    from lm_eval.api.registry import model_registry
+    from lm_eval.tasks import TaskManager
+
+    return {"tasks": list(TaskManager().all_tasks), "models": list(model_registry.keys())}
+
+
+def our_tasks() -> list[str]:
+    """The names of the tasks in our folder: each has a file of its own."""
+    spec = find_spec("lm_eval_tasks")
+    assert spec is not None  # installed by the same wheel
+    folders = spec.submodule_search_locations or []
+    return sorted(file.stem for folder in folders for file in Path(folder).glob("*/[!_]*.yaml"))
+
+
+def _start_up_file() -> Check:
+    name = "start-up file"
+    if os.environ.get(SWITCH) == "0":
+        return Check(name, CheckStatus.WARN, f"switched off by {SWITCH}=0", BY_FLAG)
+    for folder in [*site.getsitepackages(), site.getusersitepackages()]:
+        if (Path(folder) / START_UP_FILE).exists():
+            return Check(name, CheckStatus.OK, START_UP_FILE)
+    return Check(name, CheckStatus.WARN, f"no {START_UP_FILE} where this Python looks for such", BY_FLAG)
+
+
+def _listed(kind: str, ours: list[str], seen: list[str], fix: str) -> Check:
+    missing = [name for name in ours if name not in seen]
+    if missing:
+        return Check(kind, CheckStatus.FAIL, f"not listed: {', '.join(missing)}", fix)
+    return Check(kind, CheckStatus.OK, ", ".join(ours))

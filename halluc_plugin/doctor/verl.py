@@ -1,0 +1,119 @@
+"""Room "verl": whether the plugin is loaded, its names are registered and its recipes are found."""
+
+import os
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from typing import Any
+
+from halluc_plugin.checks import Check, CheckStatus
+from halluc_plugin.doctor import fresh
+
+POLICY = "VERL_USE_EXTERNAL_PLUGINS"
+SEE_ERROR = (
+    'Run `python -c "import verl"` and read what halluc prints; then `pip install --force-reinstall halluc`.'
+)
+
+
+def checks() -> list[Check]:
+    """Look at verl's registries and at Hydra's search path."""
+    if find_spec("verl") is None:
+        return [Check("verl", CheckStatus.ABSENT, "not installed", "pip install 'halluc[verl]'")]
+    lines = [_entry_point()]
+    try:
+        seen = fresh.call("halluc_plugin.doctor.verl:observe")
+    except fresh.FreshPythonError as error:
+        return [*lines, Check("import verl", CheckStatus.FAIL, str(error), SEE_ERROR)]
+    lines += [_name(*entry) for entry in seen["names"]]
+    return [*lines, _version(seen["version_error"]), _recipes(seen["recipes"]), _platform(seen["platform"])]
+
+
+def observe() -> dict[str, Any]:
+    """What a Python that imports verl finds; called in one of its own."""
+    import verl.workers.engine.fsdp.transformer_impl  # noqa: F401 - engines register when it is imported
+    from hydra import initialize_config_module
+    from hydra.core.global_hydra import GlobalHydra
+    from verl.experimental.agent_loop.agent_loop import _agent_loop_registry
+    from verl.experimental.reward_loop.reward_manager.registry import get_reward_manager_cls
+    from verl.plugin.platform.platform_manager import get_platform
+    from verl.trainer.ppo.core_algos import get_adv_estimator_fn
+    from verl.trainer.ppo.v1 import get_trainer_cls
+    from verl.workers.engine.base import EngineRegistry
+
+    device = get_platform().device_name
+    lookups = {
+        ("agent loop", "backtrack"): lambda name: _agent_loop_registry[name]["_target_"],
+        ("reward manager", "backtrack"): lambda name: get_reward_manager_cls(name).__module__,
+        ("advantage estimator", "backtrack_grpo"): lambda name: get_adv_estimator_fn(name).__module__,
+        ("trainer", "backtrack_sync"): lambda name: get_trainer_cls(name).__module__,
+        ("engine", "backtrack_fsdp2"): lambda name: (
+            EngineRegistry._engines["language_model"][name][device].__module__  # noqa: SLF001 - it has no query
+        ),
+    }
+    with initialize_config_module("verl.trainer.config", version_base=None):
+        recipes = GlobalHydra.instance().config_loader().get_group_options("recipe")
+    return {
+        "names": [(kind, name, _found(lookup, name)) for (kind, name), lookup in lookups.items()],
+        "version_error": _version_error(),
+        "recipes": recipes,
+        "platform": device,
+    }
+
+
+def _found(lookup: Any, name: str) -> str | None:
+    """Where the object of that name is defined, None when verl does not know the name."""
+    try:
+        return str(lookup(name))
+    except (KeyError, ValueError, AssertionError):
+        return None
+
+
+def _version_error() -> tuple[str, str] | None:
+    """What selecting one of our names would raise, as cause and fix."""
+    from halluc_plugin.errors import HostVersionError
+    from verl_ext.compat import require_tested_verl
+
+    try:
+        require_tested_verl()
+    except HostVersionError as error:
+        return error.cause, error.fix
+    return None
+
+
+def _entry_point() -> Check:
+    name = "plugin"
+    ours = [point.value for point in entry_points(group="verl.plugins") if point.name == "halluc"]
+    if not ours:
+        return Check(name, CheckStatus.FAIL, "no entry point of halluc is installed", "pip install halluc")
+    policy = os.environ.get(POLICY, "auto").strip().lower()
+    if policy != "auto" and "halluc" not in [part.strip() for part in policy.split(",")]:
+        return Check(
+            name, CheckStatus.FAIL, f"{POLICY}={policy} keeps verl from loading it", f"unset {POLICY}"
+        )
+    return Check(name, CheckStatus.OK, f"entry point halluc = {ours[0]}")
+
+
+def _name(kind: str, name: str, defined_in: str | None) -> Check:
+    label = f"{kind} {name}"
+    if defined_in is None:
+        return Check(label, CheckStatus.FAIL, "unknown to verl", SEE_ERROR)
+    if not defined_in.startswith("verl_ext."):
+        fix = f"Uninstall the plugin that defines {defined_in}, or ask its authors to rename theirs."
+        return Check(label, CheckStatus.FAIL, f"taken by {defined_in}", fix)
+    return Check(label, CheckStatus.OK, defined_in)
+
+
+def _version(error: tuple[str, str] | None) -> Check:
+    if error is None:
+        return Check("version", CheckStatus.OK, "in the tested window")
+    return Check("version", CheckStatus.FAIL, *error)
+
+
+def _recipes(recipes: list[str]) -> Check:
+    if recipes:
+        return Check("Hydra search path", CheckStatus.OK, f"+recipe={'|'.join(recipes)}")
+    fix = "pip install --force-reinstall halluc; or pass 'hydra.searchpath=[pkg://halluc_plugin.recipes]'."
+    return Check("Hydra search path", CheckStatus.FAIL, "no recipe of ours is on it", fix)
+
+
+def _platform(device: str) -> Check:
+    return Check("platform", CheckStatus.OK, f"verl runs on {device} here")

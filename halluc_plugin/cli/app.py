@@ -2,6 +2,7 @@
 
 import sys
 from importlib import import_module
+from typing import Annotated
 
 import typer
 
@@ -21,7 +22,9 @@ app = typer.Typer(
 
 
 @app.callback(invoke_without_command=True)
-def _root(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
     if version:
         typer.echo(f"halluc {__version__}")
         raise typer.Exit

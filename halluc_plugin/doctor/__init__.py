@@ -35,8 +35,16 @@ def examine(model_path: str | None = None) -> dict[str, list[Check]]:
     if model_path is not None:
         rooms["model"] = partial(model.checks, model_path)
     with ThreadPoolExecutor() as pool:
-        pending = {room: pool.submit(look) for room, look in rooms.items()}
+        pending = {room: pool.submit(_look_into, look) for room, look in rooms.items()}
         return {room: found.result() for room, found in pending.items()}
+
+
+def _look_into(look: "Callable[[], list[Check]]") -> list[Check]:
+    try:
+        return look()
+    except Exception as error:  # noqa: BLE001 - a broken room must not hide what the others show
+        fix = "Mend the red lines of the room packages first."
+        return [Check("look", CheckStatus.FAIL, f"{type(error).__name__}: {error}", fix)]
 
 
 def healthy(rooms: dict[str, list[Check]]) -> bool:

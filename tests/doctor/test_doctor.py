@@ -196,6 +196,18 @@ def test_path_without_a_model_is_red(tmp_path):
     assert [(check.name, check.status) for check in model.checks(str(tmp_path))] == [("load", FAIL)]
 
 
+def test_a_broken_room_does_not_hide_the_others(monkeypatch):
+    """Whatever a room raises is one red line of that room."""
+    for room in (packages, verl, vllm, lm_eval):
+        monkeypatch.setattr(room, "checks", lambda: [Check("a line", OK, "")])
+    monkeypatch.setattr(vllm, "checks", lambda: [].pop())
+    rooms = doctor.examine()
+    assert rooms["vLLM"][0].status is FAIL
+    assert rooms["vLLM"][0].detail == "IndexError: pop from empty list"
+    assert rooms["lm-eval"] == [Check("a line", OK, "")]
+    assert not doctor.healthy(rooms)
+
+
 class TestCommand:
     """`halluc doctor`."""
 

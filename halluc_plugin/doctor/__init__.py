@@ -44,7 +44,7 @@ def _look_into(look: "Callable[[], list[Check]]") -> list[Check]:
         return look()
     except Exception as error:  # noqa: BLE001 - a broken room must not hide what the others show
         fix = "Mend the red lines of the room packages first."
-        return [Check("look", CheckStatus.FAIL, f"{type(error).__name__}: {error}", fix)]
+        return [Check("room", CheckStatus.FAIL, f"{type(error).__name__}: {error}", fix)]
 
 
 def healthy(rooms: dict[str, list[Check]]) -> bool:

@@ -200,7 +200,7 @@ def test_a_broken_room_does_not_hide_the_others(monkeypatch):
     """Whatever a room raises is one red line of that room."""
     for room in (packages, verl, vllm, lm_eval):
         monkeypatch.setattr(room, "checks", lambda: [Check("a line", OK, "")])
-    monkeypatch.setattr(vllm, "checks", lambda: [].pop())
+    monkeypatch.setattr(vllm, "checks", [].pop)
     rooms = doctor.examine()
     assert rooms["vLLM"][0].status is FAIL
     assert rooms["vLLM"][0].detail == "IndexError: pop from empty list"

@@ -9,6 +9,7 @@ A task of ours is an lm-eval YAML with ``class: !function lm_eval_tasks.task.Bac
 Its stop strings are EOS-like markers only; the stock task's others move into ``until`` of the two filters.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -48,6 +49,16 @@ one. ``token_efficiency`` is Σ tokens left / Σ tokens sampled. ``flipped_right
 are wrong raw and right collapsed (strict match), ``flipped_wrong`` the reverse. ``collapse_exact`` is the
 share of answers whose collapsed text is certain, see :class:`lm_eval_tasks.trace.Trace`.
 """
+
+
+class LoggedTrace(dict[str, Any]):
+    """The fields of a :class:`lm_eval_tasks.trace.Trace`, with the strict ``answer`` and ``raw_answer``.
+
+    lm_eval writes filtered answers as ``str`` into its samples file: here that is JSON.
+    """
+
+    def __str__(self) -> str:
+        return json.dumps(self, ensure_ascii=False)
 
 
 class BacktrackTask(ConfigurableTask):
@@ -93,17 +104,18 @@ class BacktrackTask(ConfigurableTask):
                 instance.resps = kept
         for instance in self._instances:
             filtered = instance.filtered_resps
-            filtered[TRACE_PIPELINE] = asdict(filtered[TRACE_PIPELINE]) | {
-                "answer": filtered["strict-match"],
-                "raw_answer": filtered["strict-match-raw"],
-            }
+            filtered[TRACE_PIPELINE] = LoggedTrace(
+                asdict(filtered[TRACE_PIPELINE]),
+                answer=filtered["strict-match"],
+                raw_answer=filtered["strict-match-raw"],
+            )
 
     def process_results(self, doc: dict[str, Any], results: Sequence[Any]) -> dict[str, Any]:
         """The rows of one pipeline for one document."""
         (result,) = results
         if "exact_match" not in self._metric_fn_list:  # --predict_only puts its own metric there
             return super().process_results(doc, results)
-        if isinstance(result, Mapping):
+        if isinstance(result, LoggedTrace):
             return self._trace_rows(doc, result)
         return {"exact_match": self.score(doc, result)}
 
@@ -128,7 +140,7 @@ class BacktrackTask(ConfigurableTask):
             return replace(trace, raw=cut(trace.raw), resolved=cut(trace.resolved))
         return self._reader.read(cut(answer))
 
-    def _trace_rows(self, doc: dict[str, Any], trace: Mapping[str, Any]) -> dict[str, Any]:
+    def _trace_rows(self, doc: dict[str, Any], trace: LoggedTrace) -> dict[str, Any]:
         right = self.score(doc, trace["answer"]) > 0
         raw_right = self.score(doc, trace["raw_answer"]) > 0
         return {

@@ -64,18 +64,23 @@ def bytes_tokenizer(byte_tokenizer, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def load_task():
-    """Loads one of our tasks as lm_eval does when given the folder."""
+def task_manager():
+    """Builds a TaskManager of our folder alone, with metadata as lm_eval merges it."""
     from lm_eval.tasks import TaskManager
 
     folder = Path(__file__).parents[2] / "lm_eval_tasks"
 
-    def load(name, **metadata):
+    def build(**metadata):
         metadata = {key: str(value) for key, value in metadata.items()}
-        manager = TaskManager(include_path=str(folder), include_defaults=False, metadata=metadata)
-        return manager.load(name)["tasks"][name]
+        return TaskManager(include_path=str(folder), include_defaults=False, metadata=metadata)
 
-    return load
+    return build
+
+
+@pytest.fixture(scope="session")
+def load_task(task_manager):
+    """Loads one of our tasks as lm_eval does."""
+    return lambda name, **metadata: task_manager(**metadata).load(name)["tasks"][name]
 
 
 @pytest.fixture(scope="session")

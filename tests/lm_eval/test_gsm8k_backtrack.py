@@ -142,7 +142,7 @@ def test_samples_keep_the_answer_and_the_trace(run_pipelines, ours_with_tokenize
     run_pipelines(ours_with_tokenizer, [{"question": "q", "answer": "#### 42"}], [text])
     (instance,) = ours_with_tokenizer._instances
     assert instance.resps == [text]
-    logged = json.loads(json.dumps(instance.filtered_resps["trace"]))
+    logged = json.loads(str(instance.filtered_resps["trace"]))
     assert (logged["raw"], logged["resolved"]) == (text, "#### 42")
     assert (logged["answer"], logged["raw_answer"]) == ("42", "41")
     assert logged["record"]["live"] == [1, 1, 1, 1, 1, 1, 0, 0, 1]

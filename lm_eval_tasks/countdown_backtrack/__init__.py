@@ -1,0 +1,1 @@
+"""Countdown, scored by the exact verifier of the training rows."""

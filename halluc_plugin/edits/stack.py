@@ -57,18 +57,21 @@ class EditState:
             )
         index = self._actions
         self._actions += 1
-        kind = self.vocab.kind(token_id)
-        if kind is EditKind.TEXT:
+        if self.vocab.kind(token_id) is EditKind.TEXT:
             self.live_ids.append(token_id)
             self.live_indices.append(index)
             return ()
-        keep = self._depth_after(kind)
+        keep = self.depth_after(token_id)
         erased = tuple(self.live_indices[keep:])
         del self.live_ids[keep:]
         del self.live_indices[keep:]
         return erased
 
-    def _depth_after(self, kind: EditKind) -> int:
+    def depth_after(self, token_id: int) -> int:
+        """How many tokens would be live after this action."""
+        kind = self.vocab.kind(token_id)
+        if kind is EditKind.TEXT:
+            return len(self.live_ids) + 1
         if kind is EditKind.RESTART or not self.live_ids:
             return 0
         keep = len(self.live_ids) - 1

@@ -1,0 +1,17 @@
+"""What an engine must be started with to decode in hard context; needs no vLLM."""
+
+from typing import Any
+
+SCHEDULER = "halluc_plugin.vllm_engine.scheduler.RewindScheduler"
+PROCESSOR = "halluc_plugin.vllm_engine.bans:RewindBans"
+
+ENGINE_ARGS: dict[str, Any] = {
+    "scheduler_cls": SCHEDULER,
+    "logits_processors": [PROCESSOR],
+    "async_scheduling": False,
+}
+"""Arguments of ``vllm.LLM`` and ``vllm.AsyncEngineArgs``.
+
+On the command line: ``vllm serve MODEL --scheduler-cls SCHEDULER --logits-processors PROCESSOR
+--no-async-scheduling``. The processor also makes vLLM choose its model runner V1.
+"""

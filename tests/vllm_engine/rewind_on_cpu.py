@@ -1,0 +1,248 @@
+"""Run by test_rewind_e2e.py in a process of its own: real vLLM engines that rewind, on a CPU.
+
+Each scenario returns what its requests asked for and what the engine answered; nothing is judged here.
+"""
+
+import json
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+
+os.environ |= {
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the scheduler's counters are read in this process
+    "VLLM_LOGGING_LEVEL": "ERROR",
+}
+
+from vllm import LLM, SamplingParams
+
+from halluc_plugin.edits.builders import Boundary
+from halluc_plugin.settings import Context
+from halluc_plugin.vllm_engine.equivalence import EOS, VOCAB
+from halluc_plugin.vllm_engine.hard import ENGINE_ARGS
+from halluc_plugin.vllm_engine.request import EditRequest, Length
+from halluc_plugin.vllm_engine.scheduler import RewindScheduler
+
+BLOCK = 16
+LIKES_EDITS = {40: 2.0, 41: 1.0}
+DODGES_EOS = {EOS: -100.0}
+
+
+class PoisonedScheduler(RewindScheduler):
+    """Rewinds the tokens and forgets the prefix cache."""
+
+    def _rewind(self, request, depth):
+        enabled, self.kv_cache_manager.enable_caching = self.kv_cache_manager.enable_caching, False
+        super()._rewind(request, depth)
+        self.kv_cache_manager.enable_caching = enabled
+
+
+class Engine:
+    """A vLLM engine in this process, with counters."""
+
+    def __init__(self, path, **overrides):
+        arguments = {
+            "model": path, "skip_tokenizer_init": True, "dtype": "float32", "enforce_eager": True,
+            "max_model_len": 256, "max_num_seqs": 12, "block_size": BLOCK, "num_gpu_blocks_override": 300,
+            "max_num_batched_tokens": 64, "logprobs_mode": "processed_logprobs", "seed": 0,
+        }  # fmt: skip
+        self.llm = LLM(**(arguments | ENGINE_ARGS | overrides))
+        self.engine = self.llm.llm_engine
+        self.scheduler = self.engine.engine_core.engine_core.scheduler
+        self.counts = Counter()
+        self._count("schedule", lambda plan: {"slots": plan.total_num_scheduled_tokens, "steps": 1})
+        self._count("_preempt_request", lambda _: {"preemptions": 1})
+
+    def _count(self, name, of):
+        method = getattr(self.scheduler, name)
+
+        def counting(*args, **kwargs):
+            result = method(*args, **kwargs)
+            self.counts.update(of(result))
+            return result
+
+        setattr(self.scheduler, name, counting)
+
+    def run(self, asks):
+        """Answer all, at once; the counters are those of this call."""
+        self.counts.clear()
+        prompts = [{"prompt_token_ids": ask["prompt"]} for ask in asks]
+        outputs = self.llm.generate(prompts, [parameters(ask) for ask in asks], use_tqdm=False)
+        answers = [
+            record(ask, completion)
+            for ask, output in zip(asks, outputs, strict=True)
+            for completion in output.outputs
+        ]
+        return {"answers": answers, "counts": dict(self.counts)}
+
+
+def ask(prompt, request=None, **sampling):
+    """A request as JSON can hold it."""
+    return {"prompt": prompt, "extra_args": request.to_extra_args() if request else {}, "sampling": sampling}
+
+
+def hard(**settings):
+    """A request in hard context."""
+    return EditRequest(VOCAB, context=Context.HARD, **settings)
+
+
+def parameters(ask):
+    """Its sampling parameters."""
+    return SamplingParams(logprobs=0, detokenize=False, extra_args=ask["extra_args"], **ask["sampling"])
+
+
+def record(ask, completion):
+    """A request and one of its answers."""
+    ids = list(completion.token_ids)
+    logprobs = [entry[token].logprob for token, entry in zip(ids, completion.logprobs, strict=True)]
+    return ask | {
+        "ids": ids, "logprobs": logprobs, "finish": completion.finish_reason, "stop": completion.stop_reason,
+    }  # fmt: skip
+
+
+def prompt(seed, length):
+    """Ids that no other seed begins with."""
+    return [1 + seed % 39, 1 + seed // 39, *((seed * 7 + i * i) % 39 for i in range(length - 2))]
+
+
+def greedy(engine):
+    """Tabu or a budget, with prompts long enough to be prefilled in chunks."""
+    mask = {"boundary": Boundary.MASK}
+    settings = [
+        {"tabu": True},
+        {"tabu": True} | mask,
+        {"budget": 5} | mask,
+        {"tabu": True, "budget": 9} | mask,
+    ]
+    bias = [DODGES_EOS | {40: i / 6, 41: i / 6, 42: i / 8} for i in range(16)]
+    return engine.run(
+        [
+            ask(
+                prompt(i, 3 + 8 * i),
+                hard(**settings[i % 4]),
+                temperature=0.0,
+                max_tokens=96,
+                logit_bias=bias[i],
+            )
+            for i in range(16)
+        ]
+    )
+
+
+def sampled(engine):
+    """Temperature above zero, with edits at the boundary, budgets and masks."""
+    settings = [{}, {"budget": 0}, {"budget": 3}, {"boundary": Boundary.MASK}]
+    settings += [{"budget": 2, "boundary": Boundary.MASK}, {"tabu": True}]
+    return engine.run(
+        [
+            ask(prompt(20 + i, 5 + 4 * i), hard(**settings[i % 6]), temperature=0.8 + 0.1 * (i % 4),
+                max_tokens=64, logit_bias=DODGES_EOS | LIKES_EDITS)
+            for i in range(24)
+        ]
+    )  # fmt: skip
+
+
+def mixed(engine):
+    """Hard, soft and stock requests in one batch."""
+    kinds = [hard(), EditRequest(VOCAB, budget=2), None, hard(budget=4)]
+    return engine.run(
+        [
+            ask(prompt(50 + i, 20), kinds[i % 4], max_tokens=40, logit_bias=DODGES_EOS | LIKES_EDITS)
+            for i in range(16)
+        ]
+    )
+
+
+def ends(engine):
+    """EOS and stop ids, some of them only after a minimum of live tokens."""
+    return engine.run(
+        [
+            ask(prompt(70 + i, 9), hard(), max_tokens=120, min_tokens=12 * (i % 2), stop_token_ids=[5, 6],
+                logit_bias=LIKES_EDITS | {EOS: 1.0})
+            for i in range(16)
+        ]
+    )  # fmt: skip
+
+
+def collapsed(engine):
+    """max_tokens counts live tokens; some run into the bound on actions first."""
+    return engine.run(
+        [
+            ask(prompt(90 + i, 9), hard(length=Length.COLLAPSED, max_actions=60), max_tokens=20,
+                logit_bias=DODGES_EOS | {40: (i % 4) * 1.2})
+            for i in range(12)
+        ]
+    )  # fmt: skip
+
+
+def group(engine):
+    """Several answers to one prompt, with their own budgets; they share its blocks."""
+    shared = {"max_tokens": 48, "logit_bias": DODGES_EOS | LIKES_EDITS}
+    return engine.run([ask(prompt(110, 40), hard(budget=3), n=8, **shared)])
+
+
+def seeded(engine):
+    """The same seeds twice."""
+    asks = [
+        ask(prompt(120 + i, 6), hard(), seed=i, max_tokens=64, logit_bias=DODGES_EOS | {40: 3.0})
+        for i in range(8)
+    ]
+    once = engine.run(asks)
+    return {"answers": once["answers"], "again": engine.run(asks)["answers"]}
+
+
+def adopted(engine):
+    """Requests whose prompt is another's live text, while it is live and again after the end."""
+    bias = DODGES_EOS | {40: 2.2, 41: 1.5, 42: -1.0}
+    asks = {f"w{i}": ask(prompt(140 + i, 8), hard(), max_tokens=90, logit_bias=bias) for i in range(6)}
+    writers = list(asks)
+    for name, asked in asks.items():
+        engine.engine.add_request(name, {"prompt_token_ids": asked["prompt"]}, parameters(asked))
+    engine.counts.clear()
+    full: dict[str, int] = {}
+    finished, later = {}, []
+    while engine.engine.has_unfinished_requests():
+        finished |= {output.request_id: output for output in engine.engine.step() if output.finished}
+        for request in list(engine.scheduler.requests.values()):
+            name = request.request_id.rpartition("-")[0] or request.request_id
+            computed = request.num_computed_tokens
+            if name not in writers or computed % BLOCK or computed == full.get(name):
+                continue
+            full[name] = computed
+            text = list(request.all_token_ids)[: computed + 1]
+            if computed and len(text) > computed:
+                later.append(ask(text, max_tokens=2, temperature=0.0))
+                reader = f"r{len(later)}"
+                asks[reader] = ask(text, max_tokens=12, temperature=0.0)
+                engine.engine.add_request(reader, {"prompt_token_ids": text}, parameters(asks[reader]))
+    counts = dict(engine.counts)
+    answers = [record(asks[name], output.outputs[0]) for name, output in finished.items()]
+    return {"answers": answers, "later": engine.run(later)["answers"], "counts": counts}
+
+
+def crowded(engine):
+    """More requests than the KV cache holds, with states that must outlive a preemption."""
+    settings = [{}, {"budget": 3}, {"tabu": True}, {"boundary": Boundary.MASK}]
+    bias = DODGES_EOS | {40: 1.5, 41: -1.0, 42: -4.0}
+    return engine.run(
+        [ask(prompt(160 + i, 30), hard(**settings[i % 4]), max_tokens=90, logit_bias=bias) for i in range(16)]
+    )
+
+
+def main(path):
+    """Run all scenarios and print one line of JSON."""
+    engine = Engine(path)
+    plain = (greedy, sampled, mixed, ends, collapsed, group, seeded, adopted)
+    results = {scenario.__name__: scenario(engine) for scenario in plain}
+    small = Engine(path, num_gpu_blocks_override=34)
+    results["crowded"] = crowded(small)
+    uncached = Engine(path, enable_prefix_caching=False)
+    results["uncached"] = sampled(uncached)
+    poisoned = Engine(path, scheduler_cls=PoisonedScheduler)
+    results["poisoned"] = adopted(poisoned)
+    Path(sys.argv[2]).write_text(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

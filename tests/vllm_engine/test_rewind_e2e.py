@@ -1,0 +1,203 @@
+"""An engine that rewinds answers as a model that recomputes every action from the collapsed text."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from halluc_plugin.edits import EditKind, EditState
+from halluc_plugin.settings import Context
+from halluc_plugin.vllm_engine.equivalence import EOS, VOCAB, random_model, replay
+from halluc_plugin.vllm_engine.request import EditRequest, Length
+
+pytest.importorskip("vllm")
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+
+SCENARIOS = (
+    "greedy", "sampled", "mixed", "ends", "collapsed", "group", "seeded", "adopted", "crowded", "uncached",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def model_path(tmp_path_factory):
+    """Folder of the tiny random model."""
+    return tmp_path_factory.mktemp("model")
+
+
+@pytest.fixture(scope="module")
+def model(model_path):
+    """The reference."""
+    return random_model(model_path)
+
+
+@pytest.fixture(scope="module")
+def results(model, model_path, tmp_path_factory):
+    """What the engines answered in each scenario of rewind_on_cpu.py."""
+    written = tmp_path_factory.mktemp("results") / "results.json"
+    script = Path(__file__).with_name("rewind_on_cpu.py")
+    done = subprocess.run(
+        [sys.executable, str(script), str(model_path), str(written)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False, timeout=390,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(written.read_text())
+
+
+def request_of(answer):
+    """What it asked of the engine; None when nothing of ours."""
+    return EditRequest.from_extra_args(answer["extra_args"])
+
+
+def stop_ids(answer):
+    """Ids that end it."""
+    return {EOS, *answer["sampling"].get("stop_token_ids", ())}
+
+
+def recomputed(model, answer):
+    """The reference's distribution of every action."""
+    sampling = answer["sampling"]
+    return replay(
+        model, answer["prompt"], answer["ids"], request_of(answer),
+        temperature=sampling.get("temperature", 1.0), min_tokens=sampling.get("min_tokens", 0),
+        logit_bias={int(token): bias for token, bias in sampling.get("logit_bias", {}).items()},
+        stop_ids=stop_ids(answer),
+    )  # fmt: skip
+
+
+def largest_difference(model, answers):
+    """Over all actions, erased tokens and edits included: |engine's log-prob - reference's|."""
+    worst = 0.0
+    for answer in answers:
+        want = recomputed(model, answer).gather(1, torch.tensor(answer["ids"])[:, None])[:, 0]
+        worst = max(worst, float((want - torch.tensor(answer["logprobs"])).abs().max()))
+    return worst
+
+
+def edits(answers, kind=None):
+    """How many effective edits the answers hold, of one kind or of any."""
+    count = 0
+    for answer in answers:
+        state = EditState(VOCAB)
+        for token in answer["ids"]:
+            erased = state.push(token)
+            count += bool(erased) and kind in (None, VOCAB.kind(token))
+    return count
+
+
+def test_greedy_traces_are_identical(model, results):
+    """Every sampled token is the reference's likeliest one, so the raw traces are the same."""
+    for answer in results["greedy"]["answers"]:
+        assert recomputed(model, answer).argmax(1).tolist() == answer["ids"]
+        assert answer["finish"] == "length"
+        assert len(answer["ids"]) == 96
+    assert edits(results["greedy"]["answers"]) > 100
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_log_probs_are_exact(model, results, scenario):
+    """Each action's log-prob is the one of the collapsed context under the request's own bans."""
+    answers = results[scenario]["answers"]
+    assert largest_difference(model, answers) < 1e-4
+    assert edits(answers) > 10
+
+
+@pytest.mark.parametrize("kind", [EditKind.BACKTRACK, EditKind.STEP, EditKind.RESTART])
+def test_every_kind_of_edit_took_effect(results, kind):
+    """The exactness above covers backtracks, step backtracks and restarts that erase something."""
+    assert edits(results["sampled"]["answers"], kind) >= 5
+
+
+@pytest.mark.parametrize("scenario", ["greedy", "sampled", "uncached"])
+def test_one_forward_slot_per_action(results, scenario):
+    """The prompt is fed once and each action but the last once: nothing is computed again after an edit."""
+    answers = results[scenario]["answers"]
+    slots = sum(len(answer["prompt"]) + len(answer["ids"]) - 1 for answer in answers)
+    assert results[scenario]["counts"]["slots"] == slots
+    assert "preemptions" not in results[scenario]["counts"]
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_answers_end_where_they_should(results, scenario):
+    """Stops act on the live text; max_tokens counts actions, or live tokens when so asked."""
+    for answer in results[scenario]["answers"]:
+        sampling, request = answer["sampling"], request_of(answer)
+        hard = request is not None and request.context is Context.HARD
+        collapsed = hard and request.length is Length.COLLAPSED
+        state = EditState(VOCAB)
+        finish = None
+        for index, token in enumerate(answer["ids"]):
+            assert finish is None, "an action after the end"
+            state.push(token)
+            live = state.depth if hard else index + 1
+            is_text = not hard or VOCAB.kind(token) is EditKind.TEXT
+            if is_text and token in stop_ids(answer) and live >= sampling.get("min_tokens", 0):
+                finish = "stop"
+            elif (live if collapsed else index + 1) >= sampling["max_tokens"] or (
+                collapsed and index + 1 >= request.max_actions
+            ):
+                finish = "length"
+        assert finish == answer["finish"]
+
+
+def test_minimum_is_one_of_live_tokens(results):
+    """Some answers fell below min_tokens again after reaching it, and still no end was sampled there."""
+    fallen = 0
+    for answer in results["ends"]["answers"]:
+        minimum, state, reached = answer["sampling"]["min_tokens"], EditState(VOCAB), False
+        for token in answer["ids"]:
+            if state.depth < minimum:
+                fallen += reached
+                assert token not in stop_ids(answer)
+            reached |= state.depth >= minimum
+            state.push(token)
+    assert fallen >= 3
+
+
+def test_collapsed_length_and_its_bound_on_actions_both_occur(results):
+    """Answers that edit little end at 20 live tokens, those that edit much after 60 actions."""
+    lengths = [len(answer["ids"]) for answer in results["collapsed"]["answers"]]
+    assert max(lengths) == 60
+    assert min(lengths) < 40
+
+
+def test_budgets_belong_to_each_answer_of_a_group(results):
+    """With n=8 every answer spends its own budget of three, although vLLM gives them the same settings."""
+    spent = [edits([answer]) for answer in results["group"]["answers"]]
+    assert len(spent) == 8
+    assert max(spent) == 3
+
+
+def test_seed_repeats_the_trace_but_not_the_erased_token(results):
+    """A seeded request gives the same trace twice; after a backtrack its retry is a new draw."""
+    answers, again = results["seeded"]["answers"], results["seeded"]["again"]
+    assert [answer["ids"] for answer in answers] == [answer["ids"] for answer in again]
+    retries = repeats = 0
+    for answer in answers:
+        ids = answer["ids"]
+        for erased, edit, retry in zip(ids, ids[1:], ids[2:], strict=False):
+            if edit == VOCAB.backtrack and not {erased, retry} & VOCAB.edit_ids:
+                retries += 1
+                repeats += retry == erased
+    assert retries >= 20
+    assert repeats < retries / 2
+
+
+def test_blocks_that_others_read_are_not_written(model, results):
+    """Requests that took up another's blocks, while it rewound into them or after it ended, see no change."""
+    assert results["adopted"]["counts"]["preemptions"] >= 1, "no request rewound into a shared block"
+    assert largest_difference(model, results["adopted"]["later"]) < 1e-4
+
+
+def test_poisoned_prefix_cache_is_caught(model, results):
+    """Without the care for the prefix cache the same scenario is far off, so the test above can fail."""
+    poisoned = results["poisoned"]
+    assert largest_difference(model, [*poisoned["answers"], *poisoned["later"]]) > 0.1
+
+
+def test_preempted_requests_go_on_where_they_were(results):
+    """A KV cache too small for all requests forces preemptions; exactness there is asserted above."""
+    assert results["crowded"]["counts"]["preemptions"] >= 5

@@ -37,7 +37,7 @@ def _loop() -> Any:
     return numba.njit(cache=True)(_resolve_rows)
 
 
-def _resolve_rows(  # type: ignore[no-untyped-def] # noqa: ANN202, C901, PLR0912 - numba compiles one plain loop
+def _resolve_rows(  # type: ignore[no-untyped-def] # noqa: ANN202, C901, PLR0917 - numba compiles one plain loop
     ids, valid, backtrack, step, restart, delimiters, is_edit, erased, noop, erased_at, parent, depth, event,  # noqa: ANN001
 ):  # fmt: skip
     rows, width = ids.shape

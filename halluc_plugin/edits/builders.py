@@ -73,7 +73,8 @@ def budget_mask(resolution: Resolution, budget: int | None, boundary: Boundary) 
     if broken.any():
         row, column = (int(i) for i in broken.nonzero()[0])
         raise TraceError(
-            f"Row {row} has an edit at position {column}, where budget={budget} and boundary={boundary} ban it.",
+            f"Row {row} has an edit at position {column}, where budget={budget} and boundary={boundary} "
+            "ban it.",
             "Pass the budget and boundary that the trace was sampled with.",
         )
     return banned
@@ -95,7 +96,9 @@ def logit_index(resolution: Resolution, prompt_valid: torch.Tensor) -> torch.Ten
     _check_prompt(resolution, prompt_valid)
     width = prompt_valid.shape[1]
     columns = torch.arange(width, device=prompt_valid.device)
-    last = torch.where(prompt_valid, columns, -1).amax(1, keepdim=True)
+    # A column of -1 first, for amax refuses a batch without any columns.
+    last = torch.nn.functional.pad(torch.where(prompt_valid, columns, -1), (1, 0), value=-1)
+    last = last.amax(1, keepdim=True)
     return torch.where(resolution.parent >= 0, resolution.parent + width, last)
 
 

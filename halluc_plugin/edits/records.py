@@ -37,20 +37,27 @@ class EditEvent:
 
 def events(resolution: Resolution) -> list[EditEvent]:
     """All events of a batch, by row and time."""
-    found: dict[tuple[int, int], list[int]] = {}
-    for row, column in resolution.is_edit.nonzero().tolist():
-        found.setdefault((row, int(resolution.event[row, column])), []).append(column)
-    erased_by: dict[tuple[int, int], list[int]] = {}
-    for row, column in resolution.erased.nonzero().tolist():
-        edit = int(resolution.erased_at[row, column])
-        erased_by.setdefault((row, int(resolution.event[row, edit])), []).append(column)
+    on_cpu = resolution.to("cpu")
+    return [event for row in range(len(on_cpu.ids)) for event in _row_events(on_cpu, row)]
+
+
+def _row_events(resolution: Resolution, row: int) -> list[EditEvent]:
+    # Lists, because reading a tensor element by element is two orders of magnitude slower.
+    fields = (resolution.event, resolution.noop, resolution.depth, resolution.erased, resolution.erased_at)
+    event, noop, depth, erased, erased_at = (field[row].tolist() for field in fields)
+    edits: dict[int, list[int]] = {}
+    gone: dict[int, list[int]] = {}
+    for column, number in enumerate(event):
+        if number >= 0:
+            edits.setdefault(number, []).append(column)
+        elif erased[column]:
+            gone.setdefault(event[erased_at[column]], []).append(column)
     records = []
-    for (row, number), edits in found.items():
-        erased = tuple(erased_by.get((row, number), ()))
-        before = int(resolution.depth[row, edits[0]])
-        effective = int((~resolution.noop[row, edits]).sum())
+    for number, run in edits.items():
+        deleted, before = tuple(gone.get(number, ())), depth[run[0]]
+        effective = sum(not noop[column] for column in run)
         records.append(
-            EditEvent(row, number, edits[0], edits[-1] + 1, effective, erased, before, before - len(erased))
+            EditEvent(row, number, run[0], run[-1] + 1, effective, deleted, before, before - len(deleted))
         )
     return records
 
@@ -77,5 +84,11 @@ def trace_record(ids: Sequence[int], vocab: EditVocab) -> dict[str, Any]:
         "erased_at": [None if at == width else at for at in erased_at],
         "parent": resolution.parent[0].tolist(),
         "resolved": resolution.resolved(0),
-        "events": [{k: v for k, v in asdict(event).items() if k != "row"} for event in events(resolution)],
+        "events": [_as_json(event) for event in events(resolution)],
     }
+
+
+def _as_json(event: EditEvent) -> dict[str, Any]:
+    fields = asdict(event) | {"erased": list(event.erased)}
+    del fields["row"]
+    return fields

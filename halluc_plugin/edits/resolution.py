@@ -111,11 +111,16 @@ def resolve(
         The facts, on the device of ``ids``.
 
     Raises:
-        TraceError: Shapes, dtypes, ids or ``valid`` are inconsistent.
+        TraceError: Shapes, dtypes, devices, ids or ``valid`` are inconsistent.
     """
-    _check(ids, valid)
+    on_cpu = ids.device.type == "cpu"
     if backend is None:
-        backend = Backend.COMPILED if ids.device.type == "cpu" else Backend.VECTORISED
+        backend = Backend.COMPILED if on_cpu else Backend.VECTORISED
+    elif backend is Backend.COMPILED and not on_cpu:
+        raise TraceError(
+            f"The compiled form runs on CPU, ids are on {ids.device}.", "Leave backend out, or move them."
+        )
+    _check(ids, valid)
     ids = ids.long()
     if backend is Backend.COMPILED:
         from halluc_plugin.edits._compiled import resolve_fields
@@ -125,8 +130,13 @@ def resolve(
 
 
 def resolve_row(ids: Sequence[int], vocab: EditVocab) -> Resolution:
-    """:func:`resolve` for one response given as a list, without padding (B = 1)."""
-    row = torch.tensor([list(ids)], dtype=torch.long)
+    """:func:`resolve` for one response given as a list, without padding (B = 1).
+
+    Raises:
+        TraceError: An id is negative or no integer.
+    """
+    # No dtype: torch would cut fractions off. An empty list has none to cut.
+    row = torch.tensor([list(ids)]) if len(ids) else torch.empty(1, 0, dtype=torch.long)
     return resolve(row, torch.ones_like(row, dtype=torch.bool), vocab)
 
 

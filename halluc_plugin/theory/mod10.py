@@ -12,10 +12,9 @@ is right takes L p^-K tokens on average, exponential in the length.
 Retries cost E[actions] = L + 2 K m, linear in the length, with m the mean number of wrong attempts at a hard
 position. It depends on what the policy knows of its failures:
 
-    memoryless   m = (1 - p)/p = 1/p - 1              hard context: each attempt is as the first, geometric
-    soft         m = (1 - p)/q                        the erased digit stays in view; retries are right with
-    chance q tabu         m = sum_i w_i/(w_i + p)              erased digits are banned there; w_i = P(wrong
-    digit i)
+    memoryless   m = (1 - p)/p = 1/p - 1     hard context: each attempt is as the first, geometric
+    soft         m = (1 - p)/q               the erased digit stays in view; retries are right with chance q
+    tabu         m = sum_i w_i/(w_i + p)     erased digits are banned there; w_i = P(wrong digit i)
 
 Soft: the first attempt fails with probability 1 - p; each later one succeeds with chance q, so 1/q - 1 more
 fail. Tabu: digits are drawn without replacement until the right one. Give each digit an exponential clock

@@ -45,12 +45,7 @@ def check_config(config: VllmConfig) -> None:
         (
             config.use_v2_model_runner,
             "model runner V2, which keeps its own count of tokens",
-            "Unset VLLM_USE_V2_MODEL_RUNNER.",
-        ),
-        (
-            config.scheduler_config.async_scheduling,
-            "asynchronous scheduling, which runs ahead of the edits",
-            "Set async_scheduling=False (--no-async-scheduling).",
+            "Set VLLM_USE_V2_MODEL_RUNNER=0.",
         ),
         (model.enable_return_routed_experts, "enable_return_routed_experts", "Leave it out."),
         (model.enable_prompt_embeds, "prompt embeddings, which are untested", "Leave them out."),

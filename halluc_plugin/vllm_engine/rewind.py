@@ -13,7 +13,7 @@ taken out of the cache; and when another request has already taken it up, it mus
 from enum import Enum, auto
 
 from vllm.v1.core.kv_cache_manager import KVCacheManager
-from vllm.v1.request import Request
+from vllm.v1.request import Request, RequestStatus
 
 
 class Blocks(Enum):
@@ -25,33 +25,35 @@ class Blocks(Enum):
     """It must give them back and continue on new ones: another request reads one of them."""
 
 
-def rewind_tokens(request: Request, num_output_tokens: int, hash_block_size: int) -> None:
-    """Forget all output tokens but the first ``num_output_tokens``, and the hashes of blocks not full now."""
-    num_tokens = request.num_prompt_tokens + num_output_tokens
-    del request._output_token_ids[num_output_tokens:]  # noqa: SLF001 - the request has no method for it
-    del request._all_token_ids[num_tokens:]  # noqa: SLF001 - same
-    del request.block_hashes[num_tokens // hash_block_size :]
-
-
-def rewind_blocks(request: Request, manager: KVCacheManager) -> Blocks:
-    """Make the blocks from the end of the kept tokens on safe to be written over.
+def rewind(request: Request, num_output_tokens: int, manager: KVCacheManager) -> Blocks:
+    """Forget all output tokens but the first, and make their blocks safe to be written over.
 
     Args:
-        request: After :func:`rewind_tokens`; it holds blocks.
+        request: A running request, or one that was preempted while its action was being computed.
+        num_output_tokens: How many to keep.
         manager: The scheduler's.
 
     Returns:
-        Whether they are. Otherwise nothing was changed.
+        Whether the blocks are safe; if not, they are as they were.
     """
-    if not manager.enable_caching:
-        return Blocks.OWN
+    num_tokens = request.num_prompt_tokens + num_output_tokens
+    del request._output_token_ids[num_output_tokens:]  # noqa: SLF001 - the request has no method for it
+    del request._all_token_ids[num_tokens:]  # noqa: SLF001 - same
+    del request.block_hashes[num_tokens // manager.block_pool.hash_block_size :]
+    if request.status is not RequestStatus.RUNNING:
+        return Blocks.OWN  # it has none
+    request.num_computed_tokens = num_tokens - 1
+    return _reclaim(request, manager) if manager.enable_caching else Blocks.OWN
+
+
+def _reclaim(request: Request, manager: KVCacheManager) -> Blocks:
+    """Take the blocks behind the kept tokens out of the prefix cache, unless someone reads them."""
     (group,) = manager.coordinator.single_type_managers
     first = request.num_tokens // group.block_size
     written_over = group.req_to_blocks[request.request_id][first:]
     if any(block.ref_cnt > 1 for block in written_over):
         return Blocks.SHARED
     manager.evict_blocks({block.block_id for block in written_over if block.block_hash is not None})
-    cached = group.num_cached_block.get(request.request_id, 0)
-    if cached > first:
+    if group.num_cached_block.get(request.request_id, 0) > first:
         group.num_cached_block[request.request_id] = first
     return Blocks.OWN

@@ -1,6 +1,7 @@
 """The scheduler of hard context: a sampled edit token rewinds its request."""
 
 import copy
+import logging
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,9 @@ from halluc_plugin.settings import Context
 from halluc_plugin.vllm_engine.compat import require_tested_vllm
 from halluc_plugin.vllm_engine.request import EditRequest
 from halluc_plugin.vllm_engine.requirements import check_config, check_kv_cache, check_processors
-from halluc_plugin.vllm_engine.rewind import Blocks, rewind_blocks, rewind_tokens
+from halluc_plugin.vllm_engine.rewind import Blocks, rewind
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -55,6 +58,11 @@ class RewindScheduler(Scheduler):
         check_config(vllm_config)
         check_processors(vllm_config)
         check_kv_cache(kv_cache_config)
+        if vllm_config.scheduler_config.async_scheduling:
+            logger.warning(
+                "RewindScheduler schedules synchronously; async_scheduling=False also spares what vLLM does "
+                "to run ahead."
+            )
         super().__init__(vllm_config, kv_cache_config, *args, **kwargs)
         self._traces: dict[str, _Trace] = {}
 
@@ -89,9 +97,7 @@ class RewindScheduler(Scheduler):
         return [token_id], stopped
 
     def _rewind(self, request: Request, depth: int) -> None:
-        rewind_tokens(request, depth, self.hash_block_size)
-        request.num_computed_tokens = request.num_tokens - 1
-        if rewind_blocks(request, self.kv_cache_manager) is Blocks.SHARED:
+        if rewind(request, depth, self.kv_cache_manager) is Blocks.SHARED:
             # What was computed stays in the prefix cache, where this request finds it again.
             self.running.remove(request)
             self._preempt_request(request, time.monotonic())

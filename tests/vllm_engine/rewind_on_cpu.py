@@ -3,6 +3,7 @@
 Each scenario returns what its requests asked for and what the engine answered; nothing is judged here.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -15,7 +16,10 @@ os.environ |= {
     "VLLM_LOGGING_LEVEL": "ERROR",
 }
 
+import torch
 from vllm import LLM, SamplingParams
+from vllm.platforms.cpu import CpuPlatform
+from vllm.v1.worker import cpu_model_runner
 
 from halluc_plugin.edits.builders import Boundary
 from halluc_plugin.settings import Context
@@ -194,7 +198,7 @@ def seeded(engine):
 
 def adopted(engine):
     """Requests whose prompt is another's live text, while it is live and again after the end."""
-    bias = DODGES_EOS | {40: 2.2, 41: 1.5, 42: -1.0}
+    bias = DODGES_EOS | {40: 2.5, 41: 1.5, 42: -1.0}
     asks = {f"w{i}": ask(prompt(140 + i, 8), hard(), max_tokens=90, logit_bias=bias) for i in range(6)}
     writers = list(asks)
     for name, asked in asks.items():
@@ -205,13 +209,11 @@ def adopted(engine):
     while engine.engine.has_unfinished_requests():
         finished |= {output.request_id: output for output in engine.engine.step() if output.finished}
         for request in list(engine.scheduler.requests.values()):
-            name = request.request_id.rpartition("-")[0] or request.request_id
+            name = request.request_id.rpartition("-")[0] or request.request_id  # vLLM adds a suffix
             computed = request.num_computed_tokens
-            if name not in writers or computed % BLOCK or computed == full.get(name):
-                continue
-            full[name] = computed
-            text = list(request.all_token_ids)[: computed + 1]
-            if computed and len(text) > computed:
+            if name in writers and computed % BLOCK == 0 and computed > full.get(name, 0):
+                full[name] = computed
+                text = [*request.all_token_ids[:computed], 9]
                 later.append(ask(text, max_tokens=2, temperature=0.0))
                 reader = f"r{len(later)}"
                 asks[reader] = ask(text, max_tokens=12, temperature=0.0)
@@ -230,19 +232,43 @@ def crowded(engine):
     )
 
 
-def main(path):
-    """Run all scenarios and print one line of JSON."""
+def schedule_asynchronously():
+    """Make CPU engines asynchronous as on a GPU: two batches in flight, though streams do nothing."""
+    check = CpuPlatform.check_and_update_config.__func__
+
+    def asynchronous(cls, config):
+        check(cls, config)
+        config.scheduler_config.async_scheduling = True
+
+    class Idle:
+        def __init__(self, *_, **__):
+            pass
+
+        def __getattr__(self, _):
+            return lambda *_, **__: None
+
+    CpuPlatform.check_and_update_config = classmethod(asynchronous)
+    cpu_model_runner._torch_cuda_wrapper = contextlib.nullcontext  # its own stand-ins can do less
+    torch.cuda.Stream = torch.cuda.Event = torch.Event = Idle
+    torch.cuda.current_stream = Idle
+    torch.cuda.stream = lambda _: contextlib.nullcontext()
+
+
+def main(path, results_path):
+    """Run all scenarios and write what they return."""
     engine = Engine(path)
-    plain = (greedy, sampled, mixed, ends, collapsed, group, seeded, adopted)
-    results = {scenario.__name__: scenario(engine) for scenario in plain}
-    small = Engine(path, num_gpu_blocks_override=34)
-    results["crowded"] = crowded(small)
-    uncached = Engine(path, enable_prefix_caching=False)
-    results["uncached"] = sampled(uncached)
-    poisoned = Engine(path, scheduler_cls=PoisonedScheduler)
-    results["poisoned"] = adopted(poisoned)
-    Path(sys.argv[2]).write_text(json.dumps(results))
+    scenarios = (greedy, sampled, mixed, ends, collapsed, group, seeded, adopted)
+    results = {scenario.__name__: scenario(engine) for scenario in scenarios}
+    results["crowded"] = crowded(Engine(path, num_gpu_blocks_override=34))
+    results["uncached"] = sampled(Engine(path, enable_prefix_caching=False))
+    results["poisoned"] = adopted(Engine(path, scheduler_cls=PoisonedScheduler))
+    schedule_asynchronously()
+    engine = Engine(path)
+    assert engine.engine.engine_core.engine_core.batch_queue_size == 2
+    results |= {f"async_{scenario.__name__}": scenario(engine) for scenario in (mixed, ends, adopted)}
+    results["async_crowded"] = crowded(Engine(path, num_gpu_blocks_override=34))
+    Path(results_path).write_text(json.dumps(results))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

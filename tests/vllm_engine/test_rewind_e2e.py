@@ -19,6 +19,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 SCENARIOS = (
     "greedy", "sampled", "mixed", "ends", "collapsed", "group", "seeded", "adopted", "crowded", "uncached",
+    "async_mixed", "async_ends", "async_adopted", "async_crowded",
 )  # fmt: skip
 
 
@@ -111,7 +112,7 @@ def test_every_kind_of_edit_took_effect(results, kind):
     assert edits(results["sampled"]["answers"], kind) >= 5
 
 
-@pytest.mark.parametrize("scenario", ["greedy", "sampled", "uncached"])
+@pytest.mark.parametrize("scenario", ["greedy", "sampled", "uncached", "async_mixed"])
 def test_one_forward_slot_per_action(results, scenario):
     """The prompt is fed once and each action but the last once: nothing is computed again after an edit."""
     answers = results[scenario]["answers"]
@@ -186,10 +187,11 @@ def test_seed_repeats_the_trace_but_not_the_erased_token(results):
     assert repeats < retries / 2
 
 
-def test_blocks_that_others_read_are_not_written(model, results):
+@pytest.mark.parametrize("scenario", ["adopted", "async_adopted"])
+def test_blocks_that_others_read_are_not_written(model, results, scenario):
     """Requests that took up another's blocks, while it rewound into them or after it ended, see no change."""
-    assert results["adopted"]["counts"]["preemptions"] >= 1, "no request rewound into a shared block"
-    assert largest_difference(model, results["adopted"]["later"]) < 1e-4
+    assert results[scenario]["counts"]["preemptions"] >= 1, "no request rewound into a shared block"
+    assert largest_difference(model, results[scenario]["later"]) < 1e-4
 
 
 def test_poisoned_prefix_cache_is_caught(model, results):
@@ -198,6 +200,7 @@ def test_poisoned_prefix_cache_is_caught(model, results):
     assert largest_difference(model, [*poisoned["answers"], *poisoned["later"]]) > 0.1
 
 
-def test_preempted_requests_go_on_where_they_were(results):
+@pytest.mark.parametrize("scenario", ["crowded", "async_crowded"])
+def test_preempted_requests_go_on_where_they_were(results, scenario):
     """A KV cache too small for all requests forces preemptions; exactness there is asserted above."""
-    assert results["crowded"]["counts"]["preemptions"] >= 5
+    assert results[scenario]["counts"]["preemptions"] >= 5

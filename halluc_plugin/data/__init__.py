@@ -1,0 +1,1 @@
+"""Problem generators with exact answers, raw traces with errors, and verl parquet files."""

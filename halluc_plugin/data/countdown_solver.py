@@ -1,0 +1,56 @@
+"""Exact arithmetic and search for Countdown: positive integers, each number used exactly once."""
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+OPERATIONS = "+-*/"
+
+Step = tuple[int, str, int, int]
+"""One equation: left operand, operation, right operand, result."""
+
+
+def apply(operation: str, a: int, b: int) -> int | None:
+    """``a operation b`` over the positive integers; None where the result is not one."""
+    if operation == "+":
+        return a + b
+    if operation == "*":
+        return a * b
+    if operation == "-":
+        return a - b if a > b else None
+    return a // b if b and a % b == 0 else None
+
+
+def steps(numbers: tuple[int, ...]) -> Iterator[tuple[Step, tuple[int, ...]]]:
+    """Every equation that two of the numbers allow, with the sorted numbers it leaves.
+
+    Commuted equations (``3+5`` and ``5+3``) are two steps with one result.
+    """
+    for i, a in enumerate(numbers):
+        for j, b in enumerate(numbers):
+            if i == j:
+                continue
+            rest = [n for k, n in enumerate(numbers) if k not in (i, j)]
+            for operation in OPERATIONS:
+                c = apply(operation, a, b)
+                if c is not None:
+                    yield (a, operation, b, c), tuple(sorted((*rest, c)))
+
+
+@lru_cache(maxsize=1 << 18)
+def reachable(numbers: tuple[int, ...], target: int) -> bool:
+    """Whether some sequence of steps turns the sorted ``numbers`` into ``target`` alone."""
+    if len(numbers) == 1:
+        return numbers[0] == target
+    return any(reachable(after, target) for _, after in steps(numbers))
+
+
+def solutions(numbers: tuple[int, ...], target: int) -> Iterator[list[Step]]:
+    """All sequences of steps from the numbers to the target."""
+    if len(numbers) == 1:
+        if numbers[0] == target:
+            yield []
+        return
+    for step, after in steps(tuple(sorted(numbers))):
+        if reachable(after, target):
+            for rest in solutions(after, target):
+                yield [step, *rest]

@@ -1,0 +1,91 @@
+"""Where prepared models and data are cached, and how an entry is built so that it is whole or absent."""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+FORMAT = 1
+"""Version of everything cached; raise it when a builder changes what it writes."""
+
+MANIFEST = "halluc_manifest.json"
+
+
+def halluc_home() -> Path:
+    """Root of the cache: ``HALLUC_HOME``, by default ``~/.cache/halluc``."""
+    return Path(os.environ.get("HALLUC_HOME") or "~/.cache/halluc").expanduser().absolute()
+
+
+def load_or_build(name: str, settings: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
+    """The cached folder for these settings, built when missing and rebuilt when damaged.
+
+    Args:
+        name: What it is; the folder is called ``<name>-<key>``.
+        settings: JSON-able settings that determine the content.
+        build: Writes the content into the folder it is given; never called twice at a time.
+
+    Returns:
+        The folder; its files match the checksums of its manifest.
+    """
+    described = {"format": FORMAT, "name": name, "settings": dict(settings)}
+    key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
+    folder = halluc_home() / f"{name}-{key}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(folder.with_suffix(".lock")):
+        damage = _damage(folder)
+        if damage is None:
+            return folder
+        if folder.exists():
+            sys.stderr.write(f"halluc: rebuilding {folder}: {damage}\n")
+            shutil.rmtree(folder)
+        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            build(partial)
+            manifest = described | {"files": _checksums(partial)}
+            (partial / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+            partial.chmod(0o755)
+            partial.replace(folder)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+    return folder
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _damage(folder: Path) -> str | None:
+    """What is wrong with an entry, None if nothing is."""
+    if not folder.exists():
+        return "it does not exist"
+    try:
+        files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError) as error:
+        return f"its manifest cannot be read ({error})"
+    for file, checksum in files.items():
+        path = folder / file
+        if not path.is_file():
+            return f"{file} is missing"
+        if _checksum(path) != checksum:
+            return f"{file} has changed"
+    return None
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    return {str(p.relative_to(folder)): _checksum(p) for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

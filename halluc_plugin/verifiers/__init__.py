@@ -1,0 +1,21 @@
+"""Verifiers: exact judges of answers and, where they exist, of prefixes.
+
+Found by the ``data_source`` of a row. Sources that verl scores itself (GSM8K, MATH, ...) are left to it.
+"""
+
+from halluc_plugin.verifiers.base import Outcome, PrefixVerifier, Verifier
+from halluc_plugin.verifiers.countdown import CountdownVerifier
+
+_VERIFIERS: tuple[Verifier, ...] = (CountdownVerifier(),)
+
+__all__ = ["CountdownVerifier", "Outcome", "PrefixVerifier", "Verifier", "find_verifier", "known_sources"]
+
+
+def find_verifier(data_source: str) -> Verifier | None:
+    """The verifier of a data source, None if there is none of ours."""
+    return next((verifier for verifier in _VERIFIERS if data_source in verifier.data_sources), None)
+
+
+def known_sources() -> tuple[str, ...]:
+    """All data sources with a verifier of ours."""
+    return tuple(source for verifier in _VERIFIERS for source in verifier.data_sources)

@@ -1,0 +1,39 @@
+"""What a verifier is."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Protocol, runtime_checkable
+
+
+class Outcome(StrEnum):
+    """How an answer was judged."""
+
+    CORRECT = "correct"
+    WRONG = "wrong"
+    """An answer, but not a right one."""
+    NO_ANSWER = "no_answer"
+    """Nothing that could be judged."""
+
+
+@runtime_checkable
+class Verifier(Protocol):
+    """Judges answers.
+
+    Attributes:
+        data_sources: The ``data_source`` values of rows it judges.
+    """
+
+    data_sources: tuple[str, ...]
+
+    def verify(self, problem: Mapping[str, Any], answer: str) -> Outcome:
+        """Judge a resolved answer to ``problem`` (a row's ``reward_model.ground_truth``)."""
+        ...
+
+
+@runtime_checkable
+class PrefixVerifier(Verifier, Protocol):
+    """Judges prefixes too: the process oracle."""
+
+    def prefix_ok(self, problem: Mapping[str, Any], prefix: str) -> bool:
+        """Whether nothing in ``prefix`` is wrong and a correct answer can still be reached from it."""
+        ...

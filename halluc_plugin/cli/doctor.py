@@ -43,16 +43,23 @@ def doctor(
             json.dumps({room: [asdict(check) for check in lines] for room, lines in rooms.items()}, indent=2)
         )
     else:
-        Console().print(_table(rooms))
+        print_checks(rooms)
     if not healthy(rooms):
         raise typer.Exit(1)
 
 
-def _table(rooms: "dict[str, list[Check]]") -> "Table":
+def print_checks(rooms: "dict[str, list[Check]]", title: str = "halluc doctor") -> None:
+    """Print the lines of each room as one table."""
+    from rich.console import Console
+
+    Console().print(_table(rooms, title))
+
+
+def _table(rooms: "dict[str, list[Check]]", title: str) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("", "check", "found", "what to do", title="halluc doctor", title_justify="left")
+    table = Table("", "check", "found", "what to do", title=title, title_justify="left")
     for room, lines in rooms.items():
         table.add_section()
         table.add_row("", f"[bold]{room}[/]")

@@ -1,0 +1,60 @@
+"""``halluc add-token``: a model that can take back, from one that cannot."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("add-token")(add_token)
+
+
+def add_token(
+    model: Annotated[str, typer.Option(help="Model folder or hub name to start from.", metavar="PATH")],
+    out: Annotated[Path, typer.Option(help="Folder to write; must be empty or new.")],
+    init: Annotated[
+        str, typer.Option(help="First rows of a new token: mean, semantic, description or subtokens.")
+    ] = "mean",
+    step: Annotated[bool, typer.Option("--step", help="Also add <|BACKTRACK_STEP|>.")] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Also add <|RESTART|>.")] = False,
+    description: Annotated[str, typer.Option(help="Text that --init description reads.")] = "",
+) -> None:
+    """Add <|BACKTRACK|> to a model and its tokenizer as an ordinary token, and save both."""
+    from rich.console import Console
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from halluc_plugin.cli.doctor import print_checks
+    from halluc_plugin.errors import TokenizerError
+    from halluc_plugin.settings import choose
+    from halluc_plugin.tokens import BACKTRACK_TOKEN, RESTART_TOKEN, STEP_TOKEN, inspect_tokenizer
+    from halluc_plugin.tokens.addition import add_edit_tokens, save
+    from halluc_plugin.tokens.initialisation import DESCRIPTION, Initialisation
+
+    how = choose(Initialisation, init, "--init")
+    _refuse_occupied(out)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(model)
+        network = AutoModelForCausalLM.from_pretrained(model, dtype="auto")
+    except (OSError, ValueError) as error:
+        raise TokenizerError(
+            f"No model with a tokenizer can be loaded from {model!r} ({str(error).splitlines()[0]}).",
+            "Give a folder that holds both, or a hub name that can be reached.",
+        ) from error
+    tokens = [BACKTRACK_TOKEN, *([STEP_TOKEN] if step else []), *([RESTART_TOKEN] if restart else [])]
+    added = add_edit_tokens(network, tokenizer, tokens, how=how, description=description or DESCRIPTION)
+    save(network, tokenizer, out)
+    console = Console()
+    print_checks({"model": inspect_tokenizer(tokenizer, network.config)}, title=f"halluc add-token: {out}")
+    for token, token_id in added.ids.items():
+        state = f"added, rows by {how}" if token in added.new else "was there, left as it was"
+        console.print(f"{token}  id {token_id}  ({state})", highlight=False)
+    console.print(f"Embedding rows: {added.rows_before} before, {added.rows_after} after", highlight=False)
+
+
+def _refuse_occupied(out: Path) -> None:
+    from halluc_plugin.errors import SettingsError
+
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise SettingsError(f"{out} exists and is not an empty folder.", "Give a new folder by --out.")

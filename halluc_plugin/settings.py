@@ -10,7 +10,7 @@ import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum, StrEnum
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from halluc_plugin.edits.builders import Boundary, ErasedTokens
 from halluc_plugin.errors import SettingsError
@@ -122,7 +122,7 @@ class PrepareSettings:
     """
 
     seed: int = 0
-    train_problems: int = 20000
+    train_problems: int = 12000
     test_problems: int = 500
     warm_start_steps: int = 400
     traces: WarmStartTraces = WarmStartTraces.BACKTRACK
@@ -216,8 +216,8 @@ def _convert(kind: Any, value: Any, path: str) -> Any:
         (kind,) = (k for k in get_args(kind) if k is not type(None))
     if is_dataclass(kind):
         return _read(kind, value, path)  # type: ignore[arg-type]
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return _convert_enum(kind, value, path)
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return choose(kind, value, path)
     if get_origin(kind) is dict:
         if not isinstance(value, Mapping):
             raise _wrong_kind(path, value, "a mapping")
@@ -230,11 +230,23 @@ def _convert(kind: Any, value: Any, path: str) -> Any:
     return value
 
 
-def _convert_enum(kind: type[Enum], value: Any, path: str) -> Enum:
-    options = [str(member.value) for member in kind]
+Choice = TypeVar("Choice", bound=StrEnum)
+
+
+def choose(kind: type[Choice], value: Any, path: str) -> Choice:
+    """A member of ``kind`` by its value.
+
+    Args:
+        kind: An enum of texts.
+        value: A member, or its text.
+        path: Name of the setting, for the message.
+
+    Raises:
+        SettingsError: There is no such member; the message lists those that exist.
+    """
     text = str(value.value if isinstance(value, Enum) else value)
-    if text not in options:
-        raise SettingsError(f"{path} is {text!r}.", f"Give one of: {', '.join(options)}.")
+    if text not in list(kind):
+        raise SettingsError(f"{path} is {text!r}.", f"Give one of: {', '.join(kind)}.")
     return kind(text)
 
 

@@ -1,0 +1,112 @@
+"""``halluc train`` fine-tunes a model on raw traces; ``halluc warmstart`` makes the demo's model."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from halluc_plugin.training import TrainSettings
+
+Steps = Annotated[int, typer.Option(help="Optimizer steps.")]
+BatchSize = Annotated[int, typer.Option(help="Traces in an optimizer step.")]
+MicroBatchSize = Annotated[
+    int | None, typer.Option(help="Traces in a forward pass; the whole batch by default.")
+]
+LearningRate = Annotated[float, typer.Option(help="Peak learning rate.")]
+ErasedTokens = Annotated[
+    str, typer.Option(help="Erased tokens: mask (out of the loss) or keep (imitated like the others).")
+]
+Seed = Annotated[int, typer.Option(help="Seed of data order and dropout.")]
+Out = Annotated[
+    Path, typer.Option(help="Folder for the model; an interrupted run with the same folder goes on.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("train")(train)
+    app.command("warmstart")(warmstart)
+
+
+def train(
+    model: Annotated[str, typer.Option(help="Model folder or hub name to start from.", metavar="PATH")],
+    data: Annotated[list[Path], typer.Option(help="Trace file; give it again for more.")],
+    out: Out,
+    steps: Steps = 1000,
+    batch_size: BatchSize = 64,
+    micro_batch_size: MicroBatchSize = None,
+    learning_rate: LearningRate = 1e-5,
+    erased_tokens: ErasedTokens = "mask",
+    seed: Seed = 0,
+) -> None:
+    """Fine-tune a model on raw traces; erased tokens stay in the context and out of the loss."""
+    from transformers import AutoModelForCausalLM
+
+    from halluc_plugin.errors import DataError
+    from halluc_plugin.tokens.loading import load_tokenizer
+    from halluc_plugin.training import fine_tune
+
+    settings = _settings(steps, batch_size, micro_batch_size, learning_rate, erased_tokens, seed)
+    tokenizer = load_tokenizer(model)
+    try:
+        network = AutoModelForCausalLM.from_pretrained(model, dtype="float32")
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"No model can be loaded from {model!r} ({str(error).splitlines()[0]}).",
+            "Give a folder with weights, or a hub name that can be reached.",
+        ) from error
+    _report(fine_tune(network, tokenizer, data, settings, out), out)
+
+
+def warmstart(
+    out: Out,
+    traces: Annotated[str, typer.Option(help="backtrack, or clean for the baseline.")] = "backtrack",
+    data: Annotated[
+        list[Path] | None, typer.Option(help="Trace files in number-level ids; the embedded ones by default.")
+    ] = None,
+    size: Annotated[str, typer.Option(help="Parameters: 0.9M, 3M or 17M.")] = "0.9M",
+    steps: Annotated[int | None, typer.Option(help="Optimizer steps; the demo's by default.")] = None,
+    erased_tokens: ErasedTokens = "mask",
+    seed: Seed = 0,
+) -> None:
+    """Train a small model from scratch on raw traces of Countdown, as the demo does."""
+    from dataclasses import replace
+
+    from halluc_plugin import prepare
+    from halluc_plugin.edits.builders import ErasedTokens as Erased
+    from halluc_plugin.scratch.model import Size
+    from halluc_plugin.settings import PrepareSettings, WarmStartTraces, choose
+
+    kind = choose(WarmStartTraces, traces, "--traces")
+    settings = replace(
+        prepare.WARM_START,
+        seed=seed,
+        steps=prepare.WARM_START.steps if steps is None else steps,
+        erased_tokens=choose(Erased, erased_tokens, "--erased-tokens"),
+    )
+    files = data or [prepare.countdown_data(PrepareSettings(seed=seed, traces=kind)).traces]
+    _report(prepare.warm_start(files, kind, settings, out, size=choose(Size, size, "--size")), out)
+
+
+def _settings(
+    steps: int, batch_size: int, micro: int | None, learning_rate: float, erased_tokens: str, seed: int
+) -> "TrainSettings":
+    from halluc_plugin.edits.builders import ErasedTokens as Erased
+    from halluc_plugin.settings import choose
+    from halluc_plugin.training import TrainSettings
+
+    return TrainSettings(
+        steps=steps,
+        batch_size=batch_size,
+        micro_batch_size=micro,
+        learning_rate=learning_rate,
+        erased_tokens=choose(Erased, erased_tokens, "--erased-tokens"),
+        seed=seed,
+    )
+
+
+def _report(done: dict[str, float], out: Path) -> None:
+    typer.echo(
+        f"Mean loss {done['train_loss']:.3f} nats per label in {done['train_runtime']:.0f} s; model in {out}"
+    )

@@ -1,0 +1,95 @@
+"""The embedded default: problems and a warm-started small model, made on first use and cached.
+
+Each step is also a command of its own: ``halluc data countdown`` and ``halluc warmstart``.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from halluc_plugin.data.countdown import CountdownSettings
+from halluc_plugin.data.countdown_files import CountdownFiles, CountdownRequest, write_countdown
+from halluc_plugin.home import load_or_build
+from halluc_plugin.scratch.model import Size, new_model
+from halluc_plugin.scratch.tokenizer import number_tokenizer
+from halluc_plugin.settings import PrepareSettings, WarmStartTraces
+from halluc_plugin.tokens import BACKTRACK_TOKEN
+from halluc_plugin.training.settings import TrainSettings
+
+WARM_START = TrainSettings()
+SIZE = Size.TINY
+
+
+def tokenizer_for(traces: WarmStartTraces) -> Any:
+    """The number-level tokenizer; the baseline's has no edit token, so that it cannot backtrack."""
+    return number_tokenizer(edit_tokens=(BACKTRACK_TOKEN,) if traces is WarmStartTraces.BACKTRACK else ())
+
+
+def countdown_data(settings: PrepareSettings) -> CountdownFiles:
+    """Problems and traces for these settings, from the cache or made now.
+
+    The problems depend on seed and counts alone: with and without backtracking they are the same.
+
+    Raises:
+        SettingsError: So many distinct problems do not exist.
+    """
+    request = CountdownRequest(
+        problems=CountdownSettings(seed=settings.seed),
+        train=settings.train_problems,
+        test=settings.test_problems,
+        backtracking=1.0 if settings.traces is WarmStartTraces.BACKTRACK else 0.0,
+    )
+
+    def build(folder: Path) -> None:
+        _say(f"making {request.train} Countdown problems and their traces")
+        write_countdown(folder, request, tokenizer_for(settings.traces), show_progress)
+
+    return CountdownFiles(load_or_build("countdown", asdict(request), build))
+
+
+def warm_started_model(settings: PrepareSettings) -> Path:
+    """The folder of a small model that was fine-tuned on these traces, from the cache or trained now."""
+    data = countdown_data(settings)
+    train = replace(WARM_START, seed=settings.seed, steps=settings.warm_start_steps)
+    described = {"data": data.root.name, "size": str(SIZE), "train": asdict(train)}
+
+    def build(folder: Path) -> None:
+        _say(f"warm-starting a {SIZE} model on {settings.traces} traces, {train.steps} steps")
+        warm_start([data.traces], settings.traces, train, folder)
+
+    return load_or_build(f"warm-start-{settings.traces}", described, build)
+
+
+def warm_start(
+    files: list[Path], traces: WarmStartTraces, train: TrainSettings, out: Path, *, size: Size = SIZE
+) -> dict[str, float]:
+    """Train a model from scratch on trace files in the number-level tokenizer's ids.
+
+    Args:
+        files: Trace files.
+        traces: Whether the tokenizer has the edit token.
+        train: How to train; its seed is that of the initial weights too.
+        out: Folder for model and tokenizer.
+        size: How large the model is.
+
+    Returns:
+        As :func:`halluc_plugin.training.fine_tune`.
+    """
+    from halluc_plugin.training.fine_tuning import fine_tune
+
+    tokenizer = tokenizer_for(traces)
+    return fine_tune(new_model(tokenizer, size, seed=train.seed), tokenizer, files, train, out)
+
+
+def show_progress(items: Iterable[Any], what: str, total: int) -> Iterable[Any]:
+    """Pass items on behind a progress bar on standard error."""
+    from rich.progress import track
+
+    return track(items, description=f"{what:>22}", total=total, console=Console(stderr=True))
+
+
+def _say(what: str) -> None:
+    Console(stderr=True).print(f"[bold]halluc[/bold]  {what} (once; kept in the cache)", highlight=False)

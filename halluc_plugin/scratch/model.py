@@ -1,0 +1,69 @@
+"""A randomly initialised Qwen2 of a named size."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Hidden size, size inside the feed-forward network, layers, heads."""
+
+    hidden: int
+    intermediate: int
+    layers: int
+    heads: int
+
+
+class Size(StrEnum):
+    """Sizes by their number of parameters, embeddings of a number-level vocabulary included."""
+
+    TINY = "0.9M"
+    SMALL = "3M"
+    MEDIUM = "17M"
+
+    @property
+    def shape(self) -> Shape:
+        """What the network looks like."""
+        return _SHAPES[self]
+
+
+_SHAPES = {
+    Size.TINY: Shape(hidden=128, intermediate=384, layers=4, heads=4),
+    Size.SMALL: Shape(hidden=256, intermediate=512, layers=4, heads=4),
+    Size.MEDIUM: Shape(hidden=512, intermediate=1024, layers=6, heads=8),
+}
+
+
+def new_model(tokenizer: Any, size: Size, *, seed: int, max_length: int = 1024) -> Any:
+    """A Qwen2 with random weights, input and output embedding shared.
+
+    Args:
+        tokenizer: The tokenizer it will read; gives the vocabulary and the special ids.
+        size: How large.
+        seed: Seed of the weights; the global random state is left as it was.
+        max_length: Longest sequence it may be used on, in tokens.
+
+    Returns:
+        A ``Qwen2ForCausalLM`` in float32.
+    """
+    import torch
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    shape = size.shape
+    config = Qwen2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=shape.hidden,
+        intermediate_size=shape.intermediate,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.heads,
+        max_position_embeddings=max_length,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Qwen2ForCausalLM(config)

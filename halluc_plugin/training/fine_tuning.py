@@ -1,0 +1,119 @@
+"""Fine-tuning a causal language model on trace files, on the transformers ``Trainer``."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from transformers import Trainer, TrainingArguments
+from transformers.integrations import TensorBoardCallback
+from transformers.trainer_utils import get_last_checkpoint, set_seed
+
+from halluc_plugin.data.trace_files import read_traces
+from halluc_plugin.errors import DataError
+from halluc_plugin.training.dataset import TraceCollator, TraceDataset, vocab_of
+from halluc_plugin.training.settings import TrainSettings
+
+CHECKPOINTS = "checkpoints"
+TENSORBOARD = "tensorboard"
+
+
+def fine_tune(
+    model: Any,
+    tokenizer: Any,
+    files: Sequence[Path],
+    settings: TrainSettings,
+    out: Path,
+    *,
+    step_delimiter: str = "\n",
+    show_progress: bool = True,
+) -> dict[str, float]:
+    """Train in place and save model and tokenizer side by side.
+
+    A run that was interrupted goes on from its last checkpoint when it is started again with the same
+    ``out``; its checkpoints are deleted when it is done.
+
+    Args:
+        model: A transformers causal language model; on an accelerator it trains in bf16 autocast.
+        tokenizer: Its tokenizer, whose ids the files are in.
+        files: Trace files.
+        settings: How to train.
+        out: Folder for the model, its checkpoints and its TensorBoard files.
+        step_delimiter: Text that ends a step, for a tokenizer with a step backtrack token.
+        show_progress: Whether to show a progress bar.
+
+    Returns:
+        ``train_loss`` (mean over the steps of this start, nats per label) and ``train_runtime`` (seconds).
+
+    Raises:
+        DataError: A file is malformed, is in another tokenizer's ids, or a trace is longer than the model's
+            positions.
+    """
+    from torch.utils.tensorboard import SummaryWriter
+
+    rows = [row for path in files for row in read_traces(path, tokenizer)]
+    _refuse_overlong(rows, getattr(model.config, "max_position_embeddings", None))
+    set_seed(settings.seed)
+    pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    trainer = Trainer(
+        model=model,
+        args=_arguments(settings, out, show_progress=show_progress),
+        train_dataset=TraceDataset(rows),
+        data_collator=TraceCollator(
+            vocab_of(tokenizer, step_delimiter=step_delimiter), pad_id, settings.erased_tokens
+        ),
+        callbacks=[TensorBoardCallback(SummaryWriter(str(out / TENSORBOARD)))],
+    )
+    done = trainer.train(resume_from_checkpoint=_last_checkpoint(out / CHECKPOINTS))
+    trainer.save_model(str(out))
+    tokenizer.save_pretrained(out)
+    _delete_checkpoints(out / CHECKPOINTS)
+    return {name: float(done.metrics[name]) for name in ("train_loss", "train_runtime")}
+
+
+def _refuse_overlong(rows: Sequence[Any], limit: int | None) -> None:
+    longest = max(len(row.prompt_ids) + len(row.response_ids) for row in rows)
+    if limit is not None and longest > limit:
+        raise DataError(
+            f"The longest trace has {longest} tokens with its prompt, the model has {limit} positions.",
+            "Drop longer rows, or use a model with more positions.",
+        )
+
+
+def _arguments(settings: TrainSettings, out: Path, *, show_progress: bool) -> TrainingArguments:
+    import torch
+
+    accelerator = torch.accelerator.is_available()
+    devices = max(1, torch.accelerator.device_count()) if accelerator else 1
+    micro = settings.micro_batch_size or max(1, settings.batch_size // devices)
+    return TrainingArguments(
+        output_dir=str(out / CHECKPOINTS),
+        max_steps=settings.steps,
+        per_device_train_batch_size=micro,
+        gradient_accumulation_steps=max(1, settings.batch_size // (micro * devices)),
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=settings.warmup_steps,
+        weight_decay=settings.weight_decay,
+        adam_beta2=0.98,
+        seed=settings.seed,
+        data_seed=settings.seed,
+        save_steps=settings.save_steps,
+        save_total_limit=1,
+        logging_steps=settings.log_steps,
+        report_to=[],  # our own TensorBoard callback knows the folder
+        remove_unused_columns=False,  # rows are not dictionaries of model inputs until they are collated
+        bf16=accelerator,
+        use_cpu=not accelerator,
+        disable_tqdm=not show_progress,
+        dataloader_pin_memory=accelerator,
+    )
+
+
+def _last_checkpoint(folder: Path) -> str | None:
+    return get_last_checkpoint(str(folder)) if folder.is_dir() else None
+
+
+def _delete_checkpoints(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)

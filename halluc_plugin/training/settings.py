@@ -1,0 +1,51 @@
+"""How to fine-tune."""
+
+from dataclasses import dataclass
+
+from halluc_plugin.edits.builders import ErasedTokens
+from halluc_plugin.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """One fine-tuning run.
+
+    Args:
+        steps: Optimizer steps; data are repeated, reshuffled by ``seed``, as often as it takes.
+        batch_size: Traces in an optimizer step, over all devices.
+        micro_batch_size: Traces in a forward pass of one device; null for the whole batch.
+        learning_rate: Peak learning rate of AdamW, cosine to zero.
+        warmup_steps: Steps from zero to the peak.
+        weight_decay: Of AdamW.
+        erased_tokens: Whether erased tokens are imitated (``keep``) or left out of the loss (``mask``).
+        seed: Seed of the order of the data and of dropout.
+        save_steps: Steps between checkpoints.
+        log_steps: Steps between logged losses.
+
+    Raises:
+        SettingsError: A value is out of range.
+    """
+
+    steps: int = 400
+    batch_size: int = 256
+    micro_batch_size: int | None = None
+    learning_rate: float = 2e-3
+    warmup_steps: int = 20
+    weight_decay: float = 0.01
+    erased_tokens: ErasedTokens = ErasedTokens.MASK
+    seed: int = 0
+    save_steps: int = 200
+    log_steps: int = 20
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "save_steps", "log_steps"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} is {getattr(self, name)}.", "Give an integer of at least 1.")
+        if not self.learning_rate > 0:
+            raise SettingsError(f"learning_rate is {self.learning_rate}.", "Give a number above 0.")
+        micro = self.micro_batch_size
+        if micro is not None and (micro < 1 or self.batch_size % micro):
+            raise SettingsError(
+                f"micro_batch_size is {micro} and batch_size is {self.batch_size}.",
+                "Give a divisor of batch_size.",
+            )

@@ -1,0 +1,91 @@
+"""A KV cache addressed by position: rewinding a row is writing to an earlier slot.
+
+The token at position p of row b lives in slot p of that row. After an edit the last kept token is fed
+again at its old position, which rewrites its slot with the same value; the next token overwrites the slot
+of the erased one. No holes, no copies, no recomputation: the layout that paged attention has in vLLM.
+"""
+
+from typing import Any
+
+import torch
+from transformers.cache_utils import Cache, CacheLayerMixin
+
+from halluc_plugin.errors import SettingsError
+
+
+class _SlotLayer(CacheLayerMixin):
+    """Keys and values of one layer, ``[rows, heads, slots, head_dim]``."""
+
+    is_sliding = False
+
+    def __init__(self, cache: "SlotCache") -> None:
+        super().__init__()
+        self._cache = cache
+
+    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        rows, heads, _, head_dim = key_states.shape
+        self.keys = key_states.new_zeros(rows, heads, self._cache.num_slots, head_dim)
+        self.values = value_states.new_zeros(rows, heads, self._cache.num_slots, value_states.shape[-1])
+        self.is_initialized = True
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        rows = torch.arange(key_states.shape[0], device=key_states.device)[:, None]
+        # Advanced indices around a slice put [rows, queries] first, hence the transposes.
+        self.keys[rows, :, self._cache.positions] = key_states.transpose(1, 2)
+        self.values[rows, :, self._cache.positions] = value_states.transpose(1, 2)
+        return self.keys[:, :, : self._cache.visible], self.values[:, :, : self._cache.visible]
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:  # noqa: ARG002 - the base class's signature
+        return self._cache.visible, 0
+
+    def get_seq_length(self) -> int:
+        return self._cache.visible if self.is_initialized else 0
+
+    def get_max_cache_shape(self) -> int:
+        return self._cache.num_slots
+
+    def select(self, rows: torch.Tensor) -> None:
+        """Keep these rows only."""
+        self.keys, self.values = self.keys[rows], self.values[rows]
+
+
+class SlotCache(Cache):
+    """A transformers cache whose slots are positions; see the module docstring.
+
+    Args:
+        config: Config of the model; every layer must have full attention.
+        num_slots: Positions to hold: longest prompt plus most actions.
+
+    Attributes:
+        positions: Long[rows, queries], where the next forward pass writes.
+        visible: How many slots that pass can see; the attention mask has this width.
+
+    Raises:
+        SettingsError: A layer has sliding-window, chunked or recurrent state, which cannot be rewound.
+    """
+
+    def __init__(self, config: Any, num_slots: int) -> None:
+        kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+        if kinds != {"full_attention"}:
+            raise SettingsError(
+                f"Layers of kind {sorted(kinds - {'full_attention'})} cannot be rewound.",
+                "Use a model with full attention in every layer, or context=soft with another decoder.",
+            )
+        self.num_slots = num_slots
+        self.visible = 0
+        self.positions = torch.empty(0, 0, dtype=torch.long)
+        super().__init__(layers=[_SlotLayer(self) for _ in range(config.num_hidden_layers)])
+
+    def place(self, positions: torch.Tensor, visible: int) -> None:
+        """Say where the next forward pass writes and how many slots it sees."""
+        self.positions, self.visible = positions, visible
+
+    def select(self, rows: torch.Tensor) -> None:
+        """Keep these rows only."""
+        for layer in self.layers:
+            if layer.is_initialized:
+                layer.select(rows)

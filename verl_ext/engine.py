@@ -28,7 +28,9 @@ BANNED_LOGIT = -1e4
 """Far below any real logit: the probability is exactly 0. Finite: the entropy multiplies it by 0."""
 
 
-@EngineRegistry.register(model_type="language_model", backend=[BANNING_STRATEGY], device=["cuda", "npu", "cpu"])
+@EngineRegistry.register(
+    model_type="language_model", backend=[BANNING_STRATEGY], device=["cuda", "npu", "cpu"]
+)
 class BacktrackFSDPEngine(FSDPEngineWithLMHead):
     """verl's FSDP2 engine with banned edit tokens taken out of the softmax.
 

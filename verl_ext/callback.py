@@ -1,0 +1,145 @@
+"""The Hydra callback of our recipes: everything that must happen before and after verl's own main.
+
+Before any worker starts it checks the user's input, prepares the embedded model and data when the recipe
+asks for them, and gives each run a place for its logs. Afterwards it prints what the run learned. Hydra
+turns an exception of a callback into a warning and goes on, so an error here prints one line and exits.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from halluc_plugin.errors import HallucError, SettingsError
+
+EMBEDDED_MODEL = "halluc:warm-start"
+EMBEDDED_DATA = "halluc:countdown"
+EXIT_BAD_INPUT = 2
+
+
+class RunCallback(Callback):
+    """Prepares and reports one run; named by ``hydra.callbacks.halluc`` of a recipe."""
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        """Check the input and prepare what the recipe embeds; ``--cfg`` and ``--help`` never get here."""
+        _exit_on_bad_input(lambda: _prepare(config))
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Refuse a sweep over the embedded data: Hydra hands each job a copy that we cannot fill in."""
+        _exit_on_bad_input(lambda: _refuse_embedded_sweep(config))
+
+    def on_run_end(self, config: DictConfig, job_return: Any = None, **_: Any) -> None:
+        """Print what the run learned, when it ended well."""
+        from hydra.core.utils import JobStatus
+
+        if job_return is not None and job_return.status == JobStatus.COMPLETED:
+            _report(config)
+
+
+def _exit_on_bad_input(action: Callable[[], None]) -> None:
+    try:
+        action()
+    except HallucError as error:
+        sys.stderr.write(f"halluc: {error}\n")
+        raise SystemExit(EXIT_BAD_INPUT) from error
+
+
+def _refuse_embedded_sweep(config: DictConfig) -> None:
+    if EMBEDDED_MODEL in str(config.actor_rollout_ref.model.path) or EMBEDDED_DATA in str(
+        config.data.train_files
+    ):
+        raise SettingsError(
+            "--multirun cannot prepare the embedded model and data.",
+            "Run once without --multirun, then sweep with actor_rollout_ref.model.path=... and "
+            "data.train_files=... .",
+        )
+
+
+def _prepare(config: DictConfig) -> None:
+    from halluc_plugin.settings import load
+    from verl_ext.checks import check_run
+    from verl_ext.compat import require_tested_verl
+    from verl_ext.run_settings import complete
+
+    require_tested_verl()
+    settings = load(OmegaConf.to_container(config.halluc, resolve=True))
+    with open_dict(config):
+        complete(config, settings)
+        _fill_in_embedded(config, settings)
+        check_run(config, settings)
+        _place_logs(config)
+
+
+def _fill_in_embedded(config: DictConfig, settings: Any) -> None:
+    """Replace the embedded names by paths; a user's own path is left alone."""
+    from halluc_plugin import prepare
+
+    if EMBEDDED_DATA in (config.data.train_files, config.data.val_files):
+        data = prepare.countdown_data(settings.prepare)
+        if config.data.train_files == EMBEDDED_DATA:
+            config.data.train_files = str(data.train)
+        if config.data.val_files == EMBEDDED_DATA:
+            config.data.val_files = [str(path) for path in data.test]
+    if config.actor_rollout_ref.model.path == EMBEDDED_MODEL:
+        config.actor_rollout_ref.model.path = str(prepare.warm_started_model(settings.prepare))
+
+
+def _place_logs(config: DictConfig) -> None:
+    """Put metrics and TensorBoard files beside the checkpoints; a resumed run adds files, never truncates."""
+    run_dir = _run_dir(config)
+    metrics = run_dir / "metrics" / f"{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
+    metrics.parent.mkdir(parents=True, exist_ok=True)
+    places = {"VERL_FILE_LOGGER_PATH": str(metrics), "TENSORBOARD_DIR": str(run_dir / "tensorboard")}
+    env_vars = config.ray_kwargs.ray_init.runtime_env.setdefault("env_vars", {})
+    for name, value in places.items():
+        # A user's own choice wins. The logger lives in a Ray worker, which sees the runtime environment.
+        env_vars.setdefault(name, os.environ.get(name, value))
+
+
+def _run_dir(config: DictConfig) -> Path:
+    return Path(config.trainer.default_local_dir).absolute()
+
+
+def _report(config: DictConfig) -> None:
+    from halluc_plugin.report import read_validations, render
+
+    run_dir = _run_dir(config)
+    metrics = Path(config.ray_kwargs.ray_init.runtime_env.env_vars.VERL_FILE_LOGGER_PATH)
+    where = {"run": str(run_dir), "metrics": str(metrics.parent)}
+    model = _latest_model(run_dir)
+    if model is not None:
+        where["model"] = str(model)
+        where["score it"] = (
+            f"lm_eval --model hf --model_args pretrained={model} --tasks countdown_backtrack --batch_size 64"
+        )
+    validations = read_validations(metrics.parent)
+    render(validations, _answers(config), where)
+    if validations and validations[-1].step >= int(config.trainer.total_training_steps or sys.maxsize):
+        sys.stdout.write(
+            "The run is complete. To train on, raise trainer.total_training_steps; "
+            "to start afresh, set trainer.resume_mode=disable or another trainer.experiment_name.\n"
+        )
+
+
+def _latest_model(run_dir: Path) -> Path | None:
+    marker = run_dir / "latest_checkpointed_iteration.txt"
+    if not marker.exists():
+        return None
+    model = run_dir / f"global_step_{marker.read_text(encoding='utf-8').strip()}" / "actor" / "huggingface"
+    return model if model.exists() else None
+
+
+def _answers(config: DictConfig) -> int:
+    """How many answers a validation pass scores."""
+    import pyarrow.parquet as pq
+
+    files = config.data.val_files
+    files = [files] if isinstance(files, str) else list(files)
+    rows = sum(int(pq.read_metadata(Path(path).expanduser()).num_rows) for path in files)
+    limit = int(config.data.val_max_samples)
+    return (min(rows, limit) if limit > 0 else rows) * int(config.actor_rollout_ref.rollout.val_kwargs.n)

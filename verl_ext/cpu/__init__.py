@@ -1,0 +1,1 @@
+"""Everything that lets verl run without an accelerator; inert where there is one."""

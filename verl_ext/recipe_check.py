@@ -1,0 +1,40 @@
+"""``+recipe=NAME`` without our search path is a plain new key to Hydra: stock verl would train silently."""
+
+import functools
+from types import ModuleType
+from typing import Any
+
+from omegaconf import DictConfig
+
+from halluc_plugin.errors import SettingsError
+
+
+def refuse_bare_recipe(verl_config: ModuleType) -> None:
+    """Let verl's own config validation refuse a config that still holds ``recipe`` as a text."""
+    validate = verl_config.validate_config
+
+    @functools.wraps(validate)
+    def validate_config(config: DictConfig, *args: Any, **kwargs: Any) -> Any:
+        check_recipe(config)
+        return validate(config, *args, **kwargs)
+
+    verl_config.validate_config = validate_config  # type: ignore[attr-defined]
+
+
+def check_recipe(config: DictConfig) -> None:
+    """Refuse ``recipe`` as a bare text.
+
+    Args:
+        config: verl's whole config.
+
+    Raises:
+        SettingsError: The recipe was never composed.
+    """
+    recipe = config.get("recipe")
+    if isinstance(recipe, str):
+        raise SettingsError(
+            f"+recipe={recipe} was not found by Hydra, which took it for a plain setting; "
+            "stock verl would train.",
+            "Reinstall halluc so that `python -m verl.trainer.main_ppo --info searchpath` shows "
+            "halluc_plugin.recipes (`halluc doctor` tells more), or add 'hydra.searchpath=[pkg://halluc_plugin.recipes]'.",
+        )

@@ -5,7 +5,7 @@ The tree:
     HallucError
     ├── EditVocabError     an edit vocabulary contradicts itself
     ├── TraceError         ids, masks or shapes of a trace are inconsistent
-    ├── TokenizerError     the tokenizer lacks an edit token or marks it special
+    ├── TokenizerError     a model or tokenizer cannot be loaded, lacks an edit token, or marks it special
     ├── SettingsError      a user's setting is unknown, out of range, or contradicts another
     ├── DataError          a data file is missing, malformed or empty
     ├── MetricError        a metric's inputs contradict each other or are out of range
@@ -40,7 +40,7 @@ class TraceError(HallucError, ValueError):
 
 
 class TokenizerError(HallucError, ValueError):
-    """The tokenizer lacks an edit token, or marks it special."""
+    """A model or tokenizer cannot be loaded, lacks an edit token, or marks it special."""
 
 
 class SettingsError(HallucError, ValueError):

@@ -23,28 +23,22 @@ def add_token(
 ) -> None:
     """Add <|BACKTRACK|> to a model and its tokenizer as an ordinary token, and save both."""
     from rich.console import Console
-    from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from halluc_plugin.cli.doctor import print_checks
-    from halluc_plugin.errors import TokenizerError
     from halluc_plugin.settings import choose
     from halluc_plugin.tokens import BACKTRACK_TOKEN, RESTART_TOKEN, STEP_TOKEN, inspect_tokenizer
-    from halluc_plugin.tokens.addition import add_edit_tokens, save
+    from halluc_plugin.tokens.addition import add_edit_tokens
     from halluc_plugin.tokens.initialisation import DESCRIPTION, Initialisation
+    from halluc_plugin.tokens.loading import load_model, load_tokenizer, save_tokenizer
 
     how = choose(Initialisation, init, "--init")
     _refuse_occupied(out)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(model)
-        network = AutoModelForCausalLM.from_pretrained(model, dtype="auto")
-    except (OSError, ValueError) as error:
-        raise TokenizerError(
-            f"No model with a tokenizer can be loaded from {model!r} ({str(error).splitlines()[0]}).",
-            "Give a folder that holds both, or a hub name that can be reached.",
-        ) from error
+    tokenizer = load_tokenizer(model)
+    network = load_model(model, dtype="auto")
     tokens = [BACKTRACK_TOKEN, *([STEP_TOKEN] if step else []), *([RESTART_TOKEN] if restart else [])]
     added = add_edit_tokens(network, tokenizer, tokens, how=how, description=description or DESCRIPTION)
-    save(network, tokenizer, out)
+    network.save_pretrained(out)
+    save_tokenizer(tokenizer, out)
     console = Console()
     print_checks({"model": inspect_tokenizer(tokenizer, network.config)}, title=f"halluc add-token: {out}")
     for token, token_id in added.ids.items():

@@ -41,21 +41,12 @@ def train(
     seed: Seed = 0,
 ) -> None:
     """Fine-tune a model on raw traces; erased tokens stay in the context and out of the loss."""
-    from transformers import AutoModelForCausalLM
-
-    from halluc_plugin.errors import DataError
-    from halluc_plugin.tokens.loading import load_tokenizer
+    from halluc_plugin.tokens.loading import load_model, load_tokenizer
     from halluc_plugin.training import fine_tune
 
     settings = _settings(steps, batch_size, micro_batch_size, learning_rate, erased_tokens, seed)
     tokenizer = load_tokenizer(model)
-    try:
-        network = AutoModelForCausalLM.from_pretrained(model, dtype="float32")
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"No model can be loaded from {model!r} ({str(error).splitlines()[0]}).",
-            "Give a folder with weights, or a hub name that can be reached.",
-        ) from error
+    network = load_model(model, dtype="float32")
     _report(fine_tune(network, tokenizer, data, settings, out), out)
 
 

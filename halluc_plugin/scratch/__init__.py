@@ -1,1 +1,1 @@
-"""Small models made from scratch: a number-level tokenizer and a Qwen2 network to go with it."""
+"""Small models made from scratch: a number-level tokenizer and a Qwen3 network to go with it."""

@@ -1,4 +1,8 @@
-"""A randomly initialised Qwen2 of a named size."""
+"""A randomly initialised Qwen3 of a named size.
+
+Not Qwen2: transformers 5.10 gives every model of type ``qwen2`` the tokenizer of Qwen, whatever stands beside
+the weights, and would cut the text of any other into wrong ids without a word.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -36,7 +40,7 @@ _SHAPES = {
 
 
 def new_model(tokenizer: Any, size: Size, *, seed: int, max_length: int = 1024) -> Any:
-    """A Qwen2 with random weights, input and output embedding shared.
+    """A Qwen3 with random weights, input and output embedding shared.
 
     Args:
         tokenizer: The tokenizer it will read; gives the vocabulary and the special ids.
@@ -45,19 +49,20 @@ def new_model(tokenizer: Any, size: Size, *, seed: int, max_length: int = 1024) 
         max_length: Longest sequence it may be used on, in tokens.
 
     Returns:
-        A ``Qwen2ForCausalLM`` in float32.
+        A ``Qwen3ForCausalLM`` in float32.
     """
     import torch
-    from transformers import Qwen2Config, Qwen2ForCausalLM
+    from transformers import Qwen3Config, Qwen3ForCausalLM
 
     shape = size.shape
-    config = Qwen2Config(
+    config = Qwen3Config(
         vocab_size=len(tokenizer),
         hidden_size=shape.hidden,
         intermediate_size=shape.intermediate,
         num_hidden_layers=shape.layers,
         num_attention_heads=shape.heads,
         num_key_value_heads=shape.heads,
+        head_dim=shape.hidden // shape.heads,
         max_position_embeddings=max_length,
         tie_word_embeddings=True,
         bos_token_id=None,
@@ -66,4 +71,4 @@ def new_model(tokenizer: Any, size: Size, *, seed: int, max_length: int = 1024) 
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Qwen2ForCausalLM(config)
+        return Qwen3ForCausalLM(config)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -74,12 +73,6 @@ def add_edit_tokens(
             if output_row is not None:
                 model.get_output_embeddings().weight[ids[token]] = output_row
     return AddedTokens(ids, tuple(missing), before, model.get_input_embeddings().weight.shape[0])
-
-
-def save(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Save model and tokenizer side by side, which keeps their ids together."""
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
 
 
 def _extend(tokenizer: Any, tokens: Sequence[str]) -> None:

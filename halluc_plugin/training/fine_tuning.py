@@ -10,6 +10,7 @@ from transformers.trainer_utils import get_last_checkpoint, set_seed
 
 from halluc_plugin.data.trace_files import read_traces
 from halluc_plugin.errors import DataError
+from halluc_plugin.tokens.loading import save_tokenizer
 from halluc_plugin.training.dataset import TraceCollator, TraceDataset, vocab_of
 from halluc_plugin.training.settings import TrainSettings
 
@@ -65,7 +66,7 @@ def fine_tune(
     )
     done = trainer.train(resume_from_checkpoint=_last_checkpoint(out / CHECKPOINTS))
     trainer.save_model(str(out))
-    tokenizer.save_pretrained(out)
+    save_tokenizer(tokenizer, out)
     _delete_checkpoints(out / CHECKPOINTS)
     return {name: float(done.metrics[name]) for name in ("train_loss", "train_runtime")}
 

@@ -6,6 +6,7 @@ Each scenario returns what its requests asked for and what the engine answered; 
 import contextlib
 import json
 import os
+import shutil
 import sys
 from collections import Counter
 from pathlib import Path
@@ -20,14 +21,17 @@ import torch
 from vllm import LLM, SamplingParams
 from vllm.platforms.cpu import CpuPlatform
 from vllm.v1.worker import cpu_model_runner
+from vllm.v1.worker.cpu_model_runner import CPUModelRunner
 
 from halluc_plugin.edits.builders import Boundary
+from halluc_plugin.errors import SettingsError
 from halluc_plugin.settings import Context
 from halluc_plugin.vllm_engine.equivalence import EOS, VOCAB
 from halluc_plugin.vllm_engine.hard import ENGINE_ARGS
 from halluc_plugin.vllm_engine.request import EditRequest, Length
 from halluc_plugin.vllm_engine.scheduler import RewindScheduler
 
+EDIT_BUDGET = "halluc_plugin.vllm_engine.budget:EditBudget"
 BLOCK = 16
 LIKES_EDITS = {40: 2.0, 41: 1.0}
 DODGES_EOS = {EOS: -100.0}
@@ -232,6 +236,49 @@ def crowded(engine):
     )
 
 
+def soft(engine):
+    """The processor of soft context on vLLM's own scheduler."""
+    limits = [(None, Boundary.NOOP), (0, Boundary.NOOP), (2, Boundary.NOOP), (2, Boundary.MASK)]
+    limits.append((None, Boundary.MASK))
+    asks = [
+        ask(prompt(190 + seed, 3), EditRequest(VOCAB, *limit), temperature=0.8, max_tokens=16 + 8 * seed,
+            seed=seed, logit_bias=DODGES_EOS | LIKES_EDITS)
+        for seed in range(4)
+        for limit in limits
+    ]  # fmt: skip
+    return engine.run(asks)
+
+
+def refusals(path):
+    """What engines say that must not start, and whether they had loaded the weights."""
+    sliding = Path(path).with_name("sliding")
+    shutil.copytree(path, sliding)
+    config = json.loads((sliding / "config.json").read_text())
+    config |= {"use_sliding_window": True, "sliding_window": 64, "max_window_layers": 1}
+    config["layer_types"] = ["full_attention", "sliding_attention"]
+    (sliding / "config.json").write_text(json.dumps(config))
+    said, loaded = {}, {}
+    load = CPUModelRunner.load_model
+    for name, folder, overrides in (
+        ("no processor", path, {"logits_processors": None}),
+        ("no scheduler", path, {"scheduler_cls": None}),
+        ("sliding window", str(sliding), {}),
+    ):
+        loaded[name] = False
+
+        def loading(*args, name=name, **kwargs):
+            loaded[name] = True
+            return load(*args, **kwargs)
+
+        CPUModelRunner.load_model = loading
+        try:
+            Engine(folder, **overrides)
+        except SettingsError as error:
+            said[name] = str(error)
+    CPUModelRunner.load_model = load
+    return said | {"loaded": loaded}
+
+
 def schedule_asynchronously():
     """Make CPU engines asynchronous as on a GPU: two batches in flight, though streams do nothing."""
     check = CpuPlatform.check_and_update_config.__func__
@@ -262,6 +309,8 @@ def main(path, results_path):
     results["crowded"] = crowded(Engine(path, num_gpu_blocks_override=34))
     results["uncached"] = sampled(Engine(path, enable_prefix_caching=False))
     results["poisoned"] = adopted(Engine(path, scheduler_cls=PoisonedScheduler))
+    results["soft"] = soft(Engine(path, scheduler_cls=None, logits_processors=[EDIT_BUDGET]))
+    results["refusals"] = refusals(path)
     schedule_asynchronously()
     engine = Engine(path)
     assert engine.engine.engine_core.engine_core.batch_queue_size == 2

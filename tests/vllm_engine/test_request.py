@@ -5,7 +5,8 @@ import pytest
 from halluc_plugin.edits import EditVocab
 from halluc_plugin.edits.builders import Boundary
 from halluc_plugin.errors import EditVocabError, SettingsError
-from halluc_plugin.vllm_engine.request import EditRequest
+from halluc_plugin.settings import Context
+from halluc_plugin.vllm_engine.request import EditRequest, Length
 
 
 @pytest.mark.parametrize(
@@ -13,6 +14,8 @@ from halluc_plugin.vllm_engine.request import EditRequest
     [
         EditRequest(EditVocab(backtrack=5)),
         EditRequest(EditVocab(5, step=6, step_delimiters=frozenset({1, 2}), restart=7), 0, Boundary.MASK),
+        EditRequest(EditVocab(5), context=Context.HARD, tabu=True, budget=3),
+        EditRequest(EditVocab(5), context=Context.HARD, length=Length.COLLAPSED, max_actions=99),
     ],
 )
 def test_round_trip(request_):
@@ -20,6 +23,12 @@ def test_round_trip(request_):
     flat = request_.to_extra_args()
     assert all(key.startswith("halluc_") for key in flat)
     assert EditRequest.from_extra_args({"kv_transfer_params": {}, **flat}) == request_
+
+
+def test_a_server_may_turn_true_into_one():
+    """``vllm_xargs`` has no booleans."""
+    flat = {"halluc_backtrack": 5, "halluc_context": "hard", "halluc_tabu": 1}
+    assert EditRequest.from_extra_args(flat) == EditRequest(EditVocab(5), context=Context.HARD, tabu=True)
 
 
 def test_silent_requests_are_none_of_ours():
@@ -38,6 +47,20 @@ def test_silent_requests_are_none_of_ours():
         ({"halluc_backtrack": 5, "halluc_budget": True}, SettingsError, "halluc_budget is True"),
         ({"halluc_backtrack": 5, "halluc_boundary": "msak"}, SettingsError, "Give one of: noop, mask"),
         ({"halluc_backtrack": 5, "halluc_step_delimiters": 3}, SettingsError, "not a list of ids"),
+        ({"halluc_backtrack": 5, "halluc_context": "firm"}, SettingsError, "Give one of: soft, hard"),
+        ({"halluc_backtrack": 5, "halluc_tabu": "yes"}, SettingsError, "halluc_tabu is 'yes'"),
+        ({"halluc_backtrack": 5, "halluc_max_actions": 0}, SettingsError, "halluc_max_actions is 0"),
+        ({"halluc_backtrack": 5, "halluc_max_actions": 9}, SettingsError, "only there"),
+        (
+            {"halluc_backtrack": 5, "halluc_length": "collapsed", "halluc_max_actions": 9},
+            SettingsError,
+            "Add halluc_context=hard",
+        ),
+        (
+            {"halluc_backtrack": 5, "halluc_length": "collapsed", "halluc_context": "hard"},
+            SettingsError,
+            "Give halluc_max_actions",
+        ),
         ({"halluc_backtrack": 5, "halluc_step": 5}, EditVocabError, "share an id"),
     ],
 )

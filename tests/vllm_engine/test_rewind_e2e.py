@@ -1,17 +1,11 @@
 """An engine that rewinds answers as a model that recomputes every action from the collapsed text."""
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
 from halluc_plugin.edits import EditKind, EditState
 from halluc_plugin.settings import Context
-from halluc_plugin.vllm_engine.equivalence import EOS, VOCAB, random_model, replay
+from halluc_plugin.vllm_engine.equivalence import EOS, VOCAB, replay
 from halluc_plugin.vllm_engine.request import EditRequest, Length
 
 pytest.importorskip("vllm")
@@ -21,31 +15,6 @@ SCENARIOS = (
     "greedy", "sampled", "mixed", "ends", "collapsed", "group", "seeded", "adopted", "crowded", "uncached",
     "async_mixed", "async_ends", "async_adopted", "async_crowded",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def model_path(tmp_path_factory):
-    """Folder of the tiny random model."""
-    return tmp_path_factory.mktemp("model")
-
-
-@pytest.fixture(scope="module")
-def model(model_path):
-    """The reference."""
-    return random_model(model_path)
-
-
-@pytest.fixture(scope="module")
-def results(model, model_path, tmp_path_factory):
-    """What the engines answered in each scenario of rewind_on_cpu.py."""
-    written = tmp_path_factory.mktemp("results") / "results.json"
-    script = Path(__file__).with_name("rewind_on_cpu.py")
-    done = subprocess.run(
-        [sys.executable, str(script), str(model_path), str(written)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False, timeout=390,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(written.read_text())
 
 
 def request_of(answer):
@@ -204,3 +173,12 @@ def test_poisoned_prefix_cache_is_caught(model, results):
 def test_preempted_requests_go_on_where_they_were(results, scenario):
     """A KV cache too small for all requests forces preemptions; exactness there is asserted above."""
     assert results[scenario]["counts"]["preemptions"] >= 5
+
+
+def test_engines_that_cannot_rewind_do_not_start(results):
+    """Half a set-up and a sliding window are refused with the fix, and the worker refuses before loading."""
+    refusals = results["refusals"]
+    assert "Add logits_processors=['halluc_plugin.vllm_engine.bans:RewindBans']" in refusals["no processor"]
+    assert "Set scheduler_cls='halluc_plugin.vllm_engine.scheduler" in refusals["no scheduler"]
+    assert "sliding_attention: only full attention can be rewound" in refusals["sliding window"]
+    assert refusals["loaded"] == {"no processor": True, "no scheduler": False, "sliding window": False}

@@ -1,0 +1,136 @@
+"""What a rewinding engine cannot do is refused by name."""
+
+from types import SimpleNamespace as Namespace
+
+import pytest
+
+from halluc_plugin.edits import EditVocab
+from halluc_plugin.errors import HostVersionError, SettingsError
+from halluc_plugin.settings import Context
+from halluc_plugin.vllm_engine.request import EditRequest
+
+vllm = pytest.importorskip("vllm")
+from vllm import SamplingParams  # noqa: E402 (only where vLLM is installed)
+from vllm.sampling_params import StructuredOutputsParams  # noqa: E402
+from vllm.v1.kv_cache_interface import FullAttentionSpec, MambaSpec, SlidingWindowSpec  # noqa: E402
+
+from halluc_plugin.vllm_engine import compat, requirements  # noqa: E402
+from halluc_plugin.vllm_engine.bans import RewindBans  # noqa: E402
+from halluc_plugin.vllm_engine.budget import EditBudget  # noqa: E402
+
+ATTENTION = {"block_size": 16, "num_kv_heads": 1, "head_size": 32, "dtype": None}
+
+
+def config(**changes):
+    """As much of a VllmConfig as is looked at; ``a__b=c`` sets ``config.a.b``."""
+    ok = Namespace(
+        parallel_config=Namespace(
+            pipeline_parallel_size=1, decode_context_parallel_size=1, prefill_context_parallel_size=1
+        ),
+        model_config=Namespace(
+            enable_return_routed_experts=False, enable_prompt_embeds=False, runner_type="generate",
+            is_encoder_decoder=False, is_diffusion=False, is_hybrid=False, logits_processors=None,
+            hf_text_config=Namespace(layer_types=["full_attention"]),
+        ),
+        kv_transfer_config=None, ec_transfer_config=None, speculative_config=None, use_v2_model_runner=False,
+    )  # fmt: skip
+    for path, value in changes.items():
+        *parents, name = path.split("__")
+        target = ok
+        for parent in parents:
+            target = getattr(target, parent)
+        assert hasattr(target, name)
+        setattr(target, name, value)
+    return ok
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"parallel_config__pipeline_parallel_size": 2}, "pipeline parallelism"),
+        ({"parallel_config__decode_context_parallel_size": 2}, "context parallelism"),
+        ({"kv_transfer_config": object()}, "connector"),
+        ({"ec_transfer_config": object()}, "connector"),
+        ({"speculative_config": object()}, "speculative decoding"),
+        ({"use_v2_model_runner": True}, "VLLM_USE_V2_MODEL_RUNNER=0"),
+        ({"model_config__enable_return_routed_experts": True}, "enable_return_routed_experts"),
+        ({"model_config__enable_prompt_embeds": True}, "prompt embeddings"),
+        ({"model_config__runner_type": "pooling"}, "Use a causal language model"),
+        ({"model_config__is_encoder_decoder": True}, "Use a causal language model"),
+        ({"model_config__is_hybrid": True}, "recurrent: only full attention"),
+        (
+            {"model_config__hf_text_config__layer_types": ["full_attention", "sliding_attention"]},
+            "layers of kind sliding_attention",
+        ),
+    ],
+)
+def test_refuses_configurations(change, named):
+    """Each feature that cannot be rewound is refused with what to do; without it nothing is."""
+    requirements.check_config(config())
+    with pytest.raises(SettingsError, match=named):
+        requirements.check_config(config(**change))
+
+
+@pytest.mark.parametrize(
+    ("specs", "named"),
+    [
+        ([SlidingWindowSpec(**ATTENTION, sliding_window=64)], "SlidingWindowSpec"),
+        ([FullAttentionSpec(**ATTENTION, sliding_window=64)], "FullAttentionSpec"),
+        ([MambaSpec(block_size=16, shapes=((1,),), dtypes=(None,))], "MambaSpec"),
+        ([FullAttentionSpec(**ATTENTION)] * 2, "2 groups"),
+    ],
+)
+def test_refuses_caches_that_forget(specs, named):
+    """The KV cache itself is asked, whatever the model's configuration says."""
+    groups = [Namespace(kv_cache_spec=spec) for spec in specs]
+    requirements.check_kv_cache(
+        Namespace(kv_cache_groups=[Namespace(kv_cache_spec=FullAttentionSpec(**ATTENTION))])
+    )
+    with pytest.raises(SettingsError, match=named):
+        requirements.check_kv_cache(Namespace(kv_cache_groups=groups))
+
+
+def test_accepts_the_processor_as_class_or_subclass():
+    """Whoever passes the class, or one of their own made from it, has it."""
+    requirements.check_processors(config(model_config__logits_processors=[type("Mine", (RewindBans,), {})]))
+    with pytest.raises(SettingsError, match="Add logits_processors"):
+        requirements.check_processors(config(model_config__logits_processors=[EditBudget]))
+
+
+@pytest.mark.parametrize("version", ["0.23.0", "0.30.0", "1.0.0+cpu"])
+def test_refuses_untested_versions(monkeypatch, version):
+    """Outside the window the engine does not start; inside, local parts of the version do not matter."""
+    monkeypatch.setattr(vllm, "__version__", "0.24.0+cu129")
+    compat.require_tested_vllm()
+    monkeypatch.setattr(vllm, "__version__", version)
+    with pytest.raises(HostVersionError, match=r"pip install 'vllm>=0\.24\.0,<0\.30'"):
+        compat.require_tested_vllm()
+
+
+HARD = EditRequest(EditVocab(5), context=Context.HARD)
+TABU = EditRequest(EditVocab(5), context=Context.HARD, tabu=True)
+
+
+@pytest.mark.parametrize(
+    ("request_", "sampling", "named"),
+    [
+        (TABU, {"structured_outputs": StructuredOutputsParams(regex="a")}, "structured output"),
+        (TABU, {"stop": ["\n"]}, "Use stop_token_ids"),
+        (TABU, {"thinking_token_budget": 9}, "thinking_token_budget"),
+        (TABU, {"stop_token_ids": [3, 5]}, "Edit token 5 is a stop token too"),
+        (HARD, {"temperature": 0.0}, "Set halluc_tabu, halluc_budget, or a temperature above 0"),
+    ],
+)
+def test_refuses_requests(request_, sampling, named):
+    """In hard context these would go wrong; in soft context none of them does."""
+    soft = EditRequest(request_.vocab)
+    RewindBans.validate_params(SamplingParams(extra_args=soft.to_extra_args(), **sampling))
+    with pytest.raises(ValueError, match=named):
+        RewindBans.validate_params(SamplingParams(extra_args=request_.to_extra_args(), **sampling))
+
+
+def test_an_engine_that_does_not_rewind_refuses_hard_requests():
+    """The processor of soft context says how to start the engine instead of ignoring the wish."""
+    EditBudget.validate_params(SamplingParams(extra_args=EditRequest(EditVocab(5)).to_extra_args()))
+    with pytest.raises(ValueError, match="ENGINE_ARGS"):
+        EditBudget.validate_params(SamplingParams(extra_args=HARD.to_extra_args()))

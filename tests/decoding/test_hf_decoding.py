@@ -1,0 +1,148 @@
+"""Decoding equals recomputation from the context that each action is defined to see."""
+
+import pytest
+import torch
+from transformers import Qwen2Config, Qwen2ForCausalLM
+
+from halluc_plugin.decoding import Context, Decoding, EditPolicy, decode
+from halluc_plugin.edits import EditVocab, collapse
+from halluc_plugin.edits.builders import Boundary
+from halluc_plugin.errors import SettingsError, TraceError
+
+VOCAB = EditVocab(backtrack=60, step=61, step_delimiters=frozenset({7, 8}), restart=62)
+EOS = 63
+PROMPTS = [[1, 2, 3], [4], [5, 60, 6, 9, 10, 11, 12], [13, 14], [1, 2, 3]]
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A small random model that often edits."""
+    torch.manual_seed(0)
+    config = Qwen2Config(
+        vocab_size=64, hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=256, tie_word_embeddings=False,
+        attn_implementation="sdpa",
+    )  # fmt: skip
+    model = Qwen2ForCausalLM(config).eval()
+    with torch.no_grad():  # sharpen, and make edits common enough to be tested
+        model.lm_head.weight.mul_(8.0)
+        model.lm_head.weight[VOCAB.backtrack] += 1.0 * model.model.norm.weight
+    return model
+
+
+def recomputed(model, prompt, ids, decoding):
+    """Log-probs of every action by a forward pass without cache over exactly the context it sees."""
+    policy = EditPolicy(VOCAB, budget=decoding.budget, boundary=decoding.boundary, tabu=decoding.tabu)
+    logprobs, best = [], []
+    for t, token in enumerate(ids):
+        seen = collapse(ids[:t], VOCAB) if decoding.context is Context.HARD else ids[:t]
+        with torch.no_grad():
+            logits = model(torch.tensor([prompt + list(seen)])).logits[0, -1]
+        logits[list(policy.banned())] = -torch.inf
+        distribution = torch.log_softmax(logits / (decoding.temperature or 1.0), -1)
+        logprobs.append(distribution[token].item())
+        best.append(distribution.argmax().item())
+        policy.push(token)
+    return logprobs, best
+
+
+@pytest.mark.parametrize("context", list(Context))
+@pytest.mark.parametrize("boundary", list(Boundary))
+@pytest.mark.parametrize("budget", [None, 3])
+def test_sampled_logprobs_equal_recomputation(model, context, boundary, budget):
+    """Every sampled action's log-prob, erased and edit tokens included, equals a cacheless recomputation."""
+    decoding = Decoding(
+        VOCAB, 60, context, temperature=1.0, budget=budget, boundary=boundary, eos_ids=frozenset({EOS})
+    )
+    traces = decode(model, PROMPTS, decoding, generator=torch.Generator().manual_seed(1))
+    assert sum(VOCAB.backtrack in trace.ids for trace in traces) >= 3
+    for prompt, trace in zip(PROMPTS, traces, strict=True):
+        expected, _ = recomputed(model, prompt, trace.ids, decoding)
+        assert trace.logprobs == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("context", list(Context))
+def test_greedy_tabu_follows_the_argmax(model, context):
+    """Greedy decoding with tabu takes the best action that is not banned at every step."""
+    decoding = Decoding(VOCAB, 50, context, temperature=0.0, tabu=True, eos_ids=frozenset({EOS}))
+    for prompt, trace in zip(PROMPTS, decode(model, PROMPTS, decoding), strict=True):
+        _, best = recomputed(model, prompt, trace.ids, decoding)
+        assert trace.ids == best
+
+
+def test_rows_do_not_depend_on_their_batch(model):
+    """A prompt decoded alone gives the greedy trace it gives among others."""
+    decoding = Decoding(VOCAB, 40, Context.HARD, temperature=0.0, tabu=True, eos_ids=frozenset({EOS}))
+    together = decode(model, PROMPTS, decoding)
+    alone = [decode(model, [prompt], decoding)[0] for prompt in PROMPTS]
+    assert [trace.ids for trace in together] == [trace.ids for trace in alone]
+
+
+def test_responses_end_at_eos_or_at_the_limit(model):
+    """A trace ends with its first EOS or has exactly the allowed number of raw actions."""
+    decoding = Decoding(VOCAB, 30, Context.SOFT, temperature=2.0, eos_ids=frozenset({EOS, 5}))
+    for trace in decode(model, PROMPTS * 4, decoding, generator=torch.Generator().manual_seed(2)):
+        ends = [token in decoding.eos_ids for token in trace.ids]
+        assert not any(ends[:-1])
+        assert ends[-1] if trace.finish == "eos" else len(trace.ids) == 30
+
+
+def test_budget_counts_effective_edits():
+    """Edits at the prompt boundary cost nothing; the edit that erases spends the budget."""
+    policy = EditPolicy(VOCAB, budget=1)
+    policy.push(60)
+    assert not policy.banned()
+    policy.push(1)
+    policy.push(60)
+    assert policy.banned() == VOCAB.edit_ids
+
+
+def test_masked_boundary_bans_edits_on_an_empty_response():
+    """With boundary=mask an empty response cannot be edited, a non-empty one can."""
+    policy = EditPolicy(VOCAB, boundary=Boundary.MASK)
+    assert policy.banned() == VOCAB.edit_ids
+    policy.push(1)
+    assert not policy.banned()
+
+
+def test_tabu_bans_the_rejected_state_only():
+    """A backtrack bans its token at that prefix; a restart bans the last token of what it erased."""
+    policy = EditPolicy(VOCAB, tabu=True)
+    for token in [1, 2, 60]:
+        policy.push(token)
+    assert policy.banned() == {2}
+    for token in [3, 62]:
+        policy.push(token)
+    assert policy.banned() == frozenset()
+    policy.push(1)
+    assert policy.banned() == {2, 3}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"max_actions": 0}, "max_actions is 0"),
+        ({"temperature": -1.0}, "temperature is -1"),
+        ({"temperature": 0.0, "context": Context.HARD}, "Set tabu=True, a budget, or a temperature above 0"),
+    ],
+)
+def test_impossible_settings_are_refused(arguments, message):
+    """Settings that are out of range or loop for ever raise one error with its fix."""
+    with pytest.raises(SettingsError, match=message):
+        Decoding(**({"vocab": VOCAB, "max_actions": 4} | arguments))
+
+
+def test_empty_prompt_is_refused(model):
+    """A prompt without tokens has no last position to read logits from."""
+    with pytest.raises(TraceError, match="prompt is empty"):
+        decode(model, [[1], []], Decoding(VOCAB, 4))
+
+
+def test_sliding_window_models_are_refused(model):
+    """A model whose layers forget old positions cannot be rewound."""
+    config = Qwen2Config(
+        vocab_size=64, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+        use_sliding_window=True, sliding_window=8, max_window_layers=1,
+    )  # fmt: skip
+    with pytest.raises(SettingsError, match="sliding_attention"):
+        decode(Qwen2ForCausalLM(config), [[1, 2]], Decoding(VOCAB, 4))

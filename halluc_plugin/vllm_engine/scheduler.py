@@ -12,6 +12,7 @@ from vllm.v1.kv_cache_interface import KVCacheConfig
 from vllm.v1.request import Request, RequestStatus
 
 from halluc_plugin.edits import EditKind, EditState
+from halluc_plugin.errors import SettingsError
 from halluc_plugin.settings import Context
 from halluc_plugin.vllm_engine.compat import require_tested_vllm
 from halluc_plugin.vllm_engine.request import EditRequest
@@ -67,10 +68,19 @@ class RewindScheduler(Scheduler):
         self._traces: dict[str, _Trace] = {}
 
     def add_request(self, request: Request) -> None:
-        """Queue a request."""
+        """Queue a request.
+
+        Raises:
+            SettingsError: It is in hard context and its prompt goes on arriving while it is answered.
+        """
         params = request.sampling_params
         asked = EditRequest.from_extra_args(params.extra_args) if params is not None else None
         if asked is not None and asked.context is Context.HARD:
+            if request.resumable:
+                raise SettingsError(
+                    "A request in hard context streams its prompt, which is untested.",
+                    "Give the whole prompt at once, or use soft context.",
+                )
             # Gate keeps the request's policy on its parameters; with n > 1 vLLM may give all n the same.
             request.sampling_params = copy.copy(params)
             max_actions = request.max_tokens if asked.max_actions is None else asked.max_actions

@@ -29,6 +29,9 @@ def doctor(
     model: Annotated[
         str | None, typer.Option(help="A model folder or hub name to examine too.", metavar="PATH")
     ] = None,
+    engine: Annotated[
+        bool, typer.Option("--engine", help="Also try whether vLLM rewinds exactly (half a minute).")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Check the installation, and a model's readiness; exit 1 when a line is red."""
@@ -37,7 +40,7 @@ def doctor(
     from halluc_plugin.doctor import examine, healthy
 
     with Console(stderr=True).status("Importing verl, vLLM and lm-eval, each in a Python of its own ..."):
-        rooms = examine(model)
+        rooms = examine(model, engine=engine)
     if as_json:
         typer.echo(
             json.dumps({room: [asdict(check) for check in lines] for room, lines in rooms.items()}, indent=2)

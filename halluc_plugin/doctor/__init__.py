@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from halluc_plugin.checks import Check, CheckStatus
+from halluc_plugin.doctor import engine as rewinding
 from halluc_plugin.doctor import lm_eval, model, packages, verl, vllm
 
 if TYPE_CHECKING:
@@ -17,11 +18,12 @@ if TYPE_CHECKING:
 __all__ = ["examine", "healthy"]
 
 
-def examine(model_path: str | None = None) -> dict[str, list[Check]]:
+def examine(model_path: str | None = None, *, engine: bool = False) -> dict[str, list[Check]]:
     """Look into every room, at the same time.
 
     Args:
         model_path: A folder or hub name whose model and tokenizer are examined too.
+        engine: Whether to try vLLM's engine in hard context too.
 
     Returns:
         The checks of each room, in the order they are shown.
@@ -34,6 +36,8 @@ def examine(model_path: str | None = None) -> dict[str, list[Check]]:
     }
     if model_path is not None:
         rooms["model"] = partial(model.checks, model_path)
+    if engine:
+        rooms["engine"] = rewinding.checks
     with ThreadPoolExecutor() as pool:
         pending = {room: pool.submit(_look_into, look) for room, look in rooms.items()}
         return {room: found.result() for room, found in pending.items()}

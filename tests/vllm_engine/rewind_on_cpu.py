@@ -23,6 +23,7 @@ from vllm.platforms.cpu import CpuPlatform
 from vllm.v1.worker import cpu_model_runner
 from vllm.v1.worker.cpu_model_runner import CPUModelRunner
 
+from halluc_plugin.doctor.engine import observe
 from halluc_plugin.edits.builders import Boundary
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.settings import Context
@@ -30,9 +31,12 @@ from halluc_plugin.vllm_engine.equivalence import EOS, VOCAB
 from halluc_plugin.vllm_engine.hard import ENGINE_ARGS
 from halluc_plugin.vllm_engine.request import EditRequest, Length
 from halluc_plugin.vllm_engine.scheduler import RewindScheduler
+from halluc_plugin.vllm_engine.trial import ask as ask_engine
+from halluc_plugin.vllm_engine.trial import ask_with_readers
 
 EDIT_BUDGET = "halluc_plugin.vllm_engine.budget:EditBudget"
 BLOCK = 16
+SAMPLING = ("temperature", "max_tokens", "min_tokens", "stop_token_ids", "logit_bias", "seed", "n")
 LIKES_EDITS = {40: 2.0, 41: 1.0}
 DODGES_EOS = {EOS: -100.0}
 
@@ -75,14 +79,8 @@ class Engine:
     def run(self, asks):
         """Answer all, at once; the counters are those of this call."""
         self.counts.clear()
-        prompts = [{"prompt_token_ids": ask["prompt"]} for ask in asks]
-        outputs = self.llm.generate(prompts, [parameters(ask) for ask in asks], use_tqdm=False)
-        answers = [
-            record(ask, completion)
-            for ask, output in zip(asks, outputs, strict=True)
-            for completion in output.outputs
-        ]
-        return {"answers": answers, "counts": dict(self.counts)}
+        answers = ask_engine(self.llm, [(asked["prompt"], parameters(asked)) for asked in asks])
+        return {"answers": [record(answer) for answer in answers], "counts": dict(self.counts)}
 
 
 def ask(prompt, request=None, **sampling):
@@ -95,17 +93,18 @@ def hard(**settings):
     return EditRequest(VOCAB, context=Context.HARD, **settings)
 
 
-def parameters(ask):
+def parameters(asked):
     """Its sampling parameters."""
-    return SamplingParams(logprobs=0, detokenize=False, extra_args=ask["extra_args"], **ask["sampling"])
+    return SamplingParams(logprobs=0, detokenize=False, extra_args=asked["extra_args"], **asked["sampling"])
 
 
-def record(ask, completion):
-    """A request and one of its answers."""
-    ids = list(completion.token_ids)
-    logprobs = [entry[token].logprob for token, entry in zip(ids, completion.logprobs, strict=True)]
-    return ask | {
-        "ids": ids, "logprobs": logprobs, "finish": completion.finish_reason, "stop": completion.stop_reason,
+def record(answer):
+    """An answer as JSON can hold it."""
+    params = answer.params
+    sampling = {name: getattr(params, name) for name in SAMPLING if getattr(params, name) is not None}
+    return {
+        "prompt": answer.prompt, "extra_args": params.extra_args, "sampling": sampling,
+        "ids": answer.ids, "logprobs": answer.logprobs, "finish": answer.finish,
     }  # fmt: skip
 
 
@@ -203,28 +202,11 @@ def seeded(engine):
 def adopted(engine):
     """Requests whose prompt is another's live text, while it is live and again after the end."""
     bias = DODGES_EOS | {40: 2.5, 41: 1.5, 42: -1.0}
-    asks = {f"w{i}": ask(prompt(140 + i, 8), hard(), max_tokens=90, logit_bias=bias) for i in range(6)}
-    writers = list(asks)
-    for name, asked in asks.items():
-        engine.engine.add_request(name, {"prompt_token_ids": asked["prompt"]}, parameters(asked))
+    asks = [ask(prompt(140 + i, 8), hard(), max_tokens=90, logit_bias=bias) for i in range(6)]
     engine.counts.clear()
-    full: dict[str, int] = {}
-    finished, later = {}, []
-    while engine.engine.has_unfinished_requests():
-        finished |= {output.request_id: output for output in engine.engine.step() if output.finished}
-        for request in list(engine.scheduler.requests.values()):
-            name = request.request_id.rpartition("-")[0] or request.request_id  # vLLM adds a suffix
-            computed = request.num_computed_tokens
-            if name in writers and computed % BLOCK == 0 and computed > full.get(name, 0):
-                full[name] = computed
-                text = [*request.all_token_ids[:computed], 9]
-                later.append(ask(text, max_tokens=2, temperature=0.0))
-                reader = f"r{len(later)}"
-                asks[reader] = ask(text, max_tokens=12, temperature=0.0)
-                engine.engine.add_request(reader, {"prompt_token_ids": text}, parameters(asks[reader]))
-    counts = dict(engine.counts)
-    answers = [record(asks[name], output.outputs[0]) for name, output in finished.items()]
-    return {"answers": answers, "later": engine.run(later)["answers"], "counts": counts}
+    questions = [(asked["prompt"], parameters(asked)) for asked in asks]
+    answers = [record(answer) for answer in ask_with_readers(engine.llm, questions, BLOCK)]
+    return {"answers": answers, "counts": dict(engine.counts)}
 
 
 def crowded(engine):
@@ -311,6 +293,8 @@ def main(path, results_path):
     results["poisoned"] = adopted(Engine(path, scheduler_cls=PoisonedScheduler))
     results["soft"] = soft(Engine(path, scheduler_cls=None, logits_processors=[EDIT_BUDGET]))
     results["refusals"] = refusals(path)
+    results["doctor"] = observe()
+    results["doctor_poisoned"] = observe(scheduler_cls=PoisonedScheduler)
     schedule_asynchronously()
     engine = Engine(path)
     assert engine.engine.engine_core.engine_core.batch_queue_size == 2

@@ -5,7 +5,7 @@ file for each start of the run, so that a resumed run is still compared with its
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,11 +31,11 @@ class Validation:
 
     Attributes:
         step: Global training step it was taken at; 0 is before training.
-        means: Mean of each reward-manager key, averaged over data sources.
+        means: For each data source, the mean of each reward-manager key.
     """
 
     step: int
-    means: dict[str, float]
+    means: dict[str, dict[str, float]]
 
 
 def read_validations(metrics_dir: Path) -> list[Validation]:
@@ -44,13 +44,12 @@ def read_validations(metrics_dir: Path) -> list[Validation]:
     Raises:
         DataError: A line is not the JSON that verl's file logger writes.
     """
-    found: dict[int, Validation] = {}
+    found: dict[int, dict[str, dict[str, float]]] = {}
     for path in sorted(metrics_dir.glob("*.jsonl")):
         for record in _records(path):
-            means = _validation_means(record["data"])
-            if means:
-                found[int(record["step"])] = Validation(int(record["step"]), means)
-    return [found[step] for step in sorted(found)]
+            for source, means in _validation_means(record["data"]).items():
+                found.setdefault(int(record["step"]), {})[source] = means
+    return [Validation(step, found[step]) for step in sorted(found)]
 
 
 def _records(path: Path) -> Iterator[dict[str, Any]]:
@@ -67,45 +66,52 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
             ) from error
 
 
-def _validation_means(data: dict[str, Any]) -> dict[str, float]:
-    """Means by reward key; verl names them ``val-core|val-aux/<data source>/<key>/mean@<n>``."""
-    sums: dict[str, list[float]] = {}
+def _validation_means(data: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Means by source and key; verl names them ``val-core|val-aux/<data source>/<key>/mean@<n>``."""
+    found: dict[str, dict[str, float]] = {}
     for name, value in data.items():
         parts = name.split("/")
         if parts[0] in {"val-core", "val-aux"} and parts[-1].startswith("mean@") and len(parts) >= 4:
-            sums.setdefault(parts[-2], []).append(float(value))
-    return {key: sum(values) / len(values) for key, values in sums.items()}
+            found.setdefault("/".join(parts[1:-2]), {})[parts[-2]] = float(value)
+    return found
 
 
 def render(
-    validations: list[Validation], answers: int | None, where: dict[str, str], console: Console | None = None
+    validations: list[Validation],
+    answers: Mapping[str, int],
+    where: Mapping[str, str],
+    console: Console | None = None,
 ) -> None:
     """Print the closing table.
 
     Args:
         validations: As :func:`read_validations` returns them.
-        answers: How many answers each validation scored, None if unknown.
+        answers: How many answers of each data source a validation scored; accuracies of others get no
+            interval.
         where: Label to path or command, printed below the table.
         console: Where to print; standard output by default.
     """
     console = console or Console()
     if validations:
-        first, last = validations[0], validations[-1]
-        held_out = f" on {answers} held-out problems" if answers else ""
-        table = Table(title=f"What the run learned{held_out}")
-        table.add_column("")
-        table.add_column(f"step {first.step}", justify="right")
-        table.add_column(f"step {last.step}", justify="right")
-        for key, label in ROWS.items():
-            if key in first.means and key in last.means:
-                table.add_row(
-                    label, _cell(key, first.means[key], answers), _cell(key, last.means[key], answers)
-                )
-        console.print(table)
+        console.print(_table(validations[0], validations[-1], answers))
     else:
         console.print("No validation was logged; set trainer.val_before_train=true and trainer.test_freq.")
     for label, value in where.items():
         console.print(f"[bold]{label}[/bold]  {value}", soft_wrap=True, highlight=False)
+
+
+def _table(first: Validation, last: Validation, answers: Mapping[str, int]) -> Table:
+    table = Table(title="What the run learned, on held-out problems")
+    table.add_column("")
+    table.add_column(f"step {first.step}", justify="right")
+    table.add_column(f"step {last.step}", justify="right")
+    for source in [source for source in first.means if source in last.means]:
+        before, after, n = first.means[source], last.means[source], answers.get(source)
+        table.add_section()
+        table.add_row(f"[bold]{source}[/bold]" + (f", {n} answers" if n else ""))
+        for key in [key for key in ROWS if key in before and key in after]:
+            table.add_row(f"  {ROWS[key]}", _cell(key, before[key], n), _cell(key, after[key], n))
+    return table
 
 
 def _cell(key: str, mean: float, answers: int | None) -> str:

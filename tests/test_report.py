@@ -10,6 +10,7 @@ from halluc_plugin.report import Validation, read_validations, render
 
 
 def write(path, *records):
+    """Write records as verl's file logger does."""
     path.write_text("".join(json.dumps({"step": step, "data": data}) + "\n" for step, data in records))
 
 
@@ -28,18 +29,18 @@ def test_validations_are_read_by_step_across_restarts(tmp_path):
     )
     write(tmp_path / "20260102-000000.jsonl", (2, {"val-core/halluc/countdown/acc/mean@1": 0.75}))
     assert read_validations(tmp_path) == [
-        Validation(0, {"acc": 0.5, "num_backtracks": 1.5}),
-        Validation(2, {"acc": 0.75}),
+        Validation(0, {"halluc/countdown": {"acc": 0.5, "num_backtracks": 1.5}}),
+        Validation(2, {"halluc/countdown": {"acc": 0.75}}),
     ]
 
 
-def test_data_sources_are_averaged(tmp_path):
-    """A key logged for two data sources is reported as the mean of both."""
+def test_data_sources_are_kept_apart(tmp_path):
+    """What is logged for two data sources is reported for each."""
     write(
         tmp_path / "m.jsonl",
         (0, {"val-core/halluc/countdown/acc/mean@1": 0.2, "val-core/gsm8k/acc/mean@1": 0.4}),
     )
-    assert read_validations(tmp_path)[0].means == {"acc": pytest.approx(0.3)}
+    assert read_validations(tmp_path)[0].means == {"halluc/countdown": {"acc": 0.2}, "gsm8k": {"acc": 0.4}}
 
 
 def test_half_a_last_line_is_ignored_and_any_other_is_an_error(tmp_path):
@@ -56,9 +57,11 @@ def test_half_a_last_line_is_ignored_and_any_other_is_an_error(tmp_path):
 def test_table_shows_accuracy_with_its_interval(tmp_path):
     """50 % of 100 answers is printed with Wilson's interval, 40.4 to 59.6."""
     console = Console(width=120, record=True, force_terminal=False)
-    render([Validation(0, {"acc": 0.5, "num_backtracks": 0.0})], 100, {"run": "runs/a"}, console)
+    means = {"gsm8k": {"acc": 0.5, "num_backtracks": 0.0}}
+    render([Validation(0, means)], {"gsm8k": 100}, {"run": "runs/a"}, console)
     text = console.export_text()
     assert "50.0 % [40.4, 59.6]" in text
+    assert "gsm8k, 100 answers" in text
     assert "backtracks per answer" in text
     assert "run  runs/a" in text
 
@@ -66,5 +69,5 @@ def test_table_shows_accuracy_with_its_interval(tmp_path):
 def test_a_run_without_validation_says_how_to_get_one():
     """Without any validation the report names the settings that log one."""
     console = Console(width=120, record=True, force_terminal=False)
-    render([], None, {}, console)
+    render([], {}, {}, console)
     assert "trainer.val_before_train=true" in console.export_text()

@@ -8,6 +8,7 @@ turns an exception of a callback into a warning and goes on, so an error here pr
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -114,9 +115,7 @@ def _report(config: DictConfig) -> None:
     model = _latest_model(run_dir)
     if model is not None:
         where["model"] = str(model)
-        where["score it"] = (
-            f"lm_eval --model hf --model_args pretrained={model} --tasks countdown_backtrack --batch_size 64"
-        )
+        where["score it"] = _scoring_command(config, model)
     validations = read_validations(metrics.parent)
     render(validations, _answers(config), where)
     if validations and validations[-1].step >= int(config.trainer.total_training_steps or sys.maxsize):
@@ -124,6 +123,17 @@ def _report(config: DictConfig) -> None:
             "The run is complete. To train on, raise trainer.total_training_steps; "
             "to start afresh, set trainer.resume_mode=disable or another trainer.experiment_name.\n"
         )
+
+
+def _scoring_command(config: DictConfig, model: Path) -> str:
+    """The lm_eval command for a checkpoint, on the run's own held-out problems where a task reads them."""
+    backtracks = config.actor_rollout_ref.rollout.agent.default_agent_loop == "backtrack"
+    command = f"lm_eval --model {'hf-backtrack' if backtracks else 'hf'} --model_args pretrained={model}"
+    folder = _val_files(config)[0].parent
+    if folder.name == "countdown":
+        tasks = "countdown_backtrack,countdown_backtrack_new --batch_size 64"
+        return f"HALLUC_DATA_DIR={folder.parent} {command} --tasks {tasks}"
+    return f"{command} --tasks gsm8k_backtrack"
 
 
 def _latest_model(run_dir: Path) -> Path | None:
@@ -134,12 +144,19 @@ def _latest_model(run_dir: Path) -> Path | None:
     return model if model.exists() else None
 
 
-def _answers(config: DictConfig) -> int:
-    """How many answers a validation pass scores."""
-    import pyarrow.parquet as pq
+def _answers(config: DictConfig) -> dict[str, int]:
+    """Answers of each data source in a validation pass; empty where verl draws a part of the rows."""
+    if int(config.data.val_max_samples) > 0:
+        return {}
+    from halluc_plugin.data.parquet import read_rows
 
+    sources = Counter(
+        row["data_source"] for path in _val_files(config) for row in read_rows(path, ("data_source",))
+    )
+    repeats = int(config.actor_rollout_ref.rollout.val_kwargs.n)
+    return {source: count * repeats for source, count in sources.items()}
+
+
+def _val_files(config: DictConfig) -> list[Path]:
     files = config.data.val_files
-    files = [files] if isinstance(files, str) else list(files)
-    rows = sum(int(pq.read_metadata(Path(path).expanduser()).num_rows) for path in files)
-    limit = int(config.data.val_max_samples)
-    return (min(rows, limit) if limit > 0 else rows) * int(config.actor_rollout_ref.rollout.val_kwargs.n)
+    return [Path(path).expanduser() for path in ([files] if isinstance(files, str) else files)]

@@ -31,6 +31,9 @@ def countdown(
     backtracking: Annotated[
         float, typer.Option(help="Backtracking traces for each clean one (D_back to D_op); 0 for none.")
     ] = 1.0,
+    variants: Annotated[
+        int, typer.Option(help="Most ways in which a training problem is drawn that get traces.")
+    ] = 4,
     edit: Annotated[str, typer.Option(help="Errors are deleted by token or by step.")] = "token",
     ending: Annotated[
         str, typer.Option(help="Backtracking traces end with the correction or at the backtrack.")
@@ -53,6 +56,7 @@ def countdown(
         train=train,
         test=test,
         backtracking=backtracking,
+        variants=variants,
         traces=TraceSettings(
             edit=choose(Edit, edit, "--edit"),
             ending=choose(Ending, ending, "--ending"),

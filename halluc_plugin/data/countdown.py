@@ -92,18 +92,40 @@ def new_targets(settings: CountdownSettings) -> frozenset[int]:
 def generate(settings: CountdownSettings, split: Split, count: int) -> list[Problem]:
     """Draw distinct problems of one split.
 
+    Raises:
+        SettingsError: As :func:`draw_variants`.
+    """
+    return [first for (first,) in draw_variants(settings, split, count, 1)]
+
+
+def draw_variants(
+    settings: CountdownSettings, split: Split, count: int, most: int
+) -> list[tuple[Problem, ...]]:
+    """Draw distinct problems of one split, and the ways in which each was drawn on the way.
+
     Whether a problem is for training or for testing is a function of the problem alone (and the seed), so
     splits stay disjoint however many are drawn of each.
+
+    Args:
+        settings: What problems look like.
+        split: Which split.
+        count: Distinct problems.
+        most: Ways to keep of each: orders of the numbers, and solutions.
+
+    Returns:
+        For each problem, in the order of their first draw, 1 to ``most`` distinct ways.
 
     Raises:
         SettingsError: ``count`` distinct problems do not exist, or are too rare to find.
     """
     held_out = new_targets(settings)
-    found: dict[tuple[tuple[int, ...], int], Problem] = {}
+    found: dict[tuple[tuple[int, ...], int], list[Problem]] = {}
     generator = np.random.default_rng([settings.seed, 2, list(Split).index(split)])
     for draws, problem in enumerate(_draws(settings, generator), 1):
         if _split_of(problem, held_out, settings.seed) is split:
-            found.setdefault(problem.key, problem)
+            variants = found.setdefault(problem.key, [])
+            if len(variants) < most and problem not in variants:
+                variants.append(problem)
             if len(found) == count:
                 break
         if draws > 100 * (count + 1000):
@@ -111,7 +133,7 @@ def generate(settings: CountdownSettings, split: Split, count: int) -> list[Prob
                 f"{draws} draws gave only {len(found)} distinct {split} problems of {count} wanted.",
                 "Ask for fewer problems, more numbers, or larger operands.",
             )
-    return list(found.values())
+    return [tuple(variants) for variants in found.values()]
 
 
 def _split_of(problem: Problem, held_out: frozenset[int], seed: int) -> Split:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from halluc_plugin.data.countdown import CountdownSettings, Problem, Split, generate
+from halluc_plugin.data.countdown import CountdownSettings, Problem, Split, draw_variants
 from halluc_plugin.data.countdown_errors import ErrorKind
 from halluc_plugin.data.countdown_solver import reachable
 from halluc_plugin.data.countdown_traces import TraceSettings, TraceWriter, answer_text
@@ -26,7 +26,7 @@ from halluc_plugin.data.parquet import write_parquet
 from halluc_plugin.data.trace_files import FINGERPRINT, fingerprint, prompt_ids
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.tokens import edit_vocab
-from halluc_plugin.verifiers.countdown import SOURCE
+from halluc_plugin.verifiers.countdown import SOURCE, SOURCE_OF_NEW_TARGETS
 
 FOLDER = "countdown"
 
@@ -75,6 +75,8 @@ class CountdownRequest:
         train: Training problems.
         test: Problems of each held-out kind.
         backtracking: Backtracking traces for each clean one: D_back to D_op. 0 writes clean traces only.
+        variants: Most ways in which a training problem is drawn (order of its numbers, solution) that get
+            traces of their own.
         traces: What the backtracking traces look like.
 
     Raises:
@@ -85,10 +87,11 @@ class CountdownRequest:
     train: int = 20_000
     test: int = 500
     backtracking: float = 1.0
+    variants: int = 4
     traces: TraceSettings = field(default_factory=TraceSettings)
 
     def __post_init__(self) -> None:
-        for name in ("train", "test"):
+        for name in ("train", "test", "variants"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}.", "Give an integer of at least 1.")
         if self.backtracking < 0:
@@ -116,8 +119,12 @@ def write_countdown(
     seed = request.problems.seed
     counts = {Split.TRAIN: request.train, Split.TEST_SEEN: request.test, Split.TEST_NEW: request.test}
     card: dict[str, Any] = {"source": SOURCE, "seed": seed, "request": _plain(request), "problems": {}}
-    drawn = {split: generate(request.problems, split, count) for split, count in counts.items()}
-    for split, problems in drawn.items():
+    drawn = {
+        split: draw_variants(request.problems, split, count, request.variants)
+        for split, count in counts.items()
+    }
+    for split, variants in drawn.items():
+        problems = [first for first, *_ in variants]
         rows = (problem_row(problem, split, index) for index, problem in enumerate(problems))
         path = files.root / FOLDER / f"{split}.parquet"
         write_parquet(path, progress(rows, f"{split} problems", len(problems)), {"seed": seed})
@@ -132,7 +139,7 @@ def write_countdown(
 def problem_row(problem: Problem, split: Split, index: int) -> dict[str, Any]:
     """A problem as verl's row; no ``agent_name``, which would override the recipe's."""
     return {
-        "data_source": SOURCE,
+        "data_source": SOURCE_OF_NEW_TARGETS if split is Split.TEST_NEW else SOURCE,
         "prompt": [{"role": "user", "content": prompt_text(problem)}],
         "ability": "math",
         "reward_model": {
@@ -149,11 +156,15 @@ def prompt_text(problem: Problem) -> str:
 
 
 def _write_traces(
-    path: Path, problems: list[Problem], request: CountdownRequest, tokenizer: Any, progress: Progress
+    path: Path,
+    variants: list[tuple[Problem, ...]],
+    request: CountdownRequest,
+    tokenizer: Any,
+    progress: Progress,
 ) -> dict[str, Any]:
     """Write clean and backtracking traces; returns their part of the card."""
     tally: Counter[str] = Counter()
-    rows = _trace_rows(progress(problems, "problems with traces", len(problems)), request, tokenizer, tally)
+    rows = _trace_rows(progress(variants, "problems with traces", len(variants)), request, tokenizer, tally)
     metadata = {"seed": request.problems.seed, FINGERPRINT: fingerprint(tokenizer)}
     count = write_parquet(path, rows, metadata)
     errors = sum(tally[kind] for kind in ErrorKind)
@@ -169,20 +180,20 @@ def _write_traces(
 
 
 def _trace_rows(
-    problems: Iterable[Problem], request: CountdownRequest, tokenizer: Any, tally: Counter[str]
+    variants: Iterable[tuple[Problem, ...]], request: CountdownRequest, tokenizer: Any, tally: Counter[str]
 ) -> Iterator[dict[str, Any]]:
-    """Each problem's clean trace, followed by its backtracking traces."""
+    """Each variant's clean trace, followed by its backtracking traces."""
     if request.backtracking:
         writer = TraceWriter(tokenizer, edit_vocab(tokenizer), request.problems, request.traces)
     else:
         writer = TraceWriter(tokenizer, _no_edits(tokenizer), request.problems, TraceSettings())
     rng = np.random.default_rng([request.problems.seed, 3])
-    for index, problem in enumerate(problems):
+    whole, rest = divmod(request.backtracking, 1)
+    for index, problem in ((i, problem) for i, group in enumerate(variants) for problem in group):
         row = problem_row(problem, Split.TRAIN, index)
         ids = {"prompt_ids": prompt_ids(tokenizer, row["prompt"])}
         tally["clean"] += 1
         yield row | ids | {"response_ids": list(writer.clean(problem))}
-        whole, rest = divmod(request.backtracking, 1)
         for _ in range(int(whole) + (rng.random() < rest)):
             trace = writer.backtracking(problem, rng)
             if trace is None:

@@ -26,16 +26,16 @@ class TrainSettings:
         SettingsError: A value is out of range.
     """
 
-    steps: int = 400
-    batch_size: int = 256
+    steps: int = 1800
+    batch_size: int = 64
     micro_batch_size: int | None = None
     learning_rate: float = 2e-3
-    warmup_steps: int = 20
+    warmup_steps: int = 40
     weight_decay: float = 0.01
     erased_tokens: ErasedTokens = ErasedTokens.MASK
     seed: int = 0
-    save_steps: int = 200
-    log_steps: int = 20
+    save_steps: int = 600
+    log_steps: int = 50
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "save_steps", "log_steps"):

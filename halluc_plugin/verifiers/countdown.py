@@ -13,6 +13,8 @@ from halluc_plugin.data.countdown_solver import OPERATIONS, apply, reachable
 from halluc_plugin.verifiers.base import Outcome
 
 SOURCE = "halluc/countdown"
+SOURCE_OF_NEW_TARGETS = "halluc/countdown-new"
+"""Of problems whose targets never occur in training: hosts report each source by itself."""
 
 _EQUATION = re.compile(r"(\d+)([-+*/])(\d+)=(\d+)")
 # A prefix of an equation, cut anywhere.
@@ -22,7 +24,7 @@ _PARTIAL = re.compile(r"(\d+)(?:([-+*/])(?:(\d+)(=(\d+)?)?)?)?")
 class CountdownVerifier:
     """The exact judge of Countdown; ``problem`` holds ``numbers`` (integers) and ``target`` (integer)."""
 
-    data_sources: tuple[str, ...] = (SOURCE,)
+    data_sources: tuple[str, ...] = (SOURCE, SOURCE_OF_NEW_TARGETS)
 
     def verify(self, problem: Mapping[str, Any], answer: str) -> Outcome:
         """Judge an answer; blank lines and spaces are ignored, any other text is no answer."""

@@ -19,13 +19,21 @@ class HallucSearchPath(SearchPathPlugin):
         if any(_is_verl(path) for path in main):
             search_path.append("halluc", RECIPES)
             OmegaConf.register_new_resolver("halluc_scale", _scale, replace=True)
+            OmegaConf.register_new_resolver("halluc_devices", _devices, replace=True)
 
 
 def _scale() -> str:
     """The config of group ``halluc/scale`` that fits this run's platform, unless chosen by hand."""
     from verl_ext.cpu.platform import is_cpu_run
 
-    return "cpu" if is_cpu_run() else "node"
+    return "cpu" if is_cpu_run() else "accelerator"
+
+
+def _devices() -> int:
+    """How many accelerators this host has."""
+    from verl.plugin.platform import get_platform
+
+    return int(get_platform().device_count())
 
 
 def _is_verl(path: str) -> bool:

@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from halluc_plugin.data.countdown import CountdownSettings, Split, generate, new_targets
+from halluc_plugin.data.countdown import CountdownSettings, Split, draw_variants, generate, new_targets
 from halluc_plugin.data.countdown_errors import ErrorKind, ErrorMix, after, replay, wrong_steps
 from halluc_plugin.data.countdown_solver import apply, reachable, solutions
 from halluc_plugin.errors import SettingsError
@@ -140,6 +140,17 @@ class TestProblems:
         few, more = (generate(self.SETTINGS, Split.TRAIN, n) for n in (50, 80))
         assert more[:50] == few
         assert generate(CountdownSettings(seed=4), Split.TRAIN, 50) != few
+
+    def test_variants_are_one_problem(self):
+        """Numbers in another order or another solution, each right, of one multiset and target."""
+        drawn = draw_variants(self.SETTINGS, Split.TRAIN, 3000, 3)
+        assert [first.key for first, *_ in drawn] == [
+            p.key for p in generate(self.SETTINGS, Split.TRAIN, 3000)
+        ]
+        assert {len(variants) for variants in drawn} == {1, 2, 3}
+        for variants in drawn:
+            assert len({variant.key for variant in variants}) == 1
+            assert len(set(variants)) == len(variants)
 
     @pytest.mark.parametrize("numbers", [4, 5, 6])
     def test_more_numbers(self, numbers):

@@ -137,7 +137,7 @@ class TestTraces:
 class TestFiles:
     """What is on disk."""
 
-    REQUEST = CountdownRequest(train=40, test=10, backtracking=0.5)
+    REQUEST = CountdownRequest(train=40, test=10, backtracking=0.5, variants=1)
 
     def test_the_data_set(self, tmp_path):
         """Problems are verl rows without agent_name, traces the tokenizer's ids, and the card counts them."""
@@ -172,7 +172,7 @@ class TestFiles:
 
     def test_clean_traces_need_no_edit_token(self, tmp_path):
         """The baseline's data have no edits, and the same problems."""
-        request = CountdownRequest(train=40, test=10, backtracking=0)
+        request = CountdownRequest(train=40, test=10, backtracking=0, variants=1)
         files = write_countdown(tmp_path / "clean", request, number_tokenizer(), no_progress)
         assert len(read_traces(files.traces, number_tokenizer())) == 40
         other = write_countdown(tmp_path / "none", self.REQUEST, None, no_progress)
@@ -253,7 +253,7 @@ class TestCommand:
 
     def test_writes_a_data_set(self, tmp_path):
         """The card is printed, with the folder for lm_eval."""
-        done = self.run("--out", tmp_path, "--train", 20, "--test", 5, "--numbers", 4, "--edit", "step")
+        done = self.run("--out", tmp_path, "--train", 20, "--test", 5, "--variants", 1, "--edit", "step")
         assert done.exit_code == 0, done.output
         assert f"HALLUC_DATA_DIR={tmp_path}" in done.output
         tokenizer = number_tokenizer(edit_tokens=EDIT_TOKENS[:2])

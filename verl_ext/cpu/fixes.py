@@ -48,12 +48,15 @@ def use_gloo_alone(distributed: ModuleType) -> None:
             "RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0",
         }.items():  # fmt: skip
             os.environ.setdefault(name, value)
+        local_rank, rank, world = (int(os.environ[name]) for name in ("LOCAL_RANK", "RANK", "WORLD_SIZE"))
         torch.distributed.init_process_group(
             backend="gloo",
+            rank=rank,
+            world_size=world,
             timeout=dt.timedelta(seconds=timeout_second),
             init_method=os.environ.get("DIST_INIT_METHOD"),
         )
-        return int(os.environ["LOCAL_RANK"]), int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        return local_rank, rank, world
 
     distributed.initialize_global_process_group_ray = initialize_global_process_group_ray  # type: ignore[attr-defined]
     distributed.initialize_global_process_group = initialize_global_process_group  # type: ignore[attr-defined]

@@ -1,0 +1,233 @@
+"""What happens before and after verl's own main: checks, preparation, logs, the closing report."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from hydra import compose, initialize_config_module
+from hydra.core.utils import JobStatus
+
+from halluc_plugin import prepare
+from halluc_plugin.data.countdown_files import CountdownFiles, CountdownRequest, write_countdown
+from halluc_plugin.data.parquet import write_parquet
+from halluc_plugin.scratch.model import Size, new_model
+from halluc_plugin.scratch.tokenizer import number_tokenizer
+from halluc_plugin.tokens import BACKTRACK_TOKEN
+from halluc_plugin.tokens.loading import save_tokenizer
+from verl_ext import compat
+from verl_ext.callback import EXIT_BAD_INPUT, RunCallback
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A model folder with the backtrack token."""
+    folder = tmp_path_factory.mktemp("model")
+    tokenizer = number_tokenizer(edit_tokens=(BACKTRACK_TOKEN,))
+    new_model(tokenizer, Size.TINY, seed=0).save_pretrained(folder)
+    save_tokenizer(tokenizer, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A small Countdown data set."""
+    folder = tmp_path_factory.mktemp("data")
+    return write_countdown(folder, CountdownRequest(train=20, test=5), None, lambda items, what, total: items)
+
+
+@pytest.fixture
+def config(model, data, tmp_path):
+    """A composed run on them."""
+
+    def build(*overrides, recipe="halluc_grpo"):
+        own = [
+            f"+recipe={recipe}",
+            "halluc/scale=cpu",
+            f"actor_rollout_ref.model.path={model}",
+            f"data.train_files={data.train}",
+            f"data.val_files=[{data.test[0]},{data.test[1]}]",
+            f"trainer.default_local_dir={tmp_path / 'run'}",
+        ]
+        with initialize_config_module("verl.trainer.config", version_base=None):
+            return compose("ppo_trainer", [*own, *overrides])
+
+    return build
+
+
+def start(config):
+    """Run the callback's first half."""
+    RunCallback().on_run_start(config)
+    return config
+
+
+def refused(config, capsys):
+    """The one message of a run that is refused."""
+    with pytest.raises(SystemExit) as exit_:
+        start(config)
+    assert exit_.value.code == EXIT_BAD_INPUT
+    said = capsys.readouterr().err
+    assert said.startswith("halluc: ")
+    assert said.count("\n") == 1
+    assert "Fix: " in said
+    return said
+
+
+class TestBadInput:
+    """Each: one clear message before any worker starts, exit status not zero."""
+
+    def test_tokenizer_without_the_token(self, config, capsys, tmp_path):
+        """The message names the command that adds it."""
+        number_tokenizer().save_pretrained(tmp_path / "plain")
+        said = refused(config(f"actor_rollout_ref.model.path={tmp_path / 'plain'}"), capsys)
+        assert "no token <|BACKTRACK|>" in said
+        assert "halluc add-token" in said
+
+    def test_token_marked_special(self, config, capsys, tmp_path):
+        """A special token would leave what it erased in every decoded text."""
+        tokenizer = number_tokenizer()
+        tokenizer.add_tokens([BACKTRACK_TOKEN], special_tokens=True)
+        tokenizer.save_pretrained(tmp_path / "special")
+        said = refused(config(f"actor_rollout_ref.model.path={tmp_path / 'special'}"), capsys)
+        assert "special token" in said
+
+    def test_no_model(self, config, capsys, tmp_path):
+        """A path without a tokenizer is named."""
+        said = refused(config(f"actor_rollout_ref.model.path={tmp_path / 'absent'}"), capsys)
+        assert str(tmp_path / "absent") in said
+
+    @pytest.mark.parametrize(
+        ("override", "named"),
+        [
+            (
+                "+halluc.reward.weights.outcom=1.0",
+                "Unknown reward component 'outcom'. Fix: Did you mean outcome?",
+            ),
+            ("halluc.boundary=wall", "halluc.boundary is 'wall'"),
+            (
+                "+halluc.max_backtrack=2",
+                "Unknown setting halluc.max_backtrack. Fix: Did you mean max_backtracks?",
+            ),
+            ("halluc.prepare.seed=-1", "halluc.prepare.seed is -1"),
+        ],
+    )
+    def test_settings(self, config, capsys, override, named):
+        """Unknown names come with the closest known one."""
+        assert named in refused(config(override), capsys)
+
+    def test_missing_columns_and_empty_prompts(self, config, capsys, tmp_path):
+        """A malformed file is named with what is wrong with it."""
+        write_parquet(tmp_path / "a.parquet", [{"question": "x"}], {})
+        assert "has no column" in refused(config(f"data.train_files={tmp_path / 'a.parquet'}"), capsys)
+        row = {
+            "data_source": "s",
+            "prompt": [{"role": "user", "content": ""}],
+            "reward_model": {"ground_truth": "1"},
+        }
+        write_parquet(tmp_path / "b.parquet", [row], {})
+        assert "row 0: prompt is empty" in refused(config(f"data.val_files={tmp_path / 'b.parquet'}"), capsys)
+        assert "does not exist" in refused(config("data.train_files=/absent.parquet"), capsys)
+
+    def test_another_verl(self, config, capsys, monkeypatch):
+        """A version outside the tested window is refused when a recipe of ours is selected."""
+        monkeypatch.setattr(compat, "version", lambda name: "0.12.0")
+        assert "verl 0.12.0 is installed; halluc is tested with verl>=0.9.1,<0.10" in refused(
+            config(), capsys
+        )
+
+    def test_a_sweep_over_embedded_data(self, config, capsys):
+        """Hydra gives each job of a sweep its own config, which cannot be filled in."""
+        swept = config("actor_rollout_ref.model.path=halluc:warm-start")
+        with pytest.raises(SystemExit):
+            RunCallback().on_multirun_start(swept)
+        assert "--multirun cannot prepare" in capsys.readouterr().err
+
+
+def test_long_references_are_a_warning(config):
+    """References that do not fit the response length are counted, with their share."""
+    with pytest.warns(UserWarning, match=r"20 of 20 references \(100.0 %\) are longer than .*=12 tokens"):
+        start(config("data.max_response_length=12"))
+
+
+def test_nothing_is_prepared_for_a_users_own_run(config, monkeypatch, tmp_path):
+    """With a model and data of one's own the cache stays empty, and the logs get their places."""
+    monkeypatch.setenv("HALLUC_HOME", str(tmp_path / "home"))
+    started = start(config())
+    assert not (tmp_path / "home").exists()
+    places = started.ray_kwargs.ray_init.runtime_env.env_vars
+    assert str(tmp_path / "run" / "tensorboard") == places.TENSORBOARD_DIR
+    assert places.VERL_FILE_LOGGER_PATH.startswith(str(tmp_path / "run" / "metrics"))
+
+
+def test_the_embedded_default_is_made_once(config, monkeypatch, tmp_path, data, model):
+    """The embedded names become paths; a user's own path beside them is kept."""
+    asked = []
+
+    def countdown_data(settings):
+        asked.append(settings)
+        return CountdownFiles(data.root)
+
+    monkeypatch.setattr(prepare, "countdown_data", countdown_data)
+    monkeypatch.setattr(prepare, "warm_started_model", lambda settings: model)
+    embedded = ("actor_rollout_ref.model.path=halluc:warm-start", "data.train_files=halluc:countdown")
+    started = start(config(*embedded, "data.val_files=halluc:countdown", "halluc.prepare.seed=7"))
+    assert started.actor_rollout_ref.model.path == str(model)
+    assert started.data.train_files == str(data.train)
+    assert started.data.val_files == [str(path) for path in data.test]
+    assert [settings.seed for settings in asked] == [7]
+    assert started.data.seed == 7
+
+
+def test_a_budget_selects_the_engine_that_knows_it(config):
+    """One setting of ours is completed to what verl needs for it."""
+    started = start(config("halluc.max_backtracks=2"))
+    assert started.actor_rollout_ref.actor.strategy == "backtrack_fsdp2"
+
+
+class TestReport:
+    """The closing report."""
+
+    @pytest.fixture
+    def finished(self, config, tmp_path):
+        """A run with two validations and a checkpoint."""
+
+        def build(**overrides):
+            started = start(config("trainer.total_training_steps=30", **overrides))
+            log = started.ray_kwargs.ray_init.runtime_env.env_vars.VERL_FILE_LOGGER_PATH
+            records = [
+                {"step": step, "data": {f"val-aux/{source}/acc/mean@1": acc + more}}
+                for step, acc in ((0, 0.2), (30, 0.5))
+                for source, more in (("halluc/countdown", 0.0), ("halluc/countdown-new", 0.04))
+            ]
+            Path(log).write_text("".join(json.dumps(record) + "\n" for record in records))
+            (tmp_path / "run" / "global_step_30" / "actor" / "huggingface").mkdir(parents=True)
+            (tmp_path / "run" / "latest_checkpointed_iteration.txt").write_text("30")
+            return started
+
+        return build
+
+    def test_says_what_was_learned(self, finished, capsys, tmp_path, data):
+        """Accuracy before and after with interval, the files, the command that scores the checkpoint."""
+        RunCallback().on_run_end(finished(), SimpleNamespace(status=JobStatus.COMPLETED))
+        said = capsys.readouterr().out
+        for share in ("20.0 %", "50.0 %", "24.0 %", "54.0 %"):
+            assert share in said
+        assert "halluc/countdown-new, 5 answers" in said
+        model = tmp_path / "run" / "global_step_30" / "actor" / "huggingface"
+        command = f"HALLUC_DATA_DIR={data.root} lm_eval --model hf-backtrack --model_args pretrained={model}"
+        assert command in said.replace("\n", "")
+        assert "The run is complete." in said
+
+    def test_the_baseline_is_scored_by_the_stock_model(self, finished, capsys):
+        """Without edit tokens there is nothing for hf-backtrack to do."""
+        RunCallback().on_run_end(
+            finished(recipe="grpo_baseline"), SimpleNamespace(status=JobStatus.COMPLETED)
+        )
+        assert "lm_eval --model hf --model_args" in capsys.readouterr().out
+
+    def test_a_failed_run_reports_nothing(self, finished, capsys):
+        """A traceback is not followed by a table."""
+        started = finished()
+        capsys.readouterr()
+        RunCallback().on_run_end(started, SimpleNamespace(status=JobStatus.FAILED))
+        assert capsys.readouterr().out == ""

@@ -1,0 +1,80 @@
+"""Recipes compose on verl's real config, and their groups show up nowhere else."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from verl.utils.config import omega_conf_to_dataclass
+
+from halluc_plugin.settings import load
+from verl_ext.run_settings import complete
+
+ROOT = Path(__file__).parents[2]
+RECIPES = sorted(path.stem for path in (ROOT / "recipes" / "recipe").glob("*.yaml"))
+SCALES = ("cpu", "accelerator", "node", "cluster")
+
+
+def composed(*overrides):
+    """Verl's trainer config with these overrides."""
+    with initialize_config_module("verl.trainer.config", version_base=None):
+        return compose("ppo_trainer", list(overrides))
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_is_short_and_documented(recipe):
+    """At most 60 lines, with a README that shows the exact command."""
+    assert len((ROOT / "recipes" / "recipe" / f"{recipe}.yaml").read_text().splitlines()) <= 60
+    assert f"+recipe={recipe}" in (ROOT / "recipes" / recipe / "README.md").read_text()
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_recipe_composes_at_every_scale(recipe, scale):
+    """Our block is valid, and verl accepts its own parts, without the hardware."""
+    config = composed(f"+recipe={recipe}", f"halluc/scale={scale}")
+    settings = load(config.halluc)
+    complete(config, settings)
+    rollout = config.actor_rollout_ref.rollout
+    assert omega_conf_to_dataclass(rollout).n > 1
+    assert omega_conf_to_dataclass(config.actor_rollout_ref.actor).strategy.endswith("fsdp2")
+    assert (config.trainer.nnodes > 1) == (scale == "cluster")
+
+
+def test_the_platform_chooses_the_scale(monkeypatch):
+    """Without an accelerator the CPU's settings are taken, with one verl's defaults and all devices."""
+    from verl_ext.cpu import platform
+
+    monkeypatch.setattr(platform, "is_cpu_run", lambda: True)
+    assert composed("+recipe=halluc_grpo").trainer.device == "cpu"
+    monkeypatch.setattr(platform, "is_cpu_run", lambda: False)
+    config = composed("+recipe=halluc_grpo")
+    assert config.trainer.device != "cpu"
+    assert config.actor_rollout_ref.rollout.dtype == "bfloat16"
+    assert config.trainer.n_gpus_per_node == 1  # of the pretended platform
+
+
+def test_a_users_own_values_win():
+    """Overrides on the command line come after the recipe."""
+    config = composed("+recipe=halluc_grpo", "data.train_batch_size=8", "halluc.max_backtracks=3")
+    assert config.data.train_batch_size == 8
+    assert load(config.halluc).max_backtracks == 3
+
+
+def test_other_applications_see_nothing_of_ours():
+    """A search path that is not verl's has neither our recipes nor our groups."""
+    with initialize_config_module("hydra.conf", version_base=None):
+        loader = GlobalHydra.instance().config_loader()
+        assert all(element.provider != "halluc" for element in loader.get_search_path().get_path())
+        assert loader.get_group_options("recipe") == []
+
+
+def test_both_recipes_share_everything_but_the_method():
+    """Model size, data, budget and optimizer of the baseline are those of halluc_grpo."""
+    ours, baseline = (composed(f"+recipe={name}") for name in ("halluc_grpo", "grpo_baseline"))
+    for part in ("data", "actor_rollout_ref.actor", "actor_rollout_ref.rollout.n", "ray_kwargs"):
+        from omegaconf import OmegaConf
+
+        assert OmegaConf.select(ours, part) == OmegaConf.select(baseline, part)
+    assert ours.halluc.prepare.warm_start_steps == baseline.halluc.prepare.warm_start_steps
+    assert (ours.halluc.prepare.traces, baseline.halluc.prepare.traces) == ("backtrack", "clean")

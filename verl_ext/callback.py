@@ -65,12 +65,14 @@ def _prepare(config: DictConfig) -> None:
     from halluc_plugin.settings import load
     from verl_ext.checks import check_run
     from verl_ext.compat import require_tested_verl
+    from verl_ext.names import require_ours
     from verl_ext.run_settings import complete
 
     require_tested_verl()
     settings = load(OmegaConf.to_container(config.halluc, resolve=True))
     with open_dict(config):
         complete(config, settings)
+        require_ours(config)
         _fill_in_embedded(config, settings)
         check_run(config, settings)
         _place_logs(config)
@@ -141,7 +143,7 @@ def _latest_model(run_dir: Path) -> Path | None:
     if not marker.exists():
         return None
     model = run_dir / f"global_step_{marker.read_text(encoding='utf-8').strip()}" / "actor" / "huggingface"
-    return model if model.exists() else None
+    return model if any(model.glob("*.safetensors")) else None
 
 
 def _answers(config: DictConfig) -> dict[str, int]:

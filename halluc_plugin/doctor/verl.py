@@ -29,42 +29,20 @@ def checks() -> list[Check]:
 
 def observe() -> dict[str, Any]:
     """What a Python that imports verl finds; called in one of its own."""
-    import verl.workers.engine.fsdp.transformer_impl  # noqa: F401 - engines register when it is imported
     from hydra import initialize_config_module
     from hydra.core.global_hydra import GlobalHydra
-    from verl.experimental.agent_loop.agent_loop import _agent_loop_registry
-    from verl.experimental.reward_loop.reward_manager.registry import get_reward_manager_cls
     from verl.plugin.platform.platform_manager import get_platform
-    from verl.trainer.ppo.core_algos import get_adv_estimator_fn
-    from verl.trainer.ppo.v1 import get_trainer_cls
-    from verl.workers.engine.base import EngineRegistry
 
-    device = get_platform().device_name
-    lookups = {
-        ("agent loop", "backtrack"): lambda name: _agent_loop_registry[name]["_target_"],
-        ("reward manager", "backtrack"): lambda name: get_reward_manager_cls(name).__module__,
-        ("advantage estimator", "backtrack_grpo"): lambda name: get_adv_estimator_fn(name).__module__,
-        ("trainer", "backtrack_sync"): lambda name: get_trainer_cls(name).__module__,
-        ("engine", "backtrack_fsdp2"): lambda name: (
-            EngineRegistry._engines["language_model"][name][device].__module__  # noqa: SLF001 - it has no query
-        ),
-    }
+    from verl_ext.names import NAMES, owner
+
     with initialize_config_module("verl.trainer.config", version_base=None):
         recipes = GlobalHydra.instance().config_loader().get_group_options("recipe")
     return {
-        "names": [(kind, name, _found(lookup, name)) for (kind, name), lookup in lookups.items()],
+        "names": [(kind, name, owner(look_up, name)) for kind, name, _, look_up in NAMES],
         "version_error": _version_error(),
         "recipes": recipes,
-        "platform": device,
+        "platform": get_platform().device_name,
     }
-
-
-def _found(lookup: Any, name: str) -> str | None:
-    """Where the object of that name is defined, None when verl does not know the name."""
-    try:
-        return str(lookup(name))
-    except (KeyError, ValueError, AssertionError):
-        return None
 
 
 def _version_error() -> tuple[str, str] | None:

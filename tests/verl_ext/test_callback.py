@@ -135,6 +135,21 @@ class TestBadInput:
             config(), capsys
         )
 
+    def test_two_plugins_with_one_name(self, config, capsys, monkeypatch):
+        """An agent loop that another plugin registered over ours is named."""
+        from verl.experimental.agent_loop.agent_loop import _agent_loop_registry
+
+        monkeypatch.setitem(_agent_loop_registry, "backtrack", {"_target_": "theirs.Loop"})
+        said = refused(config(), capsys)
+        assert "selects the agent loop of theirs.Loop: two plugins register one name" in said
+
+    def test_a_name_that_verl_does_not_know(self, config, capsys, monkeypatch):
+        """Where the plugin is not loaded the run is refused before it starts."""
+        from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY
+
+        monkeypatch.delitem(ADV_ESTIMATOR_REGISTRY, "backtrack_grpo")
+        assert "advantage estimator of halluc, which verl does not know" in refused(config(), capsys)
+
     def test_a_sweep_over_embedded_data(self, config, capsys):
         """Hydra gives each job of a sweep its own config, which cannot be filled in."""
         swept = config("actor_rollout_ref.model.path=halluc:warm-start")
@@ -200,7 +215,9 @@ class TestReport:
                 for source, more in (("halluc/countdown", 0.0), ("halluc/countdown-new", 0.04))
             ]
             Path(log).write_text("".join(json.dumps(record) + "\n" for record in records))
-            (tmp_path / "run" / "global_step_30" / "actor" / "huggingface").mkdir(parents=True)
+            model = tmp_path / "run" / "global_step_30" / "actor" / "huggingface"
+            model.mkdir(parents=True)
+            (model / "model.safetensors").touch()
             (tmp_path / "run" / "latest_checkpointed_iteration.txt").write_text("30")
             return started
 

@@ -1,0 +1,111 @@
+"""The main job, word for word, on the real hosts: ``python -m verl.trainer.main_ppo +recipe=halluc_grpo``."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from halluc_plugin.tokens import edit_vocab
+from halluc_plugin.tokens.loading import load_model, load_tokenizer
+
+SMALL = (
+    "halluc.prepare.train_problems=60",
+    "halluc.prepare.test_problems=8",
+    "halluc.prepare.warm_start_steps=8",
+    "data.train_batch_size=8",
+    "actor_rollout_ref.actor.ppo_mini_batch_size=4",
+    "actor_rollout_ref.rollout.n=4",
+    "trainer.test_freq=2",
+    "trainer.save_freq=2",
+)
+
+
+class Run:
+    """One start of the command in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.checkpoints = folder / "checkpoints" / "halluc" / "halluc_grpo"
+
+    def start(self, *overrides):
+        """Run the command; returns its standard output."""
+        command = [sys.executable, "-m", "verl.trainer.main_ppo", "+recipe=halluc_grpo", *SMALL, *overrides]
+        environment = {**os.environ, "HALLUC_HOME": str(self.folder / "home"), "COLUMNS": "200"}
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=900,
+        )
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        return done.stdout
+
+    def metrics(self):
+        """Every logged metric by step, of all starts."""
+        found = {}
+        for file in sorted((self.checkpoints / "metrics").glob("*.jsonl")):
+            for line in file.read_text().splitlines():
+                record = json.loads(line)
+                found.setdefault(record["step"], {}).update(record["data"])
+        return found
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    """Two steps on the embedded task, with what the command printed."""
+    run = Run(tmp_path_factory.mktemp("run"))
+    return run, run.start("trainer.total_training_steps=2")
+
+
+@pytest.mark.e2e
+class TestFirstRun:
+    """From nothing to a trained checkpoint."""
+
+    def test_engine_and_actor_are_one_policy(self, first):
+        """After each weight sync the engine's log-probs are the actor's, in single precision."""
+        metrics = first[0].metrics()
+        assert set(metrics) == {0, 1, 2}
+        for step in (1, 2):
+            assert metrics[step]["training/rollout_probs_diff_max"] < 1e-4
+            assert metrics[step]["backtrack/engine_correlation"] > 0.999
+        assert metrics[2]["actor/grad_norm"] > 0
+
+    def test_metrics_of_backtracking_are_logged(self, first):
+        """Rates, lengths and reward parts of rollouts, and both validations, one for each kind of target."""
+        metrics = first[0].metrics()
+        for key in ("rate", "token_efficiency", "masked_share", "reward/outcome", "num_erased"):
+            assert f"backtrack/{key}" in metrics[1]
+        for source in ("halluc/countdown", "halluc/countdown-new"):
+            for step in (0, 2):
+                assert 0 <= metrics[step][f"val-core/{source}/acc/mean@1"] <= 1
+        assert list((first[0].checkpoints / "tensorboard").glob("events*"))
+
+    def test_the_checkpoint_is_a_model(self, first):
+        """Weights and tokenizer lie side by side, and the edit token is in both."""
+        folder = first[0].checkpoints / "global_step_2" / "actor" / "huggingface"
+        tokenizer = load_tokenizer(str(folder))
+        assert load_model(str(folder)).config.vocab_size > edit_vocab(tokenizer).backtrack
+
+    def test_the_report_says_what_was_learned(self, first):
+        """Both accuracies with interval, where the files are, and how to score them."""
+        said = first[1]
+        assert "accuracy, backtracks applied" in said
+        assert "halluc/countdown-new, 8 answers" in said
+        assert "lm_eval --model hf-backtrack" in said
+
+    def test_a_second_start_goes_on(self, first):
+        """The same command with more steps resumes from the checkpoint and prepares nothing again."""
+        run, _ = first
+        made = {file: file.stat().st_mtime_ns for file in (run.folder / "home").rglob("*.parquet")}
+        run.start("trainer.total_training_steps=3")
+        assert {file: file.stat().st_mtime_ns for file in (run.folder / "home").rglob("*.parquet")} == made
+        metrics = run.metrics()
+        assert set(metrics) == {0, 1, 2, 3}
+        assert metrics[3]["training/rollout_probs_diff_max"] < 1e-4
+        assert (run.checkpoints / "latest_checkpointed_iteration.txt").read_text() == "3"

@@ -1,7 +1,7 @@
 """Hard decoding inside vLLM against plain decoding, and against stop-and-resubmit, in one run.
 
-A random model of 91M parameters, of whose actions 7 to 8 % are backtracks. Three ways to spend the same number of
-raw actions, in one process, in turn, on prompts that lie in the prefix cache:
+A random model of 91M parameters, of whose actions 7 to 8 % are backtracks. Three ways to spend the same
+number of raw actions, in one process, in turn, on prompts that lie in the prefix cache:
 
 - plain: vLLM as it is; backtracks stay in the context.
 - rewind: our scheduler takes them back.

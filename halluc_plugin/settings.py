@@ -162,10 +162,6 @@ class Settings:
     prepare: PrepareSettings = field(default_factory=PrepareSettings)
 
     def __post_init__(self) -> None:
-        if self.context is Context.HARD:
-            raise SettingsError(
-                "halluc.context=hard is not supported by this version.", "Set halluc.context=soft."
-            )
         if self.max_backtracks is not None and self.max_backtracks < 0:
             raise SettingsError(
                 f"halluc.max_backtracks is {self.max_backtracks}.",
@@ -176,6 +172,11 @@ class Settings:
     def bans_edits(self) -> bool:
         """Whether edit tokens are ever banned during sampling, so that the actor must ban them too."""
         return self.max_backtracks is not None or self.boundary is Boundary.MASK
+
+    @property
+    def needs_own_engine(self) -> bool:
+        """Whether the actor's log-probs are others than a plain causal forward's."""
+        return self.bans_edits or self.context is Context.HARD
 
 
 def load(mapping: Mapping[str, Any] | None) -> Settings:

@@ -39,10 +39,11 @@ class BacktrackOutput(AgentLoopOutput):
 
 @register("backtrack")
 class BacktrackAgentLoop(AgentLoopBase):
-    """Soft context: the model goes on seeing what it erased, so one plain generation is a whole rollout.
+    """One generation is a whole rollout, in soft and in hard context.
 
-    Ids and sampled log-probs are stored exactly as the engine returned them; the edits act on the
-    ``response_mask`` and the reward alone. Text only.
+    In soft context the model goes on seeing what it erased; in hard context the engine rewinds, and still
+    returns every action. Ids and sampled log-probs are stored exactly as the engine returned them; here the
+    edits act on the ``response_mask`` and the reward alone. Text only.
 
     Raises:
         SettingsError: The ``halluc:`` block is wrong or contradicts verl's config.
@@ -105,8 +106,10 @@ class BacktrackAgentLoop(AgentLoopBase):
 
     def _limited(self, sampling_params: dict[str, Any]) -> dict[str, Any]:
         limited = {**sampling_params, "max_tokens": self._max_tokens}
-        if self._settings.bans_edits:
-            request = EditRequest(self._vocab, self._settings.max_backtracks, self._settings.boundary)
+        if self._settings.needs_own_engine:
+            request = EditRequest(
+                self._vocab, self._settings.max_backtracks, self._settings.boundary, self._settings.context
+            )
             limited["extra_args"] = {**(sampling_params.get("extra_args") or {}), **request.to_extra_args()}
         return limited
 

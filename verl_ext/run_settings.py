@@ -6,15 +6,22 @@ How the block travels: agent loop, reward manager and trainer are given verl's w
 (:mod:`halluc_plugin.vllm_engine.request`). The advantage estimator needs none of it.
 """
 
+from typing import Any
+
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from halluc_plugin.errors import SettingsError
-from halluc_plugin.settings import Settings, load
+from halluc_plugin.settings import Context, Settings, load
+from halluc_plugin.vllm_engine.hard import ENGINE_ARGS
+from verl_ext.compat import require_tested_verl
 
-BUDGET_PROCESSOR = "halluc_plugin.vllm_engine.budget:EditBudget"
+SOFT_PROCESSOR = "halluc_plugin.vllm_engine.budget:EditBudget"
 STOCK_STRATEGY = "fsdp2"
-BANNING_STRATEGY = "backtrack_fsdp2"
-BANNING_ENGINE_CONFIG = "verl_ext.engine_config.BacktrackEngineConfig"
+OWN_STRATEGY = "backtrack_fsdp2"
+OWN_ENGINE_CONFIG = "verl_ext.engine_config.BacktrackEngineConfig"
+
+_VLLM = "actor_rollout_ref.rollout.engine_kwargs.vllm"
+_ATTENTION = "actor_rollout_ref.model.override_config.attn_implementation"
 
 
 def from_config(config: DictConfig) -> Settings:
@@ -24,80 +31,111 @@ def from_config(config: DictConfig) -> Settings:
         config: verl's whole config.
 
     Raises:
+        HostVersionError: verl is outside the tested window.
         SettingsError: See :func:`halluc_plugin.settings.load`.
     """
+    require_tested_verl()
     return load(config.get("halluc"))
 
 
 def complete(config: DictConfig, settings: Settings) -> None:
-    """Fill in what a ban on edit tokens needs elsewhere: the engine's processor and the actor's engine.
+    """Fill in what bans on edit tokens and hard context need elsewhere: in rollout engine and actor.
 
-    A run without bans is left on verl's stock engine.
+    A run with neither is left on verl's stock engines.
 
     Args:
         config: verl's whole config, changed in place before any worker starts.
         settings: Of the run.
 
     Raises:
-        SettingsError: The run cannot apply bans (see :func:`check`).
+        SettingsError: The run cannot do what the settings ask for (see :func:`check`).
     """
-    if settings.bans_edits:
+    if settings.needs_own_engine:
         model = config.actor_rollout_ref
         with open_dict(config):
             if model.actor.strategy == STOCK_STRATEGY:
-                model.actor.strategy = BANNING_STRATEGY
+                model.actor.strategy = OWN_STRATEGY
             for role in (model.actor, model.ref):
-                role.fsdp_config["_target_"] = BANNING_ENGINE_CONFIG
+                role.fsdp_config["_target_"] = OWN_ENGINE_CONFIG
                 role.fsdp_config["halluc"] = OmegaConf.to_container(config.halluc, resolve=True)
-            OmegaConf.update(
-                config,
-                "actor_rollout_ref.rollout.engine_kwargs.vllm.logits_processors",
-                [*(p for p in _processors(config) if p != BUDGET_PROCESSOR), BUDGET_PROCESSOR],
-                force_add=True,
-            )
+            if settings.context is Context.HARD:
+                model.model.use_remove_padding = False
+                if OmegaConf.select(config, _ATTENTION, default=None) is None:
+                    OmegaConf.update(config, _ATTENTION, "sdpa", force_add=True)
+            for key, value in _engine_args(config, settings).items():
+                OmegaConf.update(config, f"{_VLLM}.{key}", value, force_add=True)
     check(config, settings)
 
 
 def check(config: DictConfig, settings: Settings) -> None:
-    """Refuse a config in which engine and actor would not ban the same tokens.
+    """Refuse a config in which engine and actor would not be one policy.
 
     Args:
         config: verl's whole config.
         settings: Of the run.
 
     Raises:
-        SettingsError: Edits are banned during sampling but not in the actor's log-probs, or not at all.
+        SettingsError: Naming what one of them would do otherwise, and the setting that mends it.
     """
-    if not settings.bans_edits:
+    if not settings.needs_own_engine:
         return
-    model = config.actor_rollout_ref
-    why = "halluc.max_backtracks or halluc.boundary=mask bans edit tokens during sampling"
-    for role in ("actor", "ref"):
-        if model[role].strategy != BANNING_STRATEGY:
-            raise SettingsError(
-                f"{why}, but actor_rollout_ref.{role}.strategy={model[role].strategy} computes log-probs "
-                "without the ban.",
-                f"Set actor_rollout_ref.actor.strategy={STOCK_STRATEGY} (completed by our recipes) or "
-                f"{BANNING_STRATEGY}; other strategies cannot ban.",
-            )
-        target = model[role].fsdp_config.get("_target_")
-        if target != BANNING_ENGINE_CONFIG or load(model[role].fsdp_config.get("halluc")) != settings:
-            raise SettingsError(
-                f"{why}, but actor_rollout_ref.{role}.fsdp_config does not carry the same halluc block.",
-                f"Set its _target_ to {BANNING_ENGINE_CONFIG} and its halluc to ${{halluc}}.",
-            )
-    if model.rollout.name != "vllm":
+    hard = settings.context is Context.HARD
+    why = "halluc.context=hard" if hard else "halluc.max_backtracks or halluc.boundary=mask"
+    what = "rewinds the context after an edit" if hard else "bans edit tokens during sampling"
+    _check_actor(config, settings, f"{why} {what}")
+    rollout = config.actor_rollout_ref.rollout
+    if rollout.name != "vllm":
         raise SettingsError(
-            f"{why}, which only vLLM rollouts can, not {model.rollout.name}.",
+            f"{why} {what}, which only vLLM rollouts can, not {rollout.name}.",
             "Set actor_rollout_ref.rollout.name=vllm.",
         )
-    if BUDGET_PROCESSOR not in _processors(config):
+    given = OmegaConf.select(config, _VLLM, default=None) or {}
+    for key, value in _engine_args(config, settings).items():
+        if given.get(key) != value:
+            raise SettingsError(
+                f"{why} {what}, but vLLM is given {key}={given.get(key)}.", f"Set {_VLLM}.{key}={value}."
+            )
+    if hard:
+        _check_validation(config, settings)
+
+
+def _check_actor(config: DictConfig, settings: Settings, why: str) -> None:
+    model = config.actor_rollout_ref
+    for role in ("actor", "ref"):
+        if model[role].strategy != OWN_STRATEGY:
+            raise SettingsError(
+                f"{why}, but actor_rollout_ref.{role}.strategy={model[role].strategy} computes log-probs "
+                "without regard to it.",
+                f"Set actor_rollout_ref.actor.strategy={STOCK_STRATEGY} (completed by our recipes) or "
+                f"{OWN_STRATEGY}; other strategies cannot.",
+            )
+        target = model[role].fsdp_config.get("_target_")
+        if target != OWN_ENGINE_CONFIG or load(model[role].fsdp_config.get("halluc")) != settings:
+            raise SettingsError(
+                f"{why}, but actor_rollout_ref.{role}.fsdp_config does not carry the same halluc block.",
+                f"Set its _target_ to {OWN_ENGINE_CONFIG} and its halluc to ${{halluc}}.",
+            )
+
+
+def _check_validation(config: DictConfig, settings: Settings) -> None:
+    """Greedy decoding returns to the same state after every edit, for ever."""
+    sampling = config.actor_rollout_ref.rollout.val_kwargs
+    greedy = not sampling.do_sample or float(sampling.temperature) == 0
+    validates = config.trainer.test_freq > 0 or config.trainer.val_before_train
+    if validates and greedy and settings.max_backtracks is None:
+        path = "actor_rollout_ref.rollout.val_kwargs"
         raise SettingsError(
-            f"{why}, but vLLM is not given the processor that does it.",
-            f"Add it: actor_rollout_ref.rollout.engine_kwargs.vllm.logits_processors=['{BUDGET_PROCESSOR}'].",
+            "Validation is greedy, and in hard context a greedy policy repeats an error that it took back.",
+            f"Set {path}.do_sample=true and {path}.temperature=1.0, or a budget (halluc.max_backtracks).",
         )
 
 
-def _processors(config: DictConfig) -> list[str]:
-    path = "actor_rollout_ref.rollout.engine_kwargs.vllm.logits_processors"
-    return list(OmegaConf.select(config, path, default=None) or [])
+def _engine_args(config: DictConfig, settings: Settings) -> dict[str, Any]:
+    """What vLLM must be given, the user's other logits processors kept."""
+    needed: dict[str, Any] = {"logits_processors": [SOFT_PROCESSOR]}
+    if settings.context is Context.HARD:
+        needed = dict(ENGINE_ARGS)
+    given = OmegaConf.select(config, f"{_VLLM}.logits_processors", default=None) or []
+    ours = needed["logits_processors"]
+    needed["logits_processors"] = [*(p for p in given if p not in ours), *ours]
+    return needed

@@ -44,7 +44,7 @@ def test_reads_every_group():
         ({"guard": {"enable": True}}, "Unknown setting halluc.guard.enable"),
         ({"nonsense": 1}, "halluc knows: boundary, context"),
         ({"context": "sfot"}, "halluc.context is 'sfot'. Fix: Give one of: soft, hard."),
-        ({"context": "hard"}, "halluc.context=hard is not supported"),
+        ({"context": "both"}, "halluc.context is 'both'"),
         ({"max_backtracks": -1}, "halluc.max_backtracks is -1"),
         ({"max_backtracks": 2.5}, "halluc.max_backtracks is 2.5, not an integer"),
         ({"max_backtracks": True}, "halluc.max_backtracks is True, not an integer"),

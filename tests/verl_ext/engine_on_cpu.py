@@ -1,6 +1,7 @@
-"""Run by test_engine_e2e.py in a process of its own: the banning engine with real FSDP2 sharding on a CPU.
+"""Run by test_engine_e2e.py in a process of its own: our engine with real FSDP2 sharding on a CPU.
 
-Writes the largest differences to a plain forward of the same weights under the same ban.
+Writes the largest differences to plain forwards of the same weights, from the contexts and under the bans
+that each action was sampled with.
 """
 
 import json
@@ -16,13 +17,14 @@ from verl.utils import tensordict_utils as tu
 from verl.workers.config import FSDPOptimizerConfig, HFModelConfig
 from verl.workers.engine import EngineRegistry
 
-from halluc_plugin.edits import resolve_row
+from halluc_plugin.edits import EditState, resolve_row
 from halluc_plugin.edits.builders import budget_mask
-from halluc_plugin.settings import load
+from halluc_plugin.settings import Context, load
 from halluc_plugin.tokens import edit_vocab
 from verl_ext.engine_config import BacktrackEngineConfig
 
-BLOCK = {"max_backtracks": 1, "boundary": "mask"}
+BANS = {"max_backtracks": 1, "boundary": "mask"}
+BLOCKS = {"soft_banned": BANS, "hard": {"context": "hard"}, "hard_banned": {"context": "hard", **BANS}}
 PROMPTS = [[1, 2, 3], [4], [5, 6]]
 
 
@@ -36,30 +38,34 @@ def main(path: str) -> None:
         enable_gradient_checkpointing=False,
         override_config={"attn_implementation": "sdpa"},
     )
+    results = {name: compare(path, model_config, block) for name, block in BLOCKS.items()}
+    sys.stdout.write(f"RESULT {json.dumps(results)}\n")
+    torch.distributed.destroy_process_group()
+
+
+def compare(path, model_config, block):
+    """Largest differences with these settings."""
     vocab = edit_vocab(model_config.tokenizer)
     b = vocab.backtrack
     responses = [[7, b, 8, 9], [7, 7], [7, 8, b, 9, 10]]
-    engine = build_engine(model_config)
+    engine = build_engine(model_config, block)
     plain = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
-    want_log_probs, want_entropy = reference(plain, vocab, responses)
+    want_log_probs, want_entropy = reference(plain, vocab, responses, load(block))
     have_log_probs, have_entropy = forward(engine, responses)
-    loss = torch.cat(want_log_probs).sum()
-    loss.backward()
-    result = {
+    torch.cat(want_log_probs).sum().backward()
+    return {
         "log_probs": gap(have_log_probs, want_log_probs),
         "entropy": gap(have_entropy, want_entropy),
         "gradient": float(abs(step(engine, responses) - norm(plain))),
         "norm": float(norm(plain)),
     }
-    sys.stdout.write(f"RESULT {json.dumps(result)}\n")
-    torch.distributed.destroy_process_group()
 
 
-def build_engine(model_config):
+def build_engine(model_config, block):
     """The engine as a training worker builds it."""
     fp32 = {"param_dtype": "fp32", "reduce_dtype": "fp32", "buffer_dtype": "fp32"}
     engine_config = BacktrackEngineConfig(
-        use_torch_compile=False, mixed_precision=fp32, use_dynamic_bsz=False, halluc=BLOCK
+        use_torch_compile=False, mixed_precision=fp32, use_dynamic_bsz=False, halluc=block
     )
     object.__setattr__(engine_config, "strategy", "backtrack_fsdp2")  # as verl's actor config does
     engine = EngineRegistry.new(
@@ -131,12 +137,16 @@ def norm(model):
     return torch.stack([p.grad.norm() for p in model.parameters() if p.grad is not None]).norm()
 
 
-def reference(model, vocab, responses):
-    """One sequence at a time, edits at -inf where banned."""
+def reference(model, vocab, responses, settings):
+    """A forward for each action, edits at -inf where banned."""
     log_probs, entropies = [], []
     for prompt, response in zip(PROMPTS, responses, strict=True):
-        logits = model(torch.tensor([prompt + response])).logits[0, len(prompt) - 1 : -1] / 0.7
-        settings = load(BLOCK)
+        state, rows = EditState(vocab), []
+        for t, action in enumerate(response):
+            seen = state.live_ids if settings.context is Context.HARD else response[:t]
+            rows.append(model(torch.tensor([prompt + list(seen)])).logits[0, -1] / 0.7)
+            state.push(action)
+        logits = torch.stack(rows)
         banned = budget_mask(resolve_row(response, vocab), settings.max_backtracks, settings.boundary)[0]
         where = banned[:, None] & (torch.arange(logits.shape[-1]) == vocab.backtrack)
         log_p = logits.masked_fill(where, -torch.inf).log_softmax(-1)

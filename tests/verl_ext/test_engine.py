@@ -1,4 +1,4 @@
-"""The actor's log-probs know which actions were banned when they were sampled."""
+"""The actor's log-probs are those of the policy that was sampled from: its bans, and its context."""
 
 from types import SimpleNamespace
 
@@ -9,10 +9,10 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 from verl.utils import tensordict_utils as tu
 from verl.workers.config import FSDPEngineConfig
 
-from halluc_plugin.edits import EditVocab
+from halluc_plugin.edits import EditState, EditVocab
 from halluc_plugin.edits.builders import Boundary
 from halluc_plugin.errors import SettingsError, TraceError
-from halluc_plugin.settings import Settings, load
+from halluc_plugin.settings import Context, Settings, load
 from verl_ext.engine import BacktrackFSDPEngine
 from verl_ext.engine_config import BacktrackEngineConfig
 
@@ -45,6 +45,7 @@ def make_engine(model, settings: Settings) -> BacktrackFSDPEngine:
     """The real engine class around a plain module: no process group, no sharding."""
     engine = BacktrackFSDPEngine.__new__(BacktrackFSDPEngine)
     engine._settings, engine._vocab = settings, VOCAB
+    engine._hard, engine._autocast_dtype = settings.context is Context.HARD, torch.float32
     engine.module = model
     engine.engine_config = FSDPEngineConfig(strategy="fsdp2")
     engine.pad_to_length = engine.use_ulysses_sp = False
@@ -79,14 +80,18 @@ def outputs(engine, batch):
     return engine.prepare_model_outputs(raw, output_args, batch, None)
 
 
-def reference(model):
-    """Log-probs and entropies of the actions, one sequence at a time, edits at -inf where banned."""
+def reference(model, bans=BANNED, context=Context.SOFT):
+    """Log-probs and entropies of the actions, a forward for each, edits at -inf where banned."""
     log_probs, entropies = [], []
     is_edit = torch.isin(torch.arange(20), torch.tensor([B, R]))
-    for prompt, response, bans in zip(PROMPTS, RESPONSES, BANNED, strict=True):
-        logits = model(torch.tensor([prompt + response])).logits[0, len(prompt) - 1 : -1] / 0.7
-        banned = torch.tensor(bans)[:, None] & is_edit
-        log_p = logits.masked_fill(banned, -torch.inf).log_softmax(-1)
+    for prompt, response, banned_at in zip(PROMPTS, RESPONSES, bans, strict=True):
+        state, rows = EditState(VOCAB), []
+        for t, action in enumerate(response):
+            seen = state.live_ids if context is Context.HARD else response[:t]
+            rows.append(model(torch.tensor([prompt + list(seen)])).logits[0, -1] / 0.7)
+            state.push(action)
+        banned = torch.tensor(banned_at)[:, None] & is_edit
+        log_p = torch.stack(rows).masked_fill(banned, -torch.inf).log_softmax(-1)
         log_probs.append(log_p.gather(-1, torch.tensor(response)[:, None])[:, 0])
         entropies.append(-(log_p.exp() * log_p).masked_fill(banned, 0).sum(-1))
     return log_probs, entropies
@@ -122,15 +127,51 @@ def test_gradient_flows_around_the_ban(model, packed):
     torch.testing.assert_close(have, model.lm_head.weight.grad, atol=1e-4, rtol=1e-4)
 
 
+NO_BANS = [[False] * len(response) for response in RESPONSES]
+
+
+@pytest.mark.parametrize(
+    ("block", "bans"),
+    [({}, NO_BANS), ({"max_backtracks": 1, "boundary": "mask"}, BANNED)],
+    ids=["free", "banned"],
+)
+def test_hard_context_sees_the_live_text_only(model, block, bans):
+    """In hard context all is as if each action had a forward of its own from the collapsed prefix."""
+    engine = make_engine(model, load({"context": "hard", **block}))
+    got = outputs(engine, micro_batch(packed=False))
+    sum(row.sum() for row in of_actions(got["log_probs"])).backward()
+    have = model.lm_head.weight.grad.clone()
+    model.zero_grad()
+    log_probs, entropies = reference(model, bans, Context.HARD)
+    for name, rows in {"log_probs": log_probs, "entropy": entropies}.items():
+        for row, want in zip(of_actions(got[name]), rows, strict=True):
+            torch.testing.assert_close(row.detach(), want.detach(), atol=1e-5, rtol=0)
+    sum(row.sum() for row in log_probs).backward()
+    torch.testing.assert_close(have, model.lm_head.weight.grad, atol=1e-4, rtol=1e-4)
+
+
+def test_hard_context_refuses_images(model):
+    """Positions of several dimensions cannot be rewound."""
+    engine = make_engine(model, load({"context": "hard"}))
+    batch = micro_batch(packed=False)
+    batch["position_ids"] = torch.nested.as_nested_tensor(
+        [torch.zeros(4, len(p) + len(r), dtype=torch.long) for p, r in zip(PROMPTS, RESPONSES, strict=True)],
+        layout=torch.jagged,
+    )
+    with pytest.raises(SettingsError, match="text only"):
+        engine.prepare_model_inputs(micro_batch=batch)
+
+
 def test_no_ban_leaves_the_stock_outputs(model):
     """With a budget nobody reaches, outputs are bit-identical to the base class's."""
     engine = make_engine(model, load({"max_backtracks": 100}))
     with torch.no_grad():
         ours = outputs(engine, micro_batch(packed=False))
         batch = micro_batch(packed=False)
-        inputs, output_args = engine.prepare_model_inputs(micro_batch=batch)
+        base = super(BacktrackFSDPEngine, engine)
+        inputs, output_args = base.prepare_model_inputs(micro_batch=batch)
         raw = model(**inputs, use_cache=False)
-        stock = super(BacktrackFSDPEngine, engine).prepare_model_outputs(raw, output_args, batch, None)
+        stock = base.prepare_model_outputs(raw, output_args, batch, None)
     assert torch.equal(ours["log_probs"].values(), stock["log_probs"].values())
 
 
@@ -142,22 +183,28 @@ def test_empty_prompt_is_refused(model):
         torch.tensor([1, 2]), torch.tensor([0, 0, 1, 2])
     )
     with pytest.raises(TraceError, match="prompt is empty"):
-        engine.prepare_model_outputs(SimpleNamespace(), {}, batch, None)
+        engine.prepare_model_inputs(batch)
 
 
 @pytest.mark.parametrize(
-    ("fused", "ulysses", "config_class", "named"),
+    ("model_config", "engine_config", "named"),
     [
-        (True, 1, BacktrackEngineConfig, "fused kernels"),
-        (False, 2, BacktrackEngineConfig, "Ulysses"),
-        (False, 1, FSDPEngineConfig, "without the halluc block"),
+        ({"use_fused_kernels": True}, {}, "fused kernels"),
+        ({}, {"ulysses_sequence_parallel_size": 2}, "Ulysses"),
+        ({"use_remove_padding": True}, {"halluc": {"context": "hard"}}, "use_remove_padding=false"),
+        ({}, None, "without the halluc block"),
     ],
 )
-def test_refuses_what_it_cannot_do(fused, ulysses, config_class, named):
-    """An engine that could not apply the ban is never built."""
-    config = config_class(strategy="fsdp2", ulysses_sequence_parallel_size=ulysses)
+def test_refuses_what_it_cannot_do(model_config, engine_config, named):
+    """An engine whose log-probs would be another policy's is never built."""
+    built = FSDPEngineConfig(strategy="fsdp2")
+    if engine_config is not None:
+        built = BacktrackEngineConfig(strategy="fsdp2", **engine_config)
+    model_config = SimpleNamespace(
+        **{"use_fused_kernels": False, "use_remove_padding": False, **model_config}
+    )
     with pytest.raises(SettingsError, match=named):
-        BacktrackFSDPEngine(SimpleNamespace(use_fused_kernels=fused), config, None, None)
+        BacktrackFSDPEngine(model_config, built, None, None)
 
 
 def test_registered_beside_the_stock_engine():

@@ -1,4 +1,4 @@
-"""The banning engine, built by name, sharded by real FSDP2 on a CPU."""
+"""Our engine, built by name, sharded by real FSDP2 on a CPU."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 
 @pytest.mark.e2e
 def test_sharded_engine_equals_a_plain_forward(tokenizer, tmp_path):
-    """Log-probs, entropy and the gradient's norm are the restricted softmax's, inside FSDP2's hooks."""
+    """Log-probs, entropy and gradient norm are the sampled policy's: bans, hard context, both."""
     torch.manual_seed(0)
     config = Qwen2Config(
         vocab_size=len(tokenizer),
@@ -37,7 +37,9 @@ def test_sharded_engine_equals_a_plain_forward(tokenizer, tmp_path):
     )
     assert done.returncode == 0, done.stderr[-3000:]
     (line,) = (x for x in done.stdout.splitlines() if x.startswith("RESULT "))
-    result = json.loads(line.removeprefix("RESULT "))
-    assert result["log_probs"] < 1e-4
-    assert result["entropy"] < 1e-4
-    assert result["gradient"] < 1e-3 * result["norm"]
+    results = json.loads(line.removeprefix("RESULT "))
+    assert set(results) == {"soft_banned", "hard", "hard_banned"}
+    for result in results.values():
+        assert result["log_probs"] < 1e-4
+        assert result["entropy"] < 1e-4
+        assert result["gradient"] < 1e-3 * result["norm"]

@@ -5,8 +5,9 @@ from verl.utils.config import omega_conf_to_dataclass
 
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.settings import Settings, load
+from halluc_plugin.vllm_engine.hard import ENGINE_ARGS
 from verl_ext.engine_config import BacktrackEngineConfig
-from verl_ext.run_settings import BUDGET_PROCESSOR, check, complete, from_config
+from verl_ext.run_settings import SOFT_PROCESSOR, check, complete, from_config
 
 
 def test_no_block_means_defaults(verl_config):
@@ -32,7 +33,7 @@ def test_completes_engine_and_processor(verl_config):
     complete(verl_config, from_config(verl_config))  # a second time changes nothing
     model = verl_config.actor_rollout_ref
     assert model.actor.strategy == model.ref.strategy == "backtrack_fsdp2"
-    assert model.rollout.engine_kwargs.vllm.logits_processors == ["theirs:Processor", BUDGET_PROCESSOR]
+    assert model.rollout.engine_kwargs.vllm.logits_processors == ["theirs:Processor", SOFT_PROCESSOR]
     for role in (model.actor, model.ref):
         engine = omega_conf_to_dataclass(role.fsdp_config)
         assert isinstance(engine, BacktrackEngineConfig)
@@ -57,7 +58,7 @@ def test_the_processor_reaches_vllms_command_line(verl_config):
     complete(verl_config, from_config(verl_config))
     rollout = omega_conf_to_dataclass(verl_config.actor_rollout_ref.rollout)
     flags = build_cli_args_from_config(dict(rollout.engine_kwargs["vllm"]))
-    assert flags == ["--logits_processors", BUDGET_PROCESSOR]
+    assert flags == ["--logits_processors", SOFT_PROCESSOR]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def test_the_processor_reaches_vllms_command_line(verl_config):
         (
             "actor_rollout_ref.actor.strategy",
             "fsdp",
-            "actor.strategy=fsdp computes log-probs without the ban",
+            "actor.strategy=fsdp computes log-probs without regard to it",
         ),
         ("actor_rollout_ref.rollout.name", "sglang", "only vLLM"),
     ],
@@ -85,12 +86,75 @@ def test_refuses_an_incomplete_config(verl_config):
     """Each half of the ban is missed when it is missing, or differs."""
     verl_config.halluc = {"max_backtracks": 2}
     settings = from_config(verl_config)
-    with pytest.raises(SettingsError, match="without the ban"):
+    with pytest.raises(SettingsError, match="without regard to it"):
         check(verl_config, settings)
     complete(verl_config, settings)
     check(verl_config, settings)
     with pytest.raises(SettingsError, match="does not carry the same halluc block"):
         check(verl_config, load({"max_backtracks": 3}))
     verl_config.actor_rollout_ref.rollout.engine_kwargs.vllm.logits_processors = []
-    with pytest.raises(SettingsError, match="not given the processor"):
+    with pytest.raises(SettingsError, match="vLLM is given logits_processors=\\[\\]"):
         check(verl_config, settings)
+
+
+class TestHardContext:
+    """What ``halluc.context=hard`` demands."""
+
+    @pytest.fixture
+    def hard_config(self, verl_config):
+        """A run in hard context whose validation samples."""
+        verl_config.halluc = {"context": "hard"}
+        verl_config.actor_rollout_ref.rollout.val_kwargs.do_sample = True
+        verl_config.actor_rollout_ref.rollout.val_kwargs.temperature = 1.0
+        return verl_config
+
+    def test_completes_both_engines(self, hard_config):
+        """VLLM gets the scheduler that rewinds and its processor, the actor our engine, padding and sdpa."""
+        complete(hard_config, from_config(hard_config))
+        complete(hard_config, from_config(hard_config))  # a second time changes nothing
+        model = hard_config.actor_rollout_ref
+        assert dict(model.rollout.engine_kwargs.vllm) == ENGINE_ARGS
+        assert model.actor.strategy == "backtrack_fsdp2"
+        assert not model.model.use_remove_padding
+        assert model.model.override_config.attn_implementation == "sdpa"
+
+    def test_a_chosen_attention_is_kept(self, hard_config):
+        """A user's own implementation stays; the engine refuses one that takes no tree."""
+        hard_config.actor_rollout_ref.model.override_config.attn_implementation = "eager"
+        complete(hard_config, from_config(hard_config))
+        assert hard_config.actor_rollout_ref.model.override_config.attn_implementation == "eager"
+
+    def test_greedy_validation_is_refused(self, hard_config):
+        """A greedy policy would repeat its error for ever, unless a budget ends it or nothing validates."""
+        validation = hard_config.actor_rollout_ref.rollout.val_kwargs
+        validation.temperature = 0
+        with pytest.raises(SettingsError, match="repeats an error that it took back"):
+            complete(hard_config, from_config(hard_config))
+        hard_config.halluc.max_backtracks = 2
+        complete(hard_config, from_config(hard_config))
+        hard_config.halluc.max_backtracks = None
+        hard_config.trainer.test_freq, hard_config.trainer.val_before_train = -1, False
+        complete(hard_config, from_config(hard_config))
+
+    def test_an_engine_that_does_not_rewind_is_refused(self, hard_config):
+        """Without the scheduler the model would go on seeing what it erased."""
+        complete(hard_config, from_config(hard_config))
+        hard_config.actor_rollout_ref.rollout.engine_kwargs.vllm.scheduler_cls = None
+        with pytest.raises(SettingsError, match=r"rewinds the context .* vLLM is given scheduler_cls=None"):
+            check(hard_config, from_config(hard_config))
+
+    def test_training_knows_no_tabu(self, hard_config):
+        """Tabu makes the policy depend on more than the live text; it is no setting of training."""
+        hard_config.halluc.tabu = True
+        with pytest.raises(SettingsError, match=r"Unknown setting halluc.tabu"):
+            from_config(hard_config)
+
+
+def test_another_verl_is_refused_where_our_names_are_used(verl_config, monkeypatch):
+    """Agent loop, reward manager and trainer read their settings here, with and without a recipe of ours."""
+    from halluc_plugin.errors import HostVersionError
+    from verl_ext import compat
+
+    monkeypatch.setattr(compat, "version", lambda name: "0.8.0")
+    with pytest.raises(HostVersionError, match=r"verl 0.8.0 is installed"):
+        from_config(verl_config)

@@ -1,0 +1,108 @@
+"""The cache: an entry is whole or absent, is made once, and is mended when it is damaged."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from halluc_plugin import prepare
+from halluc_plugin.data.trace_files import read_traces
+from halluc_plugin.edits import resolve_row
+from halluc_plugin.home import MANIFEST, halluc_home, load_or_build
+from halluc_plugin.settings import PrepareSettings, WarmStartTraces
+from halluc_plugin.tokens import BACKTRACK_TOKEN, edit_vocab
+from halluc_plugin.tokens.loading import load_model, load_tokenizer
+
+SMALL = PrepareSettings(train_problems=12, test_problems=4, warm_start_steps=2)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """A cache of this test's own."""
+    monkeypatch.setenv("HALLUC_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def builder(calls, text="content"):
+    """Writes one file, and remembers that it did."""
+
+    def build(folder):
+        calls.append(folder)
+        (folder / "file").write_text(text)
+
+    return build
+
+
+def test_the_default_home(monkeypatch):
+    """Without HALLUC_HOME it is a folder of the user's cache."""
+    monkeypatch.delenv("HALLUC_HOME")
+    assert halluc_home().parts[-2:] == (".cache", "halluc")
+
+
+def test_an_entry_is_made_once(home):
+    """The same settings give the same folder, other settings another one."""
+    calls = []
+    first, again = (load_or_build("x", {"seed": 1}, builder(calls)) for _ in range(2))
+    assert first == again
+    assert len(calls) == 1
+    assert (first / "file").read_text() == "content"
+    assert load_or_build("x", {"seed": 2}, builder(calls)) != first
+    assert json.loads((first / MANIFEST).read_text())["settings"] == {"seed": 1}
+    assert {path.parent for path in (first, calls[0])} == {home}
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda folder: (folder / "file").write_text("other"), "file has changed"),
+        (lambda folder: (folder / "file").unlink(), "file is missing"),
+        (lambda folder: (folder / MANIFEST).write_text("{"), "its manifest cannot be read"),
+    ],
+)
+def test_a_damaged_entry_is_rebuilt_with_a_note(capsys, damage, said):
+    """What does not match its checksums is made again, and the user is told."""
+    calls = []
+    folder = load_or_build("x", {}, builder(calls))
+    damage(folder)
+    assert load_or_build("x", {}, builder(calls)) == folder
+    assert (folder / "file").read_text() == "content"
+    assert len(calls) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_failed_build_leaves_nothing(home):
+    """An entry that could not be finished is not there the next time."""
+
+    def build(folder):
+        (folder / "half").write_text("")
+        raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        load_or_build("x", {}, build)
+    assert [path.suffix for path in home.iterdir()] == [".lock"]
+
+
+def test_the_embedded_data_are_made_for_each_kind_of_traces():
+    """Both kinds have the same problems; only one has edits."""
+    both = {kind: prepare.countdown_data(replace(SMALL, traces=kind)) for kind in WarmStartTraces}
+    backtrack, clean = both[WarmStartTraces.BACKTRACK], both[WarmStartTraces.CLEAN]
+    assert backtrack.train.read_bytes() == clean.train.read_bytes()
+    assert [a.read_bytes() for a in backtrack.test] == [b.read_bytes() for b in clean.test]
+    tokenizer = prepare.tokenizer_for(WarmStartTraces.BACKTRACK)
+    vocab = edit_vocab(tokenizer)
+    rows = read_traces(backtrack.traces, tokenizer)
+    assert any(resolve_row(row.response_ids, vocab).is_edit.any() for row in rows)
+    plain = prepare.tokenizer_for(WarmStartTraces.CLEAN)
+    assert BACKTRACK_TOKEN not in plain.get_vocab()
+    assert len(read_traces(clean.traces, plain)) < len(rows)
+
+
+def test_the_warm_started_model_is_a_model_in_the_cache(home):
+    """It is trained once, and comes with its tokenizer."""
+    folder = prepare.warm_started_model(SMALL)
+    trained = (folder / "model.safetensors").stat().st_mtime_ns
+    assert prepare.warm_started_model(SMALL) == folder
+    assert (folder / "model.safetensors").stat().st_mtime_ns == trained
+    vocab = edit_vocab(load_tokenizer(str(folder)))
+    assert load_model(str(folder)).config.vocab_size == vocab.backtrack + 1
+    assert folder.parent == home

@@ -1,27 +1,13 @@
-"""What our models share: reading their arguments, when an answer ends, and what they hand to lm_eval."""
+"""What our models share: their edit vocabulary, when an answer ends, and what they hand to lm_eval."""
 
 from collections.abc import Sequence
-from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any
 
 from lm_eval.models.utils import postprocess_generated_text
 
 from halluc_plugin.edits import EditVocab
-from halluc_plugin.errors import SettingsError, TokenizerError
+from halluc_plugin.errors import TokenizerError
 from lm_eval_tasks.trace import TracedAnswer, TraceReader
-
-Kind = TypeVar("Kind", bound=StrEnum)
-
-
-def choice(kind: type[Kind], name: str, value: str) -> Kind:
-    """A model argument as a member of ``kind``.
-
-    Raises:
-        SettingsError: It is none.
-    """
-    if value not in list(kind):
-        raise SettingsError(f"{name} is {value!r}.", f"Give one of: {', '.join(kind)}.")
-    return kind(value)
 
 
 def vocab_of(reader: TraceReader, model: str) -> EditVocab:

@@ -12,7 +12,8 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from halluc_plugin.decoding import Context, Decoding, decode
 from halluc_plugin.edits import Boundary
 from halluc_plugin.errors import SettingsError
-from lm_eval_tasks.answers import choice, end_ids, traced_answer, vocab_of
+from halluc_plugin.settings import choose
+from lm_eval_tasks.answers import end_ids, traced_answer, vocab_of
 from lm_eval_tasks.trace import TracedAnswer, TraceReader
 
 _KNOWN = ("do_sample", "temperature", "until", "max_gen_toks")
@@ -50,8 +51,8 @@ class HFBacktrack(HFLM):
         step_delimiter: str = "\n",
         **kwargs: Any,
     ) -> None:
-        self._context = choice(Context, "context", context)
-        self._boundary = choice(Boundary, "boundary", boundary)
+        self._context = choose(Context, context, "context")
+        self._boundary = choose(Boundary, boundary, "boundary")
         self._max_backtracks, self._tabu = max_backtracks, tabu
         super().__init__(pretrained, **kwargs)
         self._reader = TraceReader(self.tokenizer, step_delimiter=step_delimiter)

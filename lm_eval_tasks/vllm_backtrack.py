@@ -1,4 +1,4 @@
-"""``vllm-backtrack``: lm-eval's ``vllm`` with a limit on edits, its answers collapsed on the sampled ids."""
+"""``vllm-backtrack``: lm-eval's ``vllm`` under the edit semantics, collapsed on the sampled ids."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,32 +9,40 @@ from lm_eval.models.utils import maybe_truncate
 from lm_eval.models.vllm_causallms import VLLM
 from vllm import SamplingParams
 
-from halluc_plugin.decoding import Context
+from halluc_plugin.decoding import Context, Decoding
 from halluc_plugin.edits import Boundary
 from halluc_plugin.errors import SettingsError
+from halluc_plugin.settings import choose
+from halluc_plugin.vllm_engine.hard import ENGINE_ARGS
 from halluc_plugin.vllm_engine.request import EditRequest
-from lm_eval_tasks.answers import choice, end_ids, traced_answer, vocab_of
+from lm_eval_tasks.answers import end_ids, traced_answer, vocab_of
 from lm_eval_tasks.trace import TraceReader
 
-_LOGITS_PROCESSOR = "halluc_plugin.vllm_engine.budget:EditBudget"
+_ENGINES: dict[Context, dict[str, Any]] = {
+    Context.SOFT: {"logits_processors": ["halluc_plugin.vllm_engine.budget:EditBudget"]},
+    Context.HARD: ENGINE_ARGS,
+}
+"""What the engine of a context is started with."""
 
 
 @register_model("vllm-backtrack")
 class VLLMBacktrack(VLLM):
-    """Generates in soft context; log-likelihoods are the stock model's.
+    """Generates under the edit semantics; log-likelihoods are the stock model's.
 
     Answers and stop strings are as for :class:`lm_eval_tasks.hf_backtrack.HFBacktrack`.
 
     Args:
         pretrained: As for ``vllm``.
-        context: ``soft``; hard context is ``hf-backtrack``'s.
+        context: ``soft`` (the model goes on seeing errors and edits) or ``hard`` (only the collapsed text:
+            the engine is started with our scheduler, which rewinds).
         max_backtracks: Most edits that erase something per answer, None for no limit.
         boundary: ``noop`` or ``mask``: what an edit does on an empty response.
+        tabu: Ban returning to a state that an edit has left.
         step_delimiter: Text that ends a step, for a tokenizer with a step backtrack token.
         **kwargs: As for ``vllm``.
 
     Raises:
-        SettingsError: An argument has an unknown value, or the context is hard.
+        SettingsError: An argument has an unknown value, or is set here.
         TokenizerError: The tokenizer has no backtrack token, or has it special.
     """
 
@@ -45,19 +53,27 @@ class VLLMBacktrack(VLLM):
         context: str = "soft",
         max_backtracks: int | None = None,
         boundary: str = "noop",
+        tabu: bool = False,
         step_delimiter: str = "\n",
         **kwargs: Any,
     ) -> None:
-        if choice(Context, "context", context) is Context.HARD:
+        self._context = choose(Context, context, "context")
+        self._limits: dict[str, Any] = {
+            "budget": max_backtracks,
+            "boundary": choose(Boundary, boundary, "boundary"),
+            "tabu": tabu,
+        }
+        engine = _ENGINES[self._context]
+        taken = sorted(engine.keys() & kwargs)
+        if taken:
             raise SettingsError(
-                "vllm-backtrack cannot decode in hard context: vLLM keeps what an edit erased.",
-                "Use --model hf-backtrack with context=hard, or context=soft.",
+                f"vllm-backtrack itself sets {', '.join(taken)} for context={self._context}.",
+                "Leave it out, or use --model vllm.",
             )
-        limits = choice(Boundary, "boundary", boundary)
-        super().__init__(pretrained, logits_processors=[_LOGITS_PROCESSOR], **kwargs)
+        super().__init__(pretrained, **engine, **kwargs)
         self._reader = TraceReader(self.tokenizer, step_delimiter=step_delimiter)
-        request = EditRequest(vocab_of(self._reader, "vllm"), max_backtracks, limits)
-        self._extra_args = request.to_extra_args()
+        self._vocab = vocab_of(self._reader, "vllm")
+        self._extra_args = EditRequest(self._vocab, context=self._context, **self._limits).to_extra_args()
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:  # noqa: ARG002
         """Answer requests of (context, generation arguments), in order; vLLM batches them itself."""
@@ -87,13 +103,13 @@ class VLLMBacktrack(VLLM):
         """Sampling parameters without stop strings, and the stop strings."""
         known, until, max_tokens = self.modify_gen_kwargs(dict(options), None, self.max_gen_toks)
         ends = end_ids(self.tokenizer, None, until)  # vLLM itself stops at the EOS of the model's config
-        return (
-            SamplingParams(
-                max_tokens=max_tokens,
-                stop_token_ids=sorted(ends),
-                detokenize=False,
-                extra_args=self._extra_args,
-                **known,
-            ),
-            until,
+        sampling = SamplingParams(
+            max_tokens=max_tokens,
+            stop_token_ids=sorted(ends),
+            detokenize=False,
+            extra_args=self._extra_args,
+            **known,
         )
+        # Refuses what hf-backtrack refuses, in the words of our arguments; the engine would in its own.
+        Decoding(self._vocab, max_tokens, self._context, sampling.temperature, **self._limits)
+        return sampling, until

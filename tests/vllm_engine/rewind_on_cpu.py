@@ -36,7 +36,16 @@ from halluc_plugin.vllm_engine.trial import ask_with_readers
 
 EDIT_BUDGET = "halluc_plugin.vllm_engine.budget:EditBudget"
 BLOCK = 16
-SAMPLING = ("temperature", "max_tokens", "min_tokens", "stop_token_ids", "logit_bias", "seed", "n")
+SAMPLING = (
+    "temperature",
+    "max_tokens",
+    "min_tokens",
+    "stop_token_ids",
+    "logit_bias",
+    "seed",
+    "n",
+    "frequency_penalty",
+)
 LIKES_EDITS = {40: 2.0, 41: 1.0}
 DODGES_EOS = {EOS: -100.0}
 
@@ -209,6 +218,16 @@ def adopted(engine):
     return {"answers": answers, "counts": dict(engine.counts)}
 
 
+def penalised(engine):
+    """A penalty for tokens that are in the answer already."""
+    return engine.run(
+        [
+            ask(prompt(210 + i, 5), hard(), max_tokens=48, frequency_penalty=1.5, ignore_eos=True)
+            for i in range(8)
+        ]
+    )
+
+
 def crowded(engine):
     """More requests than the KV cache holds, with states that must outlive a preemption."""
     settings = [{}, {"budget": 3}, {"tabu": True}, {"boundary": Boundary.MASK}]
@@ -286,11 +305,12 @@ def schedule_asynchronously():
 def main(path, results_path):
     """Run all scenarios and write what they return."""
     engine = Engine(path)
-    scenarios = (greedy, sampled, mixed, ends, collapsed, group, seeded, adopted)
+    scenarios = (greedy, sampled, mixed, ends, collapsed, group, seeded, adopted, penalised)
     results = {scenario.__name__: scenario(engine) for scenario in scenarios}
     results["crowded"] = crowded(Engine(path, num_gpu_blocks_override=34))
     results["uncached"] = sampled(Engine(path, enable_prefix_caching=False))
     results["poisoned"] = adopted(Engine(path, scheduler_cls=PoisonedScheduler))
+    results["runner_v2_lacks"] = engine.engine.vllm_config._get_v2_model_runner_unsupported_features()
     results["soft"] = soft(Engine(path, scheduler_cls=None, logits_processors=[EDIT_BUDGET]))
     results["refusals"] = refusals(path)
     results["doctor"] = observe()

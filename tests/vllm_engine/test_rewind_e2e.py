@@ -6,7 +6,7 @@ import torch
 from halluc_plugin.doctor.engine import judge
 from halluc_plugin.edits import EditKind, EditState
 from halluc_plugin.settings import Context
-from halluc_plugin.vllm_engine.equivalence import EOS, VOCAB, replay
+from halluc_plugin.vllm_engine.equivalence import EOS, VOCAB, VOCAB_SIZE, replay
 from halluc_plugin.vllm_engine.request import EditRequest, Length
 
 pytest.importorskip("vllm")
@@ -73,6 +73,23 @@ def test_log_probs_are_exact(model, results, scenario):
     """Each action's log-prob is the one of the collapsed context under the request's own bans."""
     answers = results[scenario]["answers"]
     assert largest_difference(model, answers) < 1e-4
+    assert edits(answers) > 10
+
+
+def test_penalties_count_live_tokens(model, results):
+    """What was erased is not held against a token: the penalty is that of the text that is left."""
+    answers = results["penalised"]["answers"]
+    for answer in answers:
+        state, want = EditState(VOCAB), []
+        for token in answer["ids"]:
+            with torch.no_grad():
+                logits = model(torch.tensor([[*answer["prompt"], *state.live_ids]])).logits[0, -1]
+            logits -= 1.5 * torch.bincount(
+                torch.tensor(state.live_ids, dtype=torch.long), minlength=VOCAB_SIZE
+            )
+            want.append(logits.log_softmax(-1)[token])
+            state.push(token)
+        torch.testing.assert_close(torch.tensor(answer["logprobs"]), torch.stack(want), atol=1e-4, rtol=0)
     assert edits(answers) > 10
 
 
@@ -182,6 +199,11 @@ def test_engines_that_cannot_rewind_do_not_start(results):
     assert "Set scheduler_cls='halluc_plugin.vllm_engine.scheduler" in refusals["no scheduler"]
     assert "sliding_attention: only full attention can be rewound" in refusals["sliding window"]
     assert refusals["loaded"] == {"no processor": True, "no scheduler": False, "sliding window": False}
+
+
+def test_the_processor_keeps_vllm_on_model_runner_v1(results):
+    """Where a GPU would choose runner V2, vLLM sees our processor and takes V1 instead."""
+    assert "custom logits processors" in results["runner_v2_lacks"]
 
 
 def test_the_doctor_tells_a_sound_engine_from_a_poisoned_one(results):

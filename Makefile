@@ -8,6 +8,8 @@ INSTALLED := $(VENV)/.installed
 ARGS ?=
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# Threads that wait would else spin on the cores that another process needs.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: demo test lint format bench pins docs clean
 

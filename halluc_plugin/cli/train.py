@@ -17,6 +17,10 @@ LearningRate = Annotated[float, typer.Option(help="Peak learning rate.")]
 ErasedTokens = Annotated[
     str, typer.Option(help="Erased tokens: mask (out of the loss) or keep (imitated like the others).")
 ]
+ContextOption = Annotated[
+    str,
+    typer.Option("--context", help="What an action sees in training: soft (all), or hard (the live text)."),
+]
 Seed = Annotated[int, typer.Option(help="Seed of data order and dropout.")]
 Out = Annotated[
     Path, typer.Option(help="Folder for the model; an interrupted run with the same folder goes on.")
@@ -38,13 +42,14 @@ def train(
     micro_batch_size: MicroBatchSize = None,
     learning_rate: LearningRate = 1e-5,
     erased_tokens: ErasedTokens = "mask",
+    context: ContextOption = "soft",
     seed: Seed = 0,
 ) -> None:
     """Fine-tune a model on raw traces; erased tokens stay in the context and out of the loss."""
     from halluc_plugin.tokens.loading import load_model, load_tokenizer
     from halluc_plugin.training import fine_tune
 
-    settings = _settings(steps, batch_size, micro_batch_size, learning_rate, erased_tokens, seed)
+    settings = _settings(steps, batch_size, micro_batch_size, learning_rate, erased_tokens, context, seed)
     tokenizer = load_tokenizer(model)
     network = load_model(model, dtype="float32")
     _report(fine_tune(network, tokenizer, data, settings, out), out)
@@ -59,6 +64,7 @@ def warmstart(
     size: Annotated[str, typer.Option(help="Parameters: 0.9M, 3M or 17M.")] = "0.9M",
     steps: Annotated[int | None, typer.Option(help="Optimizer steps; the demo's by default.")] = None,
     erased_tokens: ErasedTokens = "mask",
+    context: ContextOption = "soft",
     seed: Seed = 0,
 ) -> None:
     """Train a small model from scratch on raw traces of Countdown, as the demo does."""
@@ -67,7 +73,7 @@ def warmstart(
     from halluc_plugin import prepare
     from halluc_plugin.edits.builders import ErasedTokens as Erased
     from halluc_plugin.scratch.model import Size
-    from halluc_plugin.settings import PrepareSettings, WarmStartTraces, choose
+    from halluc_plugin.settings import Context, PrepareSettings, WarmStartTraces, choose
 
     kind = choose(WarmStartTraces, traces, "--traces")
     settings = replace(
@@ -75,16 +81,23 @@ def warmstart(
         seed=seed,
         steps=prepare.WARM_START.steps if steps is None else steps,
         erased_tokens=choose(Erased, erased_tokens, "--erased-tokens"),
+        context=choose(Context, context, "--context"),
     )
     files = data or [prepare.countdown_data(PrepareSettings(seed=seed, traces=kind)).traces]
     _report(prepare.warm_start(files, kind, settings, out, size=choose(Size, size, "--size")), out)
 
 
 def _settings(
-    steps: int, batch_size: int, micro: int | None, learning_rate: float, erased_tokens: str, seed: int
+    steps: int,
+    batch_size: int,
+    micro: int | None,
+    learning_rate: float,
+    erased_tokens: str,
+    context: str,
+    seed: int,
 ) -> "TrainSettings":
     from halluc_plugin.edits.builders import ErasedTokens as Erased
-    from halluc_plugin.settings import choose
+    from halluc_plugin.settings import Context, choose
     from halluc_plugin.training import TrainSettings
 
     return TrainSettings(
@@ -93,6 +106,7 @@ def _settings(
         micro_batch_size=micro,
         learning_rate=learning_rate,
         erased_tokens=choose(Erased, erased_tokens, "--erased-tokens"),
+        context=choose(Context, context, "--context"),
         seed=seed,
     )
 

@@ -8,12 +8,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from halluc_plugin.hard.forward import ActionScores, score_actions
-    from halluc_plugin.hard.inputs import TreeInputs, require_tree_attention, tree_inputs
+    from halluc_plugin.hard.inputs import Attention, TreeInputs, require_tree_attention, tree_inputs
 
 _HOME = {"ActionScores": "forward", "score_actions": "forward"}
-_HOME |= dict.fromkeys(("TreeInputs", "require_tree_attention", "tree_inputs"), "inputs")
+_HOME |= dict.fromkeys(("Attention", "TreeInputs", "require_tree_attention", "tree_inputs"), "inputs")
 
-__all__ = ["ActionScores", "TreeInputs", "require_tree_attention", "score_actions", "tree_inputs"]
+__all__ = [
+    "ActionScores",
+    "Attention",
+    "TreeInputs",
+    "require_tree_attention",
+    "score_actions",
+    "tree_inputs",
+]
 
 
 def __getattr__(name: str) -> object:

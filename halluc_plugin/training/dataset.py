@@ -6,8 +6,9 @@ from typing import Any
 import torch
 
 from halluc_plugin.data.trace_files import TraceRow
-from halluc_plugin.edits import EditVocab, resolve
+from halluc_plugin.edits import EditVocab, Resolution, resolve
 from halluc_plugin.edits.builders import IGNORE_INDEX, ErasedTokens, response_mask
+from halluc_plugin.hard import Attention, tree_inputs
 
 
 class TraceDataset(torch.utils.data.Dataset[TraceRow]):
@@ -24,7 +25,7 @@ class TraceDataset(torch.utils.data.Dataset[TraceRow]):
 
 
 class TraceCollator:
-    """Pads traces on the right and labels them.
+    """Pads traces on the right and labels them, for a causal forward (soft context).
 
     Args:
         vocab: Which ids edit.
@@ -43,9 +44,10 @@ class TraceCollator:
             (transformers shifts inside its loss) and ``IGNORE_INDEX`` on prompts, padding and whatever is
             not to be imitated.
         """
+        resolution = self.resolved(rows)
         labels = [
-            [IGNORE_INDEX] * len(row.prompt_ids) + row_labels
-            for row, row_labels in zip(rows, self._labels(rows), strict=True)
+            [IGNORE_INDEX] * len(row.prompt_ids) + row_labels[: len(row.response_ids)]
+            for row, row_labels in zip(rows, self.labels(resolution).tolist(), strict=True)
         ]
         ids = [row.prompt_ids + row.response_ids for row in rows]
         return {
@@ -54,18 +56,55 @@ class TraceCollator:
             "labels": _pad(labels, IGNORE_INDEX),
         }
 
-    def _labels(self, rows: Sequence[TraceRow]) -> list[list[int]]:
+    def resolved(self, rows: Sequence[TraceRow]) -> Resolution:
+        """The responses of N rows, of width T."""
         responses = [row.response_ids for row in rows]
-        ids = _pad(responses, self._pad_id)
-        lengths = torch.tensor([len(response) for response in responses])
-        resolution = resolve(ids, torch.arange(ids.shape[1]) < lengths[:, None], self._vocab)
-        labels = torch.where(response_mask(resolution, self._erased_tokens), ids, IGNORE_INDEX)
-        return [row[:length] for row, length in zip(labels.tolist(), lengths.tolist(), strict=True)]
+        return resolve(_pad(responses, self._pad_id), _valid(responses), self._vocab)
+
+    def labels(self, resolution: Resolution) -> torch.Tensor:
+        """Long[N, T]: what is imitated of each response; the one place where that is decided."""
+        return torch.where(response_mask(resolution, self._erased_tokens), resolution.ids, IGNORE_INDEX)
+
+
+class TreeCollator(TraceCollator):
+    """Lays traces out as trees (hard context): each action sees the live text only.
+
+    Args:
+        vocab: As above.
+        pad_id: As above.
+        erased_tokens: As above.
+        attention: The model's implementation of attention.
+    """
+
+    def __init__(
+        self, vocab: EditVocab, pad_id: int, erased_tokens: ErasedTokens, attention: Attention
+    ) -> None:
+        super().__init__(vocab, pad_id, erased_tokens)
+        self._attention = attention
+
+    def __call__(self, rows: Sequence[TraceRow]) -> dict[str, Any]:
+        """The batch.
+
+        Returns:
+            The arguments of :meth:`halluc_plugin.hard.TreeInputs.model_inputs`, ``logit_index`` (Long[N, T])
+            and ``labels`` (Long[N, 1 + T]: aligned with the actions behind one that is ignored, since the
+            trainer, counting labels, leaves out the first of each row).
+        """
+        prompts = [row.prompt_ids for row in rows]
+        resolution = self.resolved(rows)
+        inputs = tree_inputs(_pad(prompts, self._pad_id), _valid(prompts), resolution, self._attention)
+        labels = torch.nn.functional.pad(self.labels(resolution), (1, 0), value=IGNORE_INDEX)
+        return {**inputs.model_inputs(), "logit_index": inputs.logit_index, "labels": labels}
 
 
 def _pad(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:
     width = max(map(len, rows))
     return torch.tensor([[*row, *[value] * (width - len(row))] for row in rows])
+
+
+def _valid(rows: Sequence[Sequence[int]]) -> torch.Tensor:
+    lengths = torch.tensor([len(row) for row in rows])
+    return torch.arange(int(lengths.max())) < lengths[:, None]
 
 
 def vocab_of(tokenizer: Any, *, step_delimiter: str = "\n") -> EditVocab:

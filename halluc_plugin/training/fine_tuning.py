@@ -4,14 +4,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import Trainer, TrainingArguments
 from transformers.integrations import TensorBoardCallback
 from transformers.trainer_utils import get_last_checkpoint, set_seed
 
 from halluc_plugin.data.trace_files import read_traces
+from halluc_plugin.edits.builders import IGNORE_INDEX
 from halluc_plugin.errors import DataError
+from halluc_plugin.hard import require_tree_attention
+from halluc_plugin.settings import Context
 from halluc_plugin.tokens.loading import save_tokenizer
-from halluc_plugin.training.dataset import TraceCollator, TraceDataset, vocab_of
+from halluc_plugin.training.dataset import TraceCollator, TraceDataset, TreeCollator, vocab_of
 from halluc_plugin.training.settings import TrainSettings
 
 CHECKPOINTS = "checkpoints"
@@ -48,6 +52,7 @@ def fine_tune(
     Raises:
         DataError: A file is malformed, is in another tokenizer's ids, or a trace is longer than the model's
             positions.
+        SettingsError: The context is hard and the model's attention cannot follow a tree.
     """
     from torch.utils.tensorboard import SummaryWriter
 
@@ -55,13 +60,15 @@ def fine_tune(
     _refuse_overlong(rows, getattr(model.config, "max_position_embeddings", None))
     set_seed(settings.seed)
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    trainer = Trainer(
+    collating = (vocab_of(tokenizer, step_delimiter=step_delimiter), pad_id, settings.erased_tokens)
+    hard = settings.context is Context.HARD
+    trainer = (TreeTrainer if hard else Trainer)(
         model=model,
         args=_arguments(settings, out, show_progress=show_progress),
         train_dataset=TraceDataset(rows),
-        data_collator=TraceCollator(
-            vocab_of(tokenizer, step_delimiter=step_delimiter), pad_id, settings.erased_tokens
-        ),
+        data_collator=TreeCollator(*collating, require_tree_attention(model.config))
+        if hard
+        else TraceCollator(*collating),
         callbacks=[TensorBoardCallback(SummaryWriter(str(out / TENSORBOARD)))],
     )
     done = trainer.train(resume_from_checkpoint=_last_checkpoint(out / CHECKPOINTS))
@@ -69,6 +76,28 @@ def fine_tune(
     save_tokenizer(tokenizer, out)
     _delete_checkpoints(out / CHECKPOINTS)
     return {name: float(done.metrics[name]) for name in ("train_loss", "train_runtime")}
+
+
+class TreeTrainer(Trainer):
+    """The transformers trainer with the loss of hard context: a label is predicted at its action's parent."""
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        """Cross entropy over the labelled actions, in nats per label of the whole optimizer step."""
+        index, labels = inputs.pop("logit_index"), inputs.pop("labels")[:, 1:]
+        output = model(**inputs, use_cache=False)
+        logits = output.logits.gather(1, index[..., None].expand(-1, -1, output.logits.shape[-1]))
+        total = torch.nn.functional.cross_entropy(
+            logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORE_INDEX, reduction="sum"
+        )
+        count = (labels != IGNORE_INDEX).sum() if num_items_in_batch is None else num_items_in_batch
+        loss = total / count
+        return (loss, output) if return_outputs else loss
 
 
 def _refuse_overlong(rows: Sequence[Any], limit: int | None) -> None:
@@ -81,8 +110,6 @@ def _refuse_overlong(rows: Sequence[Any], limit: int | None) -> None:
 
 
 def _arguments(settings: TrainSettings, out: Path, *, show_progress: bool) -> TrainingArguments:
-    import torch
-
     accelerator = torch.accelerator.is_available()
     devices = max(1, torch.accelerator.device_count()) if accelerator else 1
     micro = settings.micro_batch_size or max(1, settings.batch_size // devices)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from halluc_plugin.edits.builders import ErasedTokens
 from halluc_plugin.errors import SettingsError
+from halluc_plugin.settings import Context
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class TrainSettings:
         warmup_steps: Steps from zero to the peak.
         weight_decay: Of AdamW.
         erased_tokens: Whether erased tokens are imitated (``keep``) or left out of the loss (``mask``).
+        context: What each action sees in training: all before it (``soft``), or the live text (``hard``).
         seed: Seed of the order of the data and of dropout.
         save_steps: Steps between checkpoints.
         log_steps: Steps between logged losses.
@@ -33,6 +35,7 @@ class TrainSettings:
     warmup_steps: int = 40
     weight_decay: float = 0.01
     erased_tokens: ErasedTokens = ErasedTokens.MASK
+    context: Context = Context.SOFT
     seed: int = 0
     save_steps: int = 600
     log_steps: int = 50

@@ -30,9 +30,9 @@ class Run:
         self.folder = folder
         self.checkpoints = folder / "checkpoints" / "halluc" / "halluc_grpo"
 
-    def start(self, *overrides):
+    def start(self, *overrides, recipe="halluc_grpo"):
         """Run the command; returns its standard output."""
-        command = [sys.executable, "-m", "verl.trainer.main_ppo", "+recipe=halluc_grpo", *SMALL, *overrides]
+        command = [sys.executable, "-m", "verl.trainer.main_ppo", f"+recipe={recipe}", *SMALL, *overrides]
         environment = {**os.environ, "HALLUC_HOME": str(self.folder / "home"), "COLUMNS": "200"}
         done = subprocess.run(
             command,
@@ -99,13 +99,24 @@ class TestFirstRun:
         assert "halluc/countdown-new, 8 answers" in said
         assert "lm_eval --model hf-backtrack" in said
 
-    def test_a_second_start_goes_on(self, first):
-        """The same command with more steps resumes from the checkpoint and prepares nothing again."""
+    def test_a_second_start_goes_on_and_in_hard_context_if_asked(self, first):
+        """The checkpoint is resumed and nothing is prepared again; now edits rewind, with a budget.
+
+        Engine and actor stay one policy: each action's log-prob sees the live text alone on both sides.
+        """
         run, _ = first
         made = {file: file.stat().st_mtime_ns for file in (run.folder / "home").rglob("*.parquet")}
-        run.start("trainer.total_training_steps=3")
+        run.start(
+            "trainer.total_training_steps=3",
+            "trainer.experiment_name=halluc_grpo",
+            "halluc.max_backtracks=2",
+            recipe="halluc_grpo_hard",
+        )
         assert {file: file.stat().st_mtime_ns for file in (run.folder / "home").rglob("*.parquet")} == made
         metrics = run.metrics()
         assert set(metrics) == {0, 1, 2, 3}
-        assert metrics[3]["training/rollout_probs_diff_max"] < 1e-4
         assert (run.checkpoints / "latest_checkpointed_iteration.txt").read_text() == "3"
+        assert metrics[3]["training/rollout_probs_diff_max"] < 1e-4
+        assert metrics[3]["backtrack/num_events"] > 0
+        assert metrics[3]["backtrack/per_answer"] <= 2
+        assert metrics[3]["backtrack/num_noops"] == 0

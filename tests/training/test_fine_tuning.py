@@ -6,11 +6,14 @@ from typer.testing import CliRunner
 
 from halluc_plugin.cli.app import app
 from halluc_plugin.data.parquet import write_parquet
-from halluc_plugin.data.trace_files import FINGERPRINT, TraceRow, fingerprint
+from halluc_plugin.data.trace_files import FINGERPRINT, TraceRow, fingerprint, read_traces
+from halluc_plugin.edits import resolve_row, response_mask
 from halluc_plugin.edits.builders import IGNORE_INDEX, ErasedTokens
 from halluc_plugin.errors import DataError, SettingsError
+from halluc_plugin.hard import score_actions
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
+from halluc_plugin.settings import Context
 from halluc_plugin.tokens import BACKTRACK_TOKEN
 from halluc_plugin.tokens.loading import load_model, load_tokenizer, save_tokenizer
 from halluc_plugin.training import TrainSettings, fine_tune
@@ -77,6 +80,30 @@ def test_masked_errors_get_no_gradient_as_targets(tokenizer):
     imitated = [t for t in range(len(row.response_ids)) if t != 2]  # the 4 is erased
     expected = -torch.stack([log_probs[prompt + t - 1, row.response_ids[t]] for t in imitated]).mean()
     torch.testing.assert_close(model(**batch).loss, expected)
+
+
+def test_hard_context_is_the_loss_of_its_contexts(tokenizer, trace_file, tmp_path):
+    """One step in hard context follows the gradient of the actions scored from the live text."""
+    response = f"3+4=7{BACKTRACK_TOKEN * 3}5=8\n"
+    data = trace_file(("3 5 -> 8\n", response), ("7 -> 7\n", "7\n"))
+    settings = TrainSettings(steps=1, batch_size=2, context=Context.HARD, learning_rate=1e-3, warmup_steps=0)
+    trained = new_model(tokenizer, Size.TINY, seed=0)
+    told = fine_tune(trained, tokenizer, [data], settings, tmp_path / "out", show_progress=False)
+    model, vocab = new_model(tokenizer, Size.TINY, seed=0), vocab_of(tokenizer)
+    total, count = 0.0, 0
+    for row in read_traces(data, tokenizer):
+        prompt = torch.tensor([row.prompt_ids])
+        resolution = resolve_row(row.response_ids, vocab)
+        scores = score_actions(model, prompt, torch.ones_like(prompt, dtype=torch.bool), resolution)
+        mask = response_mask(resolution, ErasedTokens.MASK)
+        total, count = total - (scores.log_probs * mask).sum(), count + int(mask.sum())
+    assert told["train_loss"] == pytest.approx((total / count).item(), abs=1e-5)
+    (total / count).backward()
+    # The first step of AdamW moves each weight against the sign of its gradient.
+    moved = trained.lm_head.weight.detach() - new_model(tokenizer, Size.TINY, seed=0).lm_head.weight.detach()
+    strong = model.lm_head.weight.grad.abs() > 1e-4
+    assert strong.sum() > 1000
+    assert torch.equal(moved[strong].sign(), -model.lm_head.weight.grad[strong].sign())
 
 
 def test_learns_and_saves(tokenizer, trace_file, tmp_path):

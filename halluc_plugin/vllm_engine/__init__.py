@@ -1,6 +1,8 @@
-"""What runs inside vLLM's engine processes, loaded by name.
+"""What runs inside vLLM's engine processes, loaded by name; docs/engine.md says how to use it.
 
-:mod:`.request` says how a request asks for limits on its edits and needs no vLLM; :mod:`.budget` is the
-logits processor that obeys, given to vLLM as ``--logits-processors
-halluc_plugin.vllm_engine.budget:EditBudget``.
+Read in this order: :mod:`.request` (what one request asks for) and :mod:`.hard` (what an engine is started
+with in hard context), which need no vLLM; :mod:`.gate` (what a request may sample next), :mod:`.budget` and
+:mod:`.bans` (the logits processors of soft and of hard context); :mod:`.rewind` (a request's ids and KV
+blocks taken back), :mod:`.scheduler` (when); :mod:`.requirements` and :mod:`.compat` (what is refused);
+:mod:`.equivalence` and :mod:`.trial` (how it is shown to be exact).
 """

@@ -124,7 +124,7 @@ class PrepareSettings:
     seed: int = 0
     train_problems: int = 12000
     test_problems: int = 500
-    warm_start_steps: int = 1800
+    warm_start_steps: int = 1600
     traces: WarmStartTraces = WarmStartTraces.BACKTRACK
 
     def __post_init__(self) -> None:

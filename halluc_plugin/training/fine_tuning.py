@@ -31,6 +31,7 @@ def fine_tune(
     *,
     step_delimiter: str = "\n",
     show_progress: bool = True,
+    soft_collator: type[TraceCollator] | None = None,
 ) -> dict[str, float]:
     """Train in place and save model and tokenizer side by side.
 
@@ -45,6 +46,7 @@ def fine_tune(
         out: Folder for the model, its checkpoints and its TensorBoard files.
         step_delimiter: Text that ends a step, for a tokenizer with a step backtrack token.
         show_progress: Whether to show a progress bar.
+        soft_collator: A collator of your own for soft context.
 
     Returns:
         ``train_loss`` (mean over the steps of this start, nats per label) and ``train_runtime`` (seconds).
@@ -68,7 +70,7 @@ def fine_tune(
         train_dataset=TraceDataset(rows),
         data_collator=TreeCollator(*collating, require_tree_attention(model.config))
         if hard
-        else TraceCollator(*collating),
+        else (soft_collator or TraceCollator)(*collating),
         callbacks=[TensorBoardCallback(SummaryWriter(str(out / TENSORBOARD)))],
     )
     done = trainer.train(resume_from_checkpoint=_last_checkpoint(out / CHECKPOINTS))

@@ -28,7 +28,7 @@ class TrainSettings:
         SettingsError: A value is out of range.
     """
 
-    steps: int = 1800
+    steps: int = 1600
     batch_size: int = 64
     micro_batch_size: int | None = None
     learning_rate: float = 2e-3
@@ -37,7 +37,7 @@ class TrainSettings:
     erased_tokens: ErasedTokens = ErasedTokens.MASK
     context: Context = Context.SOFT
     seed: int = 0
-    save_steps: int = 600
+    save_steps: int = 800
     log_steps: int = 50
 
     def __post_init__(self) -> None:

@@ -1,0 +1,79 @@
+"""The arm of rewound positions without a mask: nothing is hidden, but positions count live tokens only.
+
+N-MARS's variant. Training and decoding of it agree with each other; what was erased stays visible, in the
+same places as what replaced it.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from halluc_plugin.data.trace_files import TraceRow
+from halluc_plugin.edits import EditState, EditVocab
+from halluc_plugin.training.dataset import TraceCollator
+
+
+class RewoundCollator(TraceCollator):
+    """Causal batches with rewound positions."""
+
+    def __call__(self, rows: Sequence[TraceRow]) -> dict[str, torch.Tensor]:
+        """As the base class's, with ``position_ids`` (Long[N, L])."""
+        batch = super().__call__(rows)
+        depth = self.resolved(rows).depth
+        positions = torch.zeros_like(batch["input_ids"])
+        for row, trace in enumerate(rows):
+            prompt, actions = len(trace.prompt_ids), len(trace.response_ids)
+            positions[row, :prompt] = torch.arange(prompt)
+            positions[row, prompt : prompt + actions] = prompt + depth[row, :actions]
+        return batch | {"position_ids": positions}
+
+
+@torch.no_grad()
+def decode_rewound(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    vocab: EditVocab,
+    *,
+    max_actions: int,
+    temperature: float,
+    eos_id: int,
+    generator: torch.Generator,
+) -> list[list[int]]:
+    """One raw trace for each prompt, recomputed from the whole trace for each action.
+
+    Args:
+        model: A causal language model in eval mode.
+        prompts: Token ids.
+        vocab: Which ids edit.
+        max_actions: Most actions of a trace.
+        temperature: 0 for greedy.
+        eos_id: Ends a trace.
+        generator: Source of randomness.
+    """
+    traces: list[list[int]] = [[] for _ in prompts]
+    states = [EditState(vocab) for _ in prompts]
+    positions = [list(range(len(prompt))) for prompt in prompts]
+    going = list(range(len(prompts)))
+    for _ in range(max_actions):
+        rows = [[*prompts[i], *traces[i]] for i in going]
+        width = max(map(len, rows))
+        pads = [width - len(row) for row in rows]
+        ids = torch.tensor([[0] * pad + row for pad, row in zip(pads, rows, strict=True)])
+        seen = torch.tensor([[0] * pad + [1] * len(row) for pad, row in zip(pads, rows, strict=True)])
+        places = torch.tensor([[0] * pad + positions[i] for pad, i in zip(pads, going, strict=True)])
+        logits = model(input_ids=ids, attention_mask=seen, position_ids=places, logits_to_keep=1).logits[
+            :, -1
+        ]
+        if temperature:
+            chosen = torch.multinomial((logits / temperature).softmax(-1), 1, generator=generator)[:, 0]
+        else:
+            chosen = logits.argmax(-1)
+        for i, action in zip(going, chosen.tolist(), strict=True):
+            positions[i].append(len(prompts[i]) + states[i].depth)
+            traces[i].append(action)
+            states[i].push(action)
+        going = [i for i in going if traces[i][-1] != eos_id]
+        if not going:
+            break
+    return traces

@@ -1,0 +1,129 @@
+"""Train soft, hard and with rewound positions only; decode each in its own context and in the other.
+
+    python -m halluc_plugin.recipes.soft_or_hard.run --out outputs/soft_or_hard
+
+Each trained model and each decoded cell is kept, so an interrupted run goes on where it was.
+"""
+
+import json
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+from rich.console import Console
+
+from halluc_plugin import prepare
+from halluc_plugin.data.countdown import CountdownSettings
+from halluc_plugin.data.countdown_files import CountdownFiles, CountdownRequest, write_countdown
+from halluc_plugin.data.parquet import check_rows
+from halluc_plugin.data.trace_files import prompt_ids
+from halluc_plugin.decoding import Decoding, decode
+from halluc_plugin.recipes.soft_or_hard.rewound import RewoundCollator, decode_rewound
+from halluc_plugin.recipes.soft_or_hard.table import judged_cell, summary
+from halluc_plugin.scratch.model import new_model
+from halluc_plugin.settings import Context, WarmStartTraces
+from halluc_plugin.tokens import edit_vocab
+from halluc_plugin.tokens.loading import load_model, load_tokenizer
+from halluc_plugin.training import fine_tune
+
+MAX_ACTIONS = 48
+
+
+class Arm(StrEnum):
+    """What a model is trained on."""
+
+    SOFT = "soft"
+    HARD = "hard"
+    POSITIONS = "positions only"
+    """Positions rewound, nothing hidden."""
+
+
+CELLS = (
+    # trained, decoded
+    (Arm.SOFT, Arm.SOFT),
+    (Arm.SOFT, Arm.HARD),
+    (Arm.HARD, Arm.SOFT),
+    (Arm.HARD, Arm.HARD),
+    (Arm.POSITIONS, Arm.POSITIONS),
+)
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="Folder for models, cells and the table.")],
+    seeds: Annotated[int, typer.Option(help="Seeds 0 to this, exclusive.")] = 3,
+    problems: Annotated[int, typer.Option(help="Held-out problems.")] = 1000,
+    train: Annotated[int, typer.Option(help="Training problems.")] = 12_000,
+    steps: Annotated[int, typer.Option(help="Optimizer steps.")] = prepare.WARM_START.steps,
+) -> None:
+    """Run everything that is missing in ``out``, and print the table."""
+    cells = []
+    for seed in range(seeds):
+        data = _data(out / f"data-{seed}", seed, train, problems)
+        for trained, decoded in CELLS:
+            model = out / f"model-{trained}-{seed}".replace(" ", "-")
+            if not (model / "config.json").exists():
+                _train(data, trained, seed, steps, model)
+            for temperature in (1.0, 0.0):
+                name = f"cell-{trained}-{decoded}-{temperature:g}-{seed}.json".replace(" ", "-")
+                if not (out / name).exists():
+                    cell = {"trained": str(trained), "decoded": str(decoded)}
+                    cell |= {"temperature": temperature, "seed": seed}
+                    cell |= _decode(data, model, decoded, temperature, seed)
+                    (out / name).write_text(json.dumps(cell), encoding="utf-8")
+                cells.append(json.loads((out / name).read_text(encoding="utf-8")))
+    Console(width=200).print(summary(cells))
+
+
+def _data(folder: Path, seed: int, train: int, problems: int) -> CountdownFiles:
+    files = CountdownFiles(folder)
+    if not files.card.exists():
+        request = CountdownRequest(CountdownSettings(seed=seed), train=train, test=problems)
+        tokenizer = prepare.tokenizer_for(WarmStartTraces.BACKTRACK)
+        write_countdown(folder, request, tokenizer, prepare.show_progress)
+    return files
+
+
+def _train(data: CountdownFiles, arm: Arm, seed: int, steps: int, out: Path) -> None:
+    tokenizer = prepare.tokenizer_for(WarmStartTraces.BACKTRACK)
+    settings = replace(
+        prepare.WARM_START,
+        seed=seed,
+        steps=steps,
+        context=Context.HARD if arm is Arm.HARD else Context.SOFT,
+    )
+    model = new_model(tokenizer, prepare.SIZE, seed=seed)
+    collator = RewoundCollator if arm is Arm.POSITIONS else None
+    fine_tune(model, tokenizer, [data.traces], settings, out, soft_collator=collator)
+
+
+def _decode(data: CountdownFiles, folder: Path, arm: Arm, temperature: float, seed: int) -> dict[str, Any]:
+    rows = check_rows(data.test[0])
+    tokenizer, model = load_tokenizer(str(folder)), load_model(str(folder)).eval()
+    vocab, eos_id = edit_vocab(tokenizer), int(tokenizer.eos_token_id)
+    prompts = [prompt_ids(tokenizer, row["prompt"]) for row in rows]
+    generator = torch.Generator().manual_seed(seed)
+    if arm is Arm.POSITIONS:
+        traces = decode_rewound(
+            model, prompts, vocab,
+            max_actions=MAX_ACTIONS, temperature=temperature, eos_id=eos_id, generator=generator,
+        )  # fmt: skip
+    else:
+        hard = arm is Arm.HARD
+        decoding = Decoding(
+            vocab,
+            MAX_ACTIONS,
+            Context.HARD if hard else Context.SOFT,
+            temperature=temperature,
+            tabu=hard and temperature == 0,  # without it greedy hard decoding repeats its error
+            eos_ids=frozenset({eos_id}),
+        )
+        traces = [trace.ids for trace in decode(model, prompts, decoding, generator=generator)]
+    truths: list[Any] = [row["reward_model"]["ground_truth"] for row in rows]
+    return judged_cell(traces, truths, tokenizer, vocab)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -4,6 +4,9 @@ Two things make it another one than a causal forward over the raw trace. Whateve
 renormalises the behaviour policy (verl trains on vLLM's *processed* log-probs). And in hard context an action
 saw the live text only. Both are functions of the trace: they are recomputed here from the ids, never
 transported, for old, reference and current log-probs and for the entropy.
+
+In hard context the engine lays micro-batches out itself: padded, whatever ``use_remove_padding`` says, and
+without the logits of prompts.
 """
 
 import copy
@@ -14,6 +17,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 from verl.utils import tensordict_utils as tu
+from verl.utils.model import extract_multi_modal_inputs
 from verl.workers.config import FSDPEngineConfig
 from verl.workers.engine.base import EngineRegistry
 from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
@@ -21,7 +25,7 @@ from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
 from halluc_plugin.edits import EditVocab, Resolution, resolve
 from halluc_plugin.edits.builders import budget_mask
 from halluc_plugin.errors import SettingsError, TraceError
-from halluc_plugin.hard import require_tree_attention, tree_inputs
+from halluc_plugin.hard import TreeInputs, require_tree_attention, tree_inputs
 from halluc_plugin.settings import Context, Settings, load
 from halluc_plugin.tokens import edit_vocab
 from verl_ext.engine_config import BacktrackEngineConfig
@@ -30,7 +34,7 @@ from verl_ext.run_settings import OWN_ENGINE_CONFIG, OWN_STRATEGY, STOCK_STRATEG
 BANNED_LOGIT = -1e4
 """Far below any real logit: the probability is exactly 0. Finite: the entropy multiplies it by 0."""
 
-TRACES = "halluc_traces"
+TRACES, TREE = "halluc_traces", "halluc_tree"
 
 
 @EngineRegistry.register(model_type="language_model", backend=[OWN_STRATEGY], device=["cuda", "npu", "cpu"])
@@ -44,6 +48,8 @@ class BacktrackFSDPEngine(FSDPEngineWithLMHead):
     def __init__(self, model_config: Any, engine_config: FSDPEngineConfig, *args: Any, **kwargs: Any) -> None:
         self._settings = _supported_settings(model_config, engine_config)
         self._hard = self._settings.context is Context.HARD
+        if self._hard:
+            self._attention = require_tree_attention(model_config.hf_config)
         self._vocab: EditVocab = edit_vocab(
             model_config.tokenizer, step_delimiter=self._settings.tokens.step_delimiter
         )
@@ -53,43 +59,64 @@ class BacktrackFSDPEngine(FSDPEngineWithLMHead):
         super().__init__(model_config, stock_config, *args, **kwargs)
 
     def prepare_model_inputs(self, micro_batch: TensorDict) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The base class's inputs; in hard context mask, positions and layout are the tree's."""
-        model_inputs, output_args = super().prepare_model_inputs(micro_batch)
+        """The base class's inputs; in hard context the tree's."""
         traces = _Traces.of(micro_batch, self._vocab)
-        output_args[TRACES] = traces
-        if self._hard:
-            _refuse_multi_modal(micro_batch, model_inputs)
-            attention = require_tree_attention(self.module.config)
-            inputs = tree_inputs(
-                traces.prompt_ids, traces.prompt_valid, traces.resolution, attention, self._autocast_dtype
-            )
-            model_inputs |= inputs.model_inputs()
-            traces.logit_index = inputs.logit_index
-        return model_inputs, output_args
+        if not self._hard:
+            model_inputs, output_args = super().prepare_model_inputs(micro_batch)
+            return model_inputs, {**output_args, TRACES: traces}
+        _refuse_unlike_rollout(micro_batch)
+        tree = tree_inputs(
+            traces.prompt_ids,
+            traces.prompt_valid,
+            traces.resolution,
+            self._attention,
+            self._autocast_dtype,
+        )
+        return {**tree.model_inputs(), "logits_to_keep": tree.logits_to_keep}, {TRACES: traces, TREE: tree}
 
     def prepare_model_outputs(
         self, output: Any, output_args: dict[str, Any], micro_batch: TensorDict, logits_processor_func: Any
     ) -> dict[str, Any]:
         """The base class's outputs, from the logits that each action was sampled from."""
         traces: _Traces = output_args.pop(TRACES)
+        banned = budget_mask(traces.resolution, self._settings.max_backtracks, self._settings.boundary)
         if self._hard:
-            output.logits = traces.in_verls_layout(output.logits)
+            return self._hard_outputs(output, output_args.pop(TREE), traces, banned, micro_batch)
         if self._settings.bans_edits:
-            self._ban(output.logits, traces, micro_batch)
+            rows, actions = banned.nonzero(as_tuple=True)
+            columns = traces.prompt_lengths[rows] + actions - 1
+            if tu.get_non_tensor_data(data=micro_batch, key="use_remove_padding", default=True):
+                columns = micro_batch["input_ids"].offsets()[rows] + columns
+                rows = torch.zeros_like(rows)  # packed: [1, sum of lengths, V]
+            self._ban(output.logits, rows, columns)
         return super().prepare_model_outputs(output, output_args, micro_batch, logits_processor_func)
 
-    def _ban(self, logits: Tensor, traces: "_Traces", micro_batch: TensorDict) -> None:
-        banned = budget_mask(traces.resolution, self._settings.max_backtracks, self._settings.boundary)
-        rows, actions = banned.nonzero(as_tuple=True)
-        columns = traces.prompt_lengths[rows] + actions - 1
-        if tu.get_non_tensor_data(data=micro_batch, key="use_remove_padding", default=True):
-            columns = micro_batch["input_ids"].offsets()[rows] + columns
-            rows = torch.zeros_like(rows)  # packed: [1, sum of lengths, V]
-        edit_ids = torch.tensor(sorted(self._vocab.edit_ids), device=rows.device)
+    def _hard_outputs(
+        self, output: Any, tree: TreeInputs, traces: "_Traces", banned: Tensor, micro_batch: TensorDict
+    ) -> dict[str, Any]:
+        """The base class sees a packed batch of actions alone, each with the logits of its parent."""
+        output.logits = tree.at_actions(output.logits)[None]  # [1, N, V]
+        (columns,) = banned[tree.valid].nonzero(as_tuple=True)
+        self._ban(output.logits, torch.zeros_like(columns), columns)
+        actions = micro_batch.clone(recurse=False)
+        actions["input_ids"] = micro_batch["responses"]
+        tu.assign_non_tensor(actions, use_remove_padding=True)
+        temperature = micro_batch["temperature"]
+        output_args = {
+            "temperature_is_one": not isinstance(temperature, Tensor) and float(temperature) == 1,
+            "temperature_rmpad": traces.for_each_action(temperature),
+            "input_ids_rmpad_rolled": micro_batch["responses"].values(),
+            "pad_size": 0,
+        }
+        outputs = super().prepare_model_outputs(output, output_args, actions, None)
+        return {name: traces.in_verls_layout(nested.values()) for name, nested in outputs.items()}
+
+    def _ban(self, logits: Tensor, rows: Tensor, columns: Tensor) -> None:
+        edit_ids = torch.tensor(sorted(self._vocab.edit_ids), device=logits.device)
         logits[rows[:, None], columns[:, None], edit_ids] = BANNED_LOGIT
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Traces:
     """The traces of a micro-batch, prompts and responses in blocks of their own, padded on the right.
 
@@ -98,14 +125,14 @@ class _Traces:
         prompt_valid: Bool[B, P].
         prompt_lengths: Long[B].
         resolution: Of the B responses of width T.
-        logit_index: Long[B, T], of the tree, in coordinates of the two blocks; None in soft context.
+        offsets: Long[B + 1], where each row (prompt and response) begins when they are packed.
     """
 
     prompt_ids: Tensor
     prompt_valid: Tensor
     prompt_lengths: Tensor
     resolution: Resolution
-    logit_index: Tensor | None = None
+    offsets: Tensor
 
     @classmethod
     def of(cls, micro_batch: TensorDict, vocab: EditVocab) -> "_Traces":
@@ -115,29 +142,25 @@ class _Traces:
                 "A prompt is empty: nothing predicts its first action.", "Drop rows with an empty prompt."
             )
         ids, valid, _ = _padded(micro_batch["responses"])
-        return cls(prompt_ids, prompt_valid, prompt_lengths, resolve(ids, valid, vocab))
+        resolution = resolve(ids, valid, vocab)
+        return cls(prompt_ids, prompt_valid, prompt_lengths, resolution, micro_batch["input_ids"].offsets())
 
-    def in_verls_layout(self, logits: Tensor) -> Tensor:
-        """Logits of the two blocks, moved to where verl looks for them.
+    def for_each_action(self, value: Any) -> Tensor:
+        """Float[N]: a number, or one for each row, for each of the N actions."""
+        lengths = self.resolution.raw_length
+        value = torch.as_tensor(value, dtype=torch.float32, device=lengths.device)
+        return value.expand(len(lengths)).repeat_interleave(lengths)
 
-        In verl's padded layout a row is prompt, response, padding, and the logits of the token at position
-        q + 1 stand at position q. They are read at the action's parent here.
-
-        Args:
-            logits: Float[B, P + T, V].
+    def in_verls_layout(self, values: Tensor) -> Tensor:
+        """Packed values of actions (Float[N]) where verl looks for them: one position before the action.
 
         Returns:
-            Float[B, longest row, V].
+            Jagged Float[B, prompt and response], 0 at positions that verl does not read.
         """
-        assert self.logit_index is not None
-        valid = self.resolution.valid
-        lengths = self.prompt_lengths + valid.sum(1)
-        width = int(lengths.max())
-        index = torch.arange(width, device=logits.device).expand(len(lengths), width).clone()
-        index.clamp_(max=logits.shape[1] - 1)  # a row's last position predicts nothing
-        rows, actions = valid.nonzero(as_tuple=True)
-        index[rows, self.prompt_lengths[rows] + actions - 1] = self.logit_index[rows, actions]
-        return logits.gather(1, index[..., None].expand(-1, -1, logits.shape[-1]))
+        rows, actions = self.resolution.valid.nonzero(as_tuple=True)
+        index = self.offsets[rows] + self.prompt_lengths[rows] + actions - 1
+        whole = values.new_zeros(int(self.offsets[-1])).index_put((index,), values)
+        return torch.nested.nested_tensor_from_jagged(whole, self.offsets)
 
 
 def _padded(nested: Any) -> tuple[Tensor, Tensor, Tensor]:
@@ -153,7 +176,6 @@ def _supported_settings(model_config: Any, engine_config: FSDPEngineConfig) -> S
             f"strategy={OWN_STRATEGY} is given without the halluc block.",
             f"Set fsdp_config._target_={OWN_ENGINE_CONFIG} and fsdp_config.halluc=${{halluc}}.",
         )
-    settings = load(engine_config.halluc)
     refused = (
         # applies, what, what to do
         (
@@ -166,22 +188,23 @@ def _supported_settings(model_config: Any, engine_config: FSDPEngineConfig) -> S
             "does not support Ulysses sequence parallelism",
             "Set ulysses_sequence_parallel_size=1 for actor and ref.",
         ),
-        (
-            settings.context is Context.HARD and model_config.use_remove_padding,
-            "pads in hard context",
-            "Set actor_rollout_ref.model.use_remove_padding=false.",
-        ),
     )
     for applies, what, fix in refused:
         if applies:
             raise SettingsError(f"strategy={OWN_STRATEGY} {what}.", fix)
-    return settings
+    return load(engine_config.halluc)
 
 
-def _refuse_multi_modal(micro_batch: TensorDict, model_inputs: dict[str, Any]) -> None:
-    text_only = set(model_inputs) <= {"input_ids", "attention_mask", "position_ids"}
-    if not text_only or micro_batch["position_ids"].dim() == 3:
+def _refuse_unlike_rollout(micro_batch: TensorDict) -> None:
+    """Refuse a batch in which more than live text counts: media, or a teacher's scores of the raw trace."""
+    media = extract_multi_modal_inputs(micro_batch.get("multi_modal_inputs", []))
+    if media or micro_batch["position_ids"].dim() == 3:
         raise SettingsError(
             "Hard context trains on text only; this batch has images, video or positions of several axes.",
             "Use a text model and text prompts, or halluc.context=soft.",
+        )
+    if tu.get_non_tensor_data(data=micro_batch, key="distillation_use_topk", default=False):
+        raise SettingsError(
+            "A teacher's log-probs are those of the raw trace, which hard context hides.",
+            "Leave distillation out, or use halluc.context=soft.",
         )

@@ -1,22 +1,26 @@
 """Log-probs of raw traces in hard context: one forward, in which each action sees what was live.
 
-:mod:`.inputs` lays a batch out as a tree (mask and rewound positions, always both), :mod:`.forward` reads
-every action's log-prob at its parent. Plain torch and transformers; the verl engine uses the same inputs.
+:mod:`.models` says which models can, :mod:`.inputs` lays a batch out as a tree (mask and rewound positions,
+always both), :mod:`.forward` reads every action's log-prob at its parent. Plain torch and transformers; the
+verl engine uses the same inputs.
 """
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from halluc_plugin.hard.forward import ActionScores, score_actions
-    from halluc_plugin.hard.inputs import Attention, TreeInputs, require_tree_attention, tree_inputs
+    from halluc_plugin.hard.inputs import TreeInputs, tree_inputs
+    from halluc_plugin.hard.models import Attention, require_full_attention, require_tree_attention
 
 _HOME = {"ActionScores": "forward", "score_actions": "forward"}
-_HOME |= dict.fromkeys(("Attention", "TreeInputs", "require_tree_attention", "tree_inputs"), "inputs")
+_HOME |= {"TreeInputs": "inputs", "tree_inputs": "inputs"}
+_HOME |= dict.fromkeys(("Attention", "require_full_attention", "require_tree_attention"), "models")
 
 __all__ = [
     "ActionScores",
     "Attention",
     "TreeInputs",
+    "require_full_attention",
     "require_tree_attention",
     "score_actions",
     "tree_inputs",

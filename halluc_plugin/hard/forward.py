@@ -1,26 +1,49 @@
 """Every action's log-prob in hard context by one forward over the raw traces."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 
 from halluc_plugin.edits import Resolution
 from halluc_plugin.errors import TraceError
-from halluc_plugin.hard.inputs import require_tree_attention, tree_inputs
+from halluc_plugin.hard.inputs import tree_inputs
+from halluc_plugin.hard.models import require_tree_attention
 
 
 @dataclass(frozen=True)
 class ActionScores:
-    """What a policy says of the actions of B raw traces of width T; zero at padding.
+    """What a policy says of the N valid actions of B raw traces of width T.
 
     Attributes:
-        log_probs: Float[B, T], log-probability of each action, edits and erased tokens included.
-        entropy: Float[B, T], entropy of the distribution each was sampled from, in nats.
+        resolution: Of the traces.
+        logits: Float[N, V], of the distributions they were sampled from, row by row; banned tokens at -inf.
     """
 
-    log_probs: torch.Tensor
-    entropy: torch.Tensor
+    resolution: Resolution
+    logits: torch.Tensor
+
+    @cached_property
+    def log_probs(self) -> torch.Tensor:
+        """Float[B, T], log-probability of each action, edits and erased tokens included; 0 at padding."""
+        ids = self.resolution.ids[self.resolution.valid]
+        return self._in_rows(self._distribution.gather(-1, ids[:, None])[:, 0])
+
+    @cached_property
+    def entropy(self) -> torch.Tensor:
+        """Float[B, T], entropy of the distribution each was sampled from, in nats; 0 at padding."""
+        # A banned token has probability 0 and adds nothing: 0 * -inf is put right before it spoils gradients.
+        finite = self._distribution.where(self._distribution > -torch.inf, 0.0)
+        return self._in_rows(-(self._distribution.exp() * finite).sum(-1))
+
+    @cached_property
+    def _distribution(self) -> torch.Tensor:
+        return self.logits.log_softmax(-1)
+
+    def _in_rows(self, values: torch.Tensor) -> torch.Tensor:
+        valid = self.resolution.valid
+        return values.new_zeros(valid.shape).masked_scatter(valid, values)
 
 
 def score_actions(
@@ -50,29 +73,18 @@ def score_actions(
 
     Raises:
         SettingsError: The model's attention cannot follow a tree.
-        TraceError: The temperature is not positive.
+        TraceError: The temperature is not positive, or shapes do not fit.
     """
     if temperature <= 0:
         raise TraceError(f"The temperature is {temperature}.", "Pass that of the sampling, above 0.")
     attention = require_tree_attention(model.config)
     inputs = tree_inputs(prompt_ids, prompt_valid, resolution, attention, model.dtype)
-    hidden = model.base_model(**inputs.model_inputs(), use_cache=False).last_hidden_state
-    # Logits at the actions only: the prompt's are never read.
-    index = inputs.logit_index[..., None].expand(-1, -1, hidden.shape[-1])
-    logits = model.get_output_embeddings()(hidden.gather(1, index)).float() / temperature
+    output = model(**inputs.model_inputs(), logits_to_keep=inputs.logits_to_keep, use_cache=False)
+    logits = inputs.at_actions(output.logits).float()
+    if temperature != 1:
+        logits = logits / temperature
     if edits_banned is not None:
         edit_ids = torch.tensor(sorted(resolution.vocab.edit_ids), device=logits.device)
         is_edit = torch.isin(torch.arange(logits.shape[-1], device=logits.device), edit_ids)
-        logits = logits.masked_fill(edits_banned[..., None] & is_edit, -torch.inf)
-    return _scores(logits, resolution)
-
-
-def _scores(logits: torch.Tensor, resolution: Resolution) -> ActionScores:
-    distribution = logits.log_softmax(-1)
-    # The ids of padding may be anything; only a valid one can be looked up.
-    ids = resolution.ids.where(resolution.valid, 0)
-    log_probs = distribution.gather(-1, ids[..., None])[..., 0]
-    # A banned token has probability 0 and adds nothing: 0 * -inf is put right before it can spoil gradients.
-    finite = distribution.where(distribution > -torch.inf, 0.0)
-    entropy = -(distribution.exp() * finite).sum(-1)
-    return ActionScores(log_probs.where(resolution.valid, 0.0), entropy.where(resolution.valid, 0.0))
+        logits = logits.masked_fill(edits_banned[resolution.valid][:, None] & is_edit, -torch.inf)
+    return ActionScores(resolution, logits)

@@ -1,23 +1,13 @@
 """A batch of raw traces laid out for one forward in hard context."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 import torch
 
 from halluc_plugin.edits import Resolution, flex_mask_mod, logit_index, position_ids, tree_attention_mask
-from halluc_plugin.errors import SettingsError, TraceError
-
-FULL_ATTENTION = "full_attention"
-
-
-class Attention(StrEnum):
-    """Implementations of attention (transformers' names) that take any mask."""
-
-    SDPA = "sdpa"
-    EAGER = "eager"
-    FLEX = "flex_attention"
+from halluc_plugin.errors import TraceError
+from halluc_plugin.hard.models import Attention
 
 
 @dataclass(frozen=True)
@@ -25,18 +15,25 @@ class TreeInputs:
     """What the model is called with; sequence coordinates run over P + T, the prompts first.
 
     Attributes:
-        input_ids: Long[B, P + T].
+        input_ids: Long[B, P + T], prompts padded on the left.
         attention_mask: The tree, as the implementation wants it: Bool[B, 1, P + T, P + T] for ``sdpa``, the
             same as additive floats for ``eager``, a ``BlockMask`` for ``flex_attention``. Never None: with
             rewound positions transformers would take that for packed sequences.
         position_ids: Long[B, P + T], rewound.
         logit_index: Long[B, T], position whose logits each action was sampled from.
+        valid: Bool[B, T], which responses' positions hold an action.
     """
 
     input_ids: torch.Tensor
     attention_mask: Any
     position_ids: torch.Tensor
     logit_index: torch.Tensor
+    valid: torch.Tensor
+
+    @property
+    def logits_to_keep(self) -> int:
+        """How many trailing positions the actions were sampled from; transformers' argument of that name."""
+        return self.valid.shape[1] + 1
 
     def model_inputs(self) -> dict[str, Any]:
         """The arguments for the model."""
@@ -46,39 +43,20 @@ class TreeInputs:
             "position_ids": self.position_ids,
         }
 
+    def at_actions(self, logits: torch.Tensor) -> torch.Tensor:
+        """The logits that each of the N valid actions was sampled from.
 
-def require_tree_attention(config: Any) -> Attention:
-    """Refuse a model whose attention cannot follow a tree.
+        Args:
+            logits: Float[B, S, V], the model's, of all positions or of trailing ones.
 
-    Args:
-        config: The model's transformers config, with the implementation it was loaded with.
-
-    Returns:
-        The implementation.
-
-    Raises:
-        SettingsError: A layer has no full attention, positions have several dimensions, or the
-            implementation takes causal masks only.
-    """
-    text = config.get_text_config()
-    kinds = set(getattr(text, "layer_types", None) or [FULL_ATTENTION])
-    if kinds != {FULL_ATTENTION}:
-        raise SettingsError(
-            f"Layers of kind {', '.join(sorted(kinds - {FULL_ATTENTION}))} cannot follow hard context.",
-            "Use a model with full attention in every layer, or context=soft.",
-        )
-    if "mrope_section" in (getattr(text, "rope_parameters", None) or {}):
-        raise SettingsError(
-            "A model with several dimensions of positions (mrope) cannot follow hard context.",
-            "Use a text model, or context=soft.",
-        )
-    name = config._attn_implementation  # noqa: SLF001 - transformers has no public name for it
-    if name not in list(Attention):
-        raise SettingsError(
-            f"The model runs {name}, which takes no tree mask.",
-            f"Load it with attn_implementation={Attention.SDPA} ({', '.join(Attention)} can).",
-        )
-    return Attention(name)
+        Returns:
+            Float[N, V], row by row.
+        """
+        rows, actions = self.valid.nonzero(as_tuple=True)
+        width = logits.shape[1]
+        columns = self.logit_index[rows, actions] - (self.input_ids.shape[1] - width)
+        # On flat rows: the gradient of this is a plain sum over rows of V.
+        return logits.flatten(0, 1).index_select(0, rows * width + columns)
 
 
 def tree_inputs(
@@ -105,11 +83,15 @@ def tree_inputs(
             f"prompt_ids have shape {tuple(prompt_ids.shape)}, prompt_valid {tuple(prompt_valid.shape)}.",
             "Pass both as [batch, prompt length].",
         )
+    # Padding to the left edge: all logits that are read then lie in the last T + 1 positions.
+    order = prompt_valid.long().argsort(dim=1, stable=True)
+    prompt_ids, prompt_valid = prompt_ids.gather(1, order), prompt_valid.gather(1, order)
     return TreeInputs(
         torch.cat([prompt_ids, resolution.ids], 1),
         _mask(resolution, prompt_valid, attention, dtype),
         position_ids(resolution, prompt_valid),
         logit_index(resolution, prompt_valid),
+        resolution.valid,
     )
 
 

@@ -2,7 +2,19 @@
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen3Config, Qwen3ForCausalLM
+from transformers import (
+    BloomConfig,
+    FalconConfig,
+    GraniteConfig,
+    GraniteForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    Qwen2Config,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+    RwkvConfig,
+)
 
 from halluc_plugin.decoding import Context, Decoding, decode
 from halluc_plugin.edits import Boundary, EditState, EditVocab, budget_mask, collapse, resolve
@@ -28,6 +40,7 @@ def model_of(kind="qwen3", attention="sdpa"):
     config, build = {
         "qwen3": (Qwen3Config(**SMALL, head_dim=8), Qwen3ForCausalLM),
         "llama": (LlamaConfig(**SMALL), LlamaForCausalLM),
+        "granite": (GraniteConfig(**SMALL, logits_scaling=3.0), GraniteForCausalLM),
     }[kind]
     config._attn_implementation = attention
     model = build(config).eval()
@@ -67,10 +80,10 @@ def one_by_one(model, prompt, trace, *, temperature=1.0, banned=None):
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-@pytest.mark.parametrize("kind", ["qwen3", "llama"])
+@pytest.mark.parametrize("kind", ["qwen3", "llama", "granite"])
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_equals_a_forward_for_every_action(kind, attention, side):
-    """Log-probs and entropies, at another temperature, for every padding, on two architectures."""
+    """Log-probs and entropies, at another temperature, for every padding, also where logits are scaled."""
     model = model_of(kind, attention)
     scores = score_actions(model, *batch(PROMPTS, TRACES, side=side), temperature=0.7)
     for row, (prompt, trace) in enumerate(zip(PROMPTS, TRACES, strict=True)):
@@ -81,6 +94,17 @@ def test_equals_a_forward_for_every_action(kind, attention, side):
         outside = torch.ones(scores.log_probs.shape[1], dtype=torch.bool)
         outside[own] = False
         assert not scores.log_probs[row, outside].any()
+
+
+def test_flex_attention_scores_as_sdpa_does():
+    """The block mask is the same tree (forward only: torch has no backward of it on a CPU)."""
+    model = model_of()
+    with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+        expected = score_actions(model, *batch(PROMPTS, TRACES)).log_probs
+        model.set_attn_implementation("flex_attention")
+        torch.testing.assert_close(
+            score_actions(model, *batch(PROMPTS, TRACES)).log_probs, expected, atol=1e-5, rtol=1e-5
+        )
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
@@ -142,24 +166,41 @@ def test_what_was_erased_changes_nothing_after_it():
 class TestRefusals:
     """Models that cannot follow a tree."""
 
-    def test_sliding_windows(self):
-        """Layers that forget by position cannot."""
-        config = Qwen2Config(**SMALL, use_sliding_window=True, sliding_window=8, max_window_layers=1)
-        with pytest.raises(SettingsError, match="sliding_attention cannot follow hard context"):
+    @pytest.mark.parametrize(
+        ("config", "named"),
+        [
+            (Qwen2Config(**SMALL, use_sliding_window=True, sliding_window=8, max_window_layers=1), "sliding"),
+            (MistralConfig(**SMALL, sliding_window=8), "a sliding window of 8 tokens"),
+            (RwkvConfig(), "recurrent state"),
+            (
+                Qwen2Config(**SMALL, rope_parameters={"rope_type": "default", "mrope_section": [2, 1]}),
+                "mrope",
+            ),
+            (BloomConfig(), "positions that cannot be given"),
+            (FalconConfig(alibi=True), "positions that cannot be given"),
+        ],
+        ids=["layers", "window", "recurrent", "mrope", "bloom", "alibi"],
+    )
+    def test_what_cannot_be_rewound(self, config, named):
+        """Windows, recurrent state and positions that are no plain count are refused by the config alone."""
+        config._attn_implementation = "sdpa"
+        with pytest.raises(SettingsError, match=rf"{named}.* cannot follow hard context"):
             require_tree_attention(config)
+
+    def test_full_attention_passes(self):
+        """A window that is switched off is none."""
+        for config in (
+            Qwen2Config(**SMALL, use_sliding_window=False, sliding_window=8),
+            MistralConfig(**SMALL, sliding_window=None),
+        ):
+            config._attn_implementation = "sdpa"
+            assert require_tree_attention(config) == "sdpa"
 
     def test_causal_kernels(self):
         """Flash attention takes no mask; the message names what does."""
         config = Qwen2Config(**SMALL)
         config._attn_implementation = "flash_attention_2"
         with pytest.raises(SettingsError, match="attn_implementation=sdpa"):
-            require_tree_attention(config)
-
-    def test_several_dimensions_of_positions(self):
-        """Rewinding is defined for one count of tokens."""
-        config = Qwen2Config(**SMALL, rope_parameters={"rope_type": "default", "mrope_section": [2, 1, 1]})
-        config._attn_implementation = "sdpa"
-        with pytest.raises(SettingsError, match="mrope"):
             require_tree_attention(config)
 
     def test_shapes_and_temperature(self):

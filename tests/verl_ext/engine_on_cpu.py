@@ -16,6 +16,7 @@ from verl.trainer.config import CheckpointConfig
 from verl.utils import tensordict_utils as tu
 from verl.workers.config import FSDPOptimizerConfig, HFModelConfig
 from verl.workers.engine import EngineRegistry
+from verl.workers.utils.padding import no_padding_2_padding
 
 from halluc_plugin.edits import EditState, resolve_row
 from halluc_plugin.edits.builders import budget_mask
@@ -35,7 +36,7 @@ def main(path: str) -> None:
     model_config = HFModelConfig(
         path=path,
         use_remove_padding=False,
-        enable_gradient_checkpointing=False,
+        enable_gradient_checkpointing=True,
         override_config={"attn_implementation": "sdpa"},
     )
     results = {name: compare(path, model_config, block) for name, block in BLOCKS.items()}
@@ -64,9 +65,7 @@ def compare(path, model_config, block):
 def build_engine(model_config, block):
     """The engine as a training worker builds it."""
     fp32 = {"param_dtype": "fp32", "reduce_dtype": "fp32", "buffer_dtype": "fp32"}
-    engine_config = BacktrackEngineConfig(
-        use_torch_compile=False, mixed_precision=fp32, use_dynamic_bsz=False, halluc=block
-    )
+    engine_config = BacktrackEngineConfig(use_torch_compile=False, mixed_precision=fp32, halluc=block)
     object.__setattr__(engine_config, "strategy", "backtrack_fsdp2")  # as verl's actor config does
     engine = EngineRegistry.new(
         model_type="language_model",
@@ -98,8 +97,8 @@ def batch(responses) -> TensorDict:
     }
     options = {
         "use_remove_padding": False,
-        "use_dynamic_bsz": False,
-        "micro_batch_size_per_gpu": 3,
+        "use_dynamic_bsz": True,
+        "max_token_len_per_gpu": 12,  # of 19 tokens: two micro-batches
         "calculate_entropy": True,
         "temperature": 0.7,
     }
@@ -122,8 +121,8 @@ def step(engine, responses):
     """Gradient norm of the summed log-probs, after a training forward and backward."""
 
     def loss_function(model_output, data, dp_group=None):
-        del data, dp_group
-        return torch.cat(actions(model_output["log_probs"])).sum(), {}
+        del dp_group
+        return no_padding_2_padding(model_output["log_probs"], data).sum(), {}  # as verl's losses read it
 
     with engine.train_mode():
         engine.optimizer_zero_grad()

@@ -12,6 +12,7 @@ from verl.workers.config import FSDPEngineConfig
 from halluc_plugin.edits import EditState, EditVocab
 from halluc_plugin.edits.builders import Boundary
 from halluc_plugin.errors import SettingsError, TraceError
+from halluc_plugin.hard import Attention
 from halluc_plugin.settings import Context, Settings, load
 from verl_ext.engine import BacktrackFSDPEngine
 from verl_ext.engine_config import BacktrackEngineConfig
@@ -46,6 +47,7 @@ def make_engine(model, settings: Settings) -> BacktrackFSDPEngine:
     engine = BacktrackFSDPEngine.__new__(BacktrackFSDPEngine)
     engine._settings, engine._vocab = settings, VOCAB
     engine._hard, engine._autocast_dtype = settings.context is Context.HARD, torch.float32
+    engine._attention = Attention.SDPA
     engine.module = model
     engine.engine_config = FSDPEngineConfig(strategy="fsdp2")
     engine.pad_to_length = engine.use_ulysses_sp = False
@@ -55,7 +57,7 @@ def make_engine(model, settings: Settings) -> BacktrackFSDPEngine:
     return engine
 
 
-def micro_batch(*, packed: bool) -> TensorDict:
+def micro_batch(*, packed: bool, **options) -> TensorDict:
     """A batch as verl hands it to the engine: nested tensors without padding."""
 
     def nested(rows):
@@ -69,7 +71,7 @@ def micro_batch(*, packed: bool) -> TensorDict:
             "input_ids": nested(whole),
             "position_ids": nested([list(range(len(row))) for row in whole]),
         },
-        {"use_remove_padding": packed, "calculate_entropy": True, "temperature": 0.7},
+        {"use_remove_padding": packed, "calculate_entropy": True, "temperature": 0.7, **options},
     )
 
 
@@ -130,15 +132,16 @@ def test_gradient_flows_around_the_ban(model, packed):
 NO_BANS = [[False] * len(response) for response in RESPONSES]
 
 
+@pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize(
     ("block", "bans"),
     [({}, NO_BANS), ({"max_backtracks": 1, "boundary": "mask"}, BANNED)],
     ids=["free", "banned"],
 )
-def test_hard_context_sees_the_live_text_only(model, block, bans):
+def test_hard_context_sees_the_live_text_only(model, block, bans, packed):
     """In hard context all is as if each action had a forward of its own from the collapsed prefix."""
     engine = make_engine(model, load({"context": "hard", **block}))
-    got = outputs(engine, micro_batch(packed=False))
+    got = outputs(engine, micro_batch(packed=packed))
     sum(row.sum() for row in of_actions(got["log_probs"])).backward()
     have = model.lm_head.weight.grad.clone()
     model.zero_grad()
@@ -148,6 +151,36 @@ def test_hard_context_sees_the_live_text_only(model, block, bans):
             torch.testing.assert_close(row.detach(), want.detach(), atol=1e-5, rtol=0)
     sum(row.sum() for row in log_probs).backward()
     torch.testing.assert_close(have, model.lm_head.weight.grad, atol=1e-4, rtol=1e-4)
+
+
+def test_each_row_has_its_own_temperature(model):
+    """One temperature for all rows, and one for each row, both reach every action of the row."""
+    engine = make_engine(model, load({"context": "hard"}))
+    with torch.no_grad():
+        one = outputs(engine, micro_batch(packed=True))["log_probs"]
+        each = outputs(engine, micro_batch(packed=True, temperature=torch.tensor([0.7, 1.0, 0.7])))[
+            "log_probs"
+        ]
+        hot = outputs(engine, micro_batch(packed=True, temperature=1.0))["log_probs"]
+    for row, want in enumerate((one, hot, one)):
+        assert torch.equal(each.unbind()[row], want.unbind()[row])
+    assert not torch.equal(one.unbind()[1], hot.unbind()[1])
+
+
+def test_hard_context_never_runs_without_its_mask(model):
+    """The model gets a mask with the rewound positions, and no logits of prompts are asked for."""
+    engine = make_engine(model, load({"context": "hard"}))
+    inputs, _ = engine.prepare_model_inputs(micro_batch=micro_batch(packed=True))
+    assert inputs["attention_mask"].shape == (3, 1, 8, 8)
+    assert inputs["position_ids"].tolist()[0] == [0, 1, 2, 3, 4, 3, 4, 0]
+    assert inputs["logits_to_keep"] == 6
+
+
+def test_hard_context_refuses_a_teacher(model):
+    """A teacher would score the raw trace."""
+    engine = make_engine(model, load({"context": "hard"}))
+    with pytest.raises(SettingsError, match="teacher"):
+        engine.prepare_model_inputs(micro_batch=micro_batch(packed=True, distillation_use_topk=True))
 
 
 def test_hard_context_refuses_images(model):
@@ -191,7 +224,11 @@ def test_empty_prompt_is_refused(model):
     [
         ({"use_fused_kernels": True}, {}, "fused kernels"),
         ({}, {"ulysses_sequence_parallel_size": 2}, "Ulysses"),
-        ({"use_remove_padding": True}, {"halluc": {"context": "hard"}}, "use_remove_padding=false"),
+        (
+            {"hf_config": Qwen2Config(attn_implementation="flash_attention_2")},
+            {"halluc": {"context": "hard"}},
+            "flash_attention_2, which takes no tree mask",
+        ),
         ({}, None, "without the halluc block"),
     ],
 )
@@ -200,9 +237,7 @@ def test_refuses_what_it_cannot_do(model_config, engine_config, named):
     built = FSDPEngineConfig(strategy="fsdp2")
     if engine_config is not None:
         built = BacktrackEngineConfig(strategy="fsdp2", **engine_config)
-    model_config = SimpleNamespace(
-        **{"use_fused_kernels": False, "use_remove_padding": False, **model_config}
-    )
+    model_config = SimpleNamespace(**{"use_fused_kernels": False, **model_config})
     with pytest.raises(SettingsError, match=named):
         BacktrackFSDPEngine(model_config, built, None, None)
 

@@ -1,0 +1,91 @@
+"""Which models can follow a tree: full attention, positions that are given, a mask that is obeyed."""
+
+import inspect
+from enum import StrEnum
+from typing import Any
+
+from halluc_plugin.errors import SettingsError
+
+FULL_ATTENTION = "full_attention"
+
+
+class Attention(StrEnum):
+    """Implementations of attention (transformers' names) that take any mask."""
+
+    SDPA = "sdpa"
+    EAGER = "eager"
+    FLEX = "flex_attention"
+
+
+def require_full_attention(config: Any) -> None:
+    """Refuse a model in which nothing can be taken back exactly.
+
+    Args:
+        config: A transformers config.
+
+    Raises:
+        SettingsError: A layer has a window, chunks or a recurrent state, or positions do not count tokens.
+    """
+    text = config.get_text_config()
+    kinds = set(getattr(text, "layer_types", None) or [])
+    window = getattr(text, "sliding_window", None)
+    model_class = _model_class(config)
+    parameters = inspect.signature(model_class.forward).parameters if model_class else None
+    refused = (
+        # applies, what, what to do beside choosing another model
+        (kinds - {FULL_ATTENTION}, f"layers of kind {', '.join(sorted(kinds - {FULL_ATTENTION}))}", ""),
+        (
+            not kinds and window,
+            f"a sliding window of {window} tokens",
+            "; if no sequence is longer, set the model's sliding_window to null",
+        ),
+        (getattr(model_class, "_is_stateful", False), "recurrent state", ""),
+        ("mrope_section" in _rope(text), "several dimensions of positions (mrope)", ""),
+        (
+            getattr(text, "alibi", False) or (parameters is not None and "position_ids" not in parameters),
+            "positions that cannot be given",
+            "",
+        ),
+    )
+    for applies, what, more in refused:
+        if applies:
+            raise SettingsError(
+                f"A model with {what} cannot follow hard context.",
+                f"Use a text model with full attention in every layer, or context=soft{more}.",
+            )
+
+
+def require_tree_attention(config: Any) -> Attention:
+    """Refuse a model whose attention cannot follow a tree.
+
+    Args:
+        config: The model's transformers config, with the implementation it was loaded with.
+
+    Returns:
+        The implementation.
+
+    Raises:
+        SettingsError: See :func:`require_full_attention`; or the implementation takes causal masks only.
+    """
+    require_full_attention(config)
+    name = config._attn_implementation  # noqa: SLF001 - transformers has no public name for it
+    if name not in list(Attention):
+        raise SettingsError(
+            f"The model runs {name}, which takes no tree mask.",
+            f"Load it with attn_implementation={Attention.SDPA} ({', '.join(Attention)} can).",
+        )
+    return Attention(name)
+
+
+def _model_class(config: Any) -> Any:
+    """The causal language model of a config; None when its code is not transformers' own."""
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    return MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
+
+
+def _rope(config: Any) -> set[str]:
+    """Names of the parameters of rotary positions, also where each kind of layer has its own."""
+    parameters = getattr(config, "rope_parameters", None) or {}
+    nested = (set(value) for value in parameters.values() if isinstance(value, dict))
+    return set(parameters).union(*nested)

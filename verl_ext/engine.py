@@ -64,7 +64,7 @@ class BacktrackFSDPEngine(FSDPEngineWithLMHead):
         if not self._hard:
             model_inputs, output_args = super().prepare_model_inputs(micro_batch)
             return model_inputs, {**output_args, TRACES: traces}
-        _refuse_unlike_rollout(micro_batch)
+        _refuse_media(micro_batch)
         tree = tree_inputs(
             traces.prompt_ids,
             traces.prompt_valid,
@@ -195,16 +195,10 @@ def _supported_settings(model_config: Any, engine_config: FSDPEngineConfig) -> S
     return load(engine_config.halluc)
 
 
-def _refuse_unlike_rollout(micro_batch: TensorDict) -> None:
-    """Refuse a batch in which more than live text counts: media, or a teacher's scores of the raw trace."""
+def _refuse_media(micro_batch: TensorDict) -> None:
     media = extract_multi_modal_inputs(micro_batch.get("multi_modal_inputs", []))
     if media or micro_batch["position_ids"].dim() == 3:
         raise SettingsError(
             "Hard context trains on text only; this batch has images, video or positions of several axes.",
             "Use a text model and text prompts, or halluc.context=soft.",
-        )
-    if tu.get_non_tensor_data(data=micro_batch, key="distillation_use_topk", default=False):
-        raise SettingsError(
-            "A teacher's log-probs are those of the raw trace, which hard context hides.",
-            "Leave distillation out, or use halluc.context=soft.",
         )

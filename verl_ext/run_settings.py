@@ -58,10 +58,8 @@ def complete(config: DictConfig, settings: Settings) -> None:
             for role in (model.actor, model.ref):
                 role.fsdp_config["_target_"] = OWN_ENGINE_CONFIG
                 role.fsdp_config["halluc"] = OmegaConf.to_container(config.halluc, resolve=True)
-            if settings.context is Context.HARD:
-                model.model.use_remove_padding = False
-                if OmegaConf.select(config, _ATTENTION, default=None) is None:
-                    OmegaConf.update(config, _ATTENTION, "sdpa", force_add=True)
+            if settings.context is Context.HARD and OmegaConf.select(config, _ATTENTION) is None:
+                OmegaConf.update(config, _ATTENTION, "sdpa", force_add=True)
             for key, value in _engine_args(config, settings).items():
                 OmegaConf.update(config, f"{_VLLM}.{key}", value, force_add=True)
     check(config, settings)
@@ -96,7 +94,7 @@ def check(config: DictConfig, settings: Settings) -> None:
                 f"{why} {what}, but vLLM is given {key}={given.get(key)}.", f"Set {_VLLM}.{key}={value}."
             )
     if hard:
-        _check_validation(config, settings)
+        _check_hard(config, settings)
 
 
 def _check_actor(config: DictConfig, settings: Settings, why: str) -> None:
@@ -117,17 +115,26 @@ def _check_actor(config: DictConfig, settings: Settings, why: str) -> None:
             )
 
 
-def _check_validation(config: DictConfig, settings: Settings) -> None:
-    """Greedy decoding returns to the same state after every edit, for ever."""
-    sampling = config.actor_rollout_ref.rollout.val_kwargs
-    greedy = not sampling.do_sample or float(sampling.temperature) == 0
-    validates = config.trainer.test_freq > 0 or config.trainer.val_before_train
-    if validates and greedy and settings.max_backtracks is None:
-        path = "actor_rollout_ref.rollout.val_kwargs"
+def _check_hard(config: DictConfig, settings: Settings) -> None:
+    if config.distillation.enabled:
         raise SettingsError(
-            "Validation is greedy, and in hard context a greedy policy repeats an error that it took back.",
-            f"Set {path}.do_sample=true and {path}.temperature=1.0, or a budget (halluc.max_backtracks).",
+            "halluc.context=hard, but a teacher scores the raw trace, with all that was erased.",
+            "Set distillation.enabled=false, or halluc.context=soft.",
         )
+    if settings.max_backtracks is not None:
+        return
+    # Greedy decoding returns to the same state after every edit, for ever.
+    rollout, trainer = config.actor_rollout_ref.rollout, config.trainer
+    validates = trainer.test_freq > 0 or trainer.val_before_train or trainer.val_only
+    for who, applies, path, sampling in (
+        ("Sampling", True, "rollout", rollout),
+        ("Validation", validates, "rollout.val_kwargs", rollout.val_kwargs),
+    ):
+        if applies and float(sampling.temperature) == 0:
+            raise SettingsError(
+                f"{who} is greedy, and in hard context a greedy policy repeats an error that it took back.",
+                f"Set actor_rollout_ref.{path}.temperature=1.0, or a budget (halluc.max_backtracks).",
+            )
 
 
 def _engine_args(config: DictConfig, settings: Settings) -> dict[str, Any]:

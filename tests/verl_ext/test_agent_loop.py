@@ -12,6 +12,7 @@ from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 from verl.workers.rollout.replica import TokenOutput
 
 from halluc_plugin.errors import SettingsError, TokenizerError, TraceError
+from halluc_plugin.settings import Context
 from halluc_plugin.vllm_engine.request import EditRequest
 from verl_ext.agent_loop import BacktrackAgentLoop
 from verl_ext.run_settings import complete, from_config
@@ -139,6 +140,20 @@ def test_sends_limits_with_the_request(verl_config, tokenizer, ids):
     assert caller == {"temperature": 1.0, "extra_args": {"theirs": 1}}
 
 
+def test_asks_the_engine_to_rewind(verl_config, tokenizer, ids):
+    """In hard context the request says so, never with tabu; every sampled action is kept as ever."""
+    verl_config.halluc = {"context": "hard"}
+    verl_config.actor_rollout_ref.rollout.val_kwargs.temperature = 1.0
+    complete(verl_config, from_config(verl_config))
+    output, request = run(verl_config, tokenizer, sampled(ids("ab!!3$")))
+    asked = EditRequest.from_extra_args(request["sampling_params"]["extra_args"])
+    assert asked == EditRequest(asked.vocab, context=Context.HARD)
+    assert asked.vocab.backtrack == ids("!")[0]
+    assert request["sampling_params"]["max_tokens"] == 32
+    assert output.response_ids == ids("ab!!3$")
+    assert output.response_mask == [0, 0, 1, 1, 1, 1]
+
+
 @pytest.mark.parametrize(("text", "truncated"), [("3" * 32, 1), ("3" * 31 + "$", 0), ("3" * 5, 0)])
 def test_truncation(verl_config, tokenizer, ids, text, truncated):
     """An answer is cut off if it fills the response length without EOS at the end."""
@@ -171,7 +186,7 @@ def test_refuses_a_tokenizer_without_the_token(verl_config, plain_tokenizer):
 def test_refuses_limits_that_the_actor_would_not_know(verl_config, tokenizer):
     """A budget without the engine that applies it to log-probs is refused."""
     verl_config.halluc = {"max_backtracks": 2}
-    with pytest.raises(Exception, match="without the ban") as caught:
+    with pytest.raises(Exception, match="without regard to it") as caught:
         asyncio.run(_build_only(verl_config, tokenizer))
     assert isinstance(_root(caught.value), SettingsError)
 

@@ -176,13 +176,6 @@ def test_hard_context_never_runs_without_its_mask(model):
     assert inputs["logits_to_keep"] == 6
 
 
-def test_hard_context_refuses_a_teacher(model):
-    """A teacher would score the raw trace."""
-    engine = make_engine(model, load({"context": "hard"}))
-    with pytest.raises(SettingsError, match="teacher"):
-        engine.prepare_model_inputs(micro_batch=micro_batch(packed=True, distillation_use_topk=True))
-
-
 def test_hard_context_refuses_images(model):
     """Positions of several dimensions cannot be rewound."""
     engine = make_engine(model, load({"context": "hard"}))
@@ -193,6 +186,12 @@ def test_hard_context_refuses_images(model):
     )
     with pytest.raises(SettingsError, match="text only"):
         engine.prepare_model_inputs(micro_batch=batch)
+    batch = micro_batch(packed=False)
+    tu.assign_non_tensor_stack(batch, "multi_modal_inputs", [{}, {"pixel_values": torch.ones(1)}, {}])
+    with pytest.raises(SettingsError, match="text only"):
+        engine.prepare_model_inputs(micro_batch=batch)
+    tu.assign_non_tensor_stack(batch, "multi_modal_inputs", [{}, {}, {}])
+    engine.prepare_model_inputs(micro_batch=batch)
 
 
 def test_no_ban_leaves_the_stock_outputs(model):

@@ -1,6 +1,7 @@
 """What a ban on edits demands of the rest of verl's config."""
 
 import pytest
+from omegaconf import OmegaConf
 from verl.utils.config import omega_conf_to_dataclass
 
 from halluc_plugin.errors import SettingsError
@@ -74,8 +75,6 @@ def test_the_processor_reaches_vllms_command_line(verl_config):
 )
 def test_refuses_hosts_that_cannot_ban(verl_config, path, value, named):
     """What cannot be completed is refused."""
-    from omegaconf import OmegaConf
-
     verl_config.halluc = {"max_backtracks": 2}
     OmegaConf.update(verl_config, path, value)
     with pytest.raises(SettingsError, match=named):
@@ -104,18 +103,16 @@ class TestHardContext:
     def hard_config(self, verl_config):
         """A run in hard context whose validation samples."""
         verl_config.halluc = {"context": "hard"}
-        verl_config.actor_rollout_ref.rollout.val_kwargs.do_sample = True
         verl_config.actor_rollout_ref.rollout.val_kwargs.temperature = 1.0
         return verl_config
 
     def test_completes_both_engines(self, hard_config):
-        """VLLM gets the scheduler that rewinds and its processor, the actor our engine, padding and sdpa."""
+        """VLLM gets the scheduler that rewinds and its processor, the actor our engine and sdpa."""
         complete(hard_config, from_config(hard_config))
         complete(hard_config, from_config(hard_config))  # a second time changes nothing
         model = hard_config.actor_rollout_ref
         assert dict(model.rollout.engine_kwargs.vllm) == ENGINE_ARGS
         assert model.actor.strategy == "backtrack_fsdp2"
-        assert not model.model.use_remove_padding
         assert model.model.override_config.attn_implementation == "sdpa"
 
     def test_a_chosen_attention_is_kept(self, hard_config):
@@ -124,17 +121,29 @@ class TestHardContext:
         complete(hard_config, from_config(hard_config))
         assert hard_config.actor_rollout_ref.model.override_config.attn_implementation == "eager"
 
-    def test_greedy_validation_is_refused(self, hard_config):
-        """A greedy policy would repeat its error for ever, unless a budget ends it or nothing validates."""
-        validation = hard_config.actor_rollout_ref.rollout.val_kwargs
-        validation.temperature = 0
-        with pytest.raises(SettingsError, match="repeats an error that it took back"):
+    @pytest.mark.parametrize("sampling", ["rollout", "rollout.val_kwargs"])
+    def test_greedy_decoding_is_refused(self, hard_config, sampling):
+        """A greedy policy would repeat its error for ever, unless a budget ends it."""
+        OmegaConf.update(hard_config, f"actor_rollout_ref.{sampling}.temperature", 0)
+        with pytest.raises(SettingsError, match=rf"repeats an error .* actor_rollout_ref.{sampling}.temp"):
             complete(hard_config, from_config(hard_config))
         hard_config.halluc.max_backtracks = 2
         complete(hard_config, from_config(hard_config))
-        hard_config.halluc.max_backtracks = None
+
+    def test_greedy_validation_that_never_happens_is_none(self, hard_config):
+        """The default temperature of validation is 0; a run without validation does not care."""
+        hard_config.actor_rollout_ref.rollout.val_kwargs.temperature = 0
         hard_config.trainer.test_freq, hard_config.trainer.val_before_train = -1, False
         complete(hard_config, from_config(hard_config))
+        hard_config.trainer.val_only = True
+        with pytest.raises(SettingsError, match="Validation is greedy"):
+            complete(hard_config, from_config(hard_config))
+
+    def test_a_teacher_is_refused(self, hard_config):
+        """Distillation compares with log-probs of the raw trace."""
+        hard_config.distillation.enabled = True
+        with pytest.raises(SettingsError, match="a teacher scores the raw trace"):
+            complete(hard_config, from_config(hard_config))
 
     def test_an_engine_that_does_not_rewind_is_refused(self, hard_config):
         """Without the scheduler the model would go on seeing what it erased."""

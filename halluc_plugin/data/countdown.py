@@ -11,6 +11,7 @@ from enum import StrEnum
 import numpy as np
 
 from halluc_plugin.data.countdown_solver import Step, apply
+from halluc_plugin.data.splits import is_set_aside
 from halluc_plugin.errors import SettingsError
 
 SHARE_OF_NEW_TARGETS = 0.1
@@ -139,12 +140,7 @@ def draw_variants(
 def _split_of(problem: Problem, held_out: frozenset[int], seed: int) -> Split:
     if problem.target in held_out:
         return Split.TEST_NEW
-    # A tenth of the remaining problems is set aside; a multiplicative hash keeps it independent of order.
-    mixed = seed + 1
-    for value in (*problem.key[0], problem.target):
-        mixed = (mixed * 1_000_003 + value) % (1 << 61)
-    mixed = (mixed * 0x9E3779B97F4A7C15) % (1 << 64)
-    return Split.TEST_SEEN if (mixed >> 40) % 10 == 0 else Split.TRAIN
+    return Split.TEST_SEEN if is_set_aside((*problem.key[0], problem.target), seed) else Split.TRAIN
 
 
 def _draws(settings: CountdownSettings, generator: np.random.Generator) -> Iterator[Problem]:

@@ -6,7 +6,7 @@ from enum import StrEnum
 import numpy as np
 
 from halluc_plugin.data.countdown_solver import Step, apply, reachable, steps
-from halluc_plugin.errors import SettingsError
+from halluc_plugin.data.weights import check_weights, draw_kind
 
 
 class ErrorKind(StrEnum):
@@ -33,10 +33,7 @@ class ErrorMix:
     rule: float = 2.0
 
     def __post_init__(self) -> None:
-        if min(self.weights) < 0 or not sum(self.weights) > 0:
-            raise SettingsError(
-                f"The weights of the error kinds are {self.weights}.", "Give numbers >= 0, not all zero."
-            )
+        check_weights(self.weights)
 
     @property
     def weights(self) -> tuple[float, float, float]:
@@ -45,8 +42,7 @@ class ErrorMix:
 
     def draw(self, rng: np.random.Generator) -> ErrorKind:
         """A kind, by weight."""
-        chances = np.array(self.weights) / sum(self.weights)
-        return list(ErrorKind)[int(rng.choice(len(chances), p=chances))]
+        return draw_kind(list(ErrorKind), self.weights, rng)
 
 
 def write(step: Step) -> str:

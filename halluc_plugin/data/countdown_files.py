@@ -6,32 +6,29 @@
     <folder>/countdown/traces.parquet      raw traces of the training problems (when a tokenizer is given)
     <folder>/countdown/card.json           counts, seeds, shares
 
-``HALLUC_DATA_DIR=<folder>`` lets lm-eval find them.
+Problems of four to six numbers are in ``countdown4`` to ``countdown6``. ``HALLUC_DATA_DIR=<folder>`` lets
+lm-eval find them.
 """
 
-import json
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from halluc_plugin.data.countdown import CountdownSettings, Problem, Split, draw_variants
 from halluc_plugin.data.countdown_errors import ErrorKind
 from halluc_plugin.data.countdown_solver import reachable
 from halluc_plugin.data.countdown_traces import TraceSettings, TraceWriter, answer_text
 from halluc_plugin.data.parquet import write_parquet
-from halluc_plugin.data.trace_files import FINGERPRINT, fingerprint, prompt_ids
+from halluc_plugin.data.problem_files import Progress, TraceFile, edit_vocab_or_none, plain, write_card
 from halluc_plugin.errors import SettingsError
-from halluc_plugin.tokens import edit_vocab
 from halluc_plugin.verifiers.countdown import SOURCE, SOURCE_OF_NEW_TARGETS
 
 FOLDER = "countdown"
 
-Progress = Callable[[Iterable[Any], str, int], Iterable[Any]]
-"""``progress(items, what, total)`` passes items on and shows how far they are."""
+
+def folder_name(numbers: int) -> str:
+    """The folder of a data set below the root: ``countdown``, or ``countdown4`` with four numbers."""
+    return FOLDER if numbers == 3 else f"{FOLDER}{numbers}"
 
 
 @dataclass(frozen=True)
@@ -40,30 +37,36 @@ class CountdownFiles:
 
     Attributes:
         root: The folder for ``HALLUC_DATA_DIR``.
+        numbers: How many numbers a problem gives.
     """
 
     root: Path
+    numbers: int = 3
+
+    @property
+    def folder(self) -> Path:
+        """The data set's own folder."""
+        return self.root / folder_name(self.numbers)
 
     @property
     def train(self) -> Path:
         """Problems to train on."""
-        return self.root / FOLDER / f"{Split.TRAIN}.parquet"
+        return self.folder / f"{Split.TRAIN}.parquet"
 
     @property
     def test(self) -> tuple[Path, Path]:
         """Problems with seen and with new targets."""
-        folder = self.root / FOLDER
-        return folder / f"{Split.TEST_SEEN}.parquet", folder / f"{Split.TEST_NEW}.parquet"
+        return self.folder / f"{Split.TEST_SEEN}.parquet", self.folder / f"{Split.TEST_NEW}.parquet"
 
     @property
     def traces(self) -> Path:
         """Raw traces of the training problems."""
-        return self.root / FOLDER / "traces.parquet"
+        return self.folder / "traces.parquet"
 
     @property
     def card(self) -> Path:
         """Counts, seeds and shares."""
-        return self.root / FOLDER / "card.json"
+        return self.folder / "card.json"
 
 
 @dataclass(frozen=True)
@@ -115,10 +118,10 @@ def write_countdown(
         SettingsError: So many distinct problems do not exist.
         TokenizerError: Backtracking traces are wanted and the tokenizer has no edit tokens.
     """
-    files = CountdownFiles(folder)
+    files = CountdownFiles(folder, request.problems.numbers)
     seed = request.problems.seed
     counts = {Split.TRAIN: request.train, Split.TEST_SEEN: request.test, Split.TEST_NEW: request.test}
-    card: dict[str, Any] = {"source": SOURCE, "seed": seed, "request": _plain(request), "problems": {}}
+    card: dict[str, Any] = {"source": SOURCE, "seed": seed, "request": plain(request), "problems": {}}
     drawn = {
         split: draw_variants(request.problems, split, count, request.variants)
         for split, count in counts.items()
@@ -126,13 +129,13 @@ def write_countdown(
     for split, variants in drawn.items():
         problems = [first for first, *_ in variants]
         rows = (problem_row(problem, split, index) for index, problem in enumerate(problems))
-        path = files.root / FOLDER / f"{split}.parquet"
+        path = files.folder / f"{split}.parquet"
         write_parquet(path, progress(rows, f"{split} problems", len(problems)), {"seed": seed})
         solvable = sum(reachable(*problem.key) for problem in problems)
         card["problems"][str(split)] = {"count": len(problems), "solvable": solvable}
     if tokenizer is not None:
         card["traces"] = _write_traces(files.traces, drawn[Split.TRAIN], request, tokenizer, progress)
-    files.card.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    write_card(files.card, card)
     return files
 
 
@@ -163,53 +166,14 @@ def _write_traces(
     progress: Progress,
 ) -> dict[str, Any]:
     """Write clean and backtracking traces; returns their part of the card."""
-    tally: Counter[str] = Counter()
-    rows = _trace_rows(progress(variants, "problems with traces", len(variants)), request, tokenizer, tally)
-    metadata = {"seed": request.problems.seed, FINGERPRINT: fingerprint(tokenizer)}
-    count = write_parquet(path, rows, metadata)
-    errors = sum(tally[kind] for kind in ErrorKind)
-    return {
-        "count": count,
-        **metadata,
-        "clean": tally["clean"],
-        "backtracking": tally["backtracking"],
-        "no_error_possible": tally["no_error_possible"],
-        "errors": {str(kind): tally[kind] for kind in ErrorKind},
-        "error_shares": {str(kind): round(tally[kind] / errors, 4) if errors else 0.0 for kind in ErrorKind},
-    }
-
-
-def _trace_rows(
-    variants: Iterable[tuple[Problem, ...]], request: CountdownRequest, tokenizer: Any, tally: Counter[str]
-) -> Iterator[dict[str, Any]]:
-    """Each variant's clean trace, followed by its backtracking traces."""
-    if request.backtracking:
-        writer = TraceWriter(tokenizer, edit_vocab(tokenizer), request.problems, request.traces)
-    else:
-        writer = TraceWriter(tokenizer, _no_edits(tokenizer), request.problems, TraceSettings())
-    rng = np.random.default_rng([request.problems.seed, 3])
-    whole, rest = divmod(request.backtracking, 1)
-    for index, problem in ((i, problem) for i, group in enumerate(variants) for problem in group):
-        row = problem_row(problem, Split.TRAIN, index)
-        ids = {"prompt_ids": prompt_ids(tokenizer, row["prompt"])}
-        tally["clean"] += 1
-        yield row | ids | {"response_ids": list(writer.clean(problem))}
-        for _ in range(int(whole) + (rng.random() < rest)):
-            trace = writer.backtracking(problem, rng)
-            if trace is None:
-                tally["no_error_possible"] += 1
-                continue
-            tally["backtracking"] += 1
-            tally.update(map(str, trace.kinds))
-            yield row | ids | {"response_ids": list(trace.ids)}
-
-
-def _no_edits(tokenizer: Any) -> Any:
-    from halluc_plugin.edits import EditVocab
-
-    return EditVocab(backtrack=len(tokenizer))  # an id that no text has
-
-
-def _plain(request: CountdownRequest) -> dict[str, Any]:
-    plain: dict[str, Any] = json.loads(json.dumps(asdict(request)))
-    return plain
+    vocab = edit_vocab_or_none(tokenizer, edits=request.backtracking > 0)
+    settings = request.traces if request.backtracking else TraceSettings()
+    writer = TraceWriter(tokenizer, vocab, request.problems, settings)
+    groups = progress(variants, "problems with traces", len(variants))
+    examples = (
+        (problem_row(problem, Split.TRAIN, index), problem)
+        for index, group in enumerate(groups)
+        for problem in group
+    )
+    file: TraceFile[Problem] = TraceFile(path, tokenizer, request.problems.seed, list(ErrorKind))
+    return file.write_pairs(examples, writer, request.backtracking)

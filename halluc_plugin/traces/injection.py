@@ -23,6 +23,7 @@ def inject(
     *,
     eos_ids: Collection[int],
     edit: EditKind = EditKind.BACKTRACK,
+    repeat: bool = False,
 ) -> RawTrace:
     """Write the reference, with errors taken back at once and in full.
 
@@ -35,6 +36,8 @@ def inject(
         edit: How errors are deleted. ``BACKTRACK``: one for each token. ``STEP``: one for each step; only the
             starts of steps are then offered to ``propose``. ``RESTART``: one for the whole response, after
             which the reference is written again from its start.
+        repeat: Ask again at a position after each error there, until None: one place may go wrong several
+            times in a row.
 
     Returns:
         A trace that collapses to the reference.
@@ -49,11 +52,12 @@ def inject(
     for position in range(len(body) + 1):
         inside_step = position > 0 and body[position - 1] not in vocab.step_delimiters
         error = None if edit is EditKind.STEP and inside_step else propose(position)
-        if error is not None:
+        while error is not None:
             _check_error(error, body[position:], vocab, eos_ids)
             ids += [*error, *deletion(error, edit, vocab)]
             if edit is EditKind.RESTART:
                 ids += body[:position]
+            error = propose(position) if repeat else None
         ids += body[position : position + 1]
     return RawTrace(tuple(ids + ending))
 

@@ -37,3 +37,16 @@ class PrefixVerifier(Verifier, Protocol):
     def prefix_ok(self, problem: Mapping[str, Any], prefix: str) -> bool:
         """Whether nothing in ``prefix`` is wrong and a correct answer can still be reached from it."""
         ...
+
+
+@runtime_checkable
+class FinalVerifier(Verifier, Protocol):
+    """Judges also what an answer comes to, whatever its steps."""
+
+    def final_answer(self, answer: str) -> str | None:
+        """What an answer comes to, in canonical form; None if nothing can be made out."""
+        ...
+
+    def verify_final(self, problem: Mapping[str, Any], answer: str) -> Outcome:
+        """Judge only what an answer comes to."""
+        ...

@@ -4,16 +4,15 @@ import json
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
 from typer.testing import CliRunner
 
 from halluc_plugin.cli.app import app
 from halluc_plugin.data.countdown import CountdownSettings, Split, generate
 from halluc_plugin.data.countdown_errors import ErrorMix
 from halluc_plugin.data.countdown_files import CountdownRequest, write_countdown
-from halluc_plugin.data.countdown_traces import Edit, Ending, TraceSettings, TraceWriter
+from halluc_plugin.data.countdown_traces import TraceSettings, TraceWriter
 from halluc_plugin.data.parquet import check_rows, read_metadata, read_rows, write_parquet
+from halluc_plugin.data.raw_traces import Edit, Ending
 from halluc_plugin.data.trace_files import read_traces
 from halluc_plugin.edits import collapse, events, resolve_row
 from halluc_plugin.errors import DataError, EditVocabError, SettingsError
@@ -28,28 +27,6 @@ VERIFIER = CountdownVerifier()
 def no_progress(items, what, total):
     """Show nothing."""
     return items
-
-
-def bpe_tokenizer():
-    """A byte-level BPE tokenizer that cuts numbers into pieces, with all edit tokens."""
-    backend = Tokenizer(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    text = ["".join(f"{a}*{b}={a * b}\n{a}+{b}={a + b}\n" for a in range(3, 25)) for b in range(1, 25, 7)]
-    trainer = trainers.BpeTrainer(vocab_size=320, initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
-    backend.train_from_iterator(text, trainer)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|im_end|>")
-    tokenizer.add_tokens(list(EDIT_TOKENS))
-    return tokenizer
-
-
-TOKENIZERS = {"numbers": lambda: number_tokenizer(edit_tokens=EDIT_TOKENS), "bpe": bpe_tokenizer}
-
-
-@pytest.fixture(scope="module", params=TOKENIZERS)
-def tokenizer(request):
-    """One token a number, or trained pieces."""
-    return TOKENIZERS[request.param]()
 
 
 @pytest.fixture(scope="module")

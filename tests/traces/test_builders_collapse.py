@@ -113,6 +113,17 @@ def test_errors_are_written_where_they_were_proposed():
     assert trace.ids == (1, 5, 6, BACKTRACK, BACKTRACK, 2, 3, BACKTRACK, EOS)
 
 
+def test_one_place_may_go_wrong_several_times():
+    """With repeat, a position is asked until it has no more errors: each is taken back before the next."""
+    waiting = {1: [(5,), (6, 7)]}
+
+    def propose(position):
+        return waiting[position].pop(0) if waiting.get(position) else None
+
+    trace = inject([1, 2, EOS], propose, SMALL, eos_ids={EOS}, repeat=True)
+    assert trace.ids == (1, 5, BACKTRACK, 6, 7, BACKTRACK, BACKTRACK, 2, EOS)
+
+
 def test_a_wrong_step_takes_one_step_backtrack():
     """A step is proposed only at the start of a step; two wrong steps in a row take two edits."""
     asked = []

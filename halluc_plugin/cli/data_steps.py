@@ -1,0 +1,150 @@
+"""``halluc data addition | chain | dag``: problems whose answers are a number of steps."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from halluc_plugin.cli.data_options import Backtracking, Edits, Endings, Out, Seed, Test, Tokenizer, Train
+
+if TYPE_CHECKING:
+    from halluc_plugin.data.step_problems import Sizes, StepTask
+    from halluc_plugin.data.step_traces import StepTraceSettings
+
+Pairings = Annotated[
+    str,
+    typer.Option(
+        help="paired: a clean trace of each problem and backtracking ones; single: one trace of each problem."
+    ),
+]
+Rate = Annotated[float, typer.Option(help="Probability of an error at each step, and again after each.")]
+Forms = Annotated[str, typer.Option("--answer", help="Answers show their steps, or are direct.")]
+
+
+def addition(
+    out: Out,
+    base: Annotated[int, typer.Option(help="Base of the digits.")] = 10,
+    operations: Annotated[str, typer.Option(help="+, - or both.")] = "+-",
+    form: Forms = "steps",
+    smallest: Annotated[int, typer.Option(help="Fewest digits of a number.")] = 1,
+    largest: Annotated[int, typer.Option(help="Most digits in training.")] = 4,
+    longest: Annotated[int, typer.Option(help="Most digits in test_long.")] = 6,
+    train: Train = 12_000,
+    test: Test = 500,
+    seed: Seed = 0,
+    tokenizer: Tokenizer = "number-level",
+    backtracking: Backtracking = 1.0,
+    pairing: Pairings = "paired",
+    edit: Edits = "token",
+    ending: Endings = "correction",
+    rate: Rate = 0.2,
+    mix: Annotated[str, typer.Option(help="Weights of digit:carry:operand errors.")] = "1:1:1",
+) -> None:
+    """Write additions and subtractions in a base (train, test, longer ones), raw traces, and a data card."""
+    from halluc_plugin.data.addition import AdditionTask
+    from halluc_plugin.data.step_problems import Form
+    from halluc_plugin.settings import choose
+
+    sizes = _sizes(smallest, largest, longest)
+    task = AdditionTask(base, operations, choose(Form, form, "--answer"), sizes, seed)
+    traces = _traces(task, pairing=pairing, edit=edit, ending=ending, rate=rate, mix=mix)
+    _write(task, out, train, test, tokenizer, backtracking, traces)
+
+
+def chain(
+    out: Out,
+    modulus: Annotated[int, typer.Option(help="All numbers are below it.")] = 10,
+    operations: Annotated[str, typer.Option(help="Some of +, - and *.")] = "+-*",
+    form: Forms = "steps",
+    smallest: Annotated[int, typer.Option(help="Fewest operations.")] = 4,
+    largest: Annotated[int, typer.Option(help="Most operations in training.")] = 10,
+    longest: Annotated[int, typer.Option(help="Most operations in test_long.")] = 20,
+    train: Train = 12_000,
+    test: Test = 500,
+    seed: Seed = 0,
+    tokenizer: Tokenizer = "number-level",
+    backtracking: Backtracking = 1.0,
+    pairing: Pairings = "paired",
+    edit: Edits = "token",
+    ending: Endings = "correction",
+    rate: Rate = 0.2,
+    mix: Annotated[str, typer.Option(help="Weights of result:operation errors.")] = "1:1",
+) -> None:
+    """Write chains of operations modulo m (train, test, longer ones), raw traces, and a data card."""
+    from halluc_plugin.data.chain import ChainTask
+    from halluc_plugin.data.step_problems import Form
+    from halluc_plugin.settings import choose
+
+    sizes = _sizes(smallest, largest, longest)
+    task = ChainTask(modulus, operations, choose(Form, form, "--answer"), sizes, seed)
+    traces = _traces(task, pairing=pairing, edit=edit, ending=ending, rate=rate, mix=mix)
+    _write(task, out, train, test, tokenizer, backtracking, traces)
+
+
+def dag(
+    out: Out,
+    modulus: Annotated[int, typer.Option(help="All numbers are below it.")] = 23,
+    smallest: Annotated[int, typer.Option(help="Fewest operations that are needed.")] = 2,
+    largest: Annotated[int, typer.Option(help="Most operations in training.")] = 8,
+    longest: Annotated[int, typer.Option(help="Most operations in test_long.")] = 12,
+    train: Train = 12_000,
+    test: Test = 500,
+    seed: Seed = 0,
+    tokenizer: Tokenizer = "number-level",
+    backtracking: Backtracking = 1.0,
+    pairing: Pairings = "single",
+    edit: Edits = "token",
+    ending: Endings = "correction",
+    retry_rate: Rate = 0.5,
+    mix: Annotated[str, typer.Option(help="Weights of unready:result:operand errors.")] = "1:0:0",
+) -> None:
+    """Write arithmetic on graphs of definitions (train, test, larger ones), raw traces, and a data card."""
+    from halluc_plugin.data.dag import DagTask
+
+    task = DagTask(modulus, _sizes(smallest, largest, longest), seed)
+    traces = _traces(task, pairing=pairing, edit=edit, ending=ending, rate=retry_rate, mix=mix)
+    _write(task, out, train, test, tokenizer, backtracking, traces)
+
+
+def _sizes(smallest: int, largest: int, longest: int) -> "Sizes":
+    from halluc_plugin.data.step_problems import Sizes
+
+    return Sizes(smallest, largest, longest)
+
+
+def _traces(
+    task: "StepTask", *, pairing: str, edit: str, ending: str, rate: float, mix: str
+) -> "StepTraceSettings":
+    from halluc_plugin.cli.data_options import weights
+    from halluc_plugin.data.raw_traces import Edit, Ending
+    from halluc_plugin.data.step_traces import Pairing, StepTraceSettings
+    from halluc_plugin.settings import choose
+
+    kinds = [str(kind) for kind in task.kinds]
+    return StepTraceSettings(
+        pairing=choose(Pairing, pairing, "--pairing"),
+        edit=choose(Edit, edit, "--edit"),
+        ending=choose(Ending, ending, "--ending"),
+        rate=rate,
+        mix=dict(zip(kinds, weights(mix, len(kinds)), strict=True)),
+    )
+
+
+def _write(
+    task: "StepTask",
+    out: Path,
+    train: int,
+    test: int,
+    tokenizer: str,
+    backtracking: float,
+    traces: "StepTraceSettings",
+) -> None:
+    from halluc_plugin.cli.data_options import find_tokenizer, tell
+    from halluc_plugin.data.step_files import StepRequest, write_steps
+    from halluc_plugin.prepare import show_progress
+
+    request = StepRequest(train, test, backtracking, traces)
+    files = write_steps(
+        out, task, request, find_tokenizer(tokenizer, traces.edit, backtracking), show_progress
+    )
+    tell(files.card, files.root)

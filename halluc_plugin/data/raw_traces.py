@@ -1,0 +1,139 @@
+"""What the raw traces of all generated tasks share: where an error begins, and how it is taken back."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from halluc_plugin.edits import EditKind, EditVocab
+
+ATTEMPTS = 20
+"""Draws of errors for one problem before it is left without a backtracking trace."""
+
+
+class Edit(StrEnum):
+    """How an error is deleted."""
+
+    TOKEN = "token"  # noqa: S105 - a kind of edit
+    """One backtrack for each token, from the first wrong one on."""
+    STEP = "step"
+    """One step backtrack for each line."""
+
+    @property
+    def kind(self) -> EditKind:
+        """The edit token that deletes."""
+        return EditKind.STEP if self is Edit.STEP else EditKind.BACKTRACK
+
+
+class Ending(StrEnum):
+    """Where a backtracking trace ends."""
+
+    CORRECTION = "correction"
+    """With the whole answer and EOS."""
+    BACKTRACK = "backtrack"
+    """Right after the first error is deleted, as in the paper."""
+
+
+@dataclass(frozen=True)
+class BacktrackTrace:
+    """A raw trace and what went wrong in it.
+
+    Attributes:
+        ids: Actions in order, EOS included where the trace has one.
+        kinds: Kind of each error, in order.
+    """
+
+    ids: tuple[int, ...]
+    kinds: tuple[StrEnum, ...]
+
+
+@dataclass(frozen=True)
+class LocatedError:
+    """An error in ids.
+
+    Attributes:
+        position: Index of the reference token in whose place it is written.
+        ids: What is written.
+        kind: What is wrong.
+    """
+
+    position: int
+    ids: tuple[int, ...]
+    kind: StrEnum
+
+
+def locate(
+    encode: Callable[[str], list[int]],
+    reference: Sequence[int],
+    before: str,
+    wrong: str,
+    kind: StrEnum,
+    *,
+    edit: Edit,
+) -> LocatedError:
+    """Find where wrong text departs from the reference.
+
+    Args:
+        encode: The tokenizer's ids of a text.
+        reference: Ids of the whole reference answer.
+        before: Its text before the error, a number of whole steps.
+        wrong: What is written instead of the next step, with the blank or newline that ends a step where it
+            is a whole one.
+        kind: What is wrong with it.
+        edit: How it will be deleted: by tokens it begins at the first wrong one, by steps at the step.
+    """
+    if edit is Edit.STEP:
+        position = len(encode(before))
+        return LocatedError(position, tuple(encode(before + wrong)[position:]), kind)
+    for text in (before + wrong.rstrip(" \n"), before + wrong):
+        ids = encode(text)
+        position = _common_length(ids, reference)
+        if position < len(ids):
+            return LocatedError(position, tuple(ids[position:]), kind)
+        # The wrong step is the beginning of the right one: only its end differs.
+    raise AssertionError("a wrong step differs from the right one")
+
+
+def write_trace(
+    reference: Sequence[int],
+    errors: Sequence[LocatedError],
+    vocab: EditVocab,
+    *,
+    eos: int,
+    edit: Edit,
+    ending: Ending,
+) -> BacktrackTrace:
+    """Write the reference with errors that are taken back on the way.
+
+    Args:
+        reference: Ids of the answer, EOS included.
+        errors: In order; several at one position are written and taken back one after the other.
+        vocab: Which ids edit.
+        eos: The id that ends a response.
+        edit: How errors are deleted.
+        ending: Where the trace ends; one without errors is whole.
+    """
+    from halluc_plugin.edits import events, resolve_row
+    from halluc_plugin.traces import inject
+
+    waiting: defaultdict[int, list[tuple[int, ...]]] = defaultdict(list)
+    for error in errors:
+        waiting[error.position].append(error.ids)
+    ids = inject(
+        reference,
+        lambda position: waiting[position].pop(0) if waiting[position] else None,
+        vocab,
+        eos_ids={eos},
+        edit=edit.kind,
+        repeat=True,
+    ).ids
+    kinds = tuple(error.kind for error in errors)
+    if errors and ending is Ending.BACKTRACK:
+        ids, kinds = ids[: events(resolve_row(ids, vocab))[0].stop], kinds[:1]
+    return BacktrackTrace(ids, kinds)
+
+
+def _common_length(a: Sequence[int], b: Sequence[int]) -> int:
+    """How many ids two sequences begin with alike."""
+    differs = (i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y)
+    return next(differs, min(len(a), len(b)))

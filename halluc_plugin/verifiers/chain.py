@@ -1,0 +1,25 @@
+"""Chains of operations modulo m; :mod:`halluc_plugin.data.chain` says how they are written."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from halluc_plugin.data.chain import SOURCES, reference_steps
+from halluc_plugin.verifiers.unique import UniqueAnswerVerifier
+
+_NUMBER = re.compile(r"\d+")
+
+
+class ChainVerifier(UniqueAnswerVerifier):
+    """The exact judge; ``problem`` holds ``modulus``, ``start``, ``operations`` and ``form``."""
+
+    data_sources: tuple[str, ...] = SOURCES
+
+    def reference(self, problem: Mapping[str, Any]) -> str:
+        """One equation a line, or the results on one line."""
+        return "".join(reference_steps(problem))
+
+    def final_answer(self, answer: str) -> str | None:
+        """The last number."""
+        numbers = _NUMBER.findall(answer)
+        return numbers[-1] if numbers else None

@@ -60,11 +60,13 @@ class Agreement:
         drift: Mean |Δ log p| in nats.
         correlation: Pearson correlation; 1 when the log-probs do not vary at all.
         tokens: Number of tokens compared.
+        largest: Largest |Δ log p| in nats; reported, not judged.
     """
 
     drift: float
     correlation: float
     tokens: int
+    largest: float
 
 
 def compare(engine: Tensor, actor: Tensor, response_mask: Tensor) -> Agreement | None:
@@ -82,10 +84,10 @@ def compare(engine: Tensor, actor: Tensor, response_mask: Tensor) -> Agreement |
     x, y = engine[mask].double(), actor[mask].double()
     if x.numel() < 2:
         return None
-    drift = float((x - y).abs().mean())
+    gaps = (x - y).abs()
     both_constant = not bool(x.std() > 0) and not bool(y.std() > 0)
     correlation = 1.0 if both_constant else float(torch.corrcoef(torch.stack([x, y]))[0, 1])
-    return Agreement(drift, correlation, x.numel())
+    return Agreement(float(gaps.mean()), correlation, x.numel(), float(gaps.max()))
 
 
 def stop_if_drifted(agreement: Agreement | None, precision: Precision, settings: GuardSettings) -> None:

@@ -44,6 +44,7 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
             agreement = compare(data["rollout_log_probs"], data["old_log_probs"], data["response_mask"])
             if agreement is not None:
                 metrics["backtrack/engine_drift"] = agreement.drift
+                metrics["backtrack/engine_drift_max"] = agreement.largest
                 metrics["backtrack/engine_correlation"] = agreement.correlation
             stop_if_drifted(agreement, precision(self.config), self._settings.guard)
         return batch

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-from halluc_plugin.errors import SettingsError
+from halluc_plugin.hard.models import require_full_attention
 
 
 class _SlotLayer(CacheLayerMixin):
@@ -65,16 +65,11 @@ class SlotCache(Cache):
         visible: How many slots that pass can see; the attention mask has this width.
 
     Raises:
-        SettingsError: A layer has sliding-window, chunked or recurrent state, which cannot be rewound.
+        SettingsError: See :func:`halluc_plugin.hard.require_full_attention`.
     """
 
     def __init__(self, config: Any, num_slots: int) -> None:
-        kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-        if kinds != {"full_attention"}:
-            raise SettingsError(
-                f"Layers of kind {sorted(kinds - {'full_attention'})} cannot be rewound.",
-                "Use a model with full attention in every layer, or context=soft with another decoder.",
-            )
+        require_full_attention(config)
         self.num_slots = num_slots
         self.visible = 0
         self.positions = torch.empty(0, 0, dtype=torch.long)

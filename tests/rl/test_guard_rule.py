@@ -16,6 +16,7 @@ def test_hand_computed_agreement():
     agreement = compare(engine, actor, torch.tensor([[1, 1, 1, 0]]))
     assert agreement.tokens == 3
     assert agreement.drift == pytest.approx(1 / 3)
+    assert agreement.largest == 0.5
     assert agreement.correlation == pytest.approx(1.0)
 
 
@@ -27,7 +28,7 @@ def test_nothing_to_compare():
 
 def test_constant_log_probs_agree():
     """A policy sure of everything has no variance; equal log-probs are agreement, not an undefined number."""
-    assert compare(torch.zeros(1, 4), torch.zeros(1, 4), MASK) == Agreement(0.0, 1.0, 4)
+    assert compare(torch.zeros(1, 4), torch.zeros(1, 4), MASK) == Agreement(0.0, 1.0, 4, largest=0.0)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,7 @@ def test_constant_log_probs_agree():
 )
 def test_thresholds(drift, correlation, precision, stops):
     """Small drift passes; middling drift passes when correlated; large drift and NaN stop."""
-    agreement = Agreement(drift, correlation, tokens=1000)
+    agreement = Agreement(drift, correlation, tokens=1000, largest=9.0)
     if stops:
         with pytest.raises(PolicyDriftError, match="1000 sampled tokens"):
             stop_if_drifted(agreement, precision, GuardSettings())
@@ -58,18 +59,18 @@ def test_thresholds(drift, correlation, precision, stops):
 
 def test_few_tokens_are_not_judged():
     """A handful of tokens proves nothing."""
-    stop_if_drifted(Agreement(5.0, 0.0, tokens=255), Precision.SINGLE, GuardSettings())
+    stop_if_drifted(Agreement(5.0, 0.0, tokens=255, largest=9.0), Precision.SINGLE, GuardSettings())
     with pytest.raises(PolicyDriftError):
-        stop_if_drifted(Agreement(5.0, 0.0, tokens=256), Precision.SINGLE, GuardSettings())
+        stop_if_drifted(Agreement(5.0, 0.0, tokens=256, largest=9.0), Precision.SINGLE, GuardSettings())
 
 
 def test_the_users_thresholds_win():
     """Settings replace the thresholds of the dtype, in both directions."""
     loose = GuardSettings(max_drift=10.0, min_correlation=-1.0)
-    stop_if_drifted(Agreement(5.0, 0.0, tokens=1000), Precision.SINGLE, loose)
+    stop_if_drifted(Agreement(5.0, 0.0, tokens=1000, largest=9.0), Precision.SINGLE, loose)
     strict = GuardSettings(max_drift=1e-5)
     with pytest.raises(PolicyDriftError, match="at most 1e-05"):
-        stop_if_drifted(Agreement(1e-4, 1.0, tokens=1000), Precision.SINGLE, strict)
+        stop_if_drifted(Agreement(1e-4, 1.0, tokens=1000, largest=9.0), Precision.SINGLE, strict)
 
 
 def test_a_stale_head_is_caught_and_the_outlier_of_a_healthy_run_is_not():

@@ -66,8 +66,11 @@ def test_agreement_is_logged(step):
     """A healthy step goes on, and its drift and correlation are metrics."""
     engine = log_probs(0)
     actor = [[x + 1e-6 for x in row] for row in engine]
+    actor[3][2] += 1e-4
     metrics = step(engine, actor)
-    assert metrics["backtrack/engine_drift"] == pytest.approx(1e-6, rel=0.2)
+    tokens = sum(map(len, engine))
+    assert metrics["backtrack/engine_drift"] == pytest.approx(1e-6 + 1e-4 / tokens, rel=0.2)
+    assert metrics["backtrack/engine_drift_max"] == pytest.approx(1.01e-4, rel=0.01)
     assert metrics["backtrack/engine_correlation"] == pytest.approx(1.0)
 
 
@@ -185,7 +188,7 @@ def test_a_contradictory_config_stops_before_any_worker(verl_config):
     """The trainer checks the whole config before verl builds anything."""
     verl_config.halluc = {"max_backtracks": 2}
     assert from_config(verl_config).bans_edits
-    with pytest.raises(SettingsError, match="without the ban"):
+    with pytest.raises(SettingsError, match="without regard to it"):
         BacktrackTrainer(verl_config)
 
 

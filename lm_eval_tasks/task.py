@@ -4,61 +4,33 @@ A task of ours is an lm-eval YAML with ``class: !function lm_eval_tasks.task.Bac
 
 - ``strict-match``, ``flexible-extract``: the stock task's, behind a ``Collapsed`` filter;
 - ``strict-match-raw``, ``flexible-extract-raw``: the same behind a ``Raw`` filter;
-- ``trace``: the trace itself, from which the rows of :data:`TRACE_METRICS` come.
+- ``trace``: the trace itself, from which the rows of :data:`lm_eval_tasks.rows.TRACE_ROWS` come.
 
 Its stop strings are EOS-like markers only; the stock task's others move into ``until`` of the two filters.
+``repeats`` in the metadata draws several samples a document: accuracies are then means over them, and pass@k
+and maj@k join the rows.
 """
 
-import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import datasets
-from lm_eval.api.metrics import mean
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.models.utils import postprocess_generated_text
 
-from halluc_plugin.errors import DataError
+from halluc_plugin.errors import DataError, SettingsError
 from lm_eval_tasks.data import ENVIRONMENT, local_folder, read_jsonl
+from lm_eval_tasks.rows import ANSWER_ROWS, TRACE_ROWS, Described, JudgedAnswers, LoggedTraces, sample_rows
 from lm_eval_tasks.trace import Trace, TracedAnswer, TraceReader
 
 TRACE_PIPELINE = "trace"
-
-
-def ratio_of_sums(pairs: Sequence[tuple[int, int]]) -> float:
-    """Σ first / Σ second; 1 where nothing was counted, as then nothing was erased either."""
-    whole = sum(second for _, second in pairs)
-    return sum(first for first, _ in pairs) / whole if whole else 1.0
-
-
-TRACE_METRICS = {
-    "backtracks": (mean, None),
-    "backtrack_rate": (mean, None),
-    "token_efficiency": (ratio_of_sums, True),
-    "flipped_right": (mean, True),
-    "flipped_wrong": (mean, False),
-    "collapse_exact": (mean, True),
-}
-"""Rows of the trace pipeline: how each is aggregated, and whether higher is better.
-
-``backtracks`` counts edits that erased something, per answer; ``backtrack_rate`` is the share of answers with
-one. ``token_efficiency`` is Σ tokens left / Σ tokens sampled. ``flipped_right`` is the share of answers that
-are wrong raw and right collapsed (strict match), ``flipped_wrong`` the reverse. ``collapse_exact`` is the
-share of answers whose collapsed text is certain, see :class:`lm_eval_tasks.trace.Trace`.
-"""
-
-
-class LoggedTrace(dict[str, Any]):
-    """The fields of a :class:`lm_eval_tasks.trace.Trace`, with the strict ``answer`` and ``raw_answer``.
-
-    lm_eval writes filtered answers as ``str`` into its samples file: here that is JSON.
-    """
-
-    def __str__(self) -> str:
-        return json.dumps(self, ensure_ascii=False)
+REPEATS = "repeats"
+NO_MATCH = "[invalid]"
+"""What lm_eval's regex filter says where it finds nothing."""
 
 
 class BacktrackTask(ConfigurableTask):
@@ -69,11 +41,23 @@ class BacktrackTask(ConfigurableTask):
 
     Args:
         config: The YAML, with the model's arguments merged into ``metadata``.
+
+    Attributes:
+        verdict: The pipeline that decides whether an answer is right, for flips and costs.
+
+    Raises:
+        SettingsError: ``repeats`` in the metadata is no count.
     """
 
+    verdict = "strict-match"
+
     def __init__(self, config: dict[str, Any]) -> None:
-        self._reader = TraceReader.from_metadata(config.get("metadata") or {})
-        super().__init__(config={key: value for key, value in config.items() if key != "class"})
+        metadata = config.get("metadata") or {}
+        self._reader = TraceReader.from_metadata(metadata)
+        kept = {key: value for key, value in config.items() if key != "class"}
+        if REPEATS in metadata:
+            kept[REPEATS] = _count(metadata[REPEATS])
+        super().__init__(config=kept)
 
     def download(self, dataset_kwargs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         """Load the splits from local files where there are some, else from the hub."""
@@ -92,44 +76,121 @@ class BacktrackTask(ConfigurableTask):
                 f"{{{','.join(local['splits'].values())}}}, or go online.",
             ) from error
 
+    def build_all_requests(self, **options: Any) -> None:
+        """Make the requests.
+
+        Raises:
+            SettingsError: Several samples are wanted of greedy decoding, which would be all the same.
+        """
+        sampling = self.config.generation_kwargs
+        if self.config.repeats > 1 and not (sampling.get("do_sample") and sampling.get("temperature", 1) > 0):
+            raise SettingsError(
+                f"{self.config.task} asks for {self.config.repeats} samples of greedy decoding.",
+                "Pass --gen_kwargs do_sample=true,temperature=0.7, or leave out repeats.",
+            )
+        super().build_all_requests(**options)
+
     def apply_filters(self) -> None:
         """Run the pipelines on traces; the answers themselves stay as they were, for the samples file."""
         answers = [instance.resps for instance in self._instances]
-        for instance in self._instances:
-            instance.resps = [self._trace(answer) for answer in instance.resps]
+        # Where processes must have equally many requests, lm_eval adds some; the surplus is no sample.
+        samples = [[self._trace(answer) for answer in resps[: self.config.repeats]] for resps in answers]
         try:
-            super().apply_filters()
+            filtered = [self._filtered(sample) for sample in zip(*samples, strict=True)]
         finally:
             for instance, kept in zip(self._instances, answers, strict=True):
                 instance.resps = kept
-        for instance in self._instances:
-            filtered = instance.filtered_resps
-            filtered[TRACE_PIPELINE] = LoggedTrace(
-                asdict(filtered[TRACE_PIPELINE]),
-                answer=filtered["strict-match"],
-                raw_answer=filtered["strict-match-raw"],
-            )
+        for instance, of_samples in zip(self._instances, zip(*filtered, strict=True), strict=True):
+            instance.filtered_resps = self._judged(instance.doc, of_samples)
 
     def process_results(self, doc: dict[str, Any], results: Sequence[Any]) -> dict[str, Any]:
         """The rows of one pipeline for one document."""
         (result,) = results
-        if "exact_match" not in self._metric_fn_list:  # --predict_only puts its own metric there
-            return super().process_results(doc, results)
-        if isinstance(result, LoggedTrace):
-            return self._trace_rows(doc, result)
-        return {"exact_match": self.score(doc, result)}
+        if not self._scores:
+            return super().process_results(doc, [str(result)])
+        return self.trace_rows(doc, result) if isinstance(result, LoggedTraces) else result.rows()
 
-    def score(self, doc: dict[str, Any], answer: str) -> float:
-        """Score one extracted answer: 1 if it is right, else 0."""
+    def score(self, doc: dict[str, Any], answer: str, pipeline: str) -> float:  # noqa: ARG002 - for subclasses
+        """Score one answer that a pipeline, or its raw twin, extracted: 1 if it is right, else 0."""
         return float(super().process_results(doc, [answer])["exact_match"])
+
+    def votes(
+        self,
+        doc: dict[str, Any],  # noqa: ARG002 - for subclasses
+        answers: Sequence[str],
+        pipeline: str,  # noqa: ARG002 - for subclasses
+    ) -> list[Hashable | None]:
+        """Canonical answers, by which maj@k counts; None abstains."""
+        return [self._canonical(answer) for answer in answers]
+
+    def trace_rows(self, doc: dict[str, Any], traces: LoggedTraces) -> dict[str, Any]:  # noqa: ARG002 - for subclasses
+        """The rows of the trace pipeline for one document."""
+        return traces.rows()
+
+    def described_rows(self) -> Described:
+        """Every row there can be: how it is aggregated, and whether higher is better."""
+        return ANSWER_ROWS | sample_rows(self.config.repeats) | TRACE_ROWS
 
     def aggregation(self) -> dict[str, Any]:
         """How each row is aggregated over documents."""
-        return super().aggregation() | {name: how for name, (how, _) in TRACE_METRICS.items()}
+        return super().aggregation() | {name: how for name, (how, _) in self.described_rows().items()}
 
     def higher_is_better(self) -> dict[str, bool | None]:
         """Which rows are better when higher; None where neither is."""
-        return super().higher_is_better() | {name: better for name, (_, better) in TRACE_METRICS.items()}
+        return super().higher_is_better() | {
+            name: better for name, (_, better) in self.described_rows().items()
+        }
+
+    @property
+    def _scores(self) -> bool:
+        return "exact_match" in self._metric_fn_list  # --predict_only puts its own metric there
+
+    def _filtered(self, sample: Sequence[Trace]) -> list[dict[str, Any]]:
+        """What the YAML's pipelines make of one trace a document."""
+        for instance, trace in zip(self._instances, sample, strict=True):
+            instance.resps, instance.filtered_resps = [trace], {}
+        super().apply_filters()
+        return [instance.filtered_resps for instance in self._instances]
+
+    def _judged(self, doc: dict[str, Any], of_samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        judged: dict[str, Any] = {}
+        known: dict[tuple[str, str], float] = {}
+        for pipeline in of_samples[0]:
+            if pipeline != TRACE_PIPELINE:
+                answers = [str(sample[pipeline]) for sample in of_samples]
+                judged[pipeline] = self._judged_answers(doc, answers, pipeline, known)
+        traces = LoggedTraces(
+            asdict(sample[TRACE_PIPELINE])
+            | {"answer": str(sample[self.verdict]), "raw_answer": str(sample[f"{self.verdict}-raw"])}
+            for sample in of_samples
+        )
+        if self._scores:
+            collapsed, raw = judged[self.verdict].scores, judged[f"{self.verdict}-raw"].scores
+            for trace, right, raw_right in zip(traces, collapsed, raw, strict=True):
+                trace |= {"correct": right > 0, "raw_correct": raw_right > 0}
+        return judged | {TRACE_PIPELINE: traces}
+
+    def _judged_answers(
+        self, doc: dict[str, Any], answers: list[str], pipeline: str, known: dict[tuple[str, str], float]
+    ) -> JudgedAnswers:
+        if not self._scores:
+            return JudgedAnswers(tuple(answers), ())
+        # Collapsed and raw answers have one judge, and are mostly the same.
+        judge = pipeline.removesuffix("-raw")
+        for answer in answers:
+            if (judge, answer) not in known:
+                known[judge, answer] = self.score(doc, answer, judge)
+        votes = tuple(self.votes(doc, answers, judge)) if len(answers) > 1 else ()
+        return JudgedAnswers(tuple(answers), tuple(known[judge, answer] for answer in answers), votes)
+
+    def _canonical(self, answer: str) -> str | None:
+        """As ``exact_match`` compares it."""
+        if answer == NO_MATCH:
+            return None
+        options = self._metric_fn_kwargs["exact_match"]
+        for pattern in options.get("regexes_to_ignore", ()):
+            answer = re.sub(pattern, "", answer)
+        return (answer.lower() if options.get("ignore_case") else answer).strip()
 
     def _trace(self, answer: str) -> Trace:
         # What follows an end-of-text marker is no part of the answer; hf and vllm cut there themselves.
@@ -140,17 +201,13 @@ class BacktrackTask(ConfigurableTask):
             return replace(trace, raw=cut(trace.raw), resolved=cut(trace.resolved))
         return self._reader.read(cut(answer))
 
-    def _trace_rows(self, doc: dict[str, Any], trace: LoggedTrace) -> dict[str, Any]:
-        right = self.score(doc, trace["answer"]) > 0
-        raw_right = self.score(doc, trace["raw_answer"]) > 0
-        return {
-            "backtracks": trace["backtracks"],
-            "backtrack_rate": int(trace["backtracks"] > 0),
-            "token_efficiency": (trace["resolved_tokens"], trace["raw_tokens"]),
-            "flipped_right": int(right and not raw_right),
-            "flipped_wrong": int(raw_right and not right),
-            "collapse_exact": int(trace["exact"]),
-        }
+
+def _count(repeats: Any) -> int:
+    if isinstance(repeats, bool) or not isinstance(repeats, int) or repeats < 1:
+        raise SettingsError(
+            f"repeats is {repeats!r} in the metadata.", "Give a number of samples, at least 1."
+        )
+    return repeats
 
 
 def _read_splits(folder: Path, files: Mapping[str, str], columns: Sequence[str]) -> datasets.DatasetDict:

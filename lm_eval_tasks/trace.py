@@ -80,6 +80,11 @@ class TraceReader:
         return cls(_load(source, options), step_delimiter=delimiter)
 
     @property
+    def tokenizer(self) -> Any | None:
+        """The tokenizer, None if unknown."""
+        return self._tokenizer
+
+    @property
     def vocab(self) -> EditVocab | None:
         """Which ids edit, None if the tokenizer has no edit token."""
         return self._vocab
@@ -109,7 +114,7 @@ class TraceReader:
 
     def read_ids(self, ids: Sequence[int]) -> Trace:
         """The trace of sampled ids, without prompt and padding; an end-of-text token counts as text."""
-        return self._trace(ids, raw=self._decode(ids), sampled=True)
+        return self._trace(ids, raw=self.decode(ids), sampled=True)
 
     def _trace(self, ids: Sequence[int], *, raw: str, sampled: bool) -> Trace:
         if self._vocab is None:
@@ -119,7 +124,7 @@ class TraceReader:
         return Trace(
             raw=raw,
             # Decoding may not give every text back as it was; without edits there is no need to.
-            resolved=self._decode(left) if edited else raw,
+            resolved=self.decode(left) if edited else raw,
             raw_tokens=len(ids),
             resolved_tokens=len(left),
             backtracks=sum(event["effective"] for event in record["events"]),
@@ -127,7 +132,8 @@ class TraceReader:
             record=record,
         )
 
-    def _decode(self, ids: Sequence[int]) -> str:
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of ids, without special tokens. A tokenizer must be known."""
         assert self._tokenizer is not None
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
 

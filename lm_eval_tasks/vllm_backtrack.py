@@ -6,7 +6,6 @@ from typing import Any
 from lm_eval.api.instance import Instance
 from lm_eval.api.registry import register_model
 from lm_eval.models.utils import maybe_truncate
-from lm_eval.models.vllm_causallms import VLLM
 from vllm import SamplingParams
 
 from halluc_plugin.decoding import Context, Decoding
@@ -14,9 +13,14 @@ from halluc_plugin.edits import Boundary
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.settings import choose
 from halluc_plugin.vllm_engine.hard import ENGINE_ARGS
+from halluc_plugin.vllm_engine.metadata import offer_vllm_metadata
 from halluc_plugin.vllm_engine.request import EditRequest
 from lm_eval_tasks.answers import end_ids, traced_answer, vocab_of
 from lm_eval_tasks.trace import TraceReader
+
+offer_vllm_metadata()
+
+from lm_eval.models.vllm_causallms import VLLM  # noqa: E402 - asks for vllm's version when it is imported
 
 _ENGINES: dict[Context, dict[str, Any]] = {
     Context.SOFT: {"logits_processors": ["halluc_plugin.vllm_engine.budget:EditBudget"]},

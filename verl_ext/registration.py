@@ -29,7 +29,7 @@ FIXES = {
 
 def register() -> None:
     """Install the hooks; calling it again changes nothing."""
-    from verl_ext.vllm_metadata import offer_vllm_metadata
+    from halluc_plugin.vllm_engine.metadata import offer_vllm_metadata
 
     offer_vllm_metadata()
     for host_module, target in {**REGISTRATIONS, **FIXES}.items():

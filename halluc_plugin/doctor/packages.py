@@ -93,9 +93,10 @@ def _python() -> Check:
 
 
 def _host(host: Host, tested: dict[str, str], ours: Iterable[str]) -> Check:
+    pins = [pin for name in host.distributions if (pin := tested.get(canonicalize_name(name)))]
     for name in host.distributions:
         if installed := installed_version(name):
-            return _version(name, installed, tested.get(canonicalize_name(name)), accepted(ours, name))
+            return _version(name, installed, pins[0] if pins else None, accepted(ours, name))
     name = " or ".join(host.distributions)
     if host.install:
         return Check(name, CheckStatus.ABSENT, "not installed", host.install)

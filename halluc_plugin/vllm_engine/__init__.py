@@ -4,5 +4,6 @@ Read in this order: :mod:`.request` (what one request asks for) and :mod:`.hard`
 with in hard context), which need no vLLM; :mod:`.gate` (what a request may sample next), :mod:`.budget` and
 :mod:`.bans` (the logits processors of soft and of hard context); :mod:`.rewind` (a request's ids and KV
 blocks taken back), :mod:`.scheduler` (when); :mod:`.requirements` and :mod:`.compat` (what is refused);
-:mod:`.equivalence` and :mod:`.trial` (how it is shown to be exact).
+:mod:`.equivalence` and :mod:`.trial` (how it is shown to be exact). :mod:`.metadata` answers to the name that
+hosts know vLLM by.
 """

@@ -69,7 +69,7 @@ def main(
             for temperature in (1.0, 0.0):
                 name = f"cell-{trained}-{decoded}-{temperature:g}-{seed}.json".replace(" ", "-")
                 if not (out / name).exists():
-                    cell = {"trained": str(trained), "decoded": str(decoded)}
+                    cell: dict[str, Any] = {"trained": str(trained), "decoded": str(decoded)}
                     cell |= {"temperature": temperature, "seed": seed}
                     cell |= _decode(data, model, decoded, temperature, seed)
                     (out / name).write_text(json.dumps(cell), encoding="utf-8")

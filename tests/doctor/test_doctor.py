@@ -239,7 +239,7 @@ def test_the_tested_stack_is_healthy():
     """In the environment that the tests run in, every room is there and no line is red."""
     rooms = doctor.examine()
     assert list(rooms) == ["packages", "verl", "vLLM", "lm-eval"]
-    assert {check.status for checks in rooms.values() for check in checks} == {OK}
+    assert [check for checks in rooms.values() for check in checks if check.status is not OK] == []
 
 
 class TestEngine:

@@ -14,10 +14,12 @@ from halluc_plugin.tokens.loading import load_model, load_tokenizer
 SMALL = (
     "halluc.prepare.train_problems=60",
     "halluc.prepare.test_problems=8",
-    "halluc.prepare.warm_start_steps=8",
+    "halluc.prepare.warm_start_steps=40",
     "data.train_batch_size=8",
     "actor_rollout_ref.actor.ppo_mini_batch_size=4",
     "actor_rollout_ref.rollout.n=4",
+    # The model has hardly been warmed up: the answers of a group differ in their form, not in their outcome.
+    "+halluc.reward.weights.format=1.0",
     "trainer.test_freq=2",
     "trainer.save_freq=2",
 )
@@ -74,7 +76,7 @@ class TestFirstRun:
         for step in (1, 2):
             assert metrics[step]["training/rollout_probs_diff_max"] < 1e-4
             assert metrics[step]["backtrack/engine_correlation"] > 0.999
-        assert metrics[2]["actor/grad_norm"] > 0
+            assert metrics[step]["actor/grad_norm"] > 0
 
     def test_metrics_of_backtracking_are_logged(self, first):
         """Rates, lengths and reward parts of rollouts, and both validations, one for each kind of target."""
@@ -102,21 +104,25 @@ class TestFirstRun:
     def test_a_second_start_goes_on_and_in_hard_context_if_asked(self, first):
         """The checkpoint is resumed and nothing is prepared again; now edits rewind, with a budget.
 
-        Engine and actor stay one policy: each action's log-prob sees the live text alone on both sides.
+        Engine and actor stay one policy: of every sampled action, erased and edits included, both give the
+        same log-prob, with the first weights and after the next sync.
         """
         run, _ = first
         made = {file: file.stat().st_mtime_ns for file in (run.folder / "home").rglob("*.parquet")}
         run.start(
-            "trainer.total_training_steps=3",
+            "trainer.total_training_steps=4",
             "trainer.experiment_name=halluc_grpo",
             "halluc.max_backtracks=2",
+            "halluc.erased_tokens=keep",
             recipe="halluc_grpo_hard",
         )
         assert {file: file.stat().st_mtime_ns for file in (run.folder / "home").rglob("*.parquet")} == made
         metrics = run.metrics()
-        assert set(metrics) == {0, 1, 2, 3}
-        assert (run.checkpoints / "latest_checkpointed_iteration.txt").read_text() == "3"
-        assert metrics[3]["training/rollout_probs_diff_max"] < 1e-4
-        assert metrics[3]["backtrack/num_events"] > 0
-        assert metrics[3]["backtrack/per_answer"] <= 2
-        assert metrics[3]["backtrack/num_noops"] == 0
+        assert set(metrics) == {0, 1, 2, 3, 4}
+        assert (run.checkpoints / "latest_checkpointed_iteration.txt").read_text() == "4"
+        for step in (3, 4):
+            assert metrics[step]["backtrack/engine_drift_max"] < 1e-4
+            assert metrics[step]["backtrack/masked_share"] == 0
+            assert metrics[step]["backtrack/num_erased"] > 0
+            assert metrics[step]["backtrack/per_answer"] <= 2
+            assert metrics[step]["backtrack/num_noops"] == 0

@@ -2,6 +2,7 @@
 
 import json
 import os
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,17 @@ ROWS = [
     {"question": "How many are 40 and 2?", "answer": "40+2=<<40+2=42>>42\n#### 42"},
     {"question": "How much is $1,000 and $200?", "answer": "1000+200=<<1000+200=1200>>1,200\n#### 1,200"},
 ]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _templates_are_compiled_once():
+    """lm_eval compiles its Jinja templates anew for every document, which would be most of the time here."""
+    from lm_eval.utils import env
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(env, "from_string", lru_cache(env.from_string))
+    yield
+    patch.undo()
 
 
 @pytest.fixture(scope="session")
@@ -71,7 +83,7 @@ def task_manager():
     folder = Path(__file__).parents[2] / "lm_eval_tasks"
 
     def build(**metadata):
-        metadata = {key: str(value) for key, value in metadata.items()}
+        metadata = {key: str(v) if isinstance(v, Path) else v for key, v in metadata.items()}
         return TaskManager(include_path=str(folder), include_defaults=False, metadata=metadata)
 
     return build
@@ -85,13 +97,17 @@ def load_task(task_manager):
 
 @pytest.fixture(scope="session")
 def run_pipelines():
-    """Runs a task's own filters and scoring on answers: {pipeline: [rows of each document]}."""
+    """Runs a task's own filters and scoring on answers: {pipeline: [rows of each document]}.
+
+    An answer that is a list holds all samples of its document.
+    """
     from lm_eval.api.instance import Instance
 
     def run(task, docs, answers):
+        samples = [answer if isinstance(answer, list) else [answer] for answer in answers]
         task._instances = [
-            Instance("generate_until", doc, ("", {}), 0, metadata=(task.task_name, at, 1), resps=[answer])
-            for at, (doc, answer) in enumerate(zip(docs, answers, strict=True))
+            Instance("generate_until", doc, ("", {}), 0, metadata=(task.task_name, at, 1), resps=resps)
+            for at, (doc, resps) in enumerate(zip(docs, samples, strict=True))
         ]
         task.apply_filters()
         return {

@@ -11,7 +11,6 @@ import pytest
 from halluc_plugin.errors import SettingsError
 
 pytest.importorskip("vllm")
-metadata = pytest.importorskip("verl_ext.vllm_metadata")
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +21,7 @@ def results(tiny_model, gsm8k_folder, tmp_path_factory):
     tasks = Path(__file__).parents[2] / "lm_eval_tasks"
     done = subprocess.run(
         [sys.executable, str(script), str(tiny_model), str(tasks), str(gsm8k_folder), str(written)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False, timeout=390,
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False, timeout=580,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(written.read_text())
@@ -32,7 +31,6 @@ def results(tiny_model, gsm8k_folder, tmp_path_factory):
 def test_what_the_context_needs_cannot_be_replaced(context, monkeypatch):
     """An engine that would keep what an edit erases, or would not limit edits, is refused unstarted."""
     monkeypatch.setattr(sys, "meta_path", sys.meta_path[:])
-    metadata.offer_vllm_metadata()
     from lm_eval_tasks.vllm_backtrack import VLLMBacktrack
 
     with pytest.raises(SettingsError, match=f"itself sets logits_processors for context={context}"):
@@ -44,7 +42,6 @@ def test_what_the_context_needs_cannot_be_replaced(context, monkeypatch):
 
 
 @pytest.mark.e2e
-@pytest.mark.timeout(400)
 class TestBesideHFBacktrack:
     """Same checkpoint, same prompts, on a CPU."""
 

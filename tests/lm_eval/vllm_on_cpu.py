@@ -15,7 +15,6 @@ from lm_eval.tasks import TaskManager
 
 from halluc_plugin.errors import SettingsError
 from lm_eval_tasks.hf_backtrack import HFBacktrack
-from verl_ext.vllm_metadata import offer_vllm_metadata
 
 CONTEXTS = ["1 2 3", "What is 40+2?\n", "abc", "1 2 3 4 5 6 7"]
 ARGUMENTS = {
@@ -45,7 +44,6 @@ def evaluate(model, tasks):
 def main(path, tasks_path, data_path, results_path):
     """Write what the models answered, by context and model."""
     os.environ |= {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
-    offer_vllm_metadata()  # lm_eval asks for the version of vllm, to which the CPU build does not answer
     from lm_eval_tasks.vllm_backtrack import VLLMBacktrack
 
     metadata = {"data_dir": data_path, "pretrained": path}

@@ -7,8 +7,8 @@ import pytest
 import torch
 from verl.plugin.platform import platform_manager
 
+from halluc_plugin.vllm_engine.metadata import _CpuBuildFinder, offer_vllm_metadata
 from verl_ext.cpu import engines, fixes, platform
-from verl_ext.vllm_metadata import _CpuBuildFinder, offer_vllm_metadata
 
 
 @pytest.fixture

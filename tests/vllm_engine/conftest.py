@@ -30,7 +30,7 @@ def results(model, model_path, tmp_path_factory):
     script = Path(__file__).with_name("rewind_on_cpu.py")
     done = subprocess.run(
         [sys.executable, str(script), str(model_path), str(written)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False, timeout=390,
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False, timeout=580,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(written.read_text())

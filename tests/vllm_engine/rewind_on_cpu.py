@@ -3,123 +3,34 @@
 Each scenario returns what its requests asked for and what the engine answered; nothing is judged here.
 """
 
-import contextlib
 import json
-import os
 import shutil
 import sys
-from collections import Counter
 from pathlib import Path
 
-os.environ |= {
-    "VLLM_CPU_KVCACHE_SPACE": "1",
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the scheduler's counters are read in this process
-    "VLLM_LOGGING_LEVEL": "ERROR",
-}
-
-import torch
-from vllm import LLM, SamplingParams
-from vllm.platforms.cpu import CpuPlatform
-from vllm.v1.worker import cpu_model_runner
+from cpu_engine import (
+    BLOCK,
+    Engine,
+    PoisonedScheduler,
+    ask,
+    hard,
+    parameters,
+    prompt,
+    record,
+    schedule_asynchronously,
+)
 from vllm.v1.worker.cpu_model_runner import CPUModelRunner
 
 from halluc_plugin.doctor.engine import observe
 from halluc_plugin.edits.builders import Boundary
 from halluc_plugin.errors import SettingsError
-from halluc_plugin.settings import Context
 from halluc_plugin.vllm_engine.equivalence import EOS, VOCAB
-from halluc_plugin.vllm_engine.hard import ENGINE_ARGS
 from halluc_plugin.vllm_engine.request import EditRequest, Length
-from halluc_plugin.vllm_engine.scheduler import RewindScheduler
-from halluc_plugin.vllm_engine.trial import ask as ask_engine
 from halluc_plugin.vllm_engine.trial import ask_with_readers
 
 EDIT_BUDGET = "halluc_plugin.vllm_engine.budget:EditBudget"
-BLOCK = 16
-SAMPLING = (
-    "temperature",
-    "max_tokens",
-    "min_tokens",
-    "stop_token_ids",
-    "logit_bias",
-    "seed",
-    "n",
-    "frequency_penalty",
-)
 LIKES_EDITS = {40: 2.0, 41: 1.0}
 DODGES_EOS = {EOS: -100.0}
-
-
-class PoisonedScheduler(RewindScheduler):
-    """Rewinds the tokens and forgets the prefix cache."""
-
-    def _rewind(self, request, depth):
-        enabled, self.kv_cache_manager.enable_caching = self.kv_cache_manager.enable_caching, False
-        super()._rewind(request, depth)
-        self.kv_cache_manager.enable_caching = enabled
-
-
-class Engine:
-    """A vLLM engine in this process, with counters."""
-
-    def __init__(self, path, **overrides):
-        arguments = {
-            "model": path, "skip_tokenizer_init": True, "dtype": "float32", "enforce_eager": True,
-            "max_model_len": 256, "max_num_seqs": 12, "block_size": BLOCK, "num_gpu_blocks_override": 300,
-            "max_num_batched_tokens": 64, "logprobs_mode": "processed_logprobs", "seed": 0,
-        }  # fmt: skip
-        self.llm = LLM(**(arguments | ENGINE_ARGS | overrides))
-        self.engine = self.llm.llm_engine
-        self.scheduler = self.engine.engine_core.engine_core.scheduler
-        self.counts = Counter()
-        self._count("schedule", lambda plan: {"slots": plan.total_num_scheduled_tokens, "steps": 1})
-        self._count("_preempt_request", lambda _: {"preemptions": 1})
-
-    def _count(self, name, of):
-        method = getattr(self.scheduler, name)
-
-        def counting(*args, **kwargs):
-            result = method(*args, **kwargs)
-            self.counts.update(of(result))
-            return result
-
-        setattr(self.scheduler, name, counting)
-
-    def run(self, asks):
-        """Answer all, at once; the counters are those of this call."""
-        self.counts.clear()
-        answers = ask_engine(self.llm, [(asked["prompt"], parameters(asked)) for asked in asks])
-        return {"answers": [record(answer) for answer in answers], "counts": dict(self.counts)}
-
-
-def ask(prompt, request=None, **sampling):
-    """A request as JSON can hold it."""
-    return {"prompt": prompt, "extra_args": request.to_extra_args() if request else {}, "sampling": sampling}
-
-
-def hard(**settings):
-    """A request in hard context."""
-    return EditRequest(VOCAB, context=Context.HARD, **settings)
-
-
-def parameters(asked):
-    """Its sampling parameters."""
-    return SamplingParams(logprobs=0, detokenize=False, extra_args=asked["extra_args"], **asked["sampling"])
-
-
-def record(answer):
-    """An answer as JSON can hold it."""
-    params = answer.params
-    sampling = {name: getattr(params, name) for name in SAMPLING if getattr(params, name) is not None}
-    return {
-        "prompt": answer.prompt, "extra_args": params.extra_args, "sampling": sampling,
-        "ids": answer.ids, "logprobs": answer.logprobs, "finish": answer.finish,
-    }  # fmt: skip
-
-
-def prompt(seed, length):
-    """Ids that no other seed begins with."""
-    return [1 + seed % 39, 1 + seed // 39, *((seed * 7 + i * i) % 39 for i in range(length - 2))]
 
 
 def greedy(engine):
@@ -228,6 +139,31 @@ def penalised(engine):
     )
 
 
+def narrow(engine):
+    """A model of 64 positions, prompts of one token or nearly as long: traces are longer than that."""
+    prompts = [[1 + i] if i % 2 else prompt(240 + i, 56) for i in range(12)]
+    bias = DODGES_EOS | {40: 2.5}
+    return engine.run([ask(each, hard(), max_tokens=80, logit_bias=bias) for each in prompts])
+
+
+def interrupted(engine):
+    """The cache is emptied under running requests, twice, and one request is given up."""
+    bias = DODGES_EOS | LIKES_EDITS
+    settings = [{}, {"budget": 6}, {"tabu": True}]
+    asks = {
+        f"i{i}": ask(prompt(260 + i, 20), hard(**settings[i % 3]), max_tokens=48, logit_bias=bias)
+        for i in range(9)
+    }
+    return engine.run_by_steps(
+        asks,
+        {
+            12: lambda: engine.engine.reset_prefix_cache(reset_running_requests=True),
+            20: lambda: engine.engine.abort_request(["i0"]),
+            31: lambda: engine.engine.reset_prefix_cache(reset_running_requests=True),
+        },
+    )
+
+
 def crowded(engine):
     """More requests than the KV cache holds, with states that must outlive a preemption."""
     settings = [{}, {"budget": 3}, {"tabu": True}, {"boundary": Boundary.MASK}]
@@ -280,34 +216,13 @@ def refusals(path):
     return said | {"loaded": loaded}
 
 
-def schedule_asynchronously():
-    """Make CPU engines asynchronous as on a GPU: two batches in flight, though streams do nothing."""
-    check = CpuPlatform.check_and_update_config.__func__
-
-    def asynchronous(cls, config):
-        check(cls, config)
-        config.scheduler_config.async_scheduling = True
-
-    class Idle:
-        def __init__(self, *_, **__):
-            pass
-
-        def __getattr__(self, _):
-            return lambda *_, **__: None
-
-    CpuPlatform.check_and_update_config = classmethod(asynchronous)
-    cpu_model_runner._torch_cuda_wrapper = contextlib.nullcontext  # its own stand-ins can do less
-    torch.cuda.Stream = torch.cuda.Event = torch.Event = Idle
-    torch.cuda.current_stream = Idle
-    torch.cuda.stream = lambda _: contextlib.nullcontext()
-
-
 def main(path, results_path):
     """Run all scenarios and write what they return."""
     engine = Engine(path)
-    scenarios = (greedy, sampled, mixed, ends, collapsed, group, seeded, adopted, penalised)
+    scenarios = (greedy, sampled, mixed, ends, collapsed, group, seeded, adopted, penalised, interrupted)
     results = {scenario.__name__: scenario(engine) for scenario in scenarios}
     results["crowded"] = crowded(Engine(path, num_gpu_blocks_override=34))
+    results["narrow"] = narrow(Engine(path, max_model_len=64))
     results["uncached"] = sampled(Engine(path, enable_prefix_caching=False))
     results["poisoned"] = adopted(Engine(path, scheduler_cls=PoisonedScheduler))
     results["runner_v2_lacks"] = engine.engine.vllm_config._get_v2_model_runner_unsupported_features()
@@ -318,7 +233,9 @@ def main(path, results_path):
     schedule_asynchronously()
     engine = Engine(path)
     assert engine.engine.engine_core.engine_core.batch_queue_size == 2
-    results |= {f"async_{scenario.__name__}": scenario(engine) for scenario in (mixed, ends, adopted)}
+    results |= {
+        f"async_{scenario.__name__}": scenario(engine) for scenario in (mixed, ends, adopted, interrupted)
+    }
     results["async_crowded"] = crowded(Engine(path, num_gpu_blocks_override=34))
     Path(results_path).write_text(json.dumps(results))
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from verl_ext.vllm_metadata import offer_vllm_metadata
+from halluc_plugin.vllm_engine.metadata import offer_vllm_metadata
 
 offer_vllm_metadata()
 

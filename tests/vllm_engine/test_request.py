@@ -1,12 +1,15 @@
 """How a request states its limits on edits."""
 
+from pathlib import Path
+
 import pytest
 
 from halluc_plugin.edits import EditVocab
 from halluc_plugin.edits.builders import Boundary
 from halluc_plugin.errors import EditVocabError, SettingsError
 from halluc_plugin.settings import Context
-from halluc_plugin.vllm_engine.request import EditRequest, Length
+from halluc_plugin.vllm_engine.hard import ENGINE_ARGS
+from halluc_plugin.vllm_engine.request import KEYS, PREFIX, EditRequest, Length
 
 
 @pytest.mark.parametrize(
@@ -68,3 +71,12 @@ def test_refuses(extra_args, error, named):
     """A mistake in a request is refused with a message that names it."""
     with pytest.raises(error, match=named):
         EditRequest.from_extra_args(extra_args)
+
+
+def test_the_page_says_how():
+    """docs/engine.md names every key of a request, and starts the engine with what it needs."""
+    page = (Path(__file__).parents[2] / "docs" / "engine.md").read_text()
+    assert all(f"`{PREFIX}{key}`" in page for key in KEYS)
+    assert f"--scheduler-cls {ENGINE_ARGS['scheduler_cls']} " in page
+    assert f"--logits-processors {ENGINE_ARGS['logits_processors'][0]}\n" in page
+    assert "--no-async-scheduling" in page

@@ -4,17 +4,18 @@ import pytest
 import torch
 
 from halluc_plugin.doctor.engine import judge
-from halluc_plugin.edits import EditKind, EditState
+from halluc_plugin.edits import EditKind, EditState, collapse
 from halluc_plugin.settings import Context
 from halluc_plugin.vllm_engine.equivalence import EOS, VOCAB, VOCAB_SIZE, replay
 from halluc_plugin.vllm_engine.request import EditRequest, Length
 
 pytest.importorskip("vllm")
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.e2e]
 
 SCENARIOS = (
-    "greedy", "sampled", "mixed", "ends", "collapsed", "group", "seeded", "adopted", "crowded", "uncached",
-    "async_mixed", "async_ends", "async_adopted", "async_crowded",
+    "greedy", "sampled", "mixed", "ends", "collapsed", "group", "seeded", "adopted", "crowded", "narrow",
+    "interrupted", "uncached", "async_mixed", "async_ends", "async_adopted", "async_crowded",
+    "async_interrupted",
 )  # fmt: skip
 
 
@@ -110,7 +111,8 @@ def test_one_forward_slot_per_action(results, scenario):
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_answers_end_where_they_should(results, scenario):
-    """Stops act on the live text; max_tokens counts actions, or live tokens when so asked."""
+    """Stops and the model's length act on the live text; max_tokens counts actions, or live tokens."""
+    positions = 64 if scenario == "narrow" else 256
     for answer in results[scenario]["answers"]:
         sampling, request = answer["sampling"], request_of(answer)
         hard = request is not None and request.context is Context.HARD
@@ -122,11 +124,11 @@ def test_answers_end_where_they_should(results, scenario):
             state.push(token)
             live = state.depth if hard else index + 1
             is_text = not hard or VOCAB.kind(token) is EditKind.TEXT
+            full = is_text and len(answer["prompt"]) + live >= positions
+            spent = (live if collapsed else index + 1) >= sampling["max_tokens"]
             if is_text and token in stop_ids(answer) and live >= sampling.get("min_tokens", 0):
                 finish = "stop"
-            elif (live if collapsed else index + 1) >= sampling["max_tokens"] or (
-                collapsed and index + 1 >= request.max_actions
-            ):
+            elif full or spent or (collapsed and index + 1 >= request.max_actions):
                 finish = "length"
         assert finish == answer["finish"]
 
@@ -143,6 +145,23 @@ def test_minimum_is_one_of_live_tokens(results):
             reached |= state.depth >= minimum
             state.push(token)
     assert fallen >= 3
+
+
+def test_traces_may_be_longer_than_the_model(results):
+    """A trace ends when the live text fills the model's 64 positions, however many actions that took."""
+    answers = results["narrow"]["answers"]
+    assert any(len(answer["prompt"]) + len(answer["ids"]) > 64 for answer in answers)
+    filled = [answer for answer in answers if len(answer["ids"]) < 80]
+    assert {len(answer["prompt"]) for answer in filled} >= {56}
+    assert all(len(answer["prompt"]) + len(collapse(answer["ids"], VOCAB)) == 64 for answer in filled)
+
+
+@pytest.mark.parametrize("scenario", ["interrupted", "async_interrupted"])
+def test_an_emptied_cache_costs_no_state(results, scenario):
+    """Weights may change under running requests: they go on exactly (see above), and none is kept."""
+    assert len(results[scenario]["answers"]) == 8  # one of nine was given up
+    assert results[scenario]["counts"]["preemptions"] >= 17
+    assert results[scenario]["left"] == 0
 
 
 def test_collapsed_length_and_its_bound_on_actions_both_occur(results):

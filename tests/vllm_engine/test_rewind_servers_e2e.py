@@ -22,7 +22,7 @@ from halluc_plugin.vllm_engine.hard import ENGINE_ARGS, PROCESSOR, SCHEDULER
 from halluc_plugin.vllm_engine.request import EditRequest
 
 pytest.importorskip("vllm")
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.e2e]
 
 TABU = EditRequest(VOCAB, context=Context.HARD, tabu=True)
 SAMPLED = EditRequest(VOCAB, context=Context.HARD, budget=4)

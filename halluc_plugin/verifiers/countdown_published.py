@@ -1,0 +1,57 @@
+"""The verifiers that published Countdown numbers were measured with, faults included.
+
+For comparison with those numbers only: nothing trains on them. Both judge equations in order and want the
+last result to be the target; neither wants every number used.
+"""
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+from halluc_plugin.verifiers.base import Outcome
+
+
+class PublishedVerifier(StrEnum):
+    """Whose verifier."""
+
+    SELF_BACKTRACKING = "self-backtracking"
+    """Of the code released with arXiv 2502.04404. Taking an operand takes all its equal copies, so that right
+    answers with equal numbers are refused; one copy may be both operands; division drops the remainder; text
+    after an equation on its line is ignored."""
+    STREAM_OF_SEARCH = "stream-of-search"
+    """Of the code released with arXiv 2404.03683, applied to the equations of the answer. Nothing is ever
+    used up: it compares numbers with their names, and a number may be used again and again."""
+
+
+_STEP = re.compile(r"(\d+)\s*([-+*/])\s*(\d+)\s*=\s*(\d+)")
+
+
+def verify_as_published(which: PublishedVerifier, problem: Mapping[str, Any], answer: str) -> Outcome:
+    """Judge an answer, one equation a line, as a published verifier does.
+
+    Args:
+        which: Whose.
+        problem: ``numbers`` (integers) and ``target`` (integer).
+        answer: The resolved answer.
+    """
+    available, last = [int(number) for number in problem["numbers"]], None
+    for line in answer.strip().split("\n"):
+        step = _STEP.match(line) if which is PublishedVerifier.SELF_BACKTRACKING else _STEP.fullmatch(line)
+        if step is None:
+            return Outcome.NO_ANSWER if last is None else Outcome.WRONG
+        a, b, last = int(step[1]), int(step[3]), int(step[4])
+        if a not in available or b not in available or not _holds(which, a, step[2], b, last):
+            return Outcome.WRONG
+        if which is PublishedVerifier.SELF_BACKTRACKING:
+            available = [number for number in available if number not in {a, b}]
+        available.append(last)
+    return Outcome.CORRECT if last == int(problem["target"]) else Outcome.WRONG
+
+
+def _holds(which: PublishedVerifier, a: int, operation: str, b: int, result: int) -> bool:
+    if operation == "/":
+        if b == 0:
+            return False
+        return a // b == result if which is PublishedVerifier.SELF_BACKTRACKING else a == b * result
+    return {"+": a + b, "-": a - b, "*": a * b}[operation] == result

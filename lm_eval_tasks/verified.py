@@ -1,0 +1,125 @@
+"""Tasks on generated data: verl rows as documents, training prompts as prompts, their verifiers as judges."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+
+from halluc_plugin.data.parquet import read_rows
+from halluc_plugin.errors import DataError, TokenizerError
+from halluc_plugin.metrics import JudgedTrace, judge_ids
+from halluc_plugin.verifiers import (
+    FinalVerifier,
+    Outcome,
+    PrefixVerifier,
+    Verifier,
+    find_verifier,
+    known_sources,
+    prefix_oracle,
+)
+from lm_eval_tasks.answers import end_ids
+from lm_eval_tasks.data import ENVIRONMENT, local_folder
+from lm_eval_tasks.rows import EVENT_ROWS, Described, LoggedTraces, event_rows
+from lm_eval_tasks.task import BacktrackTask
+
+COLUMNS = ("data_source", "prompt", "reward_model")
+
+
+class VerifiedTask(BacktrackTask):
+    """Reads verl's parquet rows.
+
+    ``metadata.local_rows`` says where they are: ``folder``, ``splits`` (a file each), the ``command`` that
+    writes them, and ``what`` they are.
+
+    ``strict-match`` is the verifier's verdict on the text as a whole. ``flexible-extract`` is its verdict on
+    what the text comes to, where it judges that by itself. A verifier that judges prefixes adds the rows
+    of :data:`lm_eval_tasks.rows.EVENT_ROWS`.
+    """
+
+    def download(self, dataset_kwargs: dict[str, Any] | None = None, **kwargs: Any) -> None:  # noqa: ARG002
+        """Load the splits."""
+        local = self.config.metadata["local_rows"]
+        files = {split: f"{split}.parquet" for split in local["splits"]}
+        folder = local_folder(local["folder"], list(files.values()), self.config.metadata)
+        if folder is None:
+            raise DataError(
+                f"There are no {local['what']}: {ENVIRONMENT} names no folder with {local['folder']}/ in it.",
+                f"Write them with `{local['command']}` into such a folder, and set {ENVIRONMENT}.",
+            )
+        self.dataset = datasets.DatasetDict(
+            {split: datasets.Dataset.from_list(_read(folder / file)) for split, file in files.items()}
+        )
+
+    def score(self, doc: dict[str, Any], answer: str, pipeline: str) -> float:
+        """Ask the row's verifier."""
+        verifier = _verifier(doc)
+        if pipeline.startswith("flexible") and isinstance(verifier, FinalVerifier):
+            return float(verifier.verify_final(doc["ground_truth"], answer) is Outcome.CORRECT)
+        return float(verifier.verify(doc["ground_truth"], answer) is Outcome.CORRECT)
+
+    def votes(self, doc: dict[str, Any], answers: Sequence[str], pipeline: str) -> list[Hashable | None]:
+        """What the answers come to, else their text without blanks; what cannot be read abstains."""
+        verifier = _verifier(doc)
+        if pipeline.startswith("flexible") and isinstance(verifier, FinalVerifier):
+            return [verifier.final_answer(answer) for answer in answers]
+        absent = [verifier.verify(doc["ground_truth"], answer) is Outcome.NO_ANSWER for answer in answers]
+        return [None if no else "".join(text.split()) for no, text in zip(absent, answers, strict=True)]
+
+    def trace_rows(self, doc: dict[str, Any], traces: LoggedTraces) -> dict[str, Any]:
+        """Beside the rows of every trace, those of its events."""
+        if not self._judges_prefixes:
+            return super().trace_rows(doc, traces)
+        return super().trace_rows(doc, traces) | event_rows(self._judge(doc, traces))
+
+    def described_rows(self) -> Described:
+        """Every row there can be."""
+        return super().described_rows() | (EVENT_ROWS if self._judges_prefixes else {})
+
+    @property
+    def _judges_prefixes(self) -> bool:
+        return isinstance(_verifier(self.task_docs[0]), PrefixVerifier)
+
+    def _judge(self, doc: dict[str, Any], traces: LoggedTraces) -> list[JudgedTrace]:
+        records = [trace["record"] for trace in traces if trace["record"] is not None]
+        if not records:  # a model without edit tokens
+            return []
+        tokenizer, vocab, verifier = self._reader.tokenizer, self._reader.vocab, _verifier(doc)
+        if tokenizer is None or vocab is None:
+            raise TokenizerError(
+                "An answer has edit tokens, but the model's tokenizer, which applies them, is not known.",
+                """Pass --metadata '{"tokenizer": "<name or folder>"}'.""",
+            )
+        assert isinstance(verifier, PrefixVerifier)
+        ends = end_ids(tokenizer, None, self.config.generation_kwargs["until"])
+        oracle = prefix_oracle(verifier, doc["ground_truth"], self._reader.decode, ends)
+        return judge_ids([record["ids"] for record in records], vocab, [oracle] * len(records))
+
+
+def _verifier(doc: Mapping[str, Any]) -> Verifier:
+    verifier = find_verifier(doc["data_source"])
+    assert verifier is not None  # checked when the row was read
+    return verifier
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    return [_document(row) for row in read_rows(path, COLUMNS, optional=("extra_info",))]
+
+
+def _document(row: Mapping[str, Any]) -> dict[str, Any]:
+    source, messages = row["data_source"], row["prompt"]
+    if find_verifier(source) is None:
+        raise DataError(
+            f"A row has data_source {source!r}, for which there is no verifier.",
+            f"Use rows of {', '.join(known_sources())}.",
+        )
+    if len(messages) != 1 or not messages[0]["content"]:
+        raise DataError(
+            f"A row's prompt is {messages!r}, not one message with text.", "Give one user message a row."
+        )
+    return {
+        "data_source": source,
+        "prompt": messages[0]["content"],
+        "ground_truth": row["reward_model"]["ground_truth"],
+        "answer": (row.get("extra_info") or {}).get("answer") or "",
+    }

@@ -17,7 +17,7 @@ demo: $(INSTALLED)
 	python -m verl.trainer.main_ppo +recipe=halluc_grpo $(ARGS)
 
 test: $(INSTALLED)
-	python -m pytest -n 2 --dist loadfile $(ARGS)
+	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(INSTALLED)
 	ruff check .

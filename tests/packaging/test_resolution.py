@@ -24,8 +24,8 @@ def touched(run):
     """The names an installer would add, remove or replace."""
     names = set()
     for line in (run.stdout + run.stderr).splitlines():
-        if line.startswith((" + ", " - ", " ~ ")):  # uv: " + name==version"
-            names.add(line[3:].partition("==")[0])
+        if line.startswith((" + ", " - ", " ~ ")):  # uv: " + name==version" or " + name @ file"
+            names.add(line[3:].partition("==")[0].split()[0])
         elif line.startswith("Would install "):  # pip: "Would install name-version name-version"
             names.update(word.rpartition("-")[0] for word in line.split()[2:] if "-" in word)
     return names

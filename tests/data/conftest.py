@@ -1,9 +1,13 @@
-"""Tokenizers that raw traces are written with."""
+"""Tokenizers that raw traces are written with, and kinds of problem with steps."""
 
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from halluc_plugin.data.addition import AdditionTask
+from halluc_plugin.data.chain import ChainTask
+from halluc_plugin.data.dag import DagTask
+from halluc_plugin.data.step_problems import Form, Sizes, StepSplit, generate
 from halluc_plugin.scratch.tokenizer import number_tokenizer
 from halluc_plugin.tokens import EDIT_TOKENS
 
@@ -28,3 +32,25 @@ TOKENIZERS = {"numbers": lambda: number_tokenizer(edit_tokens=EDIT_TOKENS), "bpe
 def tokenizer(request):
     """One token a number, or trained pieces."""
     return TOKENIZERS[request.param]()
+
+
+TASKS = {
+    "addition": AdditionTask(),
+    "addition, base 16, direct": AdditionTask(base=16, form=Form.DIRECT),
+    "addition, base 2": AdditionTask(base=2, operations="-", sizes=Sizes(3, 9, 11)),
+    "chain": ChainTask(),
+    "chain, mod 23, direct": ChainTask(modulus=23, form=Form.DIRECT),
+    "dag": DagTask(),
+}
+
+
+@pytest.fixture(scope="module", params=TASKS)
+def task(request):
+    """One kind of problem."""
+    return TASKS[request.param]
+
+
+@pytest.fixture(scope="module")
+def problems(task):
+    """Some training problems of it."""
+    return generate(task, StepSplit.TRAIN, 80)

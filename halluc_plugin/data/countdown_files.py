@@ -19,8 +19,15 @@ from halluc_plugin.data.countdown_errors import ErrorKind
 from halluc_plugin.data.countdown_solver import reachable
 from halluc_plugin.data.countdown_traces import TraceSettings, TraceWriter, answer_text
 from halluc_plugin.data.parquet import write_parquet
-from halluc_plugin.data.problem_files import Progress, TraceFile, edit_vocab_or_none, plain, write_card
-from halluc_plugin.errors import SettingsError
+from halluc_plugin.data.problem_files import (
+    DataSetFiles,
+    Progress,
+    TraceFile,
+    check_amounts,
+    edit_vocab_or_none,
+    plain,
+    write_card,
+)
 from halluc_plugin.verifiers.countdown import SOURCE, SOURCE_OF_NEW_TARGETS
 
 FOLDER = "countdown"
@@ -32,7 +39,7 @@ def folder_name(numbers: int) -> str:
 
 
 @dataclass(frozen=True)
-class CountdownFiles:
+class CountdownFiles(DataSetFiles):
     """Where the files of one data set are.
 
     Attributes:
@@ -57,16 +64,6 @@ class CountdownFiles:
     def test(self) -> tuple[Path, Path]:
         """Problems with seen and with new targets."""
         return self.folder / f"{Split.TEST_SEEN}.parquet", self.folder / f"{Split.TEST_NEW}.parquet"
-
-    @property
-    def traces(self) -> Path:
-        """Raw traces of the training problems."""
-        return self.folder / "traces.parquet"
-
-    @property
-    def card(self) -> Path:
-        """Counts, seeds and shares."""
-        return self.folder / "card.json"
 
 
 @dataclass(frozen=True)
@@ -94,13 +91,7 @@ class CountdownRequest:
     traces: TraceSettings = field(default_factory=TraceSettings)
 
     def __post_init__(self) -> None:
-        for name in ("train", "test", "variants"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name} is {getattr(self, name)}.", "Give an integer of at least 1.")
-        if self.backtracking < 0:
-            raise SettingsError(
-                f"The ratio of backtracking to clean traces is {self.backtracking}.", "Give 0 or more."
-            )
+        check_amounts(self.backtracking, train=self.train, test=self.test, variants=self.variants)
 
 
 def write_countdown(

@@ -6,6 +6,7 @@ bytes.
 """
 
 import json
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -18,6 +19,7 @@ import numpy as np
 from halluc_plugin.data.parquet import write_parquet
 from halluc_plugin.data.raw_traces import BacktrackTrace
 from halluc_plugin.data.trace_files import FINGERPRINT, fingerprint, prompt_ids
+from halluc_plugin.errors import SettingsError
 
 Progress = Callable[[Iterable[Any], str, int], Iterable[Any]]
 """``progress(items, what, total)`` passes items on and shows how far they are."""
@@ -27,6 +29,44 @@ ProblemT_contra = TypeVar("ProblemT_contra", contravariant=True)
 
 Example = tuple[Mapping[str, Any], ProblemT]
 """A problem's verl row, and the problem."""
+
+
+class DataSetFiles(ABC):
+    """Where the files are that every data set has."""
+
+    @property
+    @abstractmethod
+    def folder(self) -> Path:
+        """The data set's own folder."""
+
+    @property
+    def traces(self) -> Path:
+        """Raw traces of the training problems."""
+        return self.folder / "traces.parquet"
+
+    @property
+    def card(self) -> Path:
+        """Counts, seeds and shares."""
+        return self.folder / "card.json"
+
+
+def check_amounts(backtracking: float, **counts: int) -> None:
+    """Refuse what cannot be asked of a data set.
+
+    Args:
+        backtracking: Backtracking traces for each clean one.
+        **counts: How much is to be written, by the name of the setting.
+
+    Raises:
+        SettingsError: A count is below 1, or the ratio is negative.
+    """
+    for name, count in counts.items():
+        if count < 1:
+            raise SettingsError(f"{name} is {count}.", "Give an integer of at least 1.")
+    if backtracking < 0:
+        raise SettingsError(
+            f"The ratio of backtracking to clean traces is {backtracking}.", "Give 0 or more."
+        )
 
 
 class Writer(Protocol[ProblemT_contra]):

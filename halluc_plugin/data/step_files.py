@@ -15,14 +15,21 @@ from pathlib import Path
 from typing import Any
 
 from halluc_plugin.data.parquet import write_parquet
-from halluc_plugin.data.problem_files import Progress, TraceFile, edit_vocab_or_none, plain, write_card
+from halluc_plugin.data.problem_files import (
+    DataSetFiles,
+    Progress,
+    TraceFile,
+    check_amounts,
+    edit_vocab_or_none,
+    plain,
+    write_card,
+)
 from halluc_plugin.data.step_problems import StepProblem, StepSplit, StepTask, generate, step_row
 from halluc_plugin.data.step_traces import Pairing, StepTraceSettings, StepTraceWriter
-from halluc_plugin.errors import SettingsError
 
 
 @dataclass(frozen=True)
-class StepFiles:
+class StepFiles(DataSetFiles):
     """Where the files of one data set are.
 
     Attributes:
@@ -41,16 +48,6 @@ class StepFiles:
     def problems(self, split: StepSplit) -> Path:
         """The problems of a split."""
         return self.folder / f"{split}.parquet"
-
-    @property
-    def traces(self) -> Path:
-        """Raw traces of the training problems."""
-        return self.folder / "traces.parquet"
-
-    @property
-    def card(self) -> Path:
-        """Counts, seeds and shares."""
-        return self.folder / "card.json"
 
 
 @dataclass(frozen=True)
@@ -74,13 +71,7 @@ class StepRequest:
     traces: StepTraceSettings = field(default_factory=StepTraceSettings)
 
     def __post_init__(self) -> None:
-        for name in ("train", "test"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name} is {getattr(self, name)}.", "Give an integer of at least 1.")
-        if self.backtracking < 0:
-            raise SettingsError(
-                f"The ratio of backtracking to clean traces is {self.backtracking}.", "Give 0 or more."
-            )
+        check_amounts(self.backtracking, train=self.train, test=self.test)
 
 
 def write_steps(

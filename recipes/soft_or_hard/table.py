@@ -8,7 +8,7 @@ from rich.table import Table
 
 from halluc_plugin.edits import EditVocab, collapse
 from halluc_plugin.metrics import Proportion, judge_ids, paired_difference, summarise_events
-from halluc_plugin.verifiers import CountdownVerifier, Outcome
+from halluc_plugin.verifiers import CountdownVerifier, Outcome, prefix_oracle
 
 
 def judged_cell(
@@ -34,7 +34,8 @@ def judged_cell(
         int(verifier.verify(truth, text(collapse(ids, vocab))) is Outcome.CORRECT)
         for ids, truth in zip(traces, truths, strict=True)
     ]
-    oracles = [lambda ids, truth=truth: verifier.prefix_ok(truth, text(ids)) for truth in truths]
+    ends = {int(tokenizer.eos_token_id)}
+    oracles = [prefix_oracle(verifier, truth, text, ends) for truth in truths]
     newline = int(tokenizer.encode("\n")[0])
     judged = judge_ids(traces, vocab, oracles)
     summary_ = summarise_events(judged, delimiters={newline}, kappa=3)

@@ -45,7 +45,7 @@ class VerifiedTask(BacktrackTask):
         if folder is None:
             raise DataError(
                 f"There are no {local['what']}: {ENVIRONMENT} names no folder with {local['folder']}/ in it.",
-                f"Write them with `{local['command']}` into such a folder, and set {ENVIRONMENT}.",
+                f"Write them with `{local['command']}`, and set {ENVIRONMENT}=FOLDER.",
             )
         self.dataset = datasets.DatasetDict(
             {split: datasets.Dataset.from_list(_read(folder / file)) for split, file in files.items()}

@@ -165,5 +165,5 @@ def test_without_problems_the_command_that_writes_them_is_named(load_task, monke
     """The message of each task names its own command."""
     monkeypatch.setenv("HALLUC_DATA_DIR", str(tmp_path))
     command = {"countdown4": "halluc data countdown --numbers 4"}.get(name, f"halluc data {name}")
-    with pytest.raises(DataError, match=f"There are no .*`{command}`.*HALLUC_DATA_DIR"):
+    with pytest.raises(DataError, match=f"There are no .*`{command} --out FOLDER`.*HALLUC_DATA_DIR=FOLDER"):
         load_task(f"{name}_backtrack")

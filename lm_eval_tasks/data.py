@@ -54,25 +54,29 @@ def local_folder(name: str, files: Sequence[str], metadata: Mapping[str, Any]) -
     return folder
 
 
-def read_jsonl(path: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
-    """The rows of a JSON-lines file, reduced to ``columns``.
+def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows of a file, reduced to ``columns``: a JSON array (``.json``), else JSON lines.
 
     Raises:
-        DataError: A line is not a JSON object, lacks a column, or there is none.
+        DataError: A row is not a JSON object, lacks a column, or there is none.
     """
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    text, rows = path.read_text(encoding="utf-8"), []
+    try:
+        found = enumerate(json.loads(text) if path.suffix == ".json" else text.splitlines(), 1)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path} is not JSON ({error}).", "Give a JSON array of rows.") from error
+    for number, written in found:
         try:
-            row = json.loads(line)
+            row = json.loads(written) if isinstance(written, str) else written
             rows.append({column: row[column] for column in columns})
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             reason = f"{type(error).__name__}: {error}"
             raise DataError(
-                f"{path}, line {number} is not a row with {', '.join(columns)} ({reason}).",
-                "Give one JSON object a line with these columns.",
+                f"{path}, row {number} is not a row with {', '.join(columns)} ({reason}).",
+                "Give JSON objects with these columns, one a line or all in an array.",
             ) from error
     if not rows:
-        raise DataError(f"{path} is empty.", "Give one JSON object a line.")
+        raise DataError(f"{path} is empty.", "Give JSON objects, one a line or all in an array.")
     return rows
 
 

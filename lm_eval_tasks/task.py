@@ -23,7 +23,7 @@ from lm_eval.api.task import ConfigurableTask
 from lm_eval.models.utils import postprocess_generated_text
 
 from halluc_plugin.errors import DataError, SettingsError
-from lm_eval_tasks.data import ENVIRONMENT, local_folder, read_jsonl
+from lm_eval_tasks.data import ENVIRONMENT, local_folder, read_rows
 from lm_eval_tasks.rows import ANSWER_ROWS, TRACE_ROWS, Described, JudgedAnswers, LoggedTraces, sample_rows
 from lm_eval_tasks.trace import Trace, TracedAnswer, TraceReader
 
@@ -213,7 +213,7 @@ def _count(repeats: Any) -> int:
 def _read_splits(folder: Path, files: Mapping[str, str], columns: Sequence[str]) -> datasets.DatasetDict:
     return datasets.DatasetDict(
         {
-            split: datasets.Dataset.from_list(read_jsonl(folder / file, columns))
+            split: datasets.Dataset.from_list(read_rows(folder / file, columns))
             for split, file in files.items()
         }
     )

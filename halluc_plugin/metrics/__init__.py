@@ -1,8 +1,9 @@
 """Metrics of backtracking, of ids and never of text.
 
 Read in this order: :mod:`.judged` (a trace under a prefix oracle), :mod:`.event_metrics`, :mod:`.erasure` and
-:mod:`.retries` (what its backtracks were worth; :mod:`.summary` has them all), :mod:`.correction`,
-:mod:`.sampling`, :mod:`.efficiency`, :mod:`.compute`, :mod:`.degeneracy`, :mod:`.intervals`.
+:mod:`.retries` (what its backtracks were worth; :mod:`.summary` has them all), :mod:`.reactions` (to labelled
+steps), :mod:`.correction`, :mod:`.sampling`, :mod:`.efficiency`, :mod:`.compute`, :mod:`.degeneracy`,
+:mod:`.intervals`.
 
 Every share comes with its n and a 95 % interval.
 """
@@ -37,6 +38,7 @@ from halluc_plugin.metrics.intervals import (
     wilson,
 )
 from halluc_plugin.metrics.judged import JudgedTrace, PrefixOracle, judge, judge_ids
+from halluc_plugin.metrics.reactions import JudgedReaction, LabelledSteps, Reaction, judge_reaction
 from halluc_plugin.metrics.retries import next_token_ok, repeat_rate, stutter_rate, success_after_backtrack
 from halluc_plugin.metrics.sampling import (
     ComputeMatchedGain,
@@ -56,7 +58,9 @@ __all__ = [
     "Difference",
     "ErasedShares",
     "EventSummary",
+    "JudgedReaction",
     "JudgedTrace",
+    "LabelledSteps",
     "Latency",
     "Localisation",
     "LocalisationShares",
@@ -64,6 +68,7 @@ __all__ = [
     "PrefixOracle",
     "ProblemSamples",
     "Proportion",
+    "Reaction",
     "TokenEfficiency",
     "TokensPerSolve",
     "accuracy_at_budget",
@@ -78,6 +83,7 @@ __all__ = [
     "hard_flops",
     "judge",
     "judge_ids",
+    "judge_reaction",
     "latency",
     "localisation",
     "maj_at_k",

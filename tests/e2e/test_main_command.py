@@ -18,11 +18,15 @@ SMALL = (
     "data.train_batch_size=8",
     "actor_rollout_ref.actor.ppo_mini_batch_size=4",
     "actor_rollout_ref.rollout.n=4",
-    # The model has hardly been warmed up: the answers of a group differ in their form, not in their outcome.
-    "+halluc.reward.weights.format=1.0",
     "trainer.test_freq=2",
     "trainer.save_freq=2",
 )
+
+# The model has hardly been warmed up: the answers of a group may all be wrong alike. This pays by the text.
+USERS_FUNCTION = """
+def compute_score(data_source, solution_str, ground_truth, extra_info=None):
+    return sum(map(ord, solution_str)) % 97 / 97
+"""
 
 
 class Run:
@@ -60,9 +64,11 @@ class Run:
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory):
-    """Two steps on the embedded task, with what the command printed."""
+    """Two steps on the embedded task with a user's reward function, and what the command printed."""
     run = Run(tmp_path_factory.mktemp("run"))
-    return run, run.start("trainer.total_training_steps=2")
+    function = run.folder / "function.py"
+    function.write_text(USERS_FUNCTION, encoding="utf-8")
+    return run, run.start("trainer.total_training_steps=2", f"reward.custom_reward_function.path={function}")
 
 
 @pytest.mark.e2e

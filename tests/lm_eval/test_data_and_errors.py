@@ -54,9 +54,9 @@ def test_a_misspelt_data_dir_is_refused():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"question": "q"}\n', r"test.jsonl, line 1 is not a row with question, answer \(KeyError"),
-        ("[1]\n", "line 1 is not a row"),
-        ('{"question": "q", "answer": "a"}\nnot json\n', r"line 2 is not a row .*JSONDecodeError"),
+        ('{"question": "q"}\n', r"test.jsonl, row 1 is not a row with question, answer \(KeyError"),
+        ("[1]\n", "row 1 is not a row"),
+        ('{"question": "q", "answer": "a"}\nnot json\n', r"row 2 is not a row .*JSONDecodeError"),
         ("", "test.jsonl is empty"),
     ],
 )

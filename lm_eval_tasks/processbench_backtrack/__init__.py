@@ -1,0 +1,1 @@
+"""Solutions labelled with their first wrong step: is it taken back, and are the others left alone?"""

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from halluc_plugin.data.countdown import CountdownSettings
 from halluc_plugin.data.countdown_files import CountdownFiles, CountdownRequest, write_countdown
+from halluc_plugin.data.countdown_traces import TraceSettings
 from halluc_plugin.home import load_or_build
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
@@ -20,6 +21,8 @@ from halluc_plugin.tokens import BACKTRACK_TOKEN
 from halluc_plugin.training.settings import TrainSettings
 
 WARM_START = TrainSettings()
+# Few traces with errors, and few errors in them: a model this small learns the task from the clean ones.
+BACKTRACKING, TRACES = 0.25, TraceSettings(rate=0.3)
 SIZE = Size.TINY
 
 
@@ -40,7 +43,8 @@ def countdown_data(settings: PrepareSettings) -> CountdownFiles:
         problems=CountdownSettings(seed=settings.seed),
         train=settings.train_problems,
         test=settings.test_problems,
-        backtracking=1.0 if settings.traces is WarmStartTraces.BACKTRACK else 0.0,
+        backtracking=BACKTRACKING if settings.traces is WarmStartTraces.BACKTRACK else 0.0,
+        traces=TRACES,
     )
 
     def build(folder: Path) -> None:

@@ -18,6 +18,7 @@ from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
 from halluc_plugin.settings import PrepareSettings, WarmStartTraces
 from halluc_plugin.tokens import BACKTRACK_TOKEN
+from halluc_plugin.tokens.loading import save_tokenizer
 from halluc_plugin.training.settings import TrainSettings
 
 WARM_START = TrainSettings()
@@ -65,6 +66,18 @@ def warm_started_model(settings: PrepareSettings) -> Path:
         warm_start([data.traces], settings.traces, train, folder)
 
     return load_or_build(f"warm-start-{settings.traces}", described, build)
+
+
+def scratch_model(settings: PrepareSettings) -> Path:
+    """The folder of a small model with random weights and the tokenizer of these traces, from the cache."""
+    described = {"size": str(SIZE), "seed": settings.seed}
+
+    def build(folder: Path) -> None:
+        tokenizer = tokenizer_for(settings.traces)
+        new_model(tokenizer, SIZE, seed=settings.seed).save_pretrained(folder)
+        save_tokenizer(tokenizer, folder)
+
+    return load_or_build(f"scratch-{settings.traces}", described, build)
 
 
 def warm_start(

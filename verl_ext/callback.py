@@ -28,11 +28,11 @@ class RunCallback(Callback):
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Check the input and prepare what the recipe embeds; ``--cfg`` and ``--help`` never get here."""
-        _exit_on_bad_input(lambda: _prepare(config))
+        exit_on_bad_input(lambda: _prepare(config))
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Refuse a sweep over the embedded data: Hydra hands each job a copy that we cannot fill in."""
-        _exit_on_bad_input(lambda: _refuse_embedded_sweep(config))
+        exit_on_bad_input(lambda: _refuse_embedded_sweep(config))
 
     def on_run_end(self, config: DictConfig, job_return: Any = None, **_: Any) -> None:
         """Print what the run learned, when it ended well."""
@@ -42,7 +42,8 @@ class RunCallback(Callback):
             _report(config)
 
 
-def _exit_on_bad_input(action: Callable[[], None]) -> None:
+def exit_on_bad_input(action: Callable[[], None]) -> None:
+    """Run ``action``; an error of ours becomes one line and an exit status."""
     try:
         action()
     except HallucError as error:
@@ -66,9 +67,11 @@ def _prepare(config: DictConfig) -> None:
     from verl_ext.checks import check_run
     from verl_ext.compat import require_tested_verl
     from verl_ext.names import require_ours
+    from verl_ext.recipe_check import require_main_ppo
     from verl_ext.run_settings import complete
 
     require_tested_verl()
+    require_main_ppo(config)
     settings = load(OmegaConf.to_container(config.halluc, resolve=True))
     with open_dict(config):
         complete(config, settings)

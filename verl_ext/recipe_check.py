@@ -38,3 +38,29 @@ def check_recipe(config: DictConfig) -> None:
             "Reinstall halluc so that `python -m verl.trainer.main_ppo --info searchpath` shows "
             "halluc_plugin.recipes (`halluc doctor` tells more), or add 'hydra.searchpath=[pkg://halluc_plugin.recipes]'.",
         )
+
+
+def require_main_ppo(config: DictConfig) -> None:
+    """Refuse a config that is not that of ``verl.trainer.main_ppo``.
+
+    Raises:
+        SettingsError: It is another program's.
+    """
+    if "optim" in config:  # the SFT trainer's, at the top level
+        raise SettingsError(
+            "This recipe is for reinforcement learning.",
+            "Start it with `python -m verl.trainer.main_ppo`, or use +recipe=halluc_sft here.",
+        )
+
+
+def require_sft_trainer(config: DictConfig) -> None:
+    """Refuse a config that is not that of ``verl.trainer.sft_trainer``.
+
+    Raises:
+        SettingsError: It is another program's.
+    """
+    if "actor_rollout_ref" in config:
+        raise SettingsError(
+            "This recipe is for fine-tuning.",
+            "Start it with `python -m verl.trainer.sft_trainer`, or use +recipe=halluc_grpo here.",
+        )

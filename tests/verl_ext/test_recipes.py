@@ -12,13 +12,15 @@ from verl_ext.run_settings import complete
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted(path.stem for path in (ROOT / "recipes" / "recipe").glob("*.yaml"))
+SFT_RECIPES = [recipe for recipe in RECIPES if "sft" in recipe]
+RL_RECIPES = [recipe for recipe in RECIPES if recipe not in SFT_RECIPES]
 SCALES = ("cpu", "accelerator", "node", "cluster")
 
 
-def composed(*overrides):
-    """Verl's trainer config with these overrides."""
+def composed(*overrides, program="ppo_trainer"):
+    """The config of verl's trainer with these overrides."""
     with initialize_config_module("verl.trainer.config", version_base=None):
-        return compose("ppo_trainer", list(overrides))
+        return compose(program, list(overrides))
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -29,7 +31,7 @@ def test_a_recipe_is_short_and_documented(recipe):
 
 
 @pytest.mark.parametrize("scale", SCALES)
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", RL_RECIPES)
 def test_every_recipe_composes_at_every_scale(recipe, scale):
     """Our block is valid, and verl accepts its own parts, without the hardware."""
     config = composed(f"+recipe={recipe}", f"halluc/scale={scale}")
@@ -39,6 +41,17 @@ def test_every_recipe_composes_at_every_scale(recipe, scale):
     assert omega_conf_to_dataclass(rollout).n > 1
     assert omega_conf_to_dataclass(config.actor_rollout_ref.actor).strategy.endswith("fsdp2")
     assert (config.trainer.nnodes > 1) == (scale == "cluster")
+
+
+@pytest.mark.parametrize("scale", ["cpu", "accelerator"])
+@pytest.mark.parametrize("recipe", SFT_RECIPES)
+def test_fine_tuning_recipes_compose_at_every_scale(recipe, scale):
+    """Our block is valid, and the SFT trainer accepts its own parts, without the hardware."""
+    config = composed(f"+recipe={recipe}", f"halluc/sft_scale={scale}", program="sft_trainer_engine")
+    assert load(config.halluc) == load(config.data.halluc)
+    assert omega_conf_to_dataclass(config.engine).strategy == "fsdp2"
+    assert omega_conf_to_dataclass(config.optim).lr_scheduler_type == "cosine"
+    assert (config.trainer.device == "cpu") == (scale == "cpu")
 
 
 def test_the_platform_chooses_the_scale(monkeypatch):

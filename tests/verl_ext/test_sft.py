@@ -1,0 +1,180 @@
+"""Fine-tuning with verl's SFT trainer: targets from the edit semantics, and what is refused."""
+
+import os
+
+import pytest
+import torch
+from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
+
+from halluc_plugin import prepare
+from halluc_plugin.data.countdown_files import CountdownRequest, write_countdown
+from halluc_plugin.data.trace_files import read_traces
+from halluc_plugin.errors import DataError
+from halluc_plugin.scratch.model import Size, new_model
+from halluc_plugin.scratch.tokenizer import number_tokenizer
+from halluc_plugin.settings import WarmStartTraces
+from halluc_plugin.tokens import BACKTRACK_TOKEN, edit_vocab
+from halluc_plugin.tokens.loading import load_tokenizer, save_tokenizer
+from verl_ext.callback import EXIT_BAD_INPUT, RunCallback
+from verl_ext.sft_callback import SFTCallback
+from verl_ext.sft_dataset import TraceSFTDataset
+
+
+@pytest.fixture(autouse=True)
+def _environment_is_restored():
+    """A run tells verl's loggers by environment variables where to write."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    """The number-level tokenizer with the token."""
+    return number_tokenizer(edit_tokens=(BACKTRACK_TOKEN,))
+
+
+@pytest.fixture(scope="module")
+def data(tokenizer, tmp_path_factory):
+    """A small Countdown data set with traces in the tokenizer's ids."""
+    request = CountdownRequest(train=20, test=5)
+    return write_countdown(tmp_path_factory.mktemp("data"), request, tokenizer, lambda i, w, t: i)
+
+
+@pytest.fixture(scope="module")
+def model(tokenizer, tmp_path_factory):
+    """A model with that tokenizer."""
+    folder = tmp_path_factory.mktemp("model")
+    new_model(tokenizer, Size.TINY, seed=0).save_pretrained(folder)
+    save_tokenizer(tokenizer, folder)
+    return folder
+
+
+def composed(*overrides, program="sft_trainer_engine", recipe="halluc_sft"):
+    """A run's config, as Hydra makes it."""
+    with initialize_config_module("verl.trainer.config", version_base=None):
+        return compose(program, [f"+recipe={recipe}", *overrides])
+
+
+@pytest.fixture
+def config(data, model, tmp_path):
+    """Builds the config of a run on the files above."""
+    return lambda *overrides, **more: composed(
+        "halluc/sft_scale=cpu", f"model.path={model}", f"data.train_files={data.traces}",
+        f"trainer.default_local_dir={tmp_path}", *overrides, **more,
+    )  # fmt: skip
+
+
+def refused(config, capsys, callback=SFTCallback):
+    """The one message of a run that is refused."""
+    with pytest.raises(SystemExit) as exit_:
+        callback().on_run_start(config)
+    assert exit_.value.code == EXIT_BAD_INPUT
+    return capsys.readouterr().err
+
+
+def dataset(data, tokenizer, max_samples=-1, **halluc):
+    """The data set as verl builds it."""
+    config = OmegaConf.create({"max_length": 256, "halluc": halluc})
+    return TraceSFTDataset(str(data.traces), tokenizer, config, None, max_samples)
+
+
+def imitated(row, vocab, *, errors):
+    """By hand: walk over the trace, keep a stack, and drop what is erased unless errors are imitated."""
+    stack, mask = [], [1] * len(row.response_ids)
+    for at, token in enumerate(row.response_ids):
+        if token == vocab.backtrack:
+            mask[stack.pop()] = int(errors)
+        else:
+            stack.append(at)
+    return [0] * len(row.prompt_ids) + mask
+
+
+@pytest.mark.parametrize("erased", ["mask", "keep"])
+def test_ids_and_targets_by_hand(data, tokenizer, erased):
+    """Ids are the file's; prompts are no targets, erased tokens are if asked, edits and corrections are."""
+    vocab = edit_vocab(tokenizer)
+    expected = sorted(
+        (row.prompt_ids + row.response_ids, imitated(row, vocab, errors=erased == "keep"))
+        for row in read_traces(data.traces, tokenizer)
+    )
+    rows = [dict(row) for row in dataset(data, tokenizer, erased_tokens=erased)]
+    assert sorted((row["input_ids"].tolist(), row["loss_mask"].tolist()) for row in rows) == expected
+    assert any(0 in mask[len(ids) // 2 :] for ids, mask in expected) is (erased == "mask")
+    for row in rows:
+        assert torch.equal(row["position_ids"], torch.arange(len(row["input_ids"])))
+
+
+def test_the_seed_decides_the_order(data, tokenizer):
+    """The same seed gives the same order, another one another; a maximum takes the first of it."""
+
+    def order(seed, limit=-1):
+        rows = dataset(data, tokenizer, limit, prepare={"seed": seed})
+        return [row["input_ids"].tolist() for row in rows]
+
+    assert order(0) == order(0)
+    assert order(0) != order(1)
+    assert sorted(order(0)) == sorted(order(1))
+    assert order(0, 7) == order(0)[:7]
+
+
+def test_long_rows_are_refused(data, tokenizer):
+    """With their number, the limit and the longest."""
+    config = OmegaConf.create({"max_length": 12, "halluc": {}})
+    with pytest.raises(DataError, match=r"longer than data.max_length=12 tokens .* the longest has"):
+        TraceSFTDataset([str(data.traces)], tokenizer, config)
+
+
+class TestBadInput:
+    """Each: one clear message before training starts, exit status not zero."""
+
+    def test_another_tokenizers_ids(self, config, capsys, tmp_path):
+        """A model whose tokenizer is not that of the files."""
+        plain = prepare.tokenizer_for(WarmStartTraces.CLEAN)
+        new_model(plain, Size.TINY, seed=0).save_pretrained(tmp_path)
+        save_tokenizer(plain, tmp_path)
+        assert "are those of tokenizer" in refused(config(f"model.path={tmp_path}"), capsys)
+
+    def test_hard_context(self, config, capsys):
+        """The message names the command that can."""
+        assert "halluc train --context hard" in refused(config("halluc.context=hard"), capsys)
+
+    def test_nothing_to_test_on(self, config, capsys):
+        """A test frequency wants files."""
+        assert "data.val_files" in refused(config("trainer.test_freq=5"), capsys)
+
+    def test_long_validation_rows(self, config, capsys, data):
+        """Files to test on are read too."""
+        too_short = config("data.max_length=12", f"data.val_files={data.traces}")
+        assert "longer than data.max_length=12" in refused(too_short, capsys)
+
+    def test_the_wrong_program(self, config, capsys):
+        """Each recipe names the program it is for."""
+        rl = composed(program="ppo_trainer", recipe="halluc_sft")
+        assert "verl.trainer.sft_trainer" in refused(rl, capsys)
+        sft = composed(recipe="halluc_grpo")
+        assert "verl.trainer.main_ppo" in refused(sft, capsys, RunCallback)
+
+    def test_a_sweep_over_the_embedded_task(self, capsys):
+        """Hydra would hand each job a copy that cannot be filled in."""
+        with pytest.raises(SystemExit):
+            SFTCallback().on_multirun_start(composed())
+        assert "--multirun" in capsys.readouterr().err
+
+
+def test_the_embedded_task_is_prepared_once(monkeypatch, tmp_path):
+    """Model and traces land in the cache, in one tokenizer's ids, and the recipe's baseline has no token."""
+    monkeypatch.setenv("HALLUC_HOME", str(tmp_path / "home"))
+    small = ("halluc.prepare.train_problems=20", "halluc.prepare.test_problems=5")
+    for recipe, has_token in (("halluc_sft", True), ("sft_baseline", False)):
+        where = f"trainer.default_local_dir={tmp_path / recipe}"
+        config = composed("halluc/sft_scale=cpu", where, *small, recipe=recipe)
+        SFTCallback().on_run_start(config)
+        tokenizer = load_tokenizer(config.model.path)
+        assert (BACKTRACK_TOKEN in tokenizer.get_vocab()) is has_token
+        assert len(TraceSFTDataset(config.data.train_files, tokenizer, config.data)) >= 20
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "home").rglob("*.[ps]a*")}
+    SFTCallback().on_run_start(composed("halluc/sft_scale=cpu", where, *small, recipe="sft_baseline"))
+    assert {path: path.stat().st_mtime_ns for path in files} == files

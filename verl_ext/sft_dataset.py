@@ -1,0 +1,94 @@
+"""Trace files as a data set of verl's SFT trainer: ids as they are, targets from the edit semantics."""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+
+from halluc_plugin.data.trace_files import TraceRow, read_traces
+from halluc_plugin.edits.builders import IGNORE_INDEX
+from halluc_plugin.errors import DataError
+from halluc_plugin.settings import load
+from halluc_plugin.training.dataset import TraceCollator, vocab_of
+
+
+class TraceSFTDataset(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
+    """Rows of trace files, for ``data.custom_cls`` and ``data.pad_mode=no_padding``.
+
+    verl's sampler shuffles with a seed of its own, always the same. So the rows are put in an order that the
+    run's seed decides (``halluc.prepare.seed``).
+
+    Args:
+        parquet_files: One file or several.
+        tokenizer: Whose ids the files are in.
+        config: verl's ``data`` block, with the run's ``halluc`` block in it.
+        processor: Unused: traces are text.
+        max_samples: At most so many rows; all if negative.
+
+    Raises:
+        DataError: A file is missing or malformed, in another tokenizer's ids, or has a row longer than
+            ``data.max_length``.
+        SettingsError: The ``halluc`` block is wrong.
+        TokenizerError: The tokenizer has an edit token in a form that cannot be used.
+    """
+
+    def __init__(
+        self,
+        parquet_files: str | Sequence[str],
+        tokenizer: Any,
+        config: DictConfig,
+        processor: Any = None,  # noqa: ARG002 - verl's signature
+        max_samples: int = -1,
+    ) -> None:
+        settings = load(config.get("halluc"))
+        self._rows = read_checked(parquet_files, tokenizer, int(config.max_length))
+        random.Random(settings.prepare.seed).shuffle(self._rows)  # noqa: S311 - not for secrets
+        if max_samples >= 0:
+            del self._rows[max_samples:]
+        vocab = vocab_of(tokenizer, step_delimiter=settings.tokens.step_delimiter)
+        self._collate = TraceCollator(vocab, pad_id=0, erased_tokens=settings.erased_tokens)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        """One row.
+
+        Returns:
+            ``input_ids``, ``position_ids`` and ``loss_mask``, Long[L]. The mask is 1 on tokens to imitate;
+            verl shifts it inside its loss.
+        """
+        batch = self._collate([self._rows[index]])  # one row is as wide as it is long: nothing is padded
+        ids, labels = batch["input_ids"][0], batch["labels"][0]
+        return {
+            "input_ids": ids,
+            "position_ids": torch.arange(len(ids)),
+            "loss_mask": (labels != IGNORE_INDEX).long(),
+        }
+
+
+def read_checked(files: str | Sequence[str], tokenizer: Any, max_length: int) -> list[TraceRow]:
+    """All rows of trace files.
+
+    Args:
+        files: One file or several.
+        tokenizer: Whose ids they are in.
+        max_length: Most tokens of a prompt with its trace.
+
+    Raises:
+        DataError: See :class:`TraceSFTDataset`.
+    """
+    paths = [Path(file).expanduser() for file in ([files] if isinstance(files, str) else files)]
+    rows = [row for path in paths for row in read_traces(path, tokenizer)]
+    lengths = [len(row.prompt_ids) + len(row.response_ids) for row in rows]
+    longer = sum(length > max_length for length in lengths)
+    if longer:
+        raise DataError(
+            f"{longer} of {len(rows)} traces are longer than data.max_length={max_length} tokens with their "
+            f"prompt; the longest has {max(lengths)}.",
+            "Raise data.max_length, or drop those rows.",
+        )
+    return rows

@@ -1,65 +1,37 @@
-"""The Hydra callback of our recipes: everything that must happen before and after verl's own main.
+"""The Hydra callback of our reinforcement learning recipes.
 
 Before any worker starts it checks the user's input, prepares the embedded model and data when the recipe
-asks for them, and gives each run a place for its logs. Afterwards it prints what the run learned. Hydra
-turns an exception of a callback into a warning and goes on, so an error here prints one line and exits.
+asks for them, and gives each run a place for its logs. Afterwards it prints what the run learned.
 """
 
 import os
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from halluc_plugin.errors import HallucError, SettingsError
+from verl_ext.recipe_callback import EMBEDDED_DATA, RecipeCallback, latest_step, log_places, run_dir
 
 EMBEDDED_MODEL = "halluc:warm-start"
-EMBEDDED_DATA = "halluc:countdown"
-EXIT_BAD_INPUT = 2
 
 
-class RunCallback(Callback):
-    """Prepares and reports one run; named by ``hydra.callbacks.halluc`` of a recipe."""
+class RunCallback(RecipeCallback):
+    """Prepares and reports one run of ``verl.trainer.main_ppo``."""
 
-    def on_run_start(self, config: DictConfig, **_: Any) -> None:
-        """Check the input and prepare what the recipe embeds; ``--cfg`` and ``--help`` never get here."""
-        exit_on_bad_input(lambda: _prepare(config))
+    embedded: ClassVar[dict[str, str]] = {
+        "actor_rollout_ref.model.path": EMBEDDED_MODEL,
+        "data.train_files": EMBEDDED_DATA,
+    }
 
-    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Refuse a sweep over the embedded data: Hydra hands each job a copy that we cannot fill in."""
-        exit_on_bad_input(lambda: _refuse_embedded_sweep(config))
+    def prepare(self, config: DictConfig) -> None:
+        """See the base class."""
+        _prepare(config)
 
-    def on_run_end(self, config: DictConfig, job_return: Any = None, **_: Any) -> None:
-        """Print what the run learned, when it ended well."""
-        from hydra.core.utils import JobStatus
-
-        if job_return is not None and job_return.status == JobStatus.COMPLETED:
-            _report(config)
-
-
-def exit_on_bad_input(action: Callable[[], None]) -> None:
-    """Run ``action``; an error of ours becomes one line and an exit status."""
-    try:
-        action()
-    except HallucError as error:
-        sys.stderr.write(f"halluc: {error}\n")
-        raise SystemExit(EXIT_BAD_INPUT) from error
-
-
-def _refuse_embedded_sweep(config: DictConfig) -> None:
-    if EMBEDDED_MODEL in str(config.actor_rollout_ref.model.path) or EMBEDDED_DATA in str(
-        config.data.train_files
-    ):
-        raise SettingsError(
-            "--multirun cannot prepare the embedded model and data.",
-            "Run once without --multirun, then sweep with actor_rollout_ref.model.path=... and "
-            "data.train_files=... .",
-        )
+    def report(self, config: DictConfig) -> None:
+        """Both validations side by side, and where the files are."""
+        _report(config)
 
 
 def _prepare(config: DictConfig) -> None:
@@ -96,28 +68,18 @@ def _fill_in_embedded(config: DictConfig, settings: Any) -> None:
 
 
 def _place_logs(config: DictConfig) -> None:
-    """Put metrics and TensorBoard files beside the checkpoints; a resumed run adds files, never truncates."""
-    run_dir = _run_dir(config)
-    metrics = run_dir / "metrics" / f"{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
-    metrics.parent.mkdir(parents=True, exist_ok=True)
-    places = {"VERL_FILE_LOGGER_PATH": str(metrics), "TENSORBOARD_DIR": str(run_dir / "tensorboard")}
     env_vars = config.ray_kwargs.ray_init.runtime_env.setdefault("env_vars", {})
-    for name, value in places.items():
+    for name, value in log_places(config).items():
         # A user's own choice wins. The logger lives in a Ray worker, which sees the runtime environment.
         env_vars.setdefault(name, os.environ.get(name, value))
-
-
-def _run_dir(config: DictConfig) -> Path:
-    return Path(config.trainer.default_local_dir).absolute()
 
 
 def _report(config: DictConfig) -> None:
     from halluc_plugin.report import read_validations, render
 
-    run_dir = _run_dir(config)
     metrics = Path(config.ray_kwargs.ray_init.runtime_env.env_vars.VERL_FILE_LOGGER_PATH)
-    where = {"run": str(run_dir), "metrics": str(metrics.parent)}
-    model = _latest_model(run_dir)
+    where = {"run": str(run_dir(config)), "metrics": str(metrics.parent)}
+    model = _latest_model(config)
     if model is not None:
         where["model"] = str(model)
         where["score it"] = _scoring_command(config, model)
@@ -141,12 +103,10 @@ def _scoring_command(config: DictConfig, model: Path) -> str:
     return f"{command} --tasks gsm8k_backtrack"
 
 
-def _latest_model(run_dir: Path) -> Path | None:
-    marker = run_dir / "latest_checkpointed_iteration.txt"
-    if not marker.exists():
-        return None
-    model = run_dir / f"global_step_{marker.read_text(encoding='utf-8').strip()}" / "actor" / "huggingface"
-    return model if any(model.glob("*.safetensors")) else None
+def _latest_model(config: DictConfig) -> Path | None:
+    step = latest_step(config)
+    model = step and step / "actor" / "huggingface"
+    return model if model and any(model.glob("*.safetensors")) else None
 
 
 def _answers(config: DictConfig) -> dict[str, int]:

@@ -3,48 +3,32 @@
 import json
 import os
 import sys
-import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from halluc_plugin.errors import SettingsError
-from verl_ext.callback import EMBEDDED_DATA, exit_on_bad_input
+from verl_ext.recipe_callback import EMBEDDED_DATA, RecipeCallback, latest_step, log_places
 
 EMBEDDED_MODEL = "halluc:scratch"
 
 
-class SFTCallback(Callback):
-    """Prepares and reports one run; named by ``hydra.callbacks.halluc`` of a recipe."""
+class SFTCallback(RecipeCallback):
+    """Prepares and reports one run of ``verl.trainer.sft_trainer``."""
 
-    def on_run_start(self, config: DictConfig, **_: Any) -> None:
-        """Check the input and prepare what the recipe embeds."""
-        exit_on_bad_input(lambda: _prepare(config))
+    embedded: ClassVar[dict[str, str]] = {"model.path": EMBEDDED_MODEL, "data.train_files": EMBEDDED_DATA}
 
-    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Refuse a sweep over the embedded data: Hydra hands each job a copy that we cannot fill in."""
-        exit_on_bad_input(lambda: _refuse_embedded_sweep(config))
+    def prepare(self, config: DictConfig) -> None:
+        """See the base class."""
+        _prepare(config)
+        for name, value in log_places(config).items():
+            os.environ.setdefault(name, value)  # a user's own choice wins
 
-    def on_run_end(self, config: DictConfig, job_return: Any = None, **_: Any) -> None:
-        """Say where the model is, when the run ended well."""
-        from hydra.core.utils import JobStatus
-
-        if job_return is not None and job_return.status == JobStatus.COMPLETED and _rank() == 0:
+    def report(self, config: DictConfig) -> None:
+        """First and last losses, where the model is, and how to train on; once for all processes."""
+        if int(os.environ.get("RANK", "0")) == 0:
             _report(config)
-
-
-def _rank() -> int:
-    return int(os.environ.get("RANK", "0"))
-
-
-def _refuse_embedded_sweep(config: DictConfig) -> None:
-    if EMBEDDED_MODEL in str(config.model.path) or EMBEDDED_DATA in str(config.data.train_files):
-        raise SettingsError(
-            "--multirun cannot prepare the embedded model and data.",
-            "Run once without --multirun, then sweep with model.path=... and data.train_files=... .",
-        )
 
 
 def _prepare(config: DictConfig) -> None:
@@ -68,7 +52,6 @@ def _prepare(config: DictConfig) -> None:
     with open_dict(config):
         _fill_in_embedded(config, settings)
     _check(config)
-    _place_logs(config)
 
 
 def _fill_in_embedded(config: DictConfig, settings: Any) -> None:
@@ -95,20 +78,7 @@ def _check(config: DictConfig) -> None:
             read_checked(files, tokenizer, int(config.data.max_length))
 
 
-def _run_dir(config: DictConfig) -> Path:
-    return Path(config.trainer.default_local_dir).absolute()
-
-
-def _place_logs(config: DictConfig) -> None:
-    """Put metrics and TensorBoard files beside the checkpoints; a resumed run adds files, never truncates."""
-    metrics = _run_dir(config) / "metrics" / f"{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
-    metrics.parent.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("VERL_FILE_LOGGER_PATH", str(metrics))
-    os.environ.setdefault("TENSORBOARD_DIR", str(_run_dir(config) / "tensorboard"))
-
-
 def _report(config: DictConfig) -> None:
-    run_dir = _run_dir(config)
     losses = _losses(Path(os.environ["VERL_FILE_LOGGER_PATH"]))
     if losses:
         last = losses[-50:]
@@ -116,9 +86,9 @@ def _report(config: DictConfig) -> None:
             f"Loss: {losses[0]:.3f} nats per label at first, {sum(last) / len(last):.3f} at last"
         )
         sys.stdout.write(f" (mean of {len(last)} steps).\n")
-    marker = run_dir / "latest_checkpointed_iteration.txt"
-    if marker.exists():
-        model = run_dir / f"global_step_{marker.read_text(encoding='utf-8').strip()}" / "huggingface"
+    step = latest_step(config)
+    if step is not None:
+        model = step / "huggingface"
         sys.stdout.write(f"Model: {model}\n")
         recipe = "grpo_baseline" if config.halluc.prepare.traces == "clean" else "halluc_grpo"
         sys.stdout.write(

@@ -16,7 +16,8 @@ from halluc_plugin.scratch.tokenizer import number_tokenizer
 from halluc_plugin.tokens import BACKTRACK_TOKEN
 from halluc_plugin.tokens.loading import save_tokenizer
 from verl_ext import compat
-from verl_ext.callback import EXIT_BAD_INPUT, RunCallback
+from verl_ext.callback import RunCallback
+from verl_ext.recipe_callback import EXIT_BAD_INPUT
 
 
 @pytest.fixture(scope="module")

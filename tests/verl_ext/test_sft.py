@@ -16,7 +16,8 @@ from halluc_plugin.scratch.tokenizer import number_tokenizer
 from halluc_plugin.settings import WarmStartTraces
 from halluc_plugin.tokens import BACKTRACK_TOKEN, edit_vocab
 from halluc_plugin.tokens.loading import load_tokenizer, save_tokenizer
-from verl_ext.callback import EXIT_BAD_INPUT, RunCallback
+from verl_ext.callback import RunCallback
+from verl_ext.recipe_callback import EXIT_BAD_INPUT
 from verl_ext.sft_callback import SFTCallback
 from verl_ext.sft_dataset import TraceSFTDataset
 

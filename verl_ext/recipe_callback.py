@@ -1,0 +1,90 @@
+"""What the Hydra callbacks of all recipes share: when they act, how they refuse, where a run's files are.
+
+Hydra turns an exception of a callback into a warning and goes on, so an error here prints one line and exits.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from halluc_plugin.errors import HallucError, SettingsError
+
+EMBEDDED_DATA = "halluc:countdown"
+EXIT_BAD_INPUT = 2
+
+
+class RecipeCallback(Callback):
+    """Acts before and after the host's own main; a recipe names a subclass by ``hydra.callbacks.halluc``.
+
+    Attributes:
+        embedded: Keys of the config that may hold an embedded name, and the name.
+    """
+
+    embedded: ClassVar[dict[str, str]]
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        """Check the input and prepare what the recipe embeds; ``--cfg`` and ``--help`` never get here."""
+        _exit_on_bad_input(lambda: self.prepare(config))
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Refuse a sweep over the embedded data: Hydra hands each job a copy that we cannot fill in."""
+        _exit_on_bad_input(lambda: self._refuse_embedded_sweep(config))
+
+    def on_run_end(self, config: DictConfig, job_return: Any = None, **_: Any) -> None:
+        """Report, when the run ended well."""
+        from hydra.core.utils import JobStatus
+
+        if job_return is not None and job_return.status == JobStatus.COMPLETED:
+            self.report(config)
+
+    def prepare(self, config: DictConfig) -> None:
+        """Check the input, and fill in ``config`` before anything starts."""
+        raise NotImplementedError
+
+    def report(self, config: DictConfig) -> None:
+        """Print what the run learned."""
+        raise NotImplementedError
+
+    def _refuse_embedded_sweep(self, config: DictConfig) -> None:
+        if any(name in str(OmegaConf.select(config, key)) for key, name in self.embedded.items()):
+            own = " and ".join(f"{key}=..." for key in self.embedded)
+            raise SettingsError(
+                "--multirun cannot prepare the embedded model and data.",
+                f"Run once without --multirun, then sweep with {own}.",
+            )
+
+
+def _exit_on_bad_input(action: Callable[[], None]) -> None:
+    try:
+        action()
+    except HallucError as error:
+        sys.stderr.write(f"halluc: {error}\n")
+        raise SystemExit(EXIT_BAD_INPUT) from error
+
+
+def run_dir(config: DictConfig) -> Path:
+    """The folder of a run's checkpoints and logs."""
+    return Path(config.trainer.default_local_dir).absolute()
+
+
+def log_places(config: DictConfig) -> dict[str, str]:
+    """Environment variables that put metrics and TensorBoard files beside the checkpoints.
+
+    A resumed run adds files and never truncates one.
+    """
+    metrics = run_dir(config) / "metrics" / f"{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
+    metrics.parent.mkdir(parents=True, exist_ok=True)
+    return {"VERL_FILE_LOGGER_PATH": str(metrics), "TENSORBOARD_DIR": str(run_dir(config) / "tensorboard")}
+
+
+def latest_step(config: DictConfig) -> Path | None:
+    """The folder of the last checkpoint, None if there is none."""
+    marker = run_dir(config) / "latest_checkpointed_iteration.txt"
+    if not marker.exists():
+        return None
+    return run_dir(config) / f"global_step_{marker.read_text(encoding='utf-8').strip()}"

@@ -110,6 +110,26 @@ class GuardSettings:
 
 
 @dataclass(frozen=True)
+class TraceLogSettings:
+    """Answers of training that are kept to be read; see :mod:`halluc_plugin.trace_log`.
+
+    Args:
+        per_step: How many of each step, drawn at random; 0 keeps none.
+        max_megabytes: Most that all files of a run may take, in 10^6 bytes.
+    """
+
+    per_step: int = 4
+    max_megabytes: float = 100.0
+
+    def __post_init__(self) -> None:
+        if self.per_step < 0:
+            raise SettingsError(
+                f"halluc.trace_log.per_step is {self.per_step}.", "Give an integer of at least 0."
+            )
+        _require_finite("halluc.trace_log.max_megabytes", self.max_megabytes)
+
+
+@dataclass(frozen=True)
 class PrepareSettings:
     """The embedded model and data, made on first use.
 
@@ -149,6 +169,7 @@ class Settings:
         tokens: How ids get their meaning.
         reward: The reward.
         guard: When to stop because engine and actor disagree.
+        trace_log: Answers that are kept to be read.
         prepare: The embedded model and data.
     """
 
@@ -159,6 +180,7 @@ class Settings:
     tokens: TokenSettings = field(default_factory=TokenSettings)
     reward: RewardSettings = field(default_factory=RewardSettings)
     guard: GuardSettings = field(default_factory=GuardSettings)
+    trace_log: TraceLogSettings = field(default_factory=TraceLogSettings)
     prepare: PrepareSettings = field(default_factory=PrepareSettings)
 
     def __post_init__(self) -> None:

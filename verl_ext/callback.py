@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from halluc_plugin.trace_log import FOLDER as TRACES
 from verl_ext.recipe_callback import EMBEDDED_DATA, RecipeCallback, latest_step, log_places, run_dir
 
 EMBEDDED_MODEL = "halluc:warm-start"
@@ -83,6 +84,8 @@ def _report(config: DictConfig) -> None:
     if model is not None:
         where["model"] = str(model)
         where["score it"] = _scoring_command(config, model)
+    if (run_dir(config) / TRACES).is_dir():
+        where["read answers"] = f"halluc view {run_dir(config)}"
     validations = read_validations(metrics.parent)
     render(validations, _answers(config), where)
     if validations and validations[-1].step >= int(config.trainer.total_training_steps or sys.maxsize):

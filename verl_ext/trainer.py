@@ -1,6 +1,8 @@
 """verl's synchronous trainer with the guard on, and our metrics in every tracker."""
 
 import logging
+import random
+from pathlib import Path
 from typing import Any
 
 import transfer_queue as tq
@@ -12,11 +14,15 @@ from verl.trainer.ppo.v1.trainer_base import register_trainer
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 from halluc_plugin.rewards import COMPONENTS
+from halluc_plugin.tokens import edit_vocab
+from halluc_plugin.trace_log import LoggedTrace, TraceLog, logged_trace
 from verl_ext.compat import AnswersToSync
 from verl_ext.guard import Precision, compare, stop_if_drifted
 from verl_ext.run_settings import check, from_config
 
 logger = logging.getLogger(__name__)
+
+_LOGGED = ["prompts", "responses", "response_mask", "advantages", "rm_scores", "extra_fields"]
 
 
 @register_trainer("backtrack_sync")
@@ -36,6 +42,8 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
         if self._guarded and reason:
             logger.warning("halluc: the guard against stale weights is off, because %s.", reason)
             self._guarded = False
+        keep = self._settings.trace_log
+        self._trace_log = TraceLog(Path(config.trainer.default_local_dir), keep.max_megabytes)
 
     def _compute_old_log_prob(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         batch = super()._compute_old_log_prob(batch, metrics)
@@ -62,6 +70,32 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
         ]
         masks = [mask for mask, keep in zip(data["response_mask"].unbind(), real, strict=True) if keep]
         metrics.update(rollout_metrics(infos, masks))
+        self._log_traces(batch, [key for key, keep in zip(batch.keys, real, strict=True) if keep])
+
+    def _log_traces(self, batch: KVBatchMeta, keys: list[str]) -> None:
+        """Keep a few of the step's answers, drawn by the step's number."""
+        count = min(self._settings.trace_log.per_step, len(keys))
+        if not count:
+            return
+        chosen = random.Random(self.global_steps).sample(sorted(keys), count)  # noqa: S311 - not for secrets
+        data = tq.kv_batch_get(keys=chosen, partition_id=batch.partition_id, select_fields=_LOGGED)
+        rows = zip(chosen, *(data[name].unbind() for name in _LOGGED[:-1]), data["extra_fields"], strict=True)
+        self._trace_log.write(self.global_steps, [self._logged_trace(*row) for row in rows])
+
+    def _logged_trace(self, key: str, *row: Any) -> LoggedTrace:
+        prompt, response, mask, advantages, scores, fields = row
+        return logged_trace(
+            step=self.global_steps,
+            answer=key,
+            prompt=prompt.tolist(),
+            response=response.tolist(),
+            response_mask=mask.tolist(),
+            advantages=advantages.tolist(),
+            reward=float(scores.sum()),
+            scores=fields.get("reward_extra_info", {}),
+            tokenizer=self.tokenizer,
+            vocab=edit_vocab(self.tokenizer, step_delimiter=self._settings.tokens.step_delimiter),
+        )
 
 
 def rollout_metrics(infos: list[dict[str, float]], masks: list[Tensor]) -> dict[str, float]:

@@ -10,6 +10,7 @@ import pytest
 
 from halluc_plugin.tokens import edit_vocab
 from halluc_plugin.tokens.loading import load_model, load_tokenizer
+from halluc_plugin.trace_log import logged_steps, read_step
 
 SMALL = (
     "halluc.prepare.train_problems=60",
@@ -93,6 +94,20 @@ class TestFirstRun:
             for step in (0, 2):
                 assert 0 <= metrics[step][f"val-core/{source}/acc/mean@1"] <= 1
         assert list((first[0].checkpoints / "tensorboard").glob("events*"))
+
+    def test_answers_are_logged_to_be_read(self, first):
+        """Four of each step, as they were sampled; what was erased has no part in learning."""
+        for step, path in logged_steps(first[0].checkpoints).items():
+            traces = read_step(path)
+            assert len({trace.answer for trace in traces}) == 4
+            for trace in traces:
+                assert trace.step == step
+                assert trace.prompt
+                assert trace.scores["raw_length"] == len(trace.trace["ids"]) == len(trace.tokens)
+                erased = [at is not None for at in trace.trace["erased_at"]]
+                assert trace.response_mask == [int(not gone) for gone in erased]
+                assert all(trace.advantages[i] == 0 for i, gone in enumerate(erased) if gone)
+        assert list(logged_steps(first[0].checkpoints)) == [1, 2]
 
     def test_the_checkpoint_is_a_model(self, first):
         """Weights and tokenizer lie side by side, and the edit token is in both."""

@@ -9,6 +9,7 @@ from verl.trainer.ppo.v1.trainer_base import get_trainer_cls
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 from halluc_plugin.errors import SettingsError
+from halluc_plugin.trace_log import logged_steps, read_step
 from verl_ext import trainer as trainer_module
 from verl_ext.guard import PolicyDriftError, Precision
 from verl_ext.run_settings import from_config
@@ -168,20 +169,68 @@ def test_other_reward_managers_have_no_such_metrics():
     assert rollout_metrics([], []) == {}
 
 
-def test_metrics_leave_padding_rows_out(fp32_config, monkeypatch):
-    """Rows that verl adds to fill a batch are not answers."""
-    data = {
+@pytest.fixture
+def finished_step(fp32_config, tokenizer, monkeypatch, tmp_path):
+    """A trainer at the end of step 3 with one answer, ``1 2 <back> 3``, and a row that fills up the batch."""
+    rows = {
+        "prompts": nested([[5], [5]]),
+        "responses": nested([tokenizer.encode("12<|BACKTRACK|>3"), [0]]),
+        "response_mask": nested([[1.0, 0.0, 1.0, 1.0], [0.0]]),
+        "advantages": nested([[0.5, 0.0, 0.5, 0.5], [0.0]]),
+        "rm_scores": nested([[0.0, 0.0, 0.0, 1.0], [0.0]]),
         "extra_fields": [{"reward_extra_info": info()}, {"reward_extra_info": info(num_backtracks=99.0)}],
-        "response_mask": nested([[1.0] * 10, [0.0]]),
     }
-    monkeypatch.setattr(PPOTrainerSync, "__init__", lambda self, config: setattr(self, "config", config))
+
+    def fetch(keys, partition_id, select_fields):
+        assert partition_id == "train"
+        return (
+            {name: rows[name] for name in select_fields}
+            if len(keys) == 2
+            else {
+                name: nested([rows[name][0].tolist()]) if name != "extra_fields" else rows[name][:1]
+                for name in select_fields
+            }
+        )
+
+    def initialise(self, config):
+        self.config, self.tokenizer, self.global_steps = config, tokenizer, 3
+
+    monkeypatch.setattr(PPOTrainerSync, "__init__", initialise)
     monkeypatch.setattr(PPOTrainerSync, "_compute_metrics", lambda *args, **kwargs: None)
-    monkeypatch.setattr(trainer_module.tq, "kv_batch_get", lambda **_: data)
-    batch = SimpleNamespace(keys=["a", "b"], partition_id="train", tags=[{}, {"is_padding": True}])
-    metrics = {}
-    BacktrackTrainer(fp32_config)._compute_metrics(batch, metrics, {}, global_steps=1, epoch=0)
+    monkeypatch.setattr(trainer_module.tq, "kv_batch_get", fetch)
+    fp32_config.trainer.default_local_dir = str(tmp_path)
+
+    def run(**halluc):
+        fp32_config.halluc = halluc
+        batch = SimpleNamespace(keys=["a", "b"], partition_id="train", tags=[{}, {"is_padding": True}])
+        metrics = {}
+        BacktrackTrainer(fp32_config)._compute_metrics(batch, metrics, {}, global_steps=3, epoch=0)
+        return metrics
+
+    return run
+
+
+def test_metrics_leave_padding_rows_out(finished_step):
+    """Rows that verl adds to fill a batch are not answers."""
+    metrics = finished_step()
     assert metrics["backtrack/per_answer"] == 2.0
-    assert metrics["backtrack/masked_share"] == 0.0
+    assert metrics["backtrack/masked_share"] == pytest.approx(0.25)
+
+
+def test_answers_are_logged(finished_step, tmp_path):
+    """At most so many as asked, padding never, with what they earned and the advantage of each action."""
+    finished_step()
+    (trace,) = read_step(logged_steps(tmp_path)[3])
+    assert (trace.answer, trace.reward, trace.scores["acc"]) == ("a", 1.0, 1.0)
+    assert trace.tokens == ["1", "2", "<|BACKTRACK|>", "3"]
+    assert trace.response_mask == [1, 0, 1, 1]
+    assert trace.advantages == [0.5, 0.0, 0.5, 0.5]
+
+
+def test_logging_can_be_switched_off(finished_step, tmp_path):
+    """Nothing is fetched and nothing written."""
+    finished_step(trace_log={"per_step": 0})
+    assert not (tmp_path / "traces").exists()
 
 
 def test_a_contradictory_config_stops_before_any_worker(verl_config):

@@ -1,0 +1,184 @@
+"""Answers of a training run, kept to be read: one JSONL file a step, a few answers in each.
+
+The layout has a version. A line is a JSON object with the fields of :class:`LoggedTrace`; ``trace`` is
+:func:`halluc_plugin.edits.trace_record`. ``docs/traces.md`` shows one.
+"""
+
+import json
+import logging
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from halluc_plugin.errors import DataError
+
+if TYPE_CHECKING:
+    from halluc_plugin.edits import EditVocab
+
+TRACE_LOG_VERSION = 1
+FOLDER = "traces"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LoggedTrace:
+    """One answer.
+
+    Attributes:
+        version: Of this layout.
+        step: Global training step.
+        answer: Name of the answer, unique in its run; answers to one prompt begin alike.
+        prompt: Text of the prompt.
+        trace: :func:`halluc_plugin.edits.trace_record` of the sampled ids.
+        tokens: Text of each action.
+        response_mask: 1 for each action that learns, else 0.
+        advantages: Advantage of each action.
+        reward: What the answer was paid.
+        scores: The reward manager's other figures by name: components unweighted, verdicts, counts.
+    """
+
+    version: int
+    step: int
+    answer: str
+    prompt: str
+    trace: dict[str, Any]
+    tokens: list[str]
+    response_mask: list[int]
+    advantages: list[float]
+    reward: float
+    scores: dict[str, float]
+
+
+class TraceLog:
+    """Writes answers below a run's folder, up to a size.
+
+    A full disk must not end a training run: what cannot be written is reported once, and logging stops.
+
+    Args:
+        run_dir: Folder of the run.
+        max_megabytes: Nothing more is written once the files have this size together.
+    """
+
+    def __init__(self, run_dir: Path, max_megabytes: float) -> None:
+        self._folder = run_dir / FOLDER
+        self._left = max_megabytes * 1e6 - sum(path.stat().st_size for path in self._folder.glob("*.jsonl"))
+        self._stopped = False
+
+    def write(self, step: int, traces: Iterable[LoggedTrace]) -> None:
+        """Write the answers of a step; a step that is done again replaces its file.
+
+        Args:
+            step: Global training step.
+            traces: Its answers.
+        """
+        if self._stopped:
+            return
+        text = "".join(json.dumps(asdict(trace), ensure_ascii=False) + "\n" for trace in traces)
+        self._left -= len(text.encode())
+        if self._left < 0:
+            self._stop(f"the files in {self._folder} have reached halluc.trace_log.max_megabytes")
+            return
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            (self._folder / f"step-{step:06d}.jsonl").write_text(text, encoding="utf-8")
+        except OSError as error:
+            self._stop(str(error))
+
+    def _stop(self, reason: str) -> None:
+        self._stopped = True
+        logger.warning("halluc: no more traces are logged (%s); training goes on.", reason)
+
+
+def logged_steps(run_dir: Path) -> dict[int, Path]:
+    """The files of a run by step, in order.
+
+    Raises:
+        DataError: There is none.
+    """
+    folder = run_dir if run_dir.name == FOLDER else run_dir / FOLDER
+    found = {
+        int(match.group(1)): path
+        for path in sorted(folder.glob("step-*.jsonl"))
+        if (match := re.fullmatch(r"step-(\d+)\.jsonl", path.name))
+    }
+    if not found:
+        raise DataError(
+            f"{folder} holds no traces of a run.",
+            "Name a run's folder, checkpoints/PROJECT/EXPERIMENT; halluc.trace_log.per_step=0 keeps none.",
+        )
+    return dict(sorted(found.items()))
+
+
+def read_step(path: Path) -> list[LoggedTrace]:
+    """The answers of one step.
+
+    Raises:
+        DataError: A line is no answer, or of another version of the layout.
+    """
+    return [
+        _parsed(path, number, line)
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+    ]
+
+
+def _parsed(path: Path, number: int, line: str) -> LoggedTrace:
+    try:
+        record: Mapping[str, Any] = json.loads(line)
+        version = record["version"]
+        if version == TRACE_LOG_VERSION:
+            return LoggedTrace(**{field.name: record[field.name] for field in fields(LoggedTrace)})
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise DataError(
+            f"{path}, line {number} is not a logged answer ({reason}).", "Delete the line or the file."
+        ) from error
+    raise DataError(
+        f"{path}, line {number} has version {version}, this halluc reads {TRACE_LOG_VERSION}.",
+        "Read it with the release of halluc that wrote it.",
+    )
+
+
+def logged_trace(
+    *,
+    step: int,
+    answer: str,
+    prompt: Sequence[int],
+    response: Sequence[int],
+    response_mask: Sequence[float],
+    advantages: Sequence[float],
+    reward: float,
+    scores: Mapping[str, float],
+    tokenizer: Any,
+    vocab: "EditVocab",
+) -> LoggedTrace:
+    """Make a record from ids.
+
+    Args:
+        step: As in :class:`LoggedTrace`, like all that is not said here.
+        answer: As above.
+        prompt: Its ids.
+        response: Ids of the raw trace.
+        response_mask: As above.
+        advantages: As above.
+        reward: As above.
+        scores: As above.
+        tokenizer: The tokenizer of the ids.
+        vocab: Which ids edit.
+    """
+    from halluc_plugin.edits import trace_record
+
+    return LoggedTrace(
+        version=TRACE_LOG_VERSION,
+        step=step,
+        answer=answer,
+        prompt=tokenizer.decode(prompt),
+        trace=trace_record(response, vocab),
+        tokens=[tokenizer.decode([token]) for token in response],
+        response_mask=[int(learns) for learns in response_mask],
+        advantages=[float(advantage) for advantage in advantages],
+        reward=float(reward),
+        scores={name: float(value) for name, value in scores.items()},
+    )

@@ -1,0 +1,66 @@
+"""Logged answers in a terminal: what was sampled, what was taken back, what is left."""
+
+from collections.abc import Iterator
+
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.text import Text
+
+from halluc_plugin.tokens import BACKTRACK_TOKEN, RESTART_TOKEN, STEP_TOKEN
+from halluc_plugin.trace_log import LoggedTrace
+
+SYMBOLS = {BACKTRACK_TOKEN: "⌫", STEP_TOKEN: "⇤", RESTART_TOKEN: "⟲"}
+"""How edit tokens are shown."""
+
+ERASED, EDIT = "red strike", "yellow"
+HEADLINE = ("acc", "acc_raw", "num_events", "num_erased", "raw_length")
+"""Scores of the first line, of those that a record has."""
+
+
+def show(trace: LoggedTrace, console: Console) -> None:
+    """Print one answer.
+
+    Args:
+        trace: The answer.
+        console: Where to print.
+    """
+    console.print(
+        Panel(Group(*_lines(trace)), title=f"step {trace.step}, {trace.answer}", title_align="left")
+    )
+
+
+def _lines(trace: LoggedTrace) -> Iterator[Text]:
+    scores = "  ".join(f"{name} {trace.scores[name]:g}" for name in HEADLINE if name in trace.scores)
+    yield Text(f"reward {trace.reward:g}  {_advantage(trace)}  {scores}", style="dim")
+    yield _labelled("problem", Text(trace.prompt.rstrip("\n")))
+    yield _labelled("sampled", sampled(trace))
+    yield _labelled("answer", answer(trace))
+
+
+def sampled(trace: LoggedTrace) -> Text:
+    """Every action in order: erased ones struck through, edits as symbols, line ends as ``↵``."""
+    text = Text()
+    states = zip(trace.tokens, trace.trace["live"], trace.trace["erased_at"], strict=True)
+    for token, live, erased_at in states:
+        style = "" if live else EDIT if erased_at is None else ERASED
+        text.append(SYMBOLS.get(token.strip(), token).replace("\n", "↵ "), style)
+    return text
+
+
+def answer(trace: LoggedTrace) -> Text:
+    """What is left."""
+    live = zip(trace.tokens, trace.trace["live"], strict=True)
+    return Text("".join(token for token, is_live in live if is_live).replace("\n", "↵ "))
+
+
+def _labelled(label: str, text: Text) -> Text:
+    return Text.assemble((f"{label:<9}", "bold"), text)
+
+
+def _advantage(trace: LoggedTrace) -> str:
+    """The advantages of the actions that learn: one figure where they are equal."""
+    learning = [a for a, learns in zip(trace.advantages, trace.response_mask, strict=True) if learns]
+    if not learning:
+        return "no action learns"
+    low, high = min(learning), max(learning)
+    return f"advantage {low:+.2f}" if high - low < 5e-3 else f"advantages {low:+.2f} to {high:+.2f}"

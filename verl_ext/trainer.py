@@ -14,6 +14,7 @@ from verl.trainer.ppo.v1.trainer_base import register_trainer
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 from halluc_plugin.rewards import COMPONENTS
+from halluc_plugin.rewards.influence import unchanged_groups
 from halluc_plugin.tokens import edit_vocab
 from halluc_plugin.trace_log import LoggedTrace, TraceLog, logged_trace
 from verl_ext.compat import AnswersToSync
@@ -62,6 +63,7 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
     ) -> None:
         super()._compute_metrics(batch, metrics, *args, **kwargs)
         real = [not tag.get("is_padding", False) for tag in batch.tags]
+        keys = [key for key, keep in zip(batch.keys, real, strict=True) if keep]
         data = _fetch(batch, ["extra_fields", "response_mask"])
         infos = [
             fields.get("reward_extra_info", {})
@@ -70,7 +72,17 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
         ]
         masks = [mask for mask, keep in zip(data["response_mask"].unbind(), real, strict=True) if keep]
         metrics.update(rollout_metrics(infos, masks))
-        self._log_traces(batch, [key for key, keep in zip(batch.keys, real, strict=True) if keep])
+        metrics.update(self._degeneracy(infos, keys))
+        self._log_traces(batch, keys)
+
+    def _degeneracy(self, infos: list[dict[str, float]], keys: list[str]) -> dict[str, float]:
+        """Shares of groups that a component of the reward does not move; empty as ``rollout_metrics``."""
+        if not all(COMPONENTS.keys() <= info.keys() for info in infos):
+            return {}
+        prompts = [key.rsplit("_", 2)[0] for key in keys]  # verl's keys: UID_SESSION_INDEX
+        by_std = bool(self.config.algorithm.get("norm_adv_by_std_in_grpo", True))
+        shares = unchanged_groups(infos, prompts, self._settings.reward, normalize_by_std=by_std)
+        return {f"backtrack/degenerate/{name}": share for name, share in shares.items()}
 
     def _log_traces(self, batch: KVBatchMeta, keys: list[str]) -> None:
         """Keep a few of the step's answers, drawn by the step's number."""

@@ -215,6 +215,8 @@ def test_metrics_leave_padding_rows_out(finished_step):
     metrics = finished_step()
     assert metrics["backtrack/per_answer"] == 2.0
     assert metrics["backtrack/masked_share"] == pytest.approx(0.25)
+    assert metrics["backtrack/degenerate/groups"] == 0  # one answer alone keeps its reward
+    assert "backtrack/degenerate/format" not in metrics  # it has no weight
 
 
 def test_answers_are_logged(finished_step, tmp_path):

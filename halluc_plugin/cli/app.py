@@ -10,7 +10,7 @@ from halluc_plugin import __version__
 from halluc_plugin.errors import HallucError
 
 # Each module has `register(app)`; its heavy imports happen inside the command, so `--help` stays quick.
-COMMAND_MODULES = ("add_token", "data", "doctor", "lm_eval_path", "theory", "train", "view")
+COMMAND_MODULES = ("add_token", "data", "doctor", "lm_eval_path", "search", "theory", "train", "view")
 
 app = typer.Typer(
     name="halluc",

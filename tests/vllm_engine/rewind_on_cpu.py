@@ -24,8 +24,10 @@ from vllm.v1.worker.cpu_model_runner import CPUModelRunner
 from halluc_plugin.doctor.engine import observe
 from halluc_plugin.edits.builders import Boundary
 from halluc_plugin.errors import SettingsError
+from halluc_plugin.search import Request, Space
 from halluc_plugin.vllm_engine.equivalence import EOS, VOCAB
 from halluc_plugin.vllm_engine.request import EditRequest, Length
+from halluc_plugin.vllm_engine.sampler import VLLMSampler
 from halluc_plugin.vllm_engine.trial import ask_with_readers
 
 EDIT_BUDGET = "halluc_plugin.vllm_engine.budget:EditBudget"
@@ -186,6 +188,29 @@ def soft(engine):
     return engine.run(asks)
 
 
+def searched(engine):
+    """What the sampler of searches draws in one call: greedy and not, whole and by steps, some alike."""
+    space = Space(VOCAB, frozenset({EOS}), frozenset(VOCAB.step_delimiters), max_tokens=40)
+    requests = [
+        Request(
+            tuple(prompt(300 + i // 2, 9)),
+            10 + 5 * (i % 3),
+            0.0 if i % 4 == 3 else 0.9,
+            space.stop_ids(steps=i % 2 == 0),
+        )
+        for i in range(24)
+    ]
+    samples = VLLMSampler(engine.llm, space).sample(requests)
+    return [
+        {
+            "prefix": request.prefix, "max_tokens": request.max_tokens, "temperature": request.temperature,
+            "stop_ids": sorted(request.stop_ids), "ids": sample.ids, "logprobs": sample.logprobs,
+            "end": sample.end,
+        }
+        for request, sample in zip(requests, samples, strict=True)
+    ]  # fmt: skip
+
+
 def refusals(path):
     """What engines say that must not start, and whether they had loaded the weights."""
     sliding = Path(path).with_name("sliding")
@@ -226,7 +251,9 @@ def main(path, results_path):
     results["uncached"] = sampled(Engine(path, enable_prefix_caching=False))
     results["poisoned"] = adopted(Engine(path, scheduler_cls=PoisonedScheduler))
     results["runner_v2_lacks"] = engine.engine.vllm_config._get_v2_model_runner_unsupported_features()
-    results["soft"] = soft(Engine(path, scheduler_cls=None, logits_processors=[EDIT_BUDGET]))
+    engine_in_soft_context = Engine(path, scheduler_cls=None, logits_processors=[EDIT_BUDGET])
+    results["soft"] = soft(engine_in_soft_context)
+    results["searched"] = searched(engine_in_soft_context)
     results["refusals"] = refusals(path)
     results["doctor"] = observe()
     results["doctor_poisoned"] = observe(scheduler_cls=PoisonedScheduler)

@@ -1,0 +1,61 @@
+"""Self-Backtracking's search (arXiv 2502.04404, section 3.3): expansion, backtracking, selection.
+
+Deviations from the paper and its released code:
+
+1. Samples are true samples. The released code samples within beam search, whose beams exclude one another.
+2. A state that has been expanded is never expanded again, in the whole search.
+3. Of the states that a round rolls back to, the best ⌊√N⌋ by mean log-probability are expanded, and N samples
+   are spread over them. The released code carries ⌊√b⌋.
+4. The mean log-probability is over the response's own tokens; the released code divides by the padded length
+   and counts padding.
+"""
+
+import math
+
+from halluc_plugin.errors import SettingsError
+from halluc_plugin.search.states import End, Response, Search, Space, wanted
+
+
+def self_backtracking(prompt: tuple[int, ...], space: Space, n: int, rounds: int) -> Search:
+    """Search one problem.
+
+    N samples are drawn. One that the model ends with an edit is rolled back by its last step, complete or
+    not, and the state before is expanded in the next round; with no further round it is dropped.
+
+    Args:
+        prompt: Ids of the prompt.
+        space: Where to search; edits end a sample.
+        n: N, samples of a round.
+        rounds: b, rounds of backtracking after the first expansion.
+
+    Returns:
+        The search; it finds every response that ended by EOS.
+
+    Raises:
+        SettingsError: ``n`` or ``rounds`` is out of range.
+    """
+    if n < 1 or rounds < 0:
+        raise SettingsError(f"n is {n} and rounds {rounds}.", "Give n of at least 1, rounds of at least 0.")
+    return _search(prompt, space, n, rounds)
+
+
+def _search(prompt: tuple[int, ...], space: Space, n: int, rounds: int) -> Search:
+    frontier, visited = [Response()], {Response().ids}
+    finished: list[Response] = []
+    for _ in range(rounds + 1):
+        states = [frontier[i % len(frontier)] for i in range(n)]
+        samples = yield [wanted(prompt, state, space) for state in states]
+        rolled_back: dict[tuple[int, ...], Response] = {}
+        for state, sample in zip(states, samples, strict=True):
+            response = state.extended(sample)
+            if sample.end is End.EOS:
+                finished.append(response)
+            elif sample.end is End.EDIT:
+                before = response.without_last_step(space.delimiters)
+                rolled_back.setdefault(before.ids, before)
+        fresh = [state for ids, state in rolled_back.items() if ids not in visited]
+        frontier = sorted(fresh, key=lambda state: -state.mean_logprob)[: math.isqrt(n)]
+        visited.update(state.ids for state in frontier)
+        if not frontier:
+            break
+    return finished

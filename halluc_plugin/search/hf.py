@@ -1,0 +1,128 @@
+"""Samples, beams and scores of transformers models."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from halluc_plugin.decoding import Decoding, decode
+from halluc_plugin.metrics import DecoderShape
+from halluc_plugin.search.driver import Cost, Found
+from halluc_plugin.search.states import End, Request, Response, Sample, Space
+
+
+class HFSampler:
+    """Samples from a transformers model, batched.
+
+    Args:
+        model: A causal language model with full attention, in eval mode.
+        space: Where searches take place.
+        batch_size: Most samples in a forward pass.
+        seed: Of all samples.
+    """
+
+    def __init__(self, model: Any, space: Space, *, batch_size: int = 256, seed: int = 0) -> None:
+        self._model, self._space, self._batch_size = model, space, batch_size
+        self._generator = torch.Generator(next(model.parameters()).device).manual_seed(seed)
+
+    def sample(self, requests: Sequence[Request]) -> list[Sample]:
+        """One sample for each request."""
+        # Requests of one kind and of near lengths share a batch.
+        order = sorted(range(len(requests)), key=lambda i: _kind(requests[i]))
+        samples: dict[int, Sample] = {}
+        while order:
+            first = requests[order[0]]
+            same = [i for i in order if _same_kind(requests[i], first)][: self._batch_size]
+            samples.update(zip(same, self._batch([requests[i] for i in same]), strict=True))
+            order = [i for i in order if i not in samples]
+        return [samples[i] for i in range(len(requests))]
+
+    def _batch(self, requests: Sequence[Request]) -> list[Sample]:
+        decoding = Decoding(
+            self._space.vocab,
+            max_actions=max(request.max_tokens for request in requests),
+            temperature=requests[0].temperature,
+            eos_ids=requests[0].stop_ids,
+        )
+        prefixes = [request.prefix for request in requests]
+        traces = decode(self._model, prefixes, decoding, generator=self._generator)
+        return [
+            sample_of(trace.ids, trace.logprobs, request, self._space)
+            for trace, request in zip(traces, requests, strict=True)
+        ]
+
+
+def _kind(request: Request) -> tuple[float, list[int], int]:
+    return request.temperature, sorted(request.stop_ids), len(request.prefix)
+
+
+def _same_kind(one: Request, other: Request) -> bool:
+    return one.temperature == other.temperature and one.stop_ids == other.stop_ids
+
+
+def sample_of(ids: Sequence[int], logprobs: Sequence[float], request: Request, space: Space) -> Sample:
+    """What an engine sampled, cut to what was asked for; both samplers make their samples here."""
+    kept = tuple(ids[: request.max_tokens])
+    end = space.end(kept[-1]) if kept[-1] in request.stop_ids else None
+    return Sample(kept, tuple(logprobs[: len(kept)]), End.LENGTH if end is None else end)
+
+
+@torch.no_grad()
+def beam_search(model: Any, prompts: Sequence[tuple[int, ...]], space: Space, beams: int) -> list[Found]:
+    """Beam search, by transformers. It knows no edits: a beam that an edit token ends is dropped.
+
+    Args:
+        model: A causal language model in eval mode.
+        prompts: Prompts, searched one after the other.
+        space: Where to search; the temperature is not used.
+        beams: Number of beams.
+
+    Returns:
+        The finished beams of each prompt, best first, each action's log-prob the model's own. A step of
+        beam search computes all beams, and is paid for.
+    """
+    found = []
+    for prompt in prompts:
+        output = model.generate(
+            torch.tensor([prompt], device=model.device),
+            attention_mask=torch.ones(1, len(prompt), dtype=torch.long, device=model.device),
+            num_beams=beams,
+            num_return_sequences=beams,
+            do_sample=False,
+            max_new_tokens=space.max_tokens,
+            eos_token_id=sorted(space.stop_ids()),
+            pad_token_id=min(space.eos_ids),
+        )
+        cost = Cost()
+        cost.prefill(len(prompt))
+        width = output.shape[1] - len(prompt)
+        for _ in range(beams):
+            cost.add(len(prompt), width)
+        responses = []
+        for row in output[:, len(prompt) :].tolist():
+            length = next((at for at, token in enumerate(row, 1) if token in space.stop_ids()), len(row))
+            if row[length - 1] in space.eos_ids:
+                ids = tuple(row[:length])
+                responses.append(Response(ids, log_probs(model, prompt, ids)))
+        found.append(Found(responses, cost))
+    return found
+
+
+@torch.no_grad()
+def log_probs(model: Any, prompt: Sequence[int], ids: Sequence[int]) -> tuple[float, ...]:
+    """Log-probability of each id of a response, in nats, in one forward pass."""
+    whole = torch.tensor([[*prompt, *ids]], device=model.device)
+    logits = model(whole, attention_mask=torch.ones_like(whole)).logits[0, len(prompt) - 1 : -1]
+    scores = torch.log_softmax(logits.float(), dim=-1)
+    return tuple(scores.gather(1, whole[0, len(prompt) :, None]).squeeze(1).tolist())
+
+
+def decoder_shape(config: Any) -> DecoderShape:
+    """The sizes that costs are counted with, from a transformers config."""
+    head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return DecoderShape(
+        hidden=config.hidden_size,
+        kv=config.num_key_value_heads * head,
+        intermediate=config.intermediate_size,
+        layers=config.num_hidden_layers,
+    )

@@ -1,0 +1,156 @@
+"""Searching files of problems: from verl's rows to judged answers and what they cost."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from halluc_plugin.data.parquet import check_rows
+from halluc_plugin.data.trace_files import prompt_ids
+from halluc_plugin.errors import DataError
+from halluc_plugin.metrics import DecoderShape
+from halluc_plugin.search.driver import Found
+from halluc_plugin.search.selection import Canonical, Rule, select
+from halluc_plugin.search.states import Response
+from halluc_plugin.verifiers import (
+    FinalVerifier,
+    Outcome,
+    PrefixVerifier,
+    Verifier,
+    find_verifier,
+    known_sources,
+)
+
+Scorer = Callable[[tuple[int, ...], Sequence[Response]], Sequence[float]]
+"""``scorer(prompt_ids, responses)``: a score of each, the higher the better."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One row.
+
+    Attributes:
+        prompt: Ids of its prompt, by the tokenizer's chat template.
+        truth: What its verifier judges by.
+        verifier: Its verifier.
+    """
+
+    prompt: tuple[int, ...]
+    truth: Any
+    verifier: Verifier
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a search made of a problem.
+
+    Attributes:
+        answer: The text selected, None where nothing was found.
+        correct: Whether it is right.
+        found: How many finished responses there were to select from.
+        reachable: Whether any of them is right.
+        tokens: Tokens sampled.
+        flops: Forward cost.
+    """
+
+    answer: str | None
+    correct: bool
+    found: int
+    reachable: bool
+    tokens: int
+    flops: int
+
+
+def read_problems(path: Path, tokenizer: Any, limit: int | None = None) -> list[Problem]:
+    """Rows of a verl parquet file whose source has a verifier.
+
+    Args:
+        path: The file.
+        tokenizer: Writes the prompts.
+        limit: At most so many, from the first.
+
+    Raises:
+        DataError: The file is missing or malformed, or a source has no verifier.
+    """
+    problems = []
+    for row in check_rows(path)[:limit]:
+        verifier = find_verifier(row["data_source"])
+        if verifier is None:
+            raise DataError(
+                f"{path} has data_source {row['data_source']!r}, for which there is no verifier.",
+                f"Use rows of {', '.join(known_sources())}.",
+            )
+        prompt = tuple(prompt_ids(tokenizer, row["prompt"]))
+        problems.append(Problem(prompt, row["reward_model"]["ground_truth"], verifier))
+    return problems
+
+
+def text_of(response: Response, tokenizer: Any) -> str:
+    """The text of a response, without EOS."""
+    text: str = tokenizer.decode(list(response.ids), skip_special_tokens=True)
+    return text
+
+
+def canonical(problem: Problem, tokenizer: Any) -> Canonical:
+    """What a response comes to where its verifier says, else its text without blanks."""
+
+    def answer(response: Response) -> str | None:
+        text = text_of(response, tokenizer)
+        if isinstance(problem.verifier, FinalVerifier):
+            return problem.verifier.final_answer(text)
+        absent = problem.verifier.verify(problem.truth, text) is Outcome.NO_ANSWER
+        return None if absent else "".join(text.split())
+
+    return answer
+
+
+def step_oracle(problem: Problem, tokenizer: Any) -> Callable[[Sequence[int]], bool]:
+    """The prefix verifier of a problem, on ids.
+
+    Raises:
+        DataError: Its verifier judges no prefixes.
+    """
+    verifier = problem.verifier
+    if not isinstance(verifier, PrefixVerifier):
+        raise DataError("A problem's verifier judges no prefixes.", "Search without --oracle.")
+
+    def ok(ids: Sequence[int]) -> bool:
+        return verifier.prefix_ok(problem.truth, tokenizer.decode(list(ids), skip_special_tokens=True))
+
+    return ok
+
+
+def judged(
+    problems: Sequence[Problem],
+    found: Sequence[Found],
+    rule: Rule,
+    tokenizer: Any,
+    *,
+    shape: DecoderShape,
+    scorer: Scorer | None = None,
+) -> Iterator[Answered]:
+    """Select an answer to each problem and judge it.
+
+    Args:
+        problems: The problems.
+        found: What was found for each.
+        rule: How to select.
+        tokenizer: Of the ids.
+        shape: Sizes of the model, for costs.
+        scorer: For :attr:`Rule.VERIFIER`.
+    """
+    for problem, result in zip(problems, found, strict=True):
+        score = None if scorer is None else lambda responses, p=problem: scorer(p.prompt, responses)
+        chosen = select(result.responses, rule, canonical(problem, tokenizer), score)
+
+        def right(response: Response, problem: Problem = problem) -> bool:
+            return problem.verifier.verify(problem.truth, text_of(response, tokenizer)) is Outcome.CORRECT
+
+        yield Answered(
+            answer=None if chosen is None else text_of(chosen, tokenizer),
+            correct=chosen is not None and right(chosen),
+            found=len(result.responses),
+            reachable=any(right(response) for response in set(result.responses)),
+            tokens=result.cost.tokens,
+            flops=result.cost.flops(shape),
+        )

@@ -1,0 +1,69 @@
+"""Which of the responses found is the answer."""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Sequence
+from enum import StrEnum
+
+from halluc_plugin.search.states import Response
+
+Canonical = Callable[[Response], Hashable | None]
+"""What a response comes to, by which votes are counted; None abstains."""
+
+
+class Rule(StrEnum):
+    """How the answer is selected."""
+
+    MEAN_LOGPROB = "mean-logprob"
+    """The likeliest, by mean log-probability of its tokens: the paper's rule."""
+    MAJORITY = "majority"
+    """What most responses come to; of equals the one with the likelier response."""
+    SUMMED = "summed"
+    """What has most probability: Σ exp(mean log-probability) over the responses that come to it. The released
+    code sums the negative mean log-probabilities instead, and so penalises what is found often."""
+    VERIFIER = "verifier"
+    """The best by a scorer."""
+
+
+def select(
+    responses: Sequence[Response],
+    rule: Rule,
+    canonical: Canonical,
+    scorer: Callable[[Sequence[Response]], Sequence[float]] | None = None,
+) -> Response | None:
+    """The answer.
+
+    Args:
+        responses: Finished responses.
+        rule: How to select.
+        canonical: What a response comes to.
+        scorer: A score of each, for :attr:`Rule.VERIFIER`.
+
+    Returns:
+        One of them, None where there is none, or where all abstain from a vote.
+    """
+    if not responses:
+        return None
+    if rule is Rule.VERIFIER:
+        assert scorer is not None  # the command line refuses the rule without one
+        scores = dict(enumerate(scorer(responses)))
+        return responses[max(scores, key=lambda i: scores[i])]
+    if rule is Rule.MEAN_LOGPROB:
+        return _likeliest(responses)
+    groups: dict[Hashable, list[Response]] = defaultdict(list)
+    for response in responses:
+        answer = canonical(response)
+        if answer is not None:
+            groups[answer].append(response)
+    if not groups:
+        return None
+
+    def weight(group: Sequence[Response]) -> float:
+        mass = (math.exp(response.mean_logprob) for response in group)
+        return float(len(group)) if rule is Rule.MAJORITY else sum(mass)
+
+    return _likeliest(max(groups.values(), key=lambda g: (weight(g), _likeliest(g).mean_logprob)))
+
+
+def _likeliest(responses: Sequence[Response]) -> Response:
+    return max(responses, key=lambda response: response.mean_logprob)

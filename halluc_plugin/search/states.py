@@ -1,0 +1,142 @@
+"""A response being written, and what a search asks of a model."""
+
+from collections.abc import Collection, Generator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from halluc_plugin.edits import EditVocab
+from halluc_plugin.errors import SettingsError
+
+
+class End(StrEnum):
+    """Why a sample ended."""
+
+    EOS = "eos"
+    EDIT = "edit"
+    """The model took something back."""
+    STEP = "step"
+    """A step is complete, and the search asked for one step."""
+    LENGTH = "length"
+
+
+@dataclass(frozen=True)
+class Space:
+    """Where a search takes place.
+
+    Attributes:
+        vocab: Which ids edit.
+        eos_ids: Ids that end a response.
+        delimiters: Ids that end a step.
+        max_tokens: Most tokens of a response, EOS included.
+        temperature: Of sampling; 0 is greedy.
+
+    Raises:
+        SettingsError: A value is out of range, or an id has two roles.
+    """
+
+    vocab: EditVocab
+    eos_ids: frozenset[int]
+    delimiters: frozenset[int]
+    max_tokens: int
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.max_tokens < 1 or self.temperature < 0:
+            raise SettingsError(
+                f"max_tokens is {self.max_tokens} and temperature {self.temperature}.",
+                "Give at least 1 token, and a temperature of at least 0.",
+            )
+        if self.vocab.edit_ids & (self.eos_ids | self.delimiters) or self.eos_ids & self.delimiters:
+            raise SettingsError(
+                "An id both edits and ends a step or a response, or ends both.", "Give each id one role."
+            )
+
+    def end(self, token_id: int) -> End | None:
+        """What a token ends, as far as roles say."""
+        if token_id in self.eos_ids:
+            return End.EOS
+        if token_id in self.vocab.edit_ids:
+            return End.EDIT
+        return End.STEP if token_id in self.delimiters else None
+
+    def stop_ids(self, *, steps: bool = False) -> frozenset[int]:
+        """Ids at which a sample stops: EOS and edits, and with ``steps`` delimiters."""
+        return self.eos_ids | self.vocab.edit_ids | (self.delimiters if steps else frozenset())
+
+
+@dataclass(frozen=True)
+class Response:
+    """A response without edits, finished or not.
+
+    Attributes:
+        ids: Its ids, EOS included.
+        logprobs: Log-probability of each when it was sampled, in nats.
+    """
+
+    ids: tuple[int, ...] = ()
+    logprobs: tuple[float, ...] = ()
+
+    @property
+    def mean_logprob(self) -> float:
+        """Mean over its own tokens, never over padding; 0 for the empty response."""
+        return sum(self.logprobs) / len(self.logprobs) if self.logprobs else 0.0
+
+    def extended(self, sample: "Sample") -> "Response":
+        """With a sample behind it, without the edit token that ended it."""
+        kept = len(sample.ids) - (sample.end is End.EDIT)
+        return Response(self.ids + sample.ids[:kept], self.logprobs + sample.logprobs[:kept])
+
+    def without_last_step(self, delimiters: Collection[int]) -> "Response":
+        """Without its last step, complete or not."""
+        cut = len(self.ids) - 1
+        while cut > 0 and self.ids[cut - 1] not in delimiters:
+            cut -= 1
+        cut = max(cut, 0)
+        return Response(self.ids[:cut], self.logprobs[:cut])
+
+
+@dataclass(frozen=True)
+class Request:
+    """One sample that a search wants.
+
+    Attributes:
+        prefix: Ids of the prompt and of the response so far.
+        max_tokens: Most tokens to sample.
+        temperature: 0 is greedy.
+        stop_ids: Ids at which to stop; the one that is met is part of the sample.
+    """
+
+    prefix: tuple[int, ...]
+    max_tokens: int
+    temperature: float
+    stop_ids: frozenset[int]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What was sampled.
+
+    Attributes:
+        ids: The ids, at least one, the one that stopped it included.
+        logprobs: Log-probability of each under what was sampled from, in nats.
+        end: Why it ended.
+    """
+
+    ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    end: End
+
+
+Search = Generator[list[Request], list[Sample], list[Response]]
+"""A search of one problem: yields what it wants sampled, is sent the samples in order, returns the finished
+responses it found."""
+
+
+def wanted(prompt: tuple[int, ...], state: Response, space: Space, *, steps: bool = False) -> Request:
+    """The request for one continuation of a state."""
+    return Request(
+        prefix=prompt + state.ids,
+        max_tokens=space.max_tokens - len(state.ids),
+        temperature=space.temperature,
+        stop_ids=space.stop_ids(steps=steps),
+    )

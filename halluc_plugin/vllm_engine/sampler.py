@@ -1,0 +1,47 @@
+"""Samples of a vLLM engine for :mod:`halluc_plugin.search`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from vllm import SamplingParams, TokensPrompt
+
+from halluc_plugin.search.hf import sample_of
+from halluc_plugin.search.states import Request, Sample, Space
+
+
+class VLLMSampler:
+    """Samples from a ``vllm.LLM``; with its prefix cache on, a state is computed once.
+
+    Args:
+        llm: The engine, with ``logprobs_mode="processed_logprobs"``, vLLM's own scheduler or ours.
+        space: Where searches take place.
+        seed: Of all samples.
+    """
+
+    def __init__(self, llm: Any, space: Space, *, seed: int = 0) -> None:
+        self._llm, self._space, self._seed = llm, space, seed
+
+    def sample(self, requests: Sequence[Request]) -> list[Sample]:
+        """One sample for each request."""
+        params = [self._params(request) for request in requests]
+        prompts = [TokensPrompt(prompt_token_ids=list(request.prefix)) for request in requests]
+        outputs = self._llm.generate(prompts, params, use_tqdm=False)
+        samples = []
+        for request, output in zip(requests, outputs, strict=True):
+            (answer,) = output.outputs
+            ids = list(answer.token_ids)
+            logprobs = [at[token].logprob for at, token in zip(answer.logprobs, ids, strict=True)]
+            samples.append(sample_of(ids, logprobs, request, self._space))
+        return samples
+
+    def _params(self, request: Request) -> SamplingParams:
+        self._seed += 1  # one for all requests would make copies of equal ones
+        return SamplingParams(
+            max_tokens=request.max_tokens,
+            temperature=request.temperature,
+            seed=self._seed,
+            stop_token_ids=sorted(request.stop_ids),
+            ignore_eos=True,  # the search's own ids end a sample
+            logprobs=0,
+            detokenize=False,
+        )

@@ -1,0 +1,122 @@
+"""``halluc search`` on problems with a verifier: every method runs, and bad input is refused."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from halluc_plugin.cli.app import app
+from halluc_plugin.cli.search import Method
+from halluc_plugin.data.countdown_files import CountdownRequest, write_countdown
+from halluc_plugin.metrics import DecoderShape
+from halluc_plugin.scratch.model import Size, new_model
+from halluc_plugin.scratch.tokenizer import number_tokenizer
+from halluc_plugin.search import Cost, Found, Response, Rule
+from halluc_plugin.search.problems import judged, read_problems, step_oracle
+from halluc_plugin.tokens import BACKTRACK_TOKEN
+from halluc_plugin.tokens.loading import save_tokenizer
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    """The number-level tokenizer."""
+    return number_tokenizer(edit_tokens=(BACKTRACK_TOKEN,))
+
+
+@pytest.fixture(scope="module")
+def problems(tmp_path_factory):
+    """Five held-out Countdown problems."""
+    request = CountdownRequest(train=20, test=5)
+    return write_countdown(tmp_path_factory.mktemp("data"), request, None, lambda i, w, t: i).test[0]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory, tokenizer):
+    """A model with random weights."""
+    folder = tmp_path_factory.mktemp("model")
+    new_model(tokenizer, Size.TINY, seed=0).save_pretrained(folder)
+    save_tokenizer(tokenizer, folder)
+    return folder
+
+
+@pytest.fixture
+def search(model, problems):
+    """Runs the command on them."""
+
+    def run(*options, model=model):
+        fixed = ["search", "--model", str(model), "--data", str(problems), "--max-tokens", "8", "-n", "2"]
+        return CliRunner().invoke(app, [*fixed, *options])
+
+    return run
+
+
+@pytest.mark.parametrize("method", list(Method))
+def test_every_method_answers(search, method, tmp_path):
+    """A table of shares and costs, and a line for each problem."""
+    done = search("--method", method, "--limit", "3", "--out", str(tmp_path / "answers.jsonl"))
+    assert done.exit_code == 0, done.exception
+    assert f"{method}, mean-logprob, 3 problems" in done.stdout
+    answers = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
+    assert len(answers) == 3
+    assert all(answer["tokens"] > 0 and answer["flops"] > 0 for answer in answers)
+
+
+def test_a_verifier_model_scores(search, model):
+    """Any causal model of the same ids will do."""
+    done = search("--method", "sample", "--rule", "verifier", "--verifier", str(model))
+    assert done.exit_code == 0, done.exception
+    assert "sample, verifier, 5 problems" in done.stdout
+
+
+def test_trees_with_the_prefix_verifier(search):
+    """Steps that it refutes are dropped."""
+    assert search("--method", "breadth-first", "--oracle").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--method", "nonsense"), "nonsense"),
+        (("--rule", "verifier"), "go together"),
+        (("--verifier", "x"), "go together"),
+        (("--oracle",), "no meaning for --method backtrack"),
+        (("--method", "beam", "--backend", "vllm"), "--backend hf"),
+        (("-n", "0"), "n is 0"),
+        (("--temperature", "-1"), "temperature"),
+    ],
+)
+def test_bad_input(search, options, said):
+    """One error that names the option."""
+    assert said in str(search(*options).exception)
+
+
+def test_a_model_without_the_token(search, tmp_path):
+    """Backtracking needs it, other methods do not."""
+    plain = number_tokenizer(edit_tokens=())
+    new_model(plain, Size.TINY, seed=0).save_pretrained(tmp_path)
+    save_tokenizer(plain, tmp_path)
+    assert "halluc add-token" in str(search(model=tmp_path).exception)
+    assert search("--method", "sample", model=tmp_path).exit_code == 0
+
+
+def test_answers_by_hand(problems, tokenizer):
+    """A right answer found is an answer, wrong ones outvoted or not; costs are those of the search."""
+    problem = read_problems(problems, tokenizer, 1)[0]
+    from halluc_plugin.data.parquet import check_rows
+
+    reference = check_rows(problems)[0]["extra_info"]["answer"]
+    right = Response(tuple(tokenizer.encode(reference, add_special_tokens=False)), (-1.0,))
+    wrong = Response(tuple(tokenizer.encode("1+1=2\n", add_special_tokens=False)), (-0.5,))
+    shape = DecoderShape(hidden=1, kv=1, intermediate=1, layers=1)
+
+    def answered(rule, *responses):
+        return next(judged([problem], [Found(list(responses), Cost(7, 5, 3))], rule, tokenizer, shape=shape))
+
+    likeliest = answered(Rule.MEAN_LOGPROB, right, wrong)
+    assert (likeliest.correct, likeliest.reachable, likeliest.found, likeliest.tokens) == (False, True, 2, 7)
+    voted = answered(Rule.MAJORITY, right, right, wrong)
+    assert (voted.correct, voted.answer) == (True, tokenizer.decode(list(right.ids)))
+    nothing = answered(Rule.MAJORITY)
+    assert (nothing.answer, nothing.correct, nothing.reachable) == (None, False, False)
+    assert step_oracle(problem, tokenizer)(right.ids)
+    assert not step_oracle(problem, tokenizer)(wrong.ids + wrong.ids)

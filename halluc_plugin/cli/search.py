@@ -134,8 +134,8 @@ def _sampler(engine: Backend, path: str, network: Any, space: "Space", seed: int
 
     from halluc_plugin.vllm_engine.sampler import VLLMSampler
 
-    llm = LLM(path, logprobs_mode="processed_logprobs", enable_prefix_caching=True)
-    return VLLMSampler(llm, space, seed=seed)
+    llm = LLM(path, logprobs_mode="processed_logprobs", enable_prefix_caching=True, seed=seed)
+    return VLLMSampler(llm, space)
 
 
 def _run(

@@ -12,18 +12,20 @@ from halluc_plugin.search.states import Request, Sample, Space
 class VLLMSampler:
     """Samples from a ``vllm.LLM``; with its prefix cache on, a state is computed once.
 
+    The engine's seed decides what is sampled. Requests carry none of their own: equal ones would be copies,
+    and vLLM's CPU build (0.28) fails on a seeded request whose prompt it computes in several parts.
+
     Args:
         llm: The engine, with ``logprobs_mode="processed_logprobs"``, vLLM's own scheduler or ours.
         space: Where searches take place.
-        seed: Of all samples.
     """
 
-    def __init__(self, llm: Any, space: Space, *, seed: int = 0) -> None:
-        self._llm, self._space, self._seed = llm, space, seed
+    def __init__(self, llm: Any, space: Space) -> None:
+        self._llm, self._space = llm, space
 
     def sample(self, requests: Sequence[Request]) -> list[Sample]:
         """One sample for each request."""
-        params = [self._params(request) for request in requests]
+        params = [_params(request) for request in requests]
         prompts = [TokensPrompt(prompt_token_ids=list(request.prefix)) for request in requests]
         outputs = self._llm.generate(prompts, params, use_tqdm=False)
         samples = []
@@ -34,14 +36,13 @@ class VLLMSampler:
             samples.append(sample_of(ids, logprobs, request, self._space))
         return samples
 
-    def _params(self, request: Request) -> SamplingParams:
-        self._seed += 1  # one for all requests would make copies of equal ones
-        return SamplingParams(
-            max_tokens=request.max_tokens,
-            temperature=request.temperature,
-            seed=self._seed,
-            stop_token_ids=sorted(request.stop_ids),
-            ignore_eos=True,  # the search's own ids end a sample
-            logprobs=0,
-            detokenize=False,
-        )
+
+def _params(request: Request) -> SamplingParams:
+    return SamplingParams(
+        max_tokens=request.max_tokens,
+        temperature=request.temperature,
+        stop_token_ids=sorted(request.stop_ids),
+        ignore_eos=True,  # the search's own ids end a sample
+        logprobs=0,
+        detokenize=False,
+    )

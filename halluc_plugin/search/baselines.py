@@ -7,7 +7,7 @@ from halluc_plugin.errors import SettingsError
 from halluc_plugin.search.states import End, Response, Search, Space, wanted
 
 StepOracle = Callable[[Sequence[int]], bool]
-"""``oracle(response_ids)``: can this prefix still become a right answer?"""
+"""``oracle(response_ids)``: can this prefix still become a right answer? It gets no EOS."""
 
 
 def independent(prompt: tuple[int, ...], space: Space, n: int) -> Search:
@@ -62,7 +62,7 @@ def _breadth_first(
         children: dict[tuple[int, ...], Response] = {}
         for state, sample in zip(states, samples, strict=True):
             child = state.extended(sample)
-            if sample.end is End.EOS:
+            if sample.end is End.EOS and _stands(child, oracle):
                 finished.append(child)
             elif sample.end is End.STEP and _goes_on(child, space, oracle):
                 children.setdefault(child.ids, child)
@@ -99,7 +99,8 @@ def _depth_first(
         state = stack.pop()
         samples = yield [wanted(prompt, state, space, steps=True)] * proposals
         children: dict[tuple[int, ...], Response] = {}
-        finished = [state.extended(sample) for sample in samples if sample.end is End.EOS]
+        ended = [state.extended(sample) for sample in samples if sample.end is End.EOS]
+        finished = [response for response in ended if _stands(response, oracle)]
         if finished:
             return [max(finished, key=lambda response: response.mean_logprob)]
         for sample in samples:
@@ -114,6 +115,11 @@ def _depth_first(
 
 def _goes_on(state: Response, space: Space, oracle: StepOracle | None) -> bool:
     return len(state.ids) < space.max_tokens and (oracle is None or oracle(state.ids))
+
+
+def _stands(response: Response, oracle: StepOracle | None) -> bool:
+    """Whether a finished response is not refuted."""
+    return oracle is None or oracle(response.ids[:-1])
 
 
 def _check(**counts: int) -> None:

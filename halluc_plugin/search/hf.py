@@ -4,11 +4,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from transformers import GenerationConfig, LogitsProcessor
 
+from halluc_plugin.data.trace_files import fingerprint
 from halluc_plugin.decoding import Decoding, decode
+from halluc_plugin.errors import TokenizerError
 from halluc_plugin.metrics import DecoderShape
 from halluc_plugin.search.driver import Cost, Found
 from halluc_plugin.search.states import End, Request, Response, Sample, Space
+from halluc_plugin.tokens.loading import load_model, load_tokenizer
 
 
 class HFSampler:
@@ -83,21 +87,27 @@ def beam_search(model: Any, prompts: Sequence[tuple[int, ...]], space: Space, be
     """
     found = []
     for prompt in prompts:
+        steps = _StepCounter()
         output = model.generate(
             torch.tensor([prompt], device=model.device),
             attention_mask=torch.ones(1, len(prompt), dtype=torch.long, device=model.device),
-            num_beams=beams,
-            num_return_sequences=beams,
-            do_sample=False,
-            max_new_tokens=space.max_tokens,
-            eos_token_id=sorted(space.stop_ids()),
-            pad_token_id=min(space.eos_ids),
+            # Every figure that a checkpoint's own generation config could bring along is said here.
+            generation_config=GenerationConfig(
+                num_beams=beams,
+                num_return_sequences=beams,
+                do_sample=False,
+                max_new_tokens=space.max_tokens,
+                repetition_penalty=1.0,
+                length_penalty=1.0,
+                eos_token_id=sorted(space.stop_ids()),
+                pad_token_id=min(space.eos_ids),
+            ),
+            logits_processor=[steps],
         )
         cost = Cost()
         cost.prefill(len(prompt))
-        width = output.shape[1] - len(prompt)
         for _ in range(beams):
-            cost.add(len(prompt), width)
+            cost.add(len(prompt), steps.count)
         responses = []
         for row in output[:, len(prompt) :].tolist():
             length = next((at for at, token in enumerate(row, 1) if token in space.stop_ids()), len(row))
@@ -106,6 +116,52 @@ def beam_search(model: Any, prompts: Sequence[tuple[int, ...]], space: Space, be
                 responses.append(Response(ids, log_probs(model, prompt, ids)))
         found.append(Found(responses, cost))
     return found
+
+
+class _StepCounter(LogitsProcessor):
+    """Counts the steps of a generation: those after the last beam that is returned are computed too."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:  # noqa: ARG002
+        self.count += 1
+        return scores
+
+
+class ModelScorer:
+    """Scores responses by their mean log-probability under another model.
+
+    Args:
+        model: Its folder or hub name.
+        tokenizer: The tokenizer of the responses.
+
+    Raises:
+        TokenizerError: The model cannot be loaded, or has other ids.
+    """
+
+    def __init__(self, model: str, tokenizer: Any) -> None:
+        own = load_tokenizer(model)
+        if fingerprint(own) != fingerprint(tokenizer):
+            raise TokenizerError(
+                f"The verifier {model} has another tokenizer than the model that answers.",
+                "Use a verifier with the same ids.",
+            )
+        self._model = load_model(model, dtype="float32").eval()
+        self._shape = decoder_shape(self._model.config)
+
+    def score(self, prompt: Sequence[int], responses: Sequence[Response]) -> list[float]:
+        """A score of each response."""
+        found = (log_probs(self._model, prompt, response.ids) for response in responses)
+        return [sum(scores) / len(scores) for scores in found]
+
+    def flops(self, prompt: Sequence[int], responses: Sequence[Response]) -> int:
+        """What scoring costs: a forward pass over each response, the prompt once."""
+        cost = Cost()
+        cost.prefill(len(prompt))
+        for response in responses:
+            cost.add(len(prompt), len(response.ids))
+        return cost.flops(self._shape)
 
 
 @torch.no_grad()

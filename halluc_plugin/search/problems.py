@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from halluc_plugin.data.parquet import check_rows
 from halluc_plugin.data.trace_files import prompt_ids
@@ -21,8 +22,17 @@ from halluc_plugin.verifiers import (
     known_sources,
 )
 
-Scorer = Callable[[tuple[int, ...], Sequence[Response]], Sequence[float]]
-"""``scorer(prompt_ids, responses)``: a score of each, the higher the better."""
+
+class Scorer(Protocol):
+    """Scores responses to a prompt; :class:`halluc_plugin.search.hf.ModelScorer` is one."""
+
+    def score(self, prompt: Sequence[int], responses: Sequence[Response]) -> Sequence[float]:
+        """A score of each, the higher the better."""
+        ...
+
+    def flops(self, prompt: Sequence[int], responses: Sequence[Response]) -> int:
+        """What scoring them costs."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -50,7 +60,7 @@ class Answered:
         found: How many finished responses there were to select from.
         reachable: Whether any of them is right.
         tokens: Tokens sampled.
-        flops: Forward cost.
+        flops: Forward cost, a scorer's included.
     """
 
     answer: str | None
@@ -140,7 +150,10 @@ def judged(
         scorer: For :attr:`Rule.VERIFIER`.
     """
     for problem, result in zip(problems, found, strict=True):
-        score = None if scorer is None else lambda responses, p=problem: scorer(p.prompt, responses)
+        flops, score = result.cost.flops(shape), None
+        if scorer is not None:
+            score = partial(scorer.score, problem.prompt)
+            flops += scorer.flops(problem.prompt, result.responses)
         chosen = select(result.responses, rule, canonical(problem, tokenizer), score)
 
         def right(response: Response, problem: Problem = problem) -> bool:
@@ -152,5 +165,5 @@ def judged(
             found=len(result.responses),
             reachable=any(right(response) for response in set(result.responses)),
             tokens=result.cost.tokens,
-            flops=result.cost.flops(shape),
+            flops=flops,
         )

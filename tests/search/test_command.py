@@ -6,12 +6,12 @@ import pytest
 from typer.testing import CliRunner
 
 from halluc_plugin.cli.app import app
-from halluc_plugin.cli.search import Method
 from halluc_plugin.data.countdown_files import CountdownRequest, write_countdown
 from halluc_plugin.metrics import DecoderShape
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
 from halluc_plugin.search import Cost, Found, Response, Rule
+from halluc_plugin.search.job import Method
 from halluc_plugin.search.problems import judged, read_problems, step_oracle
 from halluc_plugin.tokens import BACKTRACK_TOKEN
 from halluc_plugin.tokens.loading import save_tokenizer
@@ -59,6 +59,8 @@ def test_every_method_answers(search, method, tmp_path):
     answers = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
     assert len(answers) == 3
     assert all(answer["tokens"] > 0 and answer["flops"] > 0 for answer in answers)
+    assert [answer["row"] for answer in answers] == [0, 1, 2]
+    assert answers[0]["search"]["method"] == method
 
 
 def test_a_verifier_model_scores(search, model):
@@ -66,6 +68,15 @@ def test_a_verifier_model_scores(search, model):
     done = search("--method", "sample", "--rule", "verifier", "--verifier", str(model))
     assert done.exit_code == 0, done.exception
     assert "sample, verifier, 5 problems" in done.stdout
+
+
+def test_a_verifier_of_other_ids_is_refused(search, tmp_path):
+    """Its scores would mean nothing."""
+    plain = number_tokenizer(edit_tokens=())
+    new_model(plain, Size.TINY, seed=0).save_pretrained(tmp_path)
+    save_tokenizer(plain, tmp_path)
+    done = search("--method", "sample", "--rule", "verifier", "--verifier", str(tmp_path))
+    assert "another tokenizer" in str(done.exception)
 
 
 def test_trees_with_the_prefix_verifier(search):
@@ -82,6 +93,10 @@ def test_trees_with_the_prefix_verifier(search):
         (("--oracle",), "no meaning for --method backtrack"),
         (("--method", "beam", "--backend", "vllm"), "--backend hf"),
         (("-n", "0"), "n is 0"),
+        (("--limit", "0"), "limit 0"),
+        (("--method", "sample", "-b", "2"), "-b has no meaning"),
+        (("--budget", "3"), "--budget has no meaning"),
+        (("--temperature", "0"), "would be the same"),
         (("--temperature", "-1"), "temperature"),
     ],
 )
@@ -116,6 +131,20 @@ def test_answers_by_hand(problems, tokenizer):
     assert (likeliest.correct, likeliest.reachable, likeliest.found, likeliest.tokens) == (False, True, 2, 7)
     voted = answered(Rule.MAJORITY, right, right, wrong)
     assert (voted.correct, voted.answer) == (True, tokenizer.decode(list(right.ids)))
+
+    class Longest:
+        """A scorer that costs 1000."""
+
+        def score(self, prompt, responses):
+            assert prompt == problem.prompt
+            return [len(response.ids) for response in responses]
+
+        def flops(self, prompt, responses):
+            return 1000
+
+    found = [Found([wrong, right], Cost(7, 5, 3))]
+    scored = next(judged([problem], found, Rule.VERIFIER, tokenizer, shape=shape, scorer=Longest()))
+    assert (scored.correct, scored.flops - likeliest.flops) == (True, 1000)
     nothing = answered(Rule.MAJORITY)
     assert (nothing.answer, nothing.correct, nothing.reachable) == (None, False, False)
     assert step_oracle(problem, tokenizer)(right.ids)

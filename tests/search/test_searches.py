@@ -163,11 +163,12 @@ class TestBaselines:
         assert ids(found(breadth_first(PROMPT, space, 2, 1), model)) == [(3, 1, 5, 0)]
         assert model.calls == [[PROMPT] * 2, [(9, 3, 1)] * 2]
 
-    def test_breadth_first_with_an_oracle(self, space, script):
-        """A state it rejects is not kept, however likely."""
-        model = script({PROMPT: [((3, 1), -1.0), ((4, 1), -2.0)], (9, 4, 1): [((0,), -1.0)] * 2})
-        result = found(breadth_first(PROMPT, space, 2, 1, oracle=lambda ids: ids[0] == 4), model)
-        assert ids(result) == [(4, 1, 0), (4, 1, 0)]
+    def test_trees_with_an_oracle(self, space, script):
+        """A state it rejects is not kept, however likely, nor a finished answer."""
+        table = {PROMPT: [((3, 1), -1.0), ((4, 1), -2.0)], (9, 4, 1): [((5, 0), -1.0), ((6, 0), -1.0)]}
+        oracle = lambda ids: ids[0] == 4 and ids[-1] != 5  # noqa: E731
+        assert ids(found(breadth_first(PROMPT, space, 2, 1, oracle), script(table))) == [(4, 1, 6, 0)]
+        assert ids(found(depth_first(PROMPT, space, 2, 9, oracle), script(table))) == [(4, 1, 6, 0)]
 
     def test_depth_first_returns_at_a_dead_end(self, space, script):
         """The likelier step leads nowhere, so the other one is followed; the first answer ends it."""

@@ -1,0 +1,217 @@
+"""One search of a file of problems: what is asked for, checked before a model is loaded, and carried out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from halluc_plugin.edits import find_delimiters
+from halluc_plugin.errors import HostVersionError, SettingsError, TokenizerError
+from halluc_plugin.search.backtracking import self_backtracking
+from halluc_plugin.search.baselines import StepOracle, breadth_first, depth_first, greedy, independent
+from halluc_plugin.search.driver import Found, Sampler, run
+from halluc_plugin.search.hf import HFSampler, ModelScorer, beam_search, decoder_shape
+from halluc_plugin.search.problems import Answered, judged, read_problems, step_oracle
+from halluc_plugin.search.selection import Rule
+from halluc_plugin.search.states import Search, Space
+
+
+class Method(StrEnum):
+    """How to search."""
+
+    BACKTRACK = "backtrack"
+    SAMPLE = "sample"
+    GREEDY = "greedy"
+    BEAM = "beam"
+    BREADTH_FIRST = "breadth-first"
+    DEPTH_FIRST = "depth-first"
+
+
+class Backend(StrEnum):
+    """What samples."""
+
+    HF = "hf"
+    VLLM = "vllm"
+
+
+TREES = frozenset({Method.BREADTH_FIRST, Method.DEPTH_FIRST})
+DEFAULT_ROUNDS, DEFAULT_BUDGET = 1, 8
+
+
+@dataclass(frozen=True)
+class SearchJob:
+    """What is asked for.
+
+    Args:
+        model: Model folder or hub name.
+        data: Problems.
+        method: How to search.
+        n: Samples of a round, beams, or proposals of a state.
+        rounds: Rounds of backtracking, None for one; for :attr:`Method.BACKTRACK` alone.
+        budget: States kept at a depth or expanded in all, None for 8; for trees alone.
+        rule: How an answer is selected.
+        verifier: Model whose mean log-probability of an answer scores it; with :attr:`Rule.VERIFIER` alone.
+        oracle: Whether trees drop steps that the problem's prefix verifier refutes.
+        temperature: Of sampling.
+        max_tokens: Most tokens of an answer.
+        step_delimiter: Text that ends a step.
+        limit: Problems, from the first; None for all.
+        seed: Of all samples.
+        backend: What samples.
+
+    Raises:
+        SettingsError: A value is out of range, or has no meaning beside another.
+    """
+
+    model: str
+    data: Path
+    method: Method = Method.BACKTRACK
+    n: int = 8
+    rounds: int | None = None
+    budget: int | None = None
+    rule: Rule = Rule.MEAN_LOGPROB
+    verifier: str | None = None
+    oracle: bool = False
+    temperature: float = 0.7
+    max_tokens: int = 256
+    step_delimiter: str = "\n"
+    limit: int | None = None
+    seed: int = 0
+    backend: Backend = Backend.HF
+
+    def __post_init__(self) -> None:
+        if self.n < 1 or (self.limit is not None and self.limit < 1):
+            raise SettingsError(f"n is {self.n} and limit {self.limit}.", "Give at least 1.")
+        if (self.rule is Rule.VERIFIER) != (self.verifier is not None):
+            raise SettingsError("--rule verifier and --verifier MODEL go together.", "Give both or neither.")
+        for name, given, allowed in (
+            ("-b", self.rounds is not None, {Method.BACKTRACK}),
+            ("--budget", self.budget is not None, TREES),
+            ("--oracle", self.oracle, TREES),
+        ):
+            if given and self.method not in allowed:
+                raise SettingsError(
+                    f"{name} has no meaning for --method {self.method}.",
+                    f"Leave it out, or use {' or '.join(sorted(allowed))}.",
+                )
+        if self.method is Method.BEAM and self.backend is Backend.VLLM:
+            raise SettingsError("Beam search is transformers' own.", "Use --backend hf.")
+        alike = self.temperature == 0 and self.n > 1 and self.method not in {Method.GREEDY, Method.BEAM}
+        if alike:
+            raise SettingsError(
+                f"At temperature 0 all {self.n} samples would be the same.",
+                "Give a temperature above 0, or --method greedy.",
+            )
+
+
+def answer(job: SearchJob) -> list[Answered]:
+    """Search all problems, and judge what is found.
+
+    Raises:
+        TokenizerError: Model or verifier cannot be loaded, have different ids, or lack what the search needs.
+        DataError: See :func:`halluc_plugin.search.problems.read_problems`.
+        SettingsError: See :class:`SearchJob`.
+        HostVersionError: vLLM is asked for and not installed.
+    """
+    from transformers import AutoConfig
+
+    from halluc_plugin.tokens.loading import load_tokenizer
+
+    tokenizer = load_tokenizer(job.model)
+    space = _space(job, tokenizer)
+    problems = read_problems(job.data, tokenizer, job.limit)
+    judges = [step_oracle(problem, tokenizer) if job.oracle else None for problem in problems]
+    shape = decoder_shape(AutoConfig.from_pretrained(job.model))
+    scorer = None if job.verifier is None else ModelScorer(job.verifier, tokenizer)
+    prompts = [problem.prompt for problem in problems]
+    if job.method is Method.BEAM:
+        found = beam_search(_network(job.model), prompts, space, job.n)
+    else:
+        found = _run(job, prompts, space, _sampler(job, space), judges)
+    return list(judged(problems, found, job.rule, tokenizer, shape=shape, scorer=scorer))
+
+
+def _run(
+    job: SearchJob,
+    prompts: Sequence[tuple[int, ...]],
+    space: Space,
+    sampler: Sampler,
+    judges: Sequence[StepOracle | None],
+) -> list[Found]:
+    searches = [_search(job, prompt, space, judge) for prompt, judge in zip(prompts, judges, strict=True)]
+    return run(searches, prompts, sampler)
+
+
+def _search(job: SearchJob, prompt: tuple[int, ...], space: Space, judge: StepOracle | None) -> Search:
+    budget = DEFAULT_BUDGET if job.budget is None else job.budget
+    match job.method:
+        case Method.BACKTRACK:
+            rounds = DEFAULT_ROUNDS if job.rounds is None else job.rounds
+            return self_backtracking(prompt, space, job.n, rounds)
+        case Method.SAMPLE:
+            return independent(prompt, space, job.n)
+        case Method.BREADTH_FIRST:
+            return breadth_first(prompt, space, job.n, budget, judge)
+        case Method.DEPTH_FIRST:
+            return depth_first(prompt, space, job.n, budget, judge)
+    return greedy(prompt, space)
+
+
+def _space(job: SearchJob, tokenizer: Any) -> Space:
+    from halluc_plugin.tokens import BACKTRACK_TOKEN
+    from halluc_plugin.training.dataset import vocab_of
+
+    if job.method is Method.BACKTRACK and BACKTRACK_TOKEN not in tokenizer.get_vocab():
+        raise TokenizerError(
+            "The model's tokenizer has no backtrack token, so nothing would ever be rolled back.",
+            "Add it with `halluc add-token` and fine-tune, or use another --method.",
+        )
+    vocab = vocab_of(tokenizer, step_delimiter=job.step_delimiter)
+    ends = find_delimiters(tokenizer, job.step_delimiter, edit_ids=vocab.edit_ids)
+    return Space(vocab, _eos_ids(job.model, tokenizer), ends, job.max_tokens, job.temperature)
+
+
+def _eos_ids(model: str, tokenizer: Any) -> frozenset[int]:
+    """EOS of the tokenizer, and those that the model's generation config names."""
+    from transformers import GenerationConfig
+
+    try:
+        named = GenerationConfig.from_pretrained(model).eos_token_id
+    except OSError:  # a model without one
+        named = None
+    ids = [tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])]
+    found = frozenset(i for i in ids if i is not None)
+    if not found:
+        raise TokenizerError(
+            "Neither tokenizer nor generation config has an EOS token, so no answer would ever end.",
+            "Set one in the tokenizer, and save it.",
+        )
+    return found
+
+
+def _network(model: str) -> Any:
+    import torch
+
+    from halluc_plugin.tokens.loading import load_model
+
+    network = load_model(model, dtype="auto" if torch.accelerator.is_available() else "float32").eval()
+    device = torch.accelerator.current_accelerator()
+    return network if device is None else network.to(device)
+
+
+def _sampler(job: SearchJob, space: Space) -> Sampler:
+    if job.backend is Backend.HF:
+        return HFSampler(_network(job.model), space, seed=job.seed)
+    try:
+        from vllm import LLM
+    except ImportError as error:
+        raise HostVersionError(
+            f"--backend vllm needs vLLM ({error}).",
+            "Install the build for your machine, or use --backend hf.",
+        ) from error
+
+    from halluc_plugin.vllm_engine.sampler import VLLMSampler
+
+    llm = LLM(job.model, logprobs_mode="processed_logprobs", enable_prefix_caching=True, seed=job.seed)
+    return VLLMSampler(llm, space)

@@ -140,7 +140,7 @@ def test_what_cannot_erase_a_prompt_is_refused(load, key, value):
 
 def test_no_tokenizer(load):
     """Without ids nothing can be judged, whatever the answers."""
-    task = load(pretrained="nowhere/to-be-found")
+    task = load(pretrained=None)
     with pytest.raises(TokenizerError, match="without the model's tokenizer"):
         run(task, "", "", "", "")
 

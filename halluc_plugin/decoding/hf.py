@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from halluc_plugin.decoding.attention import grouped_heads
 from halluc_plugin.decoding.policy import EditPolicy
 from halluc_plugin.decoding.slots import SlotCache
 from halluc_plugin.edits import EditVocab
@@ -108,10 +109,11 @@ def decode(
         return []
     if any(len(prompt) == 0 for prompt in prompts):
         raise TraceError("A prompt is empty.", "Give at least one token, e.g. the tokenizer's BOS.")
-    batch = _Batch(model, prompts, decoding)
-    while batch.active:
-        logits = batch.forward()
-        batch.apply(*_sample(logits, batch.bans(), decoding.temperature, generator))
+    with grouped_heads(model):
+        batch = _Batch(model, prompts, decoding)
+        while batch.active:
+            logits = batch.forward()
+            batch.apply(*_sample(logits, batch.bans(), decoding.temperature, generator))
     return [row.trace() for row in batch.rows]
 
 

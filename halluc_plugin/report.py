@@ -46,13 +46,18 @@ def read_validations(metrics_dir: Path) -> list[Validation]:
     """
     found: dict[int, dict[str, dict[str, float]]] = {}
     for path in sorted(metrics_dir.glob("*.jsonl")):
-        for record in _records(path):
+        for record in logged_records(path):
             for source, means in _validation_means(record["data"]).items():
                 found.setdefault(int(record["step"]), {})[source] = means
     return [Validation(step, found[step]) for step in sorted(found)]
 
 
-def _records(path: Path) -> Iterator[dict[str, Any]]:
+def logged_records(path: Path) -> Iterator[dict[str, Any]]:
+    """The records of one file: ``step`` and ``data``; half a line at its end is left out.
+
+    Raises:
+        DataError: Another line is not JSON.
+    """
     lines = path.read_text(encoding="utf-8").splitlines()
     for number, line in enumerate(lines, 1):
         try:

@@ -14,9 +14,10 @@ from halluc_plugin.verifiers import (
     Outcome,
     PrefixVerifier,
     Verifier,
-    find_verifier,
-    known_sources,
+    final_vote,
     prefix_oracle,
+    require_verifier,
+    whole_vote,
 )
 from lm_eval_tasks.answers import end_ids
 from lm_eval_tasks.data import ENVIRONMENT, local_folder
@@ -60,11 +61,8 @@ class VerifiedTask(BacktrackTask):
 
     def votes(self, doc: dict[str, Any], answers: Sequence[str], pipeline: str) -> list[Hashable | None]:
         """What the answers come to, else their text without blanks; what cannot be read abstains."""
-        verifier = _verifier(doc)
-        if pipeline.startswith("flexible") and isinstance(verifier, FinalVerifier):
-            return [verifier.final_answer(answer) for answer in answers]
-        absent = [verifier.verify(doc["ground_truth"], answer) is Outcome.NO_ANSWER for answer in answers]
-        return [None if no else "".join(text.split()) for no, text in zip(absent, answers, strict=True)]
+        vote = final_vote if pipeline.startswith("flexible") else whole_vote
+        return [vote(_verifier(doc), doc["ground_truth"], answer) for answer in answers]
 
     def trace_rows(self, doc: dict[str, Any], traces: LoggedTraces) -> dict[str, Any]:
         """Beside the rows of every trace, those of its events."""
@@ -97,9 +95,7 @@ class VerifiedTask(BacktrackTask):
 
 
 def _verifier(doc: Mapping[str, Any]) -> Verifier:
-    verifier = find_verifier(doc["data_source"])
-    assert verifier is not None  # checked when the row was read
-    return verifier
+    return require_verifier(doc["data_source"])
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
@@ -108,11 +104,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
 
 def _document(row: Mapping[str, Any]) -> dict[str, Any]:
     source, messages = row["data_source"], row["prompt"]
-    if find_verifier(source) is None:
-        raise DataError(
-            f"A row has data_source {source!r}, for which there is no verifier.",
-            f"Use rows of {', '.join(known_sources())}.",
-        )
+    require_verifier(source)
     if len(messages) != 1 or not messages[0]["content"]:
         raise DataError(
             f"A row's prompt is {messages!r}, not one message with text.", "Give one user message a row."

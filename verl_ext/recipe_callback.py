@@ -5,6 +5,7 @@ Hydra turns an exception of a callback into a warning and goes on, so an error h
 
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,7 +19,7 @@ EMBEDDED_DATA = "halluc:countdown"
 EXIT_BAD_INPUT = 2
 
 
-class RecipeCallback(Callback):
+class RecipeCallback(Callback, ABC):
     """Acts before and after the host's own main; a recipe names a subclass by ``hydra.callbacks.halluc``.
 
     Attributes:
@@ -42,13 +43,13 @@ class RecipeCallback(Callback):
         if job_return is not None and job_return.status == JobStatus.COMPLETED:
             self.report(config)
 
+    @abstractmethod
     def prepare(self, config: DictConfig) -> None:
         """Check the input, and fill in ``config`` before anything starts."""
-        raise NotImplementedError
 
+    @abstractmethod
     def report(self, config: DictConfig) -> None:
         """Print what the run learned."""
-        raise NotImplementedError
 
     def _refuse_embedded_sweep(self, config: DictConfig) -> None:
         if any(name in str(OmegaConf.select(config, key)) for key, name in self.embedded.items()):

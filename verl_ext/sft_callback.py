@@ -1,6 +1,5 @@
 """The Hydra callback of the fine-tuning recipes: what must happen before and after verl's SFT trainer."""
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -99,7 +98,9 @@ def _report(config: DictConfig) -> None:
 
 def _losses(metrics: Path) -> list[float]:
     """The losses of this start, in order; none where verl's file logger is off."""
+    from halluc_plugin.report import logged_records
+
     if not metrics.exists():
         return []
-    records = (json.loads(line)["data"] for line in metrics.read_text(encoding="utf-8").splitlines())
-    return [float(data["train/loss"]) for data in records if "train/loss" in data]
+    data = (record["data"] for record in logged_records(metrics))
+    return [float(values["train/loss"]) for values in data if "train/loss" in values]

@@ -2,6 +2,7 @@
 
 import logging
 import random
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.trainer_base import register_trainer
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
+from halluc_plugin.edits import EditVocab
 from halluc_plugin.rewards import COMPONENTS
 from halluc_plugin.rewards.influence import unchanged_groups
 from halluc_plugin.tokens import edit_vocab
@@ -106,8 +108,13 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
             reward=float(scores.sum()),
             scores=fields.get("reward_extra_info", {}),
             tokenizer=self.tokenizer,
-            vocab=edit_vocab(self.tokenizer, step_delimiter=self._settings.tokens.step_delimiter),
+            vocab=self._vocab,
         )
+
+    @cached_property
+    def _vocab(self) -> EditVocab:
+        # Once a run: with a step token, every token's text is looked at.
+        return edit_vocab(self.tokenizer, step_delimiter=self._settings.tokens.step_delimiter)
 
 
 def rollout_metrics(infos: list[dict[str, float]], masks: list[Tensor]) -> dict[str, float]:

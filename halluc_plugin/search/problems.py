@@ -14,12 +14,12 @@ from halluc_plugin.search.driver import Found
 from halluc_plugin.search.selection import Canonical, Rule, select
 from halluc_plugin.search.states import Response
 from halluc_plugin.verifiers import (
-    FinalVerifier,
     Outcome,
     PrefixVerifier,
     Verifier,
-    find_verifier,
-    known_sources,
+    final_vote,
+    prefix_oracle,
+    require_verifier,
 )
 
 
@@ -84,12 +84,7 @@ def read_problems(path: Path, tokenizer: Any, limit: int | None = None) -> list[
     """
     problems = []
     for row in check_rows(path)[:limit]:
-        verifier = find_verifier(row["data_source"])
-        if verifier is None:
-            raise DataError(
-                f"{path} has data_source {row['data_source']!r}, for which there is no verifier.",
-                f"Use rows of {', '.join(known_sources())}.",
-            )
+        verifier = require_verifier(row["data_source"])
         prompt = tuple(prompt_ids(tokenizer, row["prompt"]))
         problems.append(Problem(prompt, row["reward_model"]["ground_truth"], verifier))
     return problems
@@ -103,15 +98,7 @@ def text_of(response: Response, tokenizer: Any) -> str:
 
 def canonical(problem: Problem, tokenizer: Any) -> Canonical:
     """What a response comes to where its verifier says, else its text without blanks."""
-
-    def answer(response: Response) -> str | None:
-        text = text_of(response, tokenizer)
-        if isinstance(problem.verifier, FinalVerifier):
-            return problem.verifier.final_answer(text)
-        absent = problem.verifier.verify(problem.truth, text) is Outcome.NO_ANSWER
-        return None if absent else "".join(text.split())
-
-    return answer
+    return lambda response: final_vote(problem.verifier, problem.truth, text_of(response, tokenizer))
 
 
 def step_oracle(problem: Problem, tokenizer: Any) -> Callable[[Sequence[int]], bool]:
@@ -124,10 +111,11 @@ def step_oracle(problem: Problem, tokenizer: Any) -> Callable[[Sequence[int]], b
     if not isinstance(verifier, PrefixVerifier):
         raise DataError("A problem's verifier judges no prefixes.", "Search without --oracle.")
 
-    def ok(ids: Sequence[int]) -> bool:
-        return verifier.prefix_ok(problem.truth, tokenizer.decode(list(ids), skip_special_tokens=True))
+    def decode(ids: Sequence[int]) -> str:
+        text: str = tokenizer.decode(list(ids), skip_special_tokens=True)
+        return text
 
-    return ok
+    return prefix_oracle(verifier, problem.truth, decode, end_ids=())
 
 
 def judged(

@@ -14,14 +14,16 @@ from halluc_plugin.cli.data_options import (
     Test,
     Tokenizer,
     Train,
+    Workers,
 )
+from halluc_plugin.cli.data_own import align, correct, inject
 from halluc_plugin.cli.data_steps import addition, chain, dag
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     commands = typer.Typer(help="Write problems and raw traces as verl parquet files.", no_args_is_help=True)
-    for command in (countdown, addition, chain, dag):
+    for command in (countdown, addition, chain, dag, inject, align, correct):
         commands.command(command.__name__)(command)
     app.add_typer(commands, name="data")
 
@@ -45,6 +47,7 @@ def countdown(
         float, typer.Option(help="Probability that an exploration error is followed to the end.")
     ] = 0.5,
     mix: Annotated[str, typer.Option(help="Weights of exploration:computational:rule errors.")] = "1:2:2",
+    workers: Workers = 1,
 ) -> None:
     """Write Countdown problems (train, seen and new targets), raw traces, and a data card."""
     from halluc_plugin.cli.data_options import find_tokenizer, tell, weights
@@ -70,5 +73,7 @@ def countdown(
             mix=ErrorMix(*weights(mix, 3)),
         ),
     )
-    files = write_countdown(out, request, find_tokenizer(tokenizer, edit, backtracking), show_progress)
+    files = write_countdown(
+        out, request, find_tokenizer(tokenizer, edit, backtracking), show_progress, workers=workers
+    )
     tell(files.card, files.root)

@@ -11,6 +11,7 @@ Out = Annotated[Path, typer.Option(help="Folder; the files go to a folder below 
 Train = Annotated[int, typer.Option(help="Training problems.")]
 Test = Annotated[int, typer.Option(help="Problems of each held-out kind.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything.")]
+Workers = Annotated[int, typer.Option(help="Processes that write traces; the files are the same.")]
 Tokenizer = Annotated[
     str, typer.Option(help="Folder or hub name whose ids the traces are in, or number-level.")
 ]

@@ -5,9 +5,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from halluc_plugin.cli.data_options import Backtracking, Edits, Endings, Out, Seed, Test, Tokenizer, Train
+from halluc_plugin.cli.data_options import (
+    Backtracking,
+    Edits,
+    Endings,
+    Out,
+    Seed,
+    Test,
+    Tokenizer,
+    Train,
+    Workers,
+)
 
 if TYPE_CHECKING:
+    from halluc_plugin.data.step_files import StepRequest
     from halluc_plugin.data.step_problems import Sizes, StepTask
     from halluc_plugin.data.step_traces import StepTraceSettings
 
@@ -39,16 +50,18 @@ def addition(
     ending: Endings = "correction",
     rate: Rate = 0.2,
     mix: Annotated[str, typer.Option(help="Weights of digit:carry:operand errors.")] = "1:1:1",
+    workers: Workers = 1,
 ) -> None:
     """Write additions and subtractions in a base (train, test, longer ones), raw traces, and a data card."""
     from halluc_plugin.data.addition import AdditionTask
+    from halluc_plugin.data.step_files import StepRequest
     from halluc_plugin.data.step_problems import Form
     from halluc_plugin.settings import choose
 
     sizes = _sizes(smallest, largest, longest)
     task = AdditionTask(base, operations, choose(Form, form, "--answer"), sizes, seed)
     traces = _traces(task, pairing=pairing, edit=edit, ending=ending, rate=rate, mix=mix)
-    _write(task, out, train, test, tokenizer, backtracking, traces)
+    _write(task, out, StepRequest(train, test, backtracking, traces), tokenizer, workers)
 
 
 def chain(
@@ -69,16 +82,18 @@ def chain(
     ending: Endings = "correction",
     rate: Rate = 0.2,
     mix: Annotated[str, typer.Option(help="Weights of result:operation errors.")] = "1:1",
+    workers: Workers = 1,
 ) -> None:
     """Write chains of operations modulo m (train, test, longer ones), raw traces, and a data card."""
     from halluc_plugin.data.chain import ChainTask
+    from halluc_plugin.data.step_files import StepRequest
     from halluc_plugin.data.step_problems import Form
     from halluc_plugin.settings import choose
 
     sizes = _sizes(smallest, largest, longest)
     task = ChainTask(modulus, operations, choose(Form, form, "--answer"), sizes, seed)
     traces = _traces(task, pairing=pairing, edit=edit, ending=ending, rate=rate, mix=mix)
-    _write(task, out, train, test, tokenizer, backtracking, traces)
+    _write(task, out, StepRequest(train, test, backtracking, traces), tokenizer, workers)
 
 
 def dag(
@@ -97,13 +112,15 @@ def dag(
     ending: Endings = "correction",
     retry_rate: Rate = 0.5,
     mix: Annotated[str, typer.Option(help="Weights of unready:result:operand errors.")] = "1:0:0",
+    workers: Workers = 1,
 ) -> None:
     """Write arithmetic on graphs of definitions (train, test, larger ones), raw traces, and a data card."""
     from halluc_plugin.data.dag import DagTask
+    from halluc_plugin.data.step_files import StepRequest
 
     task = DagTask(modulus, _sizes(smallest, largest, longest), seed)
     traces = _traces(task, pairing=pairing, edit=edit, ending=ending, rate=retry_rate, mix=mix)
-    _write(task, out, train, test, tokenizer, backtracking, traces)
+    _write(task, out, StepRequest(train, test, backtracking, traces), tokenizer, workers)
 
 
 def _sizes(smallest: int, largest: int, longest: int) -> "Sizes":
@@ -130,21 +147,11 @@ def _traces(
     )
 
 
-def _write(
-    task: "StepTask",
-    out: Path,
-    train: int,
-    test: int,
-    tokenizer: str,
-    backtracking: float,
-    traces: "StepTraceSettings",
-) -> None:
+def _write(task: "StepTask", out: Path, request: "StepRequest", tokenizer: str, workers: int) -> None:
     from halluc_plugin.cli.data_options import find_tokenizer, tell
-    from halluc_plugin.data.step_files import StepRequest, write_steps
+    from halluc_plugin.data.step_files import write_steps
     from halluc_plugin.prepare import show_progress
 
-    request = StepRequest(train, test, backtracking, traces)
-    files = write_steps(
-        out, task, request, find_tokenizer(tokenizer, traces.edit, backtracking), show_progress
-    )
+    known = find_tokenizer(tokenizer, request.traces.edit, request.backtracking)
+    files = write_steps(out, task, request, known, show_progress, workers=workers)
     tell(files.card, files.root)

@@ -38,6 +38,9 @@ def search(
     verifier: Annotated[
         str | None, typer.Option(help="Model whose mean log-probability of an answer scores it.")
     ] = None,
+    ban_edits: Annotated[
+        bool, typer.Option("--ban-edits", help="The same model, not allowed to backtrack.")
+    ] = False,
     oracle: Annotated[
         bool, typer.Option("--oracle", help="Trees drop steps that the problem's prefix verifier refutes.")
     ] = False,
@@ -63,6 +66,7 @@ def search(
         budget=budget,
         rule=choose(Rule, rule, "--rule"),
         verifier=verifier,
+        ban_edits=ban_edits,
         oracle=oracle,
         temperature=temperature,
         max_tokens=max_tokens,

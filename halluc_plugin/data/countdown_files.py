@@ -95,7 +95,12 @@ class CountdownRequest:
 
 
 def write_countdown(
-    folder: Path, request: CountdownRequest, tokenizer: Any | None, progress: Progress
+    folder: Path,
+    request: CountdownRequest,
+    tokenizer: Any | None,
+    progress: Progress,
+    *,
+    workers: int = 1,
 ) -> CountdownFiles:
     """Write a data set; the same request and tokenizer write the same bytes.
 
@@ -104,6 +109,7 @@ def write_countdown(
         request: What to write.
         tokenizer: Whose ids the traces are in; None writes no traces.
         progress: How to show progress.
+        workers: Processes that write traces.
 
     Raises:
         SettingsError: So many distinct problems do not exist.
@@ -125,7 +131,8 @@ def write_countdown(
         solvable = sum(reachable(*problem.key) for problem in problems)
         card["problems"][str(split)] = {"count": len(problems), "solvable": solvable}
     if tokenizer is not None:
-        card["traces"] = _write_traces(files.traces, drawn[Split.TRAIN], request, tokenizer, progress)
+        variants = drawn[Split.TRAIN]
+        card["traces"] = _write_traces(files.traces, variants, request, tokenizer, progress, workers=workers)
     write_card(files.card, card)
     return files
 
@@ -155,6 +162,8 @@ def _write_traces(
     request: CountdownRequest,
     tokenizer: Any,
     progress: Progress,
+    *,
+    workers: int,
 ) -> dict[str, Any]:
     """Write clean and backtracking traces; returns their part of the card."""
     vocab = edit_vocab_or_none(tokenizer, edits=request.backtracking > 0)
@@ -166,5 +175,7 @@ def _write_traces(
         for index, group in enumerate(groups)
         for problem in group
     )
-    file: TraceFile[Problem] = TraceFile(path, tokenizer, request.problems.seed, list(ErrorKind))
+    file: TraceFile[Problem] = TraceFile(
+        path, tokenizer, request.problems.seed, list(ErrorKind), plain(request), workers
+    )
     return file.write_pairs(examples, writer, request.backtracking)

@@ -13,19 +13,22 @@ METADATA_KEY = b"halluc"
 ROWS_PER_GROUP = 4096
 
 
-def write_parquet(path: Path, rows: Iterable[Mapping[str, Any]], metadata: Mapping[str, Any]) -> int:
+def write_parquet(
+    path: Path, rows: Iterable[Mapping[str, Any]], metadata: Mapping[str, Any], *, may_be_empty: bool = False
+) -> int:
     """Write rows as they come; the file appears when it is complete.
 
     Args:
         path: Where to; its folder is made.
         rows: Plain rows with the same keys, at least one.
         metadata: JSON-able; kept in the file, see :func:`read_metadata`.
+        may_be_empty: Whether a file without rows, and without columns, is written too.
 
     Returns:
         How many rows were written.
 
     Raises:
-        DataError: There are no rows.
+        DataError: There are no rows, and there must be.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -37,17 +40,22 @@ def write_parquet(path: Path, rows: Iterable[Mapping[str, Any]], metadata: Mappi
         for group in _groups(rows):
             table = pa.Table.from_pylist(group, schema=None if writer is None else writer.schema)
             if writer is None:
-                described = {**(table.schema.metadata or {}), METADATA_KEY: json.dumps(metadata).encode()}
-                writer = pq.ParquetWriter(partial, table.schema.with_metadata(described))
+                writer = pq.ParquetWriter(partial, _described(table.schema, metadata))
             writer.write_table(table.cast(writer.schema))
             count += len(group)
     finally:
         if writer is not None:
             writer.close()
     if not count:
-        raise DataError(f"There are no rows to write to {path}.", "Ask for at least one.")
+        if not may_be_empty:
+            raise DataError(f"There are no rows to write to {path}.", "Ask for at least one.")
+        pq.write_table(pa.table({}).cast(_described(pa.schema([]), metadata)), partial)
     os.replace(partial, path)  # noqa: PTH105 - an atomic rename over an older file
     return count
+
+
+def _described(schema: Any, metadata: Mapping[str, Any]) -> Any:
+    return schema.with_metadata({**(schema.metadata or {}), METADATA_KEY: json.dumps(metadata).encode()})
 
 
 def _groups(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[dict[str, Any]]]:
@@ -67,6 +75,15 @@ def read_metadata(path: Path) -> dict[str, Any]:
 
     found: dict[str, Any] = json.loads((pq.read_schema(path).metadata or {}).get(METADATA_KEY, b"{}"))
     return found
+
+
+def read_rows_in_groups(path: Path) -> Iterator[dict[str, Any]]:
+    """All rows of a file of ours, a group at a time in memory."""
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(path)
+    for group in range(file.num_row_groups):
+        yield from file.read_row_group(group).to_pylist()
 
 
 def read_rows(path: Path, columns: Sequence[str], *, optional: Sequence[str] = ()) -> list[dict[str, Any]]:

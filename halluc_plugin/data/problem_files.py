@@ -9,14 +9,14 @@ import json
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from halluc_plugin.data.parquet import write_parquet
+from halluc_plugin.data.parts import PartedFile
 from halluc_plugin.data.raw_traces import BacktrackTrace
 from halluc_plugin.data.trace_files import FINGERPRINT, fingerprint, prompt_ids
 from halluc_plugin.errors import SettingsError
@@ -81,21 +81,25 @@ class Writer(Protocol[ProblemT_contra]):
         ...
 
 
+@dataclass(frozen=True)
 class TraceFile(Generic[ProblemT]):
-    """Writes one file of traces, and counts what is in it.
+    """Writes one file of traces in parts, and counts what is in it.
 
-    Args:
+    Attributes:
         path: The file.
         tokenizer: Whose ids the traces are in.
         seed: Seed of the data set.
         kinds: The kinds of error there are.
+        request: JSON-able; all that decides the traces, tokenizer aside.
+        workers: Processes that write; the file is the same whatever their number.
     """
 
-    def __init__(self, path: Path, tokenizer: Any, seed: int, kinds: Sequence[StrEnum]) -> None:
-        self._path, self._tokenizer, self._kinds = path, tokenizer, kinds
-        self._metadata = {"seed": seed, FINGERPRINT: fingerprint(tokenizer)}
-        self._rng = np.random.default_rng([seed, 3])
-        self._tally: Counter[str] = Counter()
+    path: Path
+    tokenizer: Any
+    seed: int
+    kinds: Sequence[StrEnum]
+    request: Mapping[str, Any]
+    workers: int = 1
 
     def write_pairs(
         self, examples: Iterable[Example[ProblemT]], writer: Writer[ProblemT], backtracking: float
@@ -110,7 +114,7 @@ class TraceFile(Generic[ProblemT]):
         Returns:
             The file's part of the data card.
         """
-        return self._write(self._pairs(examples, writer, backtracking))
+        return self._write(examples, _Pairs(self.tokenizer, self.seed, writer, backtracking))
 
     def write_single(
         self,
@@ -126,53 +130,69 @@ class TraceFile(Generic[ProblemT]):
         Returns:
             The file's part of the data card.
         """
-        return self._write(self._singles(examples, write))
+        return self._write(examples, _Singles(self.tokenizer, self.seed, write))
 
-    def _pairs(
-        self, examples: Iterable[Example[ProblemT]], writer: Writer[ProblemT], backtracking: float
-    ) -> Iterator[dict[str, Any]]:
-        whole, rest = divmod(backtracking, 1)
-        for row, problem in examples:
-            asked = self._asked(row)
-            self._tally["clean"] += 1
-            yield asked | {"response_ids": list(writer.clean(problem))}
-            for _ in range(int(whole) + (self._rng.random() < rest)):
-                trace = writer.backtracking(problem, self._rng)
-                if trace is None:
-                    self._tally["no_error_possible"] += 1
-                else:
-                    yield asked | self._counted(trace)
-
-    def _singles(
-        self,
-        examples: Iterable[Example[ProblemT]],
-        write: Callable[[ProblemT, np.random.Generator], BacktrackTrace],
-    ) -> Iterator[dict[str, Any]]:
-        for row, problem in examples:
-            yield self._asked(row) | self._counted(write(problem, self._rng))
-
-    def _asked(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        return {**row, "prompt_ids": prompt_ids(self._tokenizer, row["prompt"])}
-
-    def _counted(self, trace: BacktrackTrace) -> dict[str, Any]:
-        self._tally["backtracking" if trace.kinds else "clean"] += 1
-        self._tally.update(map(str, trace.kinds))
-        return {"response_ids": list(trace.ids)}
-
-    def _write(self, rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
-        count = write_parquet(self._path, rows, self._metadata)
-        tally, errors = self._tally, sum(self._tally[kind] for kind in self._kinds)
+    def _write(self, examples: Iterable[Example[ProblemT]], make: "_Part[ProblemT]") -> dict[str, Any]:
+        metadata = {"seed": self.seed, FINGERPRINT: fingerprint(self.tokenizer)}
+        described = {**metadata, "request": self.request}
+        file: PartedFile[Example[ProblemT]] = PartedFile(self.path, make, described, metadata)
+        count, tally = file.write(examples, self.workers)
+        errors = {str(kind): tally.get(str(kind), 0) for kind in self.kinds}
+        total = sum(errors.values())
         return {
             "count": count,
-            **self._metadata,
-            "clean": tally["clean"],
-            "backtracking": tally["backtracking"],
-            "no_error_possible": tally["no_error_possible"],
-            "errors": {str(kind): tally[kind] for kind in self._kinds},
-            "error_shares": {
-                str(kind): round(tally[kind] / errors, 4) if errors else 0.0 for kind in self._kinds
-            },
+            **metadata,
+            **{what: tally.get(what, 0) for what in ("clean", "backtracking", "no_error_possible")},
+            "errors": errors,
+            "error_shares": {k: round(n / total, 4) if total else 0.0 for k, n in errors.items()},
         }
+
+
+@dataclass(frozen=True)
+class _Part(ABC, Generic[ProblemT]):
+    """Makes the rows of a part of a file; picklable, for the processes that do."""
+
+    tokenizer: Any
+    seed: int
+
+    def __call__(
+        self, number: int, examples: Sequence[Example[ProblemT]]
+    ) -> tuple[list[dict[str, Any]], Counter[str]]:
+        rng, tally, rows = np.random.default_rng([self.seed, 3, number]), Counter[str](), []
+        for row, problem in examples:
+            asked = {**row, "prompt_ids": prompt_ids(self.tokenizer, row["prompt"])}
+            for trace in self.traces(problem, rng):
+                if trace is None:
+                    tally["no_error_possible"] += 1
+                else:
+                    tally["backtracking" if trace.kinds else "clean"] += 1
+                    tally.update(map(str, trace.kinds))
+                    rows.append(asked | {"response_ids": list(trace.ids)})
+        return rows, tally
+
+    @abstractmethod
+    def traces(self, problem: ProblemT, rng: np.random.Generator) -> Iterator[BacktrackTrace | None]:
+        """The traces of a problem; None for one in which no error is possible."""
+
+
+@dataclass(frozen=True)
+class _Pairs(_Part[ProblemT]):
+    writer: Writer[ProblemT]
+    backtracking: float
+
+    def traces(self, problem: ProblemT, rng: np.random.Generator) -> Iterator[BacktrackTrace | None]:
+        yield BacktrackTrace(self.writer.clean(problem), ())
+        whole, rest = divmod(self.backtracking, 1)
+        for _ in range(int(whole) + (rng.random() < rest)):
+            yield self.writer.backtracking(problem, rng)
+
+
+@dataclass(frozen=True)
+class _Singles(_Part[ProblemT]):
+    write: Callable[[ProblemT, np.random.Generator], BacktrackTrace]
+
+    def traces(self, problem: ProblemT, rng: np.random.Generator) -> Iterator[BacktrackTrace | None]:
+        yield self.write(problem, rng)
 
 
 def edit_vocab_or_none(tokenizer: Any, *, edits: bool) -> Any:

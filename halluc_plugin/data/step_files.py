@@ -75,7 +75,13 @@ class StepRequest:
 
 
 def write_steps(
-    folder: Path, task: StepTask, request: StepRequest, tokenizer: Any | None, progress: Progress
+    folder: Path,
+    task: StepTask,
+    request: StepRequest,
+    tokenizer: Any | None,
+    progress: Progress,
+    *,
+    workers: int = 1,
 ) -> StepFiles:
     """Write a data set; the same task, request and tokenizer write the same bytes.
 
@@ -85,6 +91,7 @@ def write_steps(
         request: How much to write.
         tokenizer: Whose ids the traces are in; None writes no traces.
         progress: How to show progress.
+        workers: Processes that write traces.
 
     Raises:
         SettingsError: So many distinct problems do not exist; or the task has no such traces.
@@ -113,7 +120,9 @@ def write_steps(
     if writer is not None:
         shown = progress(drawn[StepSplit.TRAIN], "problems with traces", request.train)
         examples = ((step_row(p, task, StepSplit.TRAIN, index), p) for index, p in enumerate(shown))
-        file: TraceFile[StepProblem] = TraceFile(files.traces, tokenizer, task.seed, task.kinds)
+        file: TraceFile[StepProblem] = TraceFile(
+            files.traces, tokenizer, task.seed, task.kinds, {**card, "problems": None}, workers
+        )
         if request.backtracking and request.traces.pairing is Pairing.SINGLE:
             card["traces"] = file.write_single(examples, writer.single)
         else:

@@ -1,18 +1,19 @@
 """Files of raw traces: what fine-tuning reads.
 
 A row is a verl row with ``prompt_ids`` and ``response_ids`` in the ids of one tokenizer. Masks are not
-stored: they are functions of the ids (:mod:`halluc_plugin.edits`). The file's metadata names the tokenizer by
-its fingerprint, so that ids are never read by another one.
+stored: they are functions of the ids (:mod:`halluc_plugin.edits`). Only a response that corrects itself in
+words has no edits to tell: its file has a column ``erased``. The file's metadata names the tokenizer by its
+fingerprint, so that ids are never read by another one.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from halluc_plugin.data.parquet import read_metadata, read_rows
+from halluc_plugin.data.parquet import read_metadata, read_rows, write_parquet
 from halluc_plugin.errors import DataError
 
 FINGERPRINT = "tokenizer"
@@ -25,10 +26,17 @@ class TraceRow:
     Attributes:
         prompt_ids: Ids of the prompt, as the model is asked.
         response_ids: The raw trace.
+        erased: For each id whether words take it back (:func:`halluc_plugin.traces.marker_twin`); training
+            treats it as an erased token. None where edits alone take back.
     """
 
     prompt_ids: list[int]
     response_ids: list[int]
+    erased: list[bool] | None = None
+
+    def columns(self) -> dict[str, Any]:
+        """As it is written: most files have no column ``erased``."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 def fingerprint(tokenizer: Any) -> str:
@@ -45,6 +53,24 @@ def prompt_ids(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> list[in
     return ids
 
 
+def write_traces(path: Path, rows: Iterable[TraceRow], tokenizer: Any) -> int:
+    """Write a file of traces.
+
+    Args:
+        path: The file; it appears when it is complete.
+        rows: The traces, at least one; all or none have ``erased``.
+        tokenizer: Whose ids they are in.
+
+    Returns:
+        How many rows were written.
+
+    Raises:
+        DataError: There are no rows.
+    """
+    columns = (row.columns() for row in rows)
+    return write_parquet(path, columns, {FINGERPRINT: fingerprint(tokenizer)})
+
+
 def read_traces(path: Path, tokenizer: Any) -> list[TraceRow]:
     """Read a file of traces.
 
@@ -56,7 +82,7 @@ def read_traces(path: Path, tokenizer: Any) -> list[TraceRow]:
         DataError: As :func:`halluc_plugin.data.parquet.read_rows`; or the ids are another tokenizer's; or a
             row has no prompt or no response.
     """
-    rows = read_rows(path, ("prompt_ids", "response_ids"))
+    rows = read_rows(path, ("prompt_ids", "response_ids"), optional=("erased",))
     made_with = read_metadata(path).get(FINGERPRINT)
     if made_with != fingerprint(tokenizer):
         raise DataError(
@@ -66,4 +92,10 @@ def read_traces(path: Path, tokenizer: Any) -> list[TraceRow]:
     for number, row in enumerate(rows):
         if not row["prompt_ids"] or not row["response_ids"]:
             raise DataError(f"{path}, row {number} has an empty prompt or response.", "Drop the row.")
+        if row.get("erased") is not None and len(row["erased"]) != len(row["response_ids"]):
+            raise DataError(
+                f"{path}, row {number}: erased has {len(row['erased'])} values for "
+                f"{len(row['response_ids'])} response ids.",
+                "Give one for each id.",
+            )
     return [TraceRow(**row) for row in rows]

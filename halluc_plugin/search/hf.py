@@ -29,6 +29,10 @@ class HFSampler:
         self._model, self._space, self._batch_size = model, space, batch_size
         self._generator = torch.Generator(next(model.parameters()).device).manual_seed(seed)
 
+    def reseed(self, seed: int) -> None:
+        """Begin the samples anew, from another seed."""
+        self._generator.manual_seed(seed)
+
     def sample(self, requests: Sequence[Request]) -> list[Sample]:
         """One sample for each request."""
         # Requests of one kind and of near lengths share a batch.
@@ -46,6 +50,7 @@ class HFSampler:
             self._space.vocab,
             max_actions=max(request.max_tokens for request in requests),
             temperature=requests[0].temperature,
+            budget=0 if self._space.edits_banned else None,
             eos_ids=requests[0].stop_ids,
         )
         prefixes = [request.prefix for request in requests]

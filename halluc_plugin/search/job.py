@@ -52,6 +52,8 @@ class SearchJob:
         budget: States kept at a depth or expanded in all, None for 8; for trees alone.
         rule: How an answer is selected.
         verifier: Model whose mean log-probability of an answer scores it; with :attr:`Rule.VERIFIER` alone.
+        ban_edits: Whether the model cannot backtrack; for all but :attr:`Method.BACKTRACK` and
+            :attr:`Method.BEAM`.
         oracle: Whether trees drop steps that the problem's prefix verifier refutes.
         temperature: Of sampling.
         max_tokens: Most tokens of an answer.
@@ -72,6 +74,7 @@ class SearchJob:
     budget: int | None = None
     rule: Rule = Rule.MEAN_LOGPROB
     verifier: str | None = None
+    ban_edits: bool = False
     oracle: bool = False
     temperature: float = 0.7
     max_tokens: int = 256
@@ -89,6 +92,7 @@ class SearchJob:
             ("-b", self.rounds is not None, {Method.BACKTRACK}),
             ("--budget", self.budget is not None, TREES),
             ("--oracle", self.oracle, TREES),
+            ("--ban-edits", self.ban_edits, set(Method) - {Method.BACKTRACK, Method.BEAM}),
         ):
             if given and self.method not in allowed:
                 raise SettingsError(
@@ -128,7 +132,7 @@ def answer(job: SearchJob) -> list[Answered]:
     if job.method is Method.BEAM:
         found = beam_search(_network(job.model), prompts, space, job.n)
     else:
-        found = _run(job, prompts, space, _sampler(job, space), judges)
+        found = _run(job, prompts, space, open_sampler(job.model, job.backend, space, job.seed), judges)
     return list(judged(problems, found, job.rule, tokenizer, shape=shape, scorer=scorer))
 
 
@@ -169,10 +173,10 @@ def _space(job: SearchJob, tokenizer: Any) -> Space:
         )
     vocab = vocab_of(tokenizer, step_delimiter=job.step_delimiter)
     ends = find_delimiters(tokenizer, job.step_delimiter, edit_ids=vocab.edit_ids)
-    return Space(vocab, _eos_ids(job.model, tokenizer), ends, job.max_tokens, job.temperature)
+    return Space(vocab, eos_ids(job.model, tokenizer), ends, job.max_tokens, job.temperature, job.ban_edits)
 
 
-def _eos_ids(model: str, tokenizer: Any) -> frozenset[int]:
+def eos_ids(model: str, tokenizer: Any) -> frozenset[int]:
     """EOS of the tokenizer, and those that the model's generation config names."""
     from transformers import GenerationConfig
 
@@ -200,9 +204,21 @@ def _network(model: str) -> Any:
     return network if device is None else network.to(device)
 
 
-def _sampler(job: SearchJob, space: Space) -> Sampler:
-    if job.backend is Backend.HF:
-        return HFSampler(_network(job.model), space, seed=job.seed)
+def open_sampler(model: str, backend: Backend, space: Space, seed: int) -> Sampler:
+    """A model, loaded to be sampled from.
+
+    Args:
+        model: Model folder or hub name.
+        backend: What samples.
+        space: Where it is sampled.
+        seed: Of all samples.
+
+    Raises:
+        TokenizerError: The model cannot be loaded.
+        HostVersionError: vLLM is asked for and not installed.
+    """
+    if backend is Backend.HF:
+        return HFSampler(_network(model), space, seed=seed)
     try:
         from vllm import LLM
     except ImportError as error:
@@ -213,5 +229,5 @@ def _sampler(job: SearchJob, space: Space) -> Sampler:
 
     from halluc_plugin.vllm_engine.sampler import VLLMSampler
 
-    llm = LLM(job.model, logprobs_mode="processed_logprobs", enable_prefix_caching=True, seed=job.seed)
+    llm = LLM(model, logprobs_mode="processed_logprobs", enable_prefix_caching=True, seed=seed)
     return VLLMSampler(llm, space)

@@ -29,6 +29,7 @@ class Space:
         delimiters: Ids that end a step.
         max_tokens: Most tokens of a response, EOS included.
         temperature: Of sampling; 0 is greedy.
+        edits_banned: Whether edits cannot be sampled: the same model, without its backtracks.
 
     Raises:
         SettingsError: A value is out of range, or an id has two roles.
@@ -39,6 +40,7 @@ class Space:
     delimiters: frozenset[int]
     max_tokens: int
     temperature: float = 1.0
+    edits_banned: bool = False
 
     def __post_init__(self) -> None:
         if self.max_tokens < 1 or self.temperature < 0:

@@ -47,7 +47,7 @@ class TraceCollator:
         resolution = self.resolved(rows)
         labels = [
             [IGNORE_INDEX] * len(row.prompt_ids) + row_labels[: len(row.response_ids)]
-            for row, row_labels in zip(rows, self.labels(resolution).tolist(), strict=True)
+            for row, row_labels in zip(rows, self.labels(resolution, rows).tolist(), strict=True)
         ]
         ids = [row.prompt_ids + row.response_ids for row in rows]
         return {
@@ -61,9 +61,14 @@ class TraceCollator:
         responses = [row.response_ids for row in rows]
         return resolve(_pad(responses, self._pad_id), _valid(responses), self._vocab)
 
-    def labels(self, resolution: Resolution) -> torch.Tensor:
+    def labels(self, resolution: Resolution, rows: Sequence[TraceRow]) -> torch.Tensor:
         """Long[N, T]: what is imitated of each response; the one place where that is decided."""
-        return torch.where(response_mask(resolution, self._erased_tokens), resolution.ids, IGNORE_INDEX)
+        imitated = response_mask(resolution, self._erased_tokens)
+        if self._erased_tokens is ErasedTokens.MASK:
+            for number, row in enumerate(rows):
+                if row.erased is not None:  # taken back in words
+                    imitated[number, : len(row.erased)] &= ~torch.tensor(row.erased)
+        return torch.where(imitated, resolution.ids, IGNORE_INDEX)
 
 
 class TreeCollator(TraceCollator):
@@ -93,7 +98,7 @@ class TreeCollator(TraceCollator):
         prompts = [row.prompt_ids for row in rows]
         resolution = self.resolved(rows)
         inputs = tree_inputs(_pad(prompts, self._pad_id), _valid(prompts), resolution, self._attention)
-        labels = torch.nn.functional.pad(self.labels(resolution), (1, 0), value=IGNORE_INDEX)
+        labels = torch.nn.functional.pad(self.labels(resolution, rows), (1, 0), value=IGNORE_INDEX)
         return {**inputs.model_inputs(), "logit_index": inputs.logit_index, "labels": labels}
 
 

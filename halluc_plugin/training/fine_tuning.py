@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import Trainer, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.integrations import TensorBoardCallback
 from transformers.trainer_utils import get_last_checkpoint, set_seed
 
@@ -32,6 +32,7 @@ def fine_tune(
     step_delimiter: str = "\n",
     show_progress: bool = True,
     soft_collator: type[TraceCollator] | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> dict[str, float]:
     """Train in place and save model and tokenizer side by side.
 
@@ -47,6 +48,7 @@ def fine_tune(
         step_delimiter: Text that ends a step, for a tokenizer with a step backtrack token.
         show_progress: Whether to show a progress bar.
         soft_collator: A collator of your own for soft context.
+        callbacks: Further callbacks of the transformers trainer.
 
     Returns:
         ``train_loss`` (mean over the steps of this start, nats per label) and ``train_runtime`` (seconds).
@@ -71,7 +73,7 @@ def fine_tune(
         data_collator=TreeCollator(*collating, require_tree_attention(model.config))
         if hard
         else (soft_collator or TraceCollator)(*collating),
-        callbacks=[TensorBoardCallback(SummaryWriter(str(out / TENSORBOARD)))],
+        callbacks=[TensorBoardCallback(SummaryWriter(str(out / TENSORBOARD))), *callbacks],
     )
     done = trainer.train(resume_from_checkpoint=_last_checkpoint(out / CHECKPOINTS))
     trainer.save_model(str(out))
@@ -132,7 +134,7 @@ def _arguments(settings: TrainSettings, out: Path, *, show_progress: bool) -> Tr
         logging_steps=settings.log_steps,
         report_to=[],  # our own TensorBoard callback knows the folder
         remove_unused_columns=False,  # rows are not dictionaries of model inputs until they are collated
-        bf16=accelerator,
+        bf16=accelerator if settings.bf16 is None else settings.bf16,
         use_cpu=not accelerator,
         disable_tqdm=not show_progress,
         dataloader_pin_memory=accelerator,

@@ -1,6 +1,7 @@
 """Verifiers: exact judges of answers and, where they exist, of prefixes.
 
-Found by the ``data_source`` of a row. Sources that verl scores itself (GSM8K, MATH, ...) are left to it.
+Found by the ``data_source`` of a row. In training, sources that verl scores itself (GSM8K, MATH, ...) are
+left to it (:func:`find_verifier`); search and data have GSM8K too (:func:`require_verifier`).
 """
 
 from halluc_plugin.errors import DataError
@@ -9,10 +10,12 @@ from halluc_plugin.verifiers.base import FinalVerifier, Outcome, PrefixVerifier,
 from halluc_plugin.verifiers.chain import ChainVerifier
 from halluc_plugin.verifiers.countdown import CountdownVerifier
 from halluc_plugin.verifiers.dag import DagVerifier
+from halluc_plugin.verifiers.gsm8k import Gsm8kVerifier
 from halluc_plugin.verifiers.oracle import prefix_oracle
 from halluc_plugin.verifiers.votes import final_vote, whole_vote
 
 _VERIFIERS: tuple[Verifier, ...] = (CountdownVerifier(), AdditionVerifier(), ChainVerifier(), DagVerifier())
+_SCORED_BY_VERL: tuple[Verifier, ...] = (Gsm8kVerifier(),)
 
 __all__ = [
     "AdditionVerifier",
@@ -20,6 +23,7 @@ __all__ = [
     "CountdownVerifier",
     "DagVerifier",
     "FinalVerifier",
+    "Gsm8kVerifier",
     "Outcome",
     "PrefixVerifier",
     "Verifier",
@@ -33,25 +37,29 @@ __all__ = [
 
 
 def find_verifier(data_source: str) -> Verifier | None:
-    """The verifier of a data source, None if there is none of ours."""
-    return next((verifier for verifier in _VERIFIERS if data_source in verifier.data_sources), None)
+    """The verifier that scores a data source in training, None where that is left to verl."""
+    return _find(data_source, _VERIFIERS)
+
+
+def _find(data_source: str, verifiers: tuple[Verifier, ...]) -> Verifier | None:
+    return next((verifier for verifier in verifiers if data_source in verifier.data_sources), None)
 
 
 def require_verifier(data_source: str) -> Verifier:
-    """The verifier of a data source.
+    """The verifier of a data source, wherever its answers come from.
 
     Raises:
         DataError: There is none of ours.
     """
-    verifier = find_verifier(data_source)
+    verifier = _find(data_source, (*_VERIFIERS, *_SCORED_BY_VERL))
     if verifier is None:
         raise DataError(
             f"A row has data_source {data_source!r}, for which there is no verifier.",
-            f"Use rows of {', '.join(known_sources())}.",
+            f"Use rows of {', '.join((*known_sources(), *Gsm8kVerifier.data_sources))}.",
         )
     return verifier
 
 
 def known_sources() -> tuple[str, ...]:
-    """All data sources with a verifier of ours."""
+    """All data sources that a verifier of ours scores in training."""
     return tuple(source for verifier in _VERIFIERS for source in verifier.data_sources)

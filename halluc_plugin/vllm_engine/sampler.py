@@ -25,7 +25,8 @@ class VLLMSampler:
 
     def sample(self, requests: Sequence[Request]) -> list[Sample]:
         """One sample for each request."""
-        params = [_params(request) for request in requests]
+        banned = sorted(self._space.vocab.edit_ids) if self._space.edits_banned else []
+        params = [_params(request, banned) for request in requests]
         prompts = [TokensPrompt(prompt_token_ids=list(request.prefix)) for request in requests]
         outputs = self._llm.generate(prompts, params, use_tqdm=False)
         samples = []
@@ -37,11 +38,13 @@ class VLLMSampler:
         return samples
 
 
-def _params(request: Request) -> SamplingParams:
+def _params(request: Request, banned: Sequence[int]) -> SamplingParams:
     return SamplingParams(
         max_tokens=request.max_tokens,
         temperature=request.temperature,
         stop_token_ids=sorted(request.stop_ids),
+        # vLLM's lowest bias: e^-100 is no probability that float32 can tell from none.
+        logit_bias=dict.fromkeys(banned, -100.0) or None,
         ignore_eos=True,  # the search's own ids end a sample
         logprobs=0,
         detokenize=False,

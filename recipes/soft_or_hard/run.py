@@ -18,12 +18,12 @@ from rich.console import Console
 from halluc_plugin import prepare
 from halluc_plugin.data.countdown import CountdownSettings
 from halluc_plugin.data.countdown_files import CountdownFiles, CountdownRequest, write_countdown
-from halluc_plugin.data.parquet import check_rows
-from halluc_plugin.data.trace_files import prompt_ids
 from halluc_plugin.decoding import Decoding, decode
+from halluc_plugin.recipes.judging import judged_cell
 from halluc_plugin.recipes.soft_or_hard.rewound import RewoundCollator, decode_rewound
-from halluc_plugin.recipes.soft_or_hard.table import judged_cell, summary
+from halluc_plugin.recipes.soft_or_hard.table import summary
 from halluc_plugin.scratch.model import new_model
+from halluc_plugin.search.problems import read_problems
 from halluc_plugin.settings import Context, WarmStartTraces
 from halluc_plugin.tokens import edit_vocab
 from halluc_plugin.tokens.loading import load_model, load_tokenizer
@@ -100,10 +100,10 @@ def _train(data: CountdownFiles, arm: Arm, seed: int, steps: int, out: Path) -> 
 
 
 def _decode(data: CountdownFiles, folder: Path, arm: Arm, temperature: float, seed: int) -> dict[str, Any]:
-    rows = check_rows(data.test[0])
     tokenizer, model = load_tokenizer(str(folder)), load_model(str(folder)).eval()
     vocab, eos_id = edit_vocab(tokenizer), int(tokenizer.eos_token_id)
-    prompts = [prompt_ids(tokenizer, row["prompt"]) for row in rows]
+    problems = read_problems(data.test[0], tokenizer)
+    prompts = [problem.prompt for problem in problems]
     generator = torch.Generator().manual_seed(seed)
     if arm is Arm.POSITIONS:
         traces = decode_rewound(
@@ -121,8 +121,7 @@ def _decode(data: CountdownFiles, folder: Path, arm: Arm, temperature: float, se
             eos_ids=frozenset({eos_id}),
         )
         traces = [trace.ids for trace in decode(model, prompts, decoding, generator=generator)]
-    truths: list[Any] = [row["reward_model"]["ground_truth"] for row in rows]
-    return judged_cell(traces, truths, tokenizer, vocab)
+    return judged_cell(traces, problems, tokenizer, vocab)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What is measured of a cell, and the table of all cells."""
+"""The table of all cells."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,46 +6,7 @@ from typing import Any
 from rich.box import MARKDOWN
 from rich.table import Table
 
-from halluc_plugin.edits import EditVocab, collapse
-from halluc_plugin.metrics import Proportion, judge_ids, paired_difference, summarise_events
-from halluc_plugin.verifiers import CountdownVerifier, Outcome, prefix_oracle
-
-
-def judged_cell(
-    traces: Sequence[Sequence[int]], truths: Sequence[Mapping[str, Any]], tokenizer: Any, vocab: EditVocab
-) -> dict[str, Any]:
-    """Right answers and the worth of backtracks, by the exact verifier and prefix oracle.
-
-    Args:
-        traces: A raw trace for each problem.
-        truths: The problems.
-        tokenizer: Whose ids the traces are in.
-        vocab: Which ids edit.
-
-    Returns:
-        JSON-able; ``correct`` holds 0 or 1 for each problem.
-    """
-    verifier = CountdownVerifier()
-
-    def text(ids: Sequence[int]) -> str:
-        return str(tokenizer.decode(list(ids), skip_special_tokens=True))
-
-    correct = [
-        int(verifier.verify(truth, text(collapse(ids, vocab))) is Outcome.CORRECT)
-        for ids, truth in zip(traces, truths, strict=True)
-    ]
-    ends = {int(tokenizer.eos_token_id)}
-    oracles = [prefix_oracle(verifier, truth, text, ends) for truth in truths]
-    newline = int(tokenizer.encode("\n")[0])
-    judged = judge_ids(traces, vocab, oracles)
-    summary_ = summarise_events(judged, delimiters={newline}, kappa=3)
-    edited = sum(vocab.backtrack in trace for trace in traces) / len(traces)
-    return {
-        "correct": correct,
-        "backtracked": edited,
-        "raw_length": sum(map(len, traces)) / len(traces),
-        **summary_.as_metrics(),
-    }
+from halluc_plugin.metrics import Proportion, paired_difference
 
 
 def summary(cells: Sequence[Mapping[str, Any]]) -> Table:

@@ -1,5 +1,7 @@
 """The transformers sampler: exact log-probs, greedy and beams as transformers decodes, ends as asked for."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
@@ -54,6 +56,23 @@ def test_the_seed_decides(model):
     requests = [Request(prompt, 9, 1.0, SPACE.stop_ids()) for prompt in PROMPTS]
     one, same, other = (HFSampler(model, SPACE, seed=seed).sample(requests) for seed in (0, 0, 1))
     assert one == same != other
+
+
+def test_banned_edits_are_not_sampled(model):
+    """The same model without its backtracks, whose probability goes to the other tokens."""
+    space = replace(SPACE, edits_banned=True)
+    requests = [Request(prompt, 9, 1.0, space.stop_ids()) for prompt in PROMPTS * 6]
+    free, banned = (HFSampler(model, where, seed=0).sample(requests) for where in (SPACE, space))
+    assert any(sample.end is End.EDIT for sample in free)
+    for request, sample in zip(requests, banned, strict=True):
+        assert BACK not in sample.ids
+        with torch.no_grad():
+            logits = model(torch.tensor([[*request.prefix, *sample.ids]])).logits[
+                0, len(request.prefix) - 1 : -1
+            ]
+        logits[:, BACK] = -torch.inf
+        expected = logits.log_softmax(-1).gather(1, torch.tensor(sample.ids)[:, None])[:, 0]
+        assert sample.logprobs == pytest.approx(expected.tolist(), abs=1e-4)
 
 
 def test_greedy_is_that_of_transformers(model):

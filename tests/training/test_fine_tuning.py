@@ -1,5 +1,7 @@
 """Fine-tuning on raw traces: what is imitated, what is not, and what is saved."""
 
+from functools import partial
+
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -10,14 +12,14 @@ from halluc_plugin.data.trace_files import FINGERPRINT, TraceRow, fingerprint, r
 from halluc_plugin.edits import resolve_row, response_mask
 from halluc_plugin.edits.builders import IGNORE_INDEX, ErasedTokens
 from halluc_plugin.errors import DataError, SettingsError
-from halluc_plugin.hard import score_actions
+from halluc_plugin.hard import Attention, score_actions
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
 from halluc_plugin.settings import Context
 from halluc_plugin.tokens import BACKTRACK_TOKEN
 from halluc_plugin.tokens.loading import load_model, load_tokenizer, save_tokenizer
 from halluc_plugin.training import TrainSettings, fine_tune
-from halluc_plugin.training.dataset import TraceCollator, vocab_of
+from halluc_plugin.training.dataset import TraceCollator, TreeCollator, vocab_of
 
 NO = IGNORE_INDEX
 
@@ -60,6 +62,19 @@ def test_labels_by_hand(tokenizer, erased, labels):
     assert batch["attention_mask"].tolist() == [[1] * 6, [1, 1, 0, 0, 0, 0]]
     want = [[b if label == 9 else label for label in row[:6]] for row in labels]
     assert batch["labels"].tolist() == want
+
+
+@pytest.mark.parametrize("collator", ["soft", "hard"])
+@pytest.mark.parametrize(
+    ("erased", "seen"), [(ErasedTokens.MASK, [NO, 3, 4]), (ErasedTokens.KEEP, [2, 3, 4])]
+)
+def test_what_words_take_back_is_masked(tokenizer, collator, erased, seen):
+    """A column tells it where no edit does; masked and kept as erased tokens are."""
+    rows = [TraceRow([1], [2, 3, 4], [True, False, False]), TraceRow([1], [5])]
+    build = TraceCollator if collator == "soft" else partial(TreeCollator, attention=Attention.SDPA)
+    labels = build(vocab_of(tokenizer), 0, erased)(rows)["labels"]
+    assert labels[0, -3:].tolist() == seen
+    assert labels[1].tolist()[1:] == [5, NO, NO]
 
 
 def test_padding_with_an_edit_token_edits_nothing(tokenizer):

@@ -1,0 +1,194 @@
+"""``halluc data inject | align | correct``: raw traces of any data set, a model's own mistakes included."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from halluc_plugin.cli.data_options import Edits, Seed, Workers
+
+if TYPE_CHECKING:
+    from halluc_plugin.data.reference_traces import Writing
+    from halluc_plugin.search.states import Space
+
+Data = Annotated[Path, typer.Option(help="Problems: a verl parquet file.")]
+Answers = Annotated[
+    Path, typer.Option("--data", help="A verl parquet file, with reference answers in extra_info.answer.")
+]
+Model = Annotated[str, typer.Option(help="Model folder or hub name that answers.", metavar="PATH")]
+TraceFile = Annotated[Path, typer.Option(help="Trace file to write; its card goes beside it.")]
+Marker = Annotated[
+    str | None,
+    typer.Option(help='Words that take back instead of edit tokens, such as " Wait, that is wrong. ".'),
+]
+Limit = Annotated[int | None, typer.Option(help="Problems, from the first; all by default.")]
+Temperature = Annotated[float, typer.Option(help="Of sampling.")]
+MaxTokens = Annotated[int, typer.Option(help="Most tokens of an answer.")]
+Delimiter = Annotated[str, typer.Option(help="Text that ends a step.")]
+Engine = Annotated[str, typer.Option(help="hf or vllm.")]
+
+
+def inject(
+    data: Answers,
+    tokenizer: Annotated[str, typer.Option(help="Folder or hub name whose ids the traces are in.")],
+    out: TraceFile,
+    rate: Annotated[float, typer.Option(help="Probability of an error at each position (or step).")] = 0.05,
+    lengths: Annotated[str, typer.Option(help="Lengths of errors, each as likely.")] = "1,2,3",
+    copies: Annotated[int, typer.Option(help="Backtracking traces of each reference.")] = 1,
+    edit: Edits = "token",
+    marker: Marker = None,
+    step_delimiter: Delimiter = "\n",
+    limit: Limit = None,
+    seed: Seed = 0,
+    workers: Workers = 1,
+) -> None:
+    """Write reference answers, and beside them traces in which random tokens are written and taken back."""
+    from halluc_plugin.data.reference_traces import Injected, text_pool
+    from halluc_plugin.errors import SettingsError
+    from halluc_plugin.tokens.loading import load_tokenizer
+
+    sizes = lengths.split(",")
+    if not all(size.strip().isdigit() and int(size) > 0 for size in sizes) or not 0 < rate <= 1 or copies < 1:
+        raise SettingsError(
+            f"--lengths {lengths!r}, --rate {rate}, --copies {copies}.",
+            "Give lengths such as 1,2,3, a rate above 0, and at least 1 copy.",
+        )
+    known = load_tokenizer(tokenizer)
+    writing = _writing(known, edit, marker, step_delimiter)
+    weights = {int(size): 1.0 for size in sizes}
+    make = Injected(writing, text_pool(known, writing.vocab), rate, weights, copies, seed)
+    described = {"how": "inject", "rate": rate, "lengths": lengths, "copies": copies, "edit": edit}
+    described |= {"marker": marker, "data": str(data), "limit": limit}
+    _write(out, data, limit, known, make, described, seed, workers)
+
+
+def align(
+    data: Answers,
+    model: Model,
+    out: TraceFile,
+    samples: Annotated[int, typer.Option("-k", help="Answers of each problem.")] = 4,
+    edit: Edits = "token",
+    marker: Marker = None,
+    temperature: Temperature = 1.0,
+    max_tokens: MaxTokens = 256,
+    step_delimiter: Delimiter = "\n",
+    limit: Limit = None,
+    seed: Seed = 0,
+    backend: Engine = "hf",
+) -> None:
+    """Write reference answers, and traces in which the model's own departures from them are taken back."""
+    from halluc_plugin.data.reference_traces import Aligned
+    from halluc_plugin.tokens.loading import load_tokenizer
+
+    known = load_tokenizer(model)
+    writing = _writing(known, edit, marker, step_delimiter)
+    space = _space(model, known, step_delimiter, max_tokens, temperature)
+    make = Aligned(writing, _sampler(model, backend, space, seed), space, samples, seed)
+    described = {"how": "align", "model": model, "samples": samples, "edit": edit, "marker": marker}
+    described |= {"temperature": temperature, "max_tokens": max_tokens, "data": str(data), "limit": limit}
+    _write(out, data, limit, known, make, described, seed, workers=1)
+
+
+def correct(
+    data: Data,
+    model: Model,
+    out: Annotated[Path, typer.Option(help="Folder for right.parquet, corrected.parquet and the card.")],
+    attempts: Annotated[int, typer.Option("-k", help="Answers of each problem.")] = 8,
+    most: Annotated[int, typer.Option(help="Most right answers, and corrections, kept of a problem.")] = 4,
+    depth: Annotated[
+        str,
+        typer.Option(help="Take back the whole answer, or from the first error (needs a prefix verifier)."),
+    ] = "answer",
+    context: Annotated[
+        str, typer.Option(help="Sampling again, the model sees all (soft) or what is left (hard).")
+    ] = "soft",
+    marker: Marker = None,
+    temperature: Temperature = 1.0,
+    max_tokens: MaxTokens = 256,
+    step_delimiter: Delimiter = "\n",
+    limit: Limit = None,
+    seed: Seed = 0,
+    backend: Engine = "hf",
+) -> None:
+    """Write a model's right answers, and its wrong ones taken back and followed by a right one (verified)."""
+    from halluc_plugin.data.correction_files import CorrectionRequest, write_corrections
+    from halluc_plugin.data.corrections import CorrectionSettings, Depth
+    from halluc_plugin.prepare import show_progress
+    from halluc_plugin.settings import Context, choose
+    from halluc_plugin.tokens.loading import load_tokenizer
+
+    known = load_tokenizer(model)
+    settings = CorrectionSettings(
+        attempts,
+        choose(Depth, depth, "--depth"),
+        choose(Context, context, "--context"),
+        _marker_ids(known, marker),
+        most,
+    )
+    space = _space(model, known, step_delimiter, max_tokens, temperature)
+    request = CorrectionRequest(model, data, settings, space, seed, limit)
+    sampler = _sampler(model, backend, space, seed)
+    card = write_corrections(out, request, sampler, known, show_progress)
+    typer.echo(card.read_text(encoding="utf-8"), nl=False)
+    typer.echo(f"Written to {out}; train on it with halluc train --data FILE")
+
+
+def _writing(tokenizer: Any, edit: str, marker: str | None, delimiter: str) -> "Writing":
+    from halluc_plugin.data.raw_traces import Edit
+    from halluc_plugin.data.reference_traces import Writing
+    from halluc_plugin.settings import choose
+    from halluc_plugin.tokens import edit_vocab
+
+    vocab = edit_vocab(tokenizer, step_delimiter=delimiter)
+    eos = frozenset({int(tokenizer.eos_token_id)})
+    return Writing(vocab, eos, choose(Edit, edit, "--edit"), _marker_ids(tokenizer, marker))
+
+
+def _marker_ids(tokenizer: Any, marker: str | None) -> tuple[int, ...] | None:
+    return None if marker is None else tuple(tokenizer.encode(marker, add_special_tokens=False))
+
+
+def _space(model: str, tokenizer: Any, delimiter: str, max_tokens: int, temperature: float) -> "Space":
+    from halluc_plugin.edits import find_delimiters
+    from halluc_plugin.search.job import eos_ids
+    from halluc_plugin.search.states import Space
+    from halluc_plugin.tokens import edit_vocab
+
+    vocab = edit_vocab(tokenizer, step_delimiter=delimiter)
+    ends = find_delimiters(tokenizer, delimiter, edit_ids=vocab.edit_ids)
+    return Space(vocab, eos_ids(model, tokenizer), ends, max_tokens, temperature, edits_banned=True)
+
+
+def _sampler(model: str, backend: str, space: "Space", seed: int) -> Any:
+    from halluc_plugin.search.job import Backend, open_sampler
+    from halluc_plugin.settings import choose
+
+    return open_sampler(model, choose(Backend, backend, "--backend"), space, seed)
+
+
+def _write(
+    out: Path,
+    data: Path,
+    limit: int | None,
+    tokenizer: Any,
+    make: Any,
+    described: dict[str, Any],
+    seed: int,
+    workers: int,
+) -> None:
+    from halluc_plugin.data.parts import PartedFile
+    from halluc_plugin.data.problem_files import write_card
+    from halluc_plugin.data.reference_traces import Reference, read_references
+    from halluc_plugin.data.trace_files import FINGERPRINT, fingerprint
+    from halluc_plugin.prepare import show_progress
+
+    references = list(read_references(data, tokenizer, limit))
+    metadata = {"seed": seed, FINGERPRINT: fingerprint(tokenizer)}
+    file: PartedFile[Reference] = PartedFile(out, make, {**metadata, **described}, metadata, 256)
+    count, tally = file.write(show_progress(references, "references", len(references)), workers)
+    card = out.with_suffix(".card.json")
+    write_card(
+        card, {"count": count, "references": len(references), **metadata, **tally, "request": described}
+    )
+    typer.echo(card.read_text(encoding="utf-8"), nl=False)
+    typer.echo(f"Written to {out}; train on it with halluc train --data {out}")

@@ -1,0 +1,127 @@
+"""The files of verified wrong-to-right data.
+
+<folder>/right.parquet       right answers
+<folder>/corrected.parquet   wrong answers, each taken back and followed by a right one
+<folder>/card.json           counts, seeds, shares
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from halluc_plugin.data.corrections import CorrectionSettings, collect
+from halluc_plugin.data.parquet import check_rows, read_rows_in_groups, write_parquet
+from halluc_plugin.data.parts import PartedFile, Row
+from halluc_plugin.data.problem_files import Progress, write_card
+from halluc_plugin.data.reference_traces import seed_part
+from halluc_plugin.data.trace_files import FINGERPRINT, fingerprint
+from halluc_plugin.errors import DataError
+from halluc_plugin.search.driver import Sampler
+from halluc_plugin.search.problems import Problem, read_problems
+from halluc_plugin.search.states import Space
+
+KINDS = ("right", "corrected")
+PROBLEMS_PER_PART = 256
+
+Asked = tuple[Mapping[str, Any], Problem]
+
+
+@dataclass(frozen=True)
+class CorrectionRequest:
+    """What to write.
+
+    Attributes:
+        model: Name of the model that answers.
+        data: Problems.
+        settings: How to sample, and what to keep.
+        space: Where answers are sampled; edits are banned.
+        seed: Of the samples, where the sampler can be seeded.
+        limit: Problems, from the first; None for all.
+    """
+
+    model: str
+    data: Path
+    settings: CorrectionSettings
+    space: Space
+    seed: int = 0
+    limit: int | None = None
+
+
+def write_corrections(
+    folder: Path, request: CorrectionRequest, sampler: Sampler, tokenizer: Any, progress: Progress
+) -> Path:
+    """Sample, judge, take back, sample again, judge again; an interrupted run goes on where it was.
+
+    Args:
+        folder: Where to.
+        request: What to write.
+        sampler: The model.
+        tokenizer: Its tokenizer.
+        progress: How to show progress.
+
+    Returns:
+        The data card. A kind of which there is nothing has no file.
+
+    Raises:
+        DataError: A row has no verifier, or its verifier cannot do what is asked; or nothing was right.
+    """
+    problems = read_problems(request.data, tokenizer, request.limit)
+    rows = check_rows(request.data)[: request.limit]
+    asked: Iterable[Asked] = progress(zip(rows, problems, strict=True), "problems answered", len(rows))
+    metadata = {"seed": request.seed, FINGERPRINT: fingerprint(tokenizer)}
+    described = {**metadata, "model": request.model, "data": str(request.data), "settings": repr(request)}
+    make = _Made(request, sampler, tokenizer)
+    whole = folder / ".collected.parquet"
+    file: PartedFile[Asked] = PartedFile(
+        whole, make, described, metadata, PROBLEMS_PER_PART, may_be_empty=True
+    )
+    _, tally = file.write(asked)
+    if not any(tally.get(kind) for kind in KINDS):
+        whole.unlink()
+        raise DataError(
+            f"{request.model} answered none of {len(rows)} problems right.",
+            "Use a model that solves some of them, sample more answers, or allow longer ones.",
+        )
+    for kind in KINDS:
+        if tally.get(kind):
+            kept = (_without(row, "kind") for row in read_rows_in_groups(whole) if row["kind"] == kind)
+            write_parquet(folder / f"{kind}.parquet", kept, metadata)
+    whole.unlink()
+    card = folder / "card.json"
+    counts = {what: tally.get(what, 0) for what in ("answers", "wrong", *KINDS)}
+    settings = asdict(request.settings) | {
+        "temperature": request.space.temperature,
+        "max_tokens": request.space.max_tokens,
+    }
+    write_card(
+        card,
+        {"model": request.model, "data": request.data.name, "problems": len(rows), **metadata, **counts}
+        | {"settings": settings},
+    )
+    return card
+
+
+@dataclass(frozen=True)
+class _Made:
+    request: CorrectionRequest
+    sampler: Sampler
+    tokenizer: Any
+
+    def __call__(self, number: int, asked: Sequence[Asked]) -> tuple[list[Row], Counter[str]]:
+        request = self.request
+        seed_part(self.sampler, request.seed, number)
+        problems = [problem for _, problem in asked]
+        collected = collect(problems, self.sampler, request.space, self.tokenizer, request.settings)
+        rows, tally = list[Row](), Counter[str]()
+        for (row, _), found in zip(asked, collected, strict=True):
+            tally.update(answers=found.answers, wrong=found.wrong)
+            for kind, traces in zip(KINDS, (found.right, found.corrected), strict=True):
+                tally[kind] += len(traces)
+                rows += [{**row, **trace.columns(), "kind": kind} for trace in traces]
+        return rows, tally
+
+
+def _without(row: Row, column: str) -> Row:
+    return {name: value for name, value in row.items() if name != column}

@@ -1,0 +1,125 @@
+"""Large files written in parts: by several processes, and on from where an interrupted run was.
+
+A part is a function of what it is made of and of its number alone, so the file has the same bytes whatever
+the number of workers and wherever it was interrupted. Parts lie in ``.<name>.parts`` beside the file until it
+is whole.
+"""
+
+import json
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from halluc_plugin.data.parquet import read_metadata, read_rows_in_groups, write_parquet
+from halluc_plugin.errors import SettingsError
+
+ItemT = TypeVar("ItemT")
+Row = dict[str, Any]
+
+ITEMS_PER_PART = 2048
+REQUEST = "request.json"
+TALLY = "tally"
+
+
+@dataclass(frozen=True)
+class PartedFile(Generic[ItemT]):
+    """A file to be written in parts.
+
+    Attributes:
+        path: The file.
+        make: ``make(number, items)`` gives the rows of a part, and counts of what is in them. With several
+            workers it must be picklable.
+        described: JSON-able; all that decides the rows. Parts of another request are thrown away.
+        metadata: Of the file (:func:`halluc_plugin.data.parquet.read_metadata`).
+        items_per_part: Items of a part.
+        may_be_empty: Whether a file without rows is written too.
+    """
+
+    path: Path
+    make: Callable[[int, Sequence[ItemT]], tuple[list[Row], Mapping[str, int]]]
+    described: Mapping[str, Any]
+    metadata: Mapping[str, Any]
+    items_per_part: int = ITEMS_PER_PART
+    may_be_empty: bool = False
+
+    def write(self, items: Iterable[ItemT], workers: int = 1) -> tuple[int, dict[str, int]]:
+        """Make what is missing, and put it together.
+
+        Args:
+            items: What rows are made of; read as they are needed.
+            workers: Processes that make parts.
+
+        Returns:
+            How many rows the file has, and the counts of all parts together.
+
+        Raises:
+            SettingsError: There is less than one worker.
+            DataError: There are no rows, and there must be.
+        """
+        if workers < 1:
+            raise SettingsError(f"{workers} workers.", "Give at least 1.")
+        folder = self._folder()
+        parts = [folder / f"{number:06}.parquet" for number in self._make(items, workers, folder)]
+        tally: dict[str, int] = {}
+        for part in parts:
+            for what, count in read_metadata(part)[TALLY].items():
+                tally[what] = tally.get(what, 0) + count
+        count = write_parquet(self.path, self._rows(parts), self.metadata, may_be_empty=self.may_be_empty)
+        shutil.rmtree(folder)
+        return count, tally
+
+    def _folder(self) -> Path:
+        folder = self.path.with_name(f".{self.path.name}.parts")
+        request = json.dumps(self.described, sort_keys=True)
+        known = folder / REQUEST
+        if folder.exists() and not (known.is_file() and known.read_text(encoding="utf-8") == request):
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        known.write_text(request, encoding="utf-8")
+        return folder
+
+    def _make(self, items: Iterable[ItemT], workers: int, folder: Path) -> Iterator[int]:
+        """Numbers of the parts, in order, each made when it comes."""
+        numbered = enumerate(_batches(items, self.items_per_part))
+        if workers == 1:
+            for number, batch in numbered:
+                self._make_part(folder, number, batch)
+                yield number
+            return
+        # Not forked: the parent has threads of tokenizers and torch.
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            running: deque[tuple[int, Future[None]]] = deque()
+            for number, batch in numbered:
+                running.append((number, pool.submit(self._make_part, folder, number, batch)))
+                if len(running) > 2 * workers:  # no more in memory than is being worked on
+                    yield _done(*running.popleft())
+            while running:
+                yield _done(*running.popleft())
+
+    def _make_part(self, folder: Path, number: int, items: Sequence[ItemT]) -> None:
+        path = folder / f"{number:06}.parquet"
+        if not path.exists():
+            rows, tally = self.make(number, items)
+            write_parquet(path, rows, {TALLY: dict(tally)}, may_be_empty=True)
+
+    @staticmethod
+    def _rows(parts: Iterable[Path]) -> Iterator[Row]:
+        for part in parts:
+            yield from read_rows_in_groups(part)
+
+
+def _done(number: int, future: "Future[None]") -> int:
+    future.result()  # raises what the worker raised
+    return number
+
+
+def _batches(items: Iterable[ItemT], size: int) -> Iterator[list[ItemT]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch

@@ -1,0 +1,207 @@
+"""Raw traces of any data set whose rows have reference answers: errors are injected, or are the model's own.
+
+Rows are verl's, with the reference answer in ``extra_info.answer``, as the data sets of ours and those of
+verl's own scripts for GSM8K have it.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from halluc_plugin.data.parquet import check_rows
+from halluc_plugin.data.parts import Row
+from halluc_plugin.data.raw_traces import Edit
+from halluc_plugin.data.trace_files import prompt_ids
+from halluc_plugin.edits import EditVocab
+from halluc_plugin.errors import DataError, SettingsError
+from halluc_plugin.search.baselines import independent
+from halluc_plugin.search.driver import Sampler, run
+from halluc_plugin.search.states import Space
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A row with its reference answer.
+
+    Attributes:
+        row: Columns of the row.
+        prompt: Ids of its prompt, as the model is asked.
+        ids: Ids of the reference answer, EOS included.
+    """
+
+    row: Mapping[str, Any]
+    prompt: tuple[int, ...]
+    ids: tuple[int, ...]
+
+
+def read_references(path: Path, tokenizer: Any, limit: int | None = None) -> Iterator[Reference]:
+    """The rows of a verl parquet file, with their reference answers.
+
+    Args:
+        path: The file.
+        tokenizer: Writes prompts and answers.
+        limit: At most so many, from the first; None for all.
+
+    Raises:
+        DataError: As :func:`halluc_plugin.data.parquet.check_rows`, or a row has no reference answer.
+    """
+    rows = check_rows(path)[:limit]
+    for number, row in enumerate(rows):
+        if not _answer(row):
+            raise DataError(
+                f"{path}, row {number} has no reference answer in extra_info.answer.",
+                "Write it there as text, as verl's own scripts for GSM8K do.",
+            )
+    for row in rows:
+        ids = tokenizer.encode(_answer(row), add_special_tokens=False)
+        yield Reference(row, tuple(prompt_ids(tokenizer, row["prompt"])), (*ids, tokenizer.eos_token_id))
+
+
+def _answer(row: Mapping[str, Any]) -> Any:
+    return (row.get("extra_info") or {}).get("answer")
+
+
+@dataclass(frozen=True)
+class Writing:
+    """How traces are written.
+
+    Attributes:
+        vocab: Which ids edit.
+        eos_ids: Ids that end a response.
+        edit: How errors are deleted.
+        marker: Ids of words that take back instead of edits: each trace becomes its natural-language twin.
+            None for edits.
+        clean: Whether each reference is written too, as it is.
+    """
+
+    vocab: EditVocab
+    eos_ids: frozenset[int]
+    edit: Edit = Edit.TOKEN
+    marker: tuple[int, ...] | None = None
+    clean: bool = True
+
+    def rows(self, reference: Reference, traces: Sequence[Sequence[int]]) -> list[Row]:
+        """The rows of a reference: itself, if wanted, and its traces."""
+        written = [reference.ids, *traces] if self.clean else traces
+        return [self._row(reference, ids) for ids in written]
+
+    def _row(self, reference: Reference, ids: Sequence[int]) -> Row:
+        from halluc_plugin.traces import marker_twin
+
+        asked = {**reference.row, "prompt_ids": list(reference.prompt)}
+        if self.marker is None:
+            return {**asked, "response_ids": list(ids)}
+        twin = marker_twin(ids, self.marker, self.vocab)
+        return {**asked, "response_ids": list(twin.ids), "erased": list(twin.erased)}
+
+
+@dataclass(frozen=True)
+class Injected:
+    """Makes the rows of a part: errors are random tokens ("stochastic injection").
+
+    Attributes:
+        writing: How traces are written.
+        pool: Ids that errors are drawn from.
+        rate: Probability of an error at each position; where a trace deletes by steps, at each step.
+        lengths: Relative weight of each length of an error.
+        copies: Traces of a reference.
+        seed: Seed of the data set.
+    """
+
+    writing: Writing
+    pool: tuple[int, ...]
+    rate: float
+    lengths: Mapping[int, float]
+    copies: int
+    seed: int
+
+    def __call__(self, number: int, references: Sequence[Reference]) -> tuple[list[Row], Counter[str]]:
+        """Rows and counts; a trace without any error is drawn again a few times, then left out."""
+        rng = np.random.default_rng([self.seed, 5, number])
+        rows, tally = list[Row](), Counter[str]()
+        for reference in references:
+            traces = [ids for _ in range(self.copies) if (ids := self._trace(reference, rng))]
+            tally.update(backtracking=len(traces), no_error_drawn=self.copies - len(traces))
+            rows += self.writing.rows(reference, traces)
+        tally["clean"] = len(rows) - tally["backtracking"]
+        return rows, tally
+
+    def _trace(self, reference: Reference, rng: np.random.Generator) -> tuple[int, ...] | None:
+        from halluc_plugin.data.raw_traces import ATTEMPTS
+        from halluc_plugin.traces import inject, random_spans
+
+        vocab, eos_ids = self.writing.vocab, self.writing.eos_ids
+        for _ in range(ATTEMPTS):
+            propose = random_spans(
+                reference.ids, vocab,
+                eos_ids=eos_ids, pool=self.pool, rate=self.rate, lengths=self.lengths, rng=rng,
+            )  # fmt: skip
+            kind = self.writing.edit.kind
+            ids = inject(reference.ids, propose, vocab, eos_ids=eos_ids, edit=kind).ids
+            if ids != reference.ids:
+                return ids
+        return None
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """Makes the rows of a part: errors are where the model's own answers depart from the references.
+
+    Attributes:
+        writing: How traces are written.
+        sampler: The model.
+        space: Where it is sampled; edits are banned, so that what is taken back is taken back here.
+        samples: Answers of each problem.
+        seed: Of the samples, where the sampler can be seeded.
+    """
+
+    writing: Writing
+    sampler: Sampler
+    space: Space
+    samples: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        if not self.space.edits_banned:
+            raise SettingsError("The space lets the model take back by itself.", "Ban edits in it.")
+
+    def __call__(self, number: int, references: Sequence[Reference]) -> tuple[list[Row], Counter[str]]:
+        """Rows and counts; an answer that departs nowhere gives no trace, nor does one a second time."""
+        from halluc_plugin.traces import align_steps, align_tokens
+
+        seed_part(self.sampler, self.seed, number)
+        align = align_steps if self.writing.edit is Edit.STEP else align_tokens
+        prompts = [reference.prompt for reference in references]
+        found = run(
+            [independent(prompt, self.space, self.samples) for prompt in prompts], prompts, self.sampler
+        )
+        rows, tally = list[Row](), Counter[str]()
+        for reference, result in zip(references, found, strict=True):
+            answers = dict.fromkeys(response.ids for response in result.responses)
+            aligned = [
+                align(reference.ids, ids, self.writing.vocab, eos_ids=self.writing.eos_ids).ids
+                for ids in answers
+            ]
+            edits = self.writing.vocab.edit_ids
+            traces = [ids for ids in dict.fromkeys(aligned) if not edits.isdisjoint(ids)]
+            tally.update(answers=len(result.responses), backtracking=len(traces))
+            rows += self.writing.rows(reference, traces)
+        tally["clean"] = len(rows) - tally["backtracking"]
+        return rows, tally
+
+
+def seed_part(sampler: Sampler, seed: int, number: int) -> None:
+    """Let a part's samples depend on its number alone, where the sampler can be seeded (transformers)."""
+    reseed = getattr(sampler, "reseed", None)
+    if reseed is not None:
+        reseed(int(np.random.SeedSequence([seed, 6, number]).generate_state(1)[0]))
+
+
+def text_pool(tokenizer: Any, vocab: EditVocab) -> tuple[int, ...]:
+    """All ids of a tokenizer that can stand in a text."""
+    special = {*tokenizer.all_special_ids, *vocab.edit_ids}
+    return tuple(sorted(set(tokenizer.get_vocab().values()) - special))

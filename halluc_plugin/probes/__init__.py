@@ -1,0 +1,18 @@
+"""Probes of a model at given contexts: what it would do there, without letting it write.
+
+:mod:`.emission` (does it take back?), :mod:`.negative_learning` (did it learn the errors it was shown?),
+:mod:`.gradients` (do errors, edits and corrections pull in one direction?). All are in soft context.
+"""
+
+from halluc_plugin.probes.emission import Emission, edit_emission
+from halluc_plugin.probes.gradients import GradientCosines, gradient_cosines
+from halluc_plugin.probes.negative_learning import negative_learning, span_log_probs
+
+__all__ = [
+    "Emission",
+    "GradientCosines",
+    "edit_emission",
+    "gradient_cosines",
+    "negative_learning",
+    "span_log_probs",
+]

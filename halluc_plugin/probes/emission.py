@@ -1,0 +1,62 @@
+"""Does a model take something back at given places?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from halluc_plugin.edits import EditVocab
+from halluc_plugin.metrics import Proportion
+
+
+@dataclass(frozen=True)
+class Emission:
+    """What a model would do next, at N places.
+
+    Attributes:
+        likeliest: For each, whether an edit is the likeliest token: what greedy decoding does.
+        probability: For each, the probability of an edit.
+    """
+
+    likeliest: tuple[bool, ...]
+    probability: tuple[float, ...]
+
+    @property
+    def rate(self) -> Proportion:
+        """The share of places where an edit is the likeliest token."""
+        return Proportion.of(sum(self.likeliest), len(self.likeliest))
+
+    @property
+    def mean_probability(self) -> float:
+        """Of an edit, over all places; nan where there are none."""
+        return sum(self.probability) / len(self.probability) if self.probability else float("nan")
+
+
+@torch.no_grad()
+def edit_emission(
+    model: Any, contexts: Sequence[Sequence[int]], vocab: EditVocab, *, batch_size: int = 256
+) -> Emission:
+    """The probability of an edit behind each context.
+
+    Args:
+        model: A causal language model in eval mode.
+        contexts: Ids of prompt and response so far, none empty.
+        vocab: Which ids edit.
+        batch_size: Contexts in a forward pass.
+    """
+    edits = torch.tensor(sorted(vocab.edit_ids))
+    likeliest: list[bool] = []
+    probability: list[float] = []
+    for start in range(0, len(contexts), batch_size):
+        batch = contexts[start : start + batch_size]
+        width = max(map(len, batch))
+        # Right padding: no query before it sees it.
+        ids = torch.tensor([[*row, *[0] * (width - len(row))] for row in batch], device=model.device)
+        hidden = model.base_model(input_ids=ids).last_hidden_state
+        ends = torch.tensor([len(row) - 1 for row in batch], device=hidden.device)
+        last = hidden[torch.arange(len(batch), device=hidden.device), ends]
+        logits = model.get_output_embeddings()(last).float().cpu()
+        likeliest += torch.isin(logits.argmax(-1), edits).tolist()
+        probability += logits.softmax(-1)[:, edits].sum(-1).tolist()
+    return Emission(tuple(likeliest), tuple(probability))

@@ -1,0 +1,96 @@
+"""A verifier that is learned: a model that ends a response by saying whether it is right.
+
+The outcome verifier of K. Cobbe et al., "Training Verifiers to Solve Math Word Problems" (arXiv 2110.14168),
+said in a token instead of by a head of its own (as L. Zhang et al., "Generative Verifiers", arXiv 2408.15240,
+without reasoning), so that it is fine-tuned like any other model.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from halluc_plugin.data.trace_files import TraceRow
+from halluc_plugin.errors import TokenizerError
+from halluc_plugin.search.driver import Cost
+from halluc_plugin.search.hf import decoder_shape
+from halluc_plugin.search.states import Response
+
+WRONG, RIGHT = "0", "1"
+
+
+class VerdictScorer:
+    """Scores responses by the log-odds of the token for right against that for wrong.
+
+    Args:
+        model: A causal language model that was fine-tuned on :func:`verdict_example`, in eval mode.
+        tokenizer: Of the responses.
+
+    Raises:
+        TokenizerError: ``0`` or ``1`` is not one token.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        self._model, self._shape = model, decoder_shape(model.config)
+        self._wrong, self._right = (verdict_id(tokenizer, text) for text in (WRONG, RIGHT))
+
+    def score(self, prompt: Sequence[int], responses: Sequence[Response]) -> list[float]:
+        """Log-odds that each response is right, in nats."""
+        distinct = list(dict.fromkeys(response.ids for response in responses))
+        odds = dict(zip(distinct, self._log_odds(prompt, distinct), strict=True))
+        return [odds[response.ids] for response in responses]
+
+    def flops(self, prompt: Sequence[int], responses: Sequence[Response]) -> int:
+        """A forward pass over each distinct response, the prompt once."""
+        cost = Cost()
+        cost.prefill(len(prompt))
+        for ids in {response.ids for response in responses}:
+            cost.add(len(prompt), len(ids))
+        return cost.flops(self._shape)
+
+    @torch.no_grad()
+    def _log_odds(self, prompt: Sequence[int], responses: Sequence[tuple[int, ...]]) -> list[float]:
+        if not responses:
+            return []
+        width = max(map(len, responses))
+        ends = torch.tensor([len(prompt) + len(ids) - 1 for ids in responses])
+        # Right padding: no query before it sees it.
+        padded = [[*prompt, *ids, *[0] * (width - len(ids))] for ids in responses]
+        ids = torch.tensor(padded, device=self._model.device)
+        hidden = self._model.base_model(input_ids=ids).last_hidden_state
+        last = hidden[torch.arange(len(responses)), ends.to(hidden.device)]
+        logits = self._model.get_output_embeddings()(last).float()
+        odds: list[float] = (logits[:, self._right] - logits[:, self._wrong]).tolist()
+        return odds
+
+
+def verdict_example(
+    prompt: Sequence[int], response: Sequence[int], *, correct: bool, tokenizer: Any
+) -> TraceRow:
+    """What a verifier is fine-tuned on: the prompt with the response, then the verdict.
+
+    Args:
+        prompt: Ids of the problem.
+        response: Ids of the response, EOS included.
+        correct: Whether it is right.
+        tokenizer: Of these ids.
+
+    Raises:
+        TokenizerError: The verdict is not one token.
+    """
+    return TraceRow([*prompt, *response], [verdict_id(tokenizer, RIGHT if correct else WRONG)])
+
+
+def verdict_id(tokenizer: Any, text: str) -> int:
+    """The id of a verdict.
+
+    Raises:
+        TokenizerError: It is not one token.
+    """
+    ids = tokenizer.encode(text, add_special_tokens=False)
+    if len(ids) != 1:
+        raise TokenizerError(
+            f"The verdict {text!r} is {len(ids)} tokens of this tokenizer.",
+            "Use a tokenizer in which it is one.",
+        )
+    return int(ids[0])

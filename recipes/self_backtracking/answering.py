@@ -1,0 +1,124 @@
+"""Answers of a model: by search, and decoded as they come."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from halluc_plugin.decoding import Decoding, decode
+from halluc_plugin.recipes.judging import judged_cell
+from halluc_plugin.recipes.self_backtracking.bench import MAX_TOKENS, Bench
+from halluc_plugin.search import Found, Rule, Space, run
+from halluc_plugin.search.hf import HFSampler, decoder_shape
+from halluc_plugin.search.problems import Problem, Scorer, judged
+from halluc_plugin.search.states import Search
+from halluc_plugin.tokens.loading import load_model
+
+BATCH = 512
+SEARCH_TEMPERATURE = 0.7  # the paper's
+
+MakeSearch = Callable[[tuple[int, ...], Space], Search]
+
+
+def load(folder: Path) -> Any:
+    """A model as it is measured."""
+    return load_model(str(folder), dtype="float32").eval()
+
+
+def search(
+    bench: Bench,
+    model: Any,
+    problems: Sequence[Problem],
+    make: MakeSearch,
+    *,
+    edits_banned: bool = False,
+) -> list[Found]:
+    """Search each problem."""
+    space = bench.space(temperature=SEARCH_TEMPERATURE, edits_banned=edits_banned)
+    prompts = [problem.prompt for problem in problems]
+    sampler = HFSampler(model, space, batch_size=BATCH, seed=bench.seed)
+    with rounded():
+        return run([make(prompt, space) for prompt in prompts], prompts, sampler)
+
+
+def rounded() -> AbstractContextManager[Any]:
+    """Sampling computes in bfloat16, as training did: several times as fast on the CPUs that have it."""
+    return torch.autocast("cpu", torch.bfloat16)
+
+
+def by_rule(
+    bench: Bench,
+    problems: Sequence[Problem],
+    found: Sequence[Found],
+    model: Any,
+    *,
+    rules: Sequence[Rule] = (Rule.MEAN_LOGPROB,),
+    scorer: Scorer | None = None,
+) -> dict[str, Any]:
+    """What each rule of selection makes of what was found.
+
+    Returns:
+        For each rule ``correct`` (0 or 1 for each problem), ``tokens`` and ``flops`` (means);
+        ``reachable``, the share of problems with a right answer among those found.
+    """
+    shape = decoder_shape(model.config)
+    cells: dict[str, Any] = {}
+    for rule in rules:
+        used = scorer if rule is Rule.VERIFIER else None
+        answers = list(judged(problems, found, rule, bench.tokenizer, shape=shape, scorer=used))
+        cells[str(rule)] = {
+            "correct": [int(answer.correct) for answer in answers],
+            "tokens": sum(answer.tokens for answer in answers) / len(answers),
+            "flops": sum(answer.flops for answer in answers) / len(answers),
+        }
+        cells["reachable"] = sum(answer.reachable for answer in answers) / len(answers)
+    return cells
+
+
+def decoded(
+    bench: Bench,
+    model: Any,
+    problems: Sequence[Problem],
+    *,
+    temperature: float,
+    edits_banned: bool = False,
+    copies: int = 1,
+) -> list[list[int]]:
+    """Raw traces in soft context: ``copies`` of each problem, one problem after the other."""
+    decoding = Decoding(
+        bench.vocab,
+        MAX_TOKENS,
+        temperature=temperature,
+        budget=0 if edits_banned else None,
+        eos_ids=frozenset({int(bench.tokenizer.eos_token_id)}),
+    )
+    prompts = [problem.prompt for problem in problems for _ in range(copies)]
+    generator = torch.Generator().manual_seed(bench.seed)
+    traces: list[list[int]] = []
+    for start in range(0, len(prompts), BATCH):
+        batch = prompts[start : start + BATCH]
+        with rounded():
+            traces += [trace.ids for trace in decode(model, batch, decoding, generator=generator)]
+    return traces
+
+
+def decoded_cells(bench: Bench, model: Any, problems: Sequence[Problem]) -> dict[str, Any]:
+    """Greedy and at temperature 1, as trained and with edits banned: accuracy and the worth of backtracks."""
+    cells: dict[str, Any] = {}
+    for temperature in (0.0, 1.0):
+        for edits_banned in (False, True):
+            traces = decoded(bench, model, problems, temperature=temperature, edits_banned=edits_banned)
+            name = f"T={temperature:g}" + (", banned" if edits_banned else "")
+            cells[name] = judged_cell(traces, problems, bench.tokenizer, bench.vocab)
+    return cells
+
+
+def correct_of(cell: Mapping[str, Any], *path: str) -> list[int]:
+    """The 0 or 1 of each problem at a place in a cell."""
+    at: Any = cell
+    for key in path:
+        at = at[key]
+    values: list[int] = at["correct"]
+    return values

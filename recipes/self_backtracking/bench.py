@@ -1,0 +1,200 @@
+"""Where an experiment keeps its data, models and cells: each is made once, so a run goes on where it was."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from halluc_plugin.data.countdown import CountdownSettings, Problem, Split, draw_variants
+from halluc_plugin.data.countdown_errors import ErrorMix
+from halluc_plugin.data.countdown_files import CountdownFiles, CountdownRequest, problem_row, write_countdown
+from halluc_plugin.data.countdown_traces import TraceSettings
+from halluc_plugin.data.parquet import write_parquet
+from halluc_plugin.data.raw_traces import Edit, Ending
+from halluc_plugin.edits import EditVocab, find_delimiters
+from halluc_plugin.edits.builders import ErasedTokens
+from halluc_plugin.prepare import show_progress
+from halluc_plugin.recipes.self_backtracking.scale import Models, Scale
+from halluc_plugin.scratch.model import Size, new_model
+from halluc_plugin.scratch.tokenizer import number_tokenizer
+from halluc_plugin.search import Space
+from halluc_plugin.search.problems import Problem as AskedProblem
+from halluc_plugin.search.problems import read_problems
+from halluc_plugin.tokens import BACKTRACK_TOKEN, STEP_TOKEN
+from halluc_plugin.tokens.loading import load_model
+from halluc_plugin.training import TrainSettings, fine_tune
+from halluc_plugin.training.dataset import vocab_of
+
+MAX_TOKENS = 40
+"""Of an answer: twice the longest, with room for what is taken back."""
+COMPLETE = "complete"
+PEAK = {Size.TINY: 2e-3, Size.SMALL: 1.5e-3, Size.MEDIUM: 1e-3}
+"""Learning rates of training from scratch."""
+TUNING_RATE = 5e-4
+
+
+def paper_traces(mix: ErrorMix | None = None) -> TraceSettings:
+    """Traces as the paper's: whole steps are taken back, and a trace ends there."""
+    return TraceSettings(edit=Edit.STEP, ending=Ending.BACKTRACK, mix=mix or ErrorMix())
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One seed of an experiment, with one kind of model.
+
+    Attributes:
+        out: Folder of the experiment.
+        scale: How much of everything.
+        seed: Of problems, weights, data order and samples.
+        large: Whether the models are the main ones, those of stages 1 and 4.
+    """
+
+    out: Path
+    scale: Scale
+    seed: int
+    large: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """What belongs to this seed and kind of model."""
+        return self.out / f"seed-{self.seed}" / ("main" if self.large else "small")
+
+    @property
+    def models(self) -> Models:
+        """The kind of model."""
+        return self.scale.main if self.large else self.scale.small
+
+    def of(self, *, large: bool) -> "Bench":
+        """The same seed with a kind of model."""
+        return replace(self, large=large)
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """Of all models, those that never backtrack included: their ids are the same."""
+        return number_tokenizer(edit_tokens=(BACKTRACK_TOKEN, STEP_TOKEN))
+
+    @cached_property
+    def vocab(self) -> EditVocab:
+        """Which ids edit."""
+        return vocab_of(self.tokenizer)
+
+    @property
+    def settings(self) -> CountdownSettings:
+        """What problems look like."""
+        return CountdownSettings(largest_operand=self.models.largest_operand, seed=self.seed)
+
+    def space(self, *, temperature: float, edits_banned: bool = False) -> Space:
+        """Where searches take place."""
+        ends = find_delimiters(self.tokenizer, "\n", edit_ids=self.vocab.edit_ids)
+        eos = frozenset({int(self.tokenizer.eos_token_id)})
+        return Space(self.vocab, eos, ends, MAX_TOKENS, temperature, edits_banned)
+
+    def countdown(
+        self, name: str, *, backtracking: float, traces: TraceSettings | None = None
+    ) -> CountdownFiles:
+        """Problems, the same under each name, and traces of the training problems."""
+        files = CountdownFiles(self.folder / "data" / name)
+        if not files.card.exists():
+            request = CountdownRequest(
+                problems=self.settings,
+                train=self.models.train,
+                test=self.scale.test,
+                backtracking=backtracking,
+                traces=traces or TraceSettings(),
+            )
+            write_countdown(files.root, request, self.tokenizer, show_progress)
+        return files
+
+    @property
+    def clean(self) -> CountdownFiles:
+        """Optimal paths only."""
+        return self.countdown("clean", backtracking=0)
+
+    @property
+    def pool(self) -> Path:
+        """Problems that are in no training and in no test set."""
+        path = self.folder / "data" / "pool.parquet"
+        if not path.exists():
+            rows = (problem_row(p, Split.TRAIN, number) for number, p in enumerate(self._pool_problems()))
+            write_parquet(path, rows, {"seed": self.seed})
+        return path
+
+    def _pool_problems(self) -> Iterable[Problem]:
+        first = self.models.train
+        return (
+            first
+            for first, *_ in draw_variants(self.settings, Split.TRAIN, first + self.scale.pool, 1)[first:]
+        )
+
+    def asked(self, path: Path, limit: int | None = None) -> list[AskedProblem]:
+        """The problems of a file, as the models are asked."""
+        return read_problems(path, self.tokenizer, limit)
+
+    def trained(
+        self,
+        name: str,
+        files: Sequence[Path],
+        *,
+        steps: int | None = None,
+        size: Size | None = None,
+        start: Path | None = None,
+        erased: ErasedTokens = ErasedTokens.MASK,
+        callbacks: Sequence[TrainerCallback] = (),
+    ) -> Path:
+        """A model, trained on trace files unless it has been.
+
+        Args:
+            name: Its folder.
+            files: Trace files.
+            steps: Optimizer steps, by default those of a model from scratch.
+            size: Of a model from scratch, by default that of the others.
+            start: The model to go on with; None for one with random weights.
+            erased: Whether erased tokens are imitated.
+            callbacks: Of the trainer.
+        """
+        size = size or self.models.size
+        rate = PEAK[size] if start is None else TUNING_RATE
+        settings = self.training(steps=steps or self.models.steps, learning_rate=rate, erased=erased)
+
+        def train(folder: Path) -> None:
+            if start is None:
+                model = new_model(self.tokenizer, size, seed=self.seed)
+            else:
+                model = load_model(str(start), dtype="float32")
+            fine_tune(model, self.tokenizer, files, settings, folder, callbacks=callbacks)
+
+        return self.model(name, train)
+
+    def training(self, *, steps: int, learning_rate: float, erased: ErasedTokens) -> TrainSettings:
+        """How every model here is trained."""
+        return TrainSettings(
+            steps=steps,
+            learning_rate=learning_rate,
+            erased_tokens=erased,
+            bf16=True,
+            seed=self.seed,
+        )
+
+    def model(self, name: str, train: Callable[[Path], None]) -> Path:
+        """The folder of a model, which ``train`` fills unless it has."""
+        folder = self.folder / "models" / name
+        if not (folder / COMPLETE).exists():
+            train(folder)
+            (folder / COMPLETE).touch()
+        return folder
+
+    def cell(self, stage: str, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What was measured under a name, or is now; with the seed."""
+        path = self.out / "cells" / stage / f"{name}-{self.seed}.json"
+        if not path.exists():
+            cell = {"seed": self.seed, "name": name, **measure()}
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_suffix(".partial")
+            partial.write_text(json.dumps(cell), encoding="utf-8")
+            partial.replace(path)
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return found

@@ -1,0 +1,100 @@
+"""Places at which a model should, or should not, take something back."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from halluc_plugin.data.problem_files import Writer
+from halluc_plugin.edits import events, resolve_row
+from halluc_plugin.probes import edit_emission
+from halluc_plugin.recipes.judging import first_bad_step
+from halluc_plugin.recipes.self_backtracking.answering import decoded
+from halluc_plugin.recipes.self_backtracking.bench import Bench
+from halluc_plugin.search.problems import Problem
+
+Context = tuple[int, ...]
+
+
+@dataclass
+class Places:
+    """Contexts at ends of steps.
+
+    Attributes:
+        wrong: By the kind of what has just gone wrong.
+        right: Where nothing has.
+    """
+
+    wrong: dict[str, list[Context]] = field(default_factory=dict)
+    right: list[Context] = field(default_factory=list)
+
+    def add_wrong(self, kind: str, context: Context) -> None:
+        """One more place."""
+        self.wrong.setdefault(kind, []).append(context)
+
+
+def held_out(
+    bench: Bench, drawn: Iterable[Any], prompts: Sequence[Context], writer: Writer[Any], seed: int
+) -> Places:
+    """Errors of a writer in the answers to problems, and every step of their clean answers but the last.
+
+    Args:
+        bench: The experiment.
+        drawn: Problems as the writer knows them.
+        prompts: As a model is asked.
+        writer: Its traces end where a trace ends that corrects itself, or at the backtrack.
+        seed: Of the errors.
+    """
+    places, rng = Places(), np.random.default_rng([seed, 11])
+    delimiters = bench.space(temperature=1.0).delimiters
+    for problem, prompt in zip(drawn, prompts, strict=True):
+        trace = writer.backtracking(problem, rng)
+        if trace is not None:
+            first = events(resolve_row(trace.ids, bench.vocab))[0]
+            places.add_wrong(str(trace.kinds[0]), (*prompt, *trace.ids[: first.start]))
+        answer = writer.clean(problem)
+        ends = [index for index, token in enumerate(answer, 1) if token in delimiters]
+        places.right += [(*prompt, *answer[:end]) for end in ends[:-1]]
+    return places
+
+
+def first_errors(
+    bench: Bench, drawn: Iterable[Any], prompts: Sequence[Context], writer: Writer[Any], seed: int
+) -> Iterator[tuple[Context, Context]]:
+    """Context and ids of the first error of each trace: what negative learning is measured on."""
+    rng = np.random.default_rng([seed, 12])
+    for problem, prompt in zip(drawn, prompts, strict=True):
+        trace = writer.backtracking(problem, rng)
+        if trace is not None:
+            erased = events(resolve_row(trace.ids, bench.vocab))[0].erased
+            yield (*prompt, *trace.ids[: erased[0]]), tuple(trace.ids[i] for i in erased)
+
+
+def own(bench: Bench, model: Any, problems: Sequence[Problem]) -> Places:
+    """Steps of the model's own answers up to the first bad one, at temperature 1 with edits banned."""
+    places = Places()
+    delimiters = bench.space(temperature=1.0).delimiters
+    answers = decoded(bench, model, problems, temperature=1.0, edits_banned=True)
+    for problem, ids in zip(problems, answers, strict=True):
+        bad = first_bad_step(ids, problem, bench.tokenizer, delimiters)
+        ends = [index for index, token in enumerate(ids, 1) if token in delimiters]
+        # The last step of a right answer is no place: nothing but EOS could follow.
+        right = ends[:-1] if bad is None else [end for end in ends if end < bad]
+        places.right += [(*problem.prompt, *ids[:end]) for end in right]
+        if bad is not None:
+            places.add_wrong("own", (*problem.prompt, *ids[:bad]))
+    return places
+
+
+def emitted(bench: Bench, model: Any, places: Places) -> dict[str, Any]:
+    """Rate and mean probability of an edit at each kind of place."""
+    cells = {}
+    for kind, contexts in {**places.wrong, "right": places.right}.items():
+        emission = edit_emission(model, contexts, bench.vocab)
+        cells[kind] = {
+            "places": len(contexts),
+            "emitted": sum(emission.likeliest),
+            "probability": emission.mean_probability,
+        }
+    return cells

@@ -1,0 +1,100 @@
+"""Stage 7: a model's right answers alone, or its wrong ones too, taken back and corrected."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from halluc_plugin.data.corrections import Collected, CorrectionSettings, Depth, collect
+from halluc_plugin.data.trace_files import read_traces, write_traces
+from halluc_plugin.edits import collapse
+from halluc_plugin.metrics import ProblemSamples, maj_at_k, pass_at_k
+from halluc_plugin.recipes.self_backtracking.answering import (
+    BATCH,
+    SEARCH_TEMPERATURE,
+    decoded,
+    load,
+    rounded,
+)
+from halluc_plugin.recipes.self_backtracking.bench import Bench
+from halluc_plugin.recipes.self_backtracking.masking import clean_model
+from halluc_plugin.search.hf import HFSampler
+from halluc_plugin.search.problems import Problem
+from halluc_plugin.settings import Context
+from halluc_plugin.verifiers import Outcome, whole_vote
+
+STAGE = "7-corrections"
+MARKER = "?\n"
+START, RIGHT, TOKEN, WORDS = "start", "right only", "wrong to right, token", "wrong to right, words"
+
+
+def run_stage(bench: Bench) -> Iterator[dict[str, Any]]:
+    """The clean model goes on with what it answered: right answers, and corrections by token or in words."""
+    start = clean_model(bench)
+    arms = {START: start}
+    by_token, in_words = _collect(bench, start, TOKEN), _collect(bench, start, WORDS)
+    for name, files in ((RIGHT, by_token[:1]), (TOKEN, by_token), (WORDS, in_words)):
+        folder = "7-" + name.replace(", ", "-").replace(" ", "-")
+        arms[name] = bench.trained(folder, files, steps=bench.scale.tune_steps, start=start)
+    for name, folder_ in arms.items():
+        yield bench.cell(STAGE, name, partial(_measure, bench, folder_, by_token, in_words)) | {"arm": name}
+
+
+def _collect(bench: Bench, start: Path, arm: str) -> list[Path]:
+    """Files of right answers, and of corrections."""
+    marker = tuple(bench.tokenizer.encode(MARKER)) if arm == WORDS else None
+    depth = Depth.ERROR if arm == TOKEN else Depth.ANSWER
+    settings = CorrectionSettings(bench.scale.attempts, depth, Context.HARD, marker)
+    name = "words" if arm == WORDS else "token"
+    paths = [bench.folder / "data" / f"{name}-{what}.parquet" for what in ("right", "corrected")]
+    if not all(path.exists() for path in paths):
+        problems = bench.asked(bench.pool)
+        space = bench.space(temperature=SEARCH_TEMPERATURE, edits_banned=True)
+        sampler = HFSampler(load(start), space, batch_size=BATCH, seed=bench.seed)
+        with rounded():
+            collected: Sequence[Collected] = collect(problems, sampler, space, bench.tokenizer, settings)
+        write_traces(paths[0], chain.from_iterable(c.right for c in collected), bench.tokenizer)
+        write_traces(paths[1], chain.from_iterable(c.corrected for c in collected), bench.tokenizer)
+    return paths
+
+
+def _measure(
+    bench: Bench, folder: Path, by_token: Sequence[Path], in_words: Sequence[Path]
+) -> dict[str, Any]:
+    model, problems = load(folder), bench.asked(bench.clean.test[0])
+    cell: dict[str, Any] = {
+        "rows": [len(read_traces(path, bench.tokenizer)) for path in (*by_token, *in_words)],
+        "greedy": {"correct": [int(s.correct[0]) for s in _samples(bench, model, problems, 0.0, 1)]},
+    }
+    samples = _samples(bench, model, problems, SEARCH_TEMPERATURE, bench.scale.answers)
+    cell["tokens"] = sum(sum(s.tokens) for s in samples) / (len(samples) * bench.scale.answers)
+    ks = [k for k in (1, 2, 4, 8, 16, 32) if k <= bench.scale.most_k]
+    cell["pass"] = {str(k): vars(pass_at_k(samples, k)) for k in ks}
+    cell["maj"] = {str(k): vars(maj_at_k(samples, k)) for k in ks}
+    return cell
+
+
+def _samples(
+    bench: Bench, model: Any, problems: Sequence[Problem], temperature: float, copies: int
+) -> list[ProblemSamples]:
+    traces = decoded(bench, model, problems, temperature=temperature, copies=copies)
+    samples = []
+    for number, problem in enumerate(problems):
+        ours = traces[number * copies : (number + 1) * copies]
+        texts = [_answer(bench, trace) for trace in ours]
+        outcomes = [problem.verifier.verify(problem.truth, text) for text in texts]
+        samples.append(
+            ProblemSamples(
+                answers=tuple(whole_vote(problem.verifier, problem.truth, text) for text in texts),
+                correct=tuple(outcome is Outcome.CORRECT for outcome in outcomes),
+                tokens=tuple(map(len, ours)),
+            )
+        )
+    return samples
+
+
+def _answer(bench: Bench, trace: Sequence[int]) -> str:
+    """What is left after edits, and behind the last marker."""
+    text = bench.tokenizer.decode(collapse(trace, bench.vocab), skip_special_tokens=True)
+    return str(text).rpartition(MARKER)[-1]

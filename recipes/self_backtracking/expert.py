@@ -1,0 +1,75 @@
+"""Stage 5: expert iteration on a pool of problems that are in no test set."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from halluc_plugin.data.trace_files import TraceRow, read_traces, write_traces
+from halluc_plugin.recipes.self_backtracking.answering import by_rule, load, search
+from halluc_plugin.recipes.self_backtracking.bench import Bench
+from halluc_plugin.recipes.self_backtracking.masking import clean_model
+from halluc_plugin.recipes.self_backtracking.mixes import mixed_model
+from halluc_plugin.search import greedy, self_backtracking
+from halluc_plugin.search.problems import text_of
+from halluc_plugin.verifiers import Outcome
+
+STAGE = "5-expert"
+START = "1:1, 1:2:2"
+KEPT = 4
+"""Distinct right answers that are kept of a problem, the likeliest first."""
+RESTART, ACCUMULATE = "restart", "accumulate"
+
+
+def run_stage(bench: Bench) -> Iterator[dict[str, Any]]:
+    """Both arms: begin each round anew on what was just filtered, or go on with all data so far."""
+    start = mixed_model(bench, START)
+    yield bench.cell(STAGE, "start", partial(_measure, bench, start)) | {"arm": "start", "round": 0}
+    for arm in (RESTART, ACCUMULATE):
+        model = start
+        collected: list[Path] = []
+        for number in range(1, bench.scale.rounds + 1):
+            collected.append(_collect(bench, model, f"{arm}-{number}"))
+            model = _train(bench, arm, number, model, collected)
+            name = f"{arm} {number}"
+            measure = partial(_measure, bench, model, collected[-1])
+            yield bench.cell(STAGE, name, measure) | {"arm": arm, "round": number}
+
+
+def _train(bench: Bench, arm: str, number: int, before: Path, collected: Sequence[Path]) -> Path:
+    steps = bench.scale.tune_steps
+    if arm == RESTART:
+        base = clean_model(bench)
+        return bench.trained(f"5-{arm}-{number}", [collected[-1]], steps=steps, start=base)
+    supervised = bench.folder / "data" / "mix-1_1-1_2_2" / "countdown" / "traces.parquet"
+    return bench.trained(f"5-{arm}-{number}", [supervised, *collected], steps=steps, start=before)
+
+
+def _collect(bench: Bench, folder: Path, name: str) -> Path:
+    """Search the pool, and keep what the verifier finds right."""
+    path = bench.folder / "data" / f"expert-{name}.parquet"
+    if not path.exists():
+        problems = bench.asked(bench.pool)
+        make = partial(self_backtracking, n=bench.scale.iteration_samples, rounds=1)
+        rows = []
+        for problem, result in zip(problems, search(bench, load(folder), problems, make), strict=True):
+            distinct = {response.ids: response for response in result.responses}.values()
+            right = [
+                response
+                for response in sorted(distinct, key=lambda response: -response.mean_logprob)
+                if problem.verifier.verify(problem.truth, text_of(response, bench.tokenizer))
+                is Outcome.CORRECT
+            ]
+            rows += [TraceRow(list(problem.prompt), list(response.ids)) for response in right[:KEPT]]
+        write_traces(path, rows, bench.tokenizer)
+    return path
+
+
+def _measure(bench: Bench, folder: Path, collected: Path | None = None) -> dict[str, Any]:
+    problems, model = bench.asked(bench.clean.test[0]), load(folder)
+    make = partial(self_backtracking, n=min(8, bench.scale.iteration_samples), rounds=1)
+    return {
+        "greedy": by_rule(bench, problems, search(bench, model, problems, greedy), model),
+        "search": by_rule(bench, problems, search(bench, model, problems, make), model),
+        "collected": 0 if collected is None else len(read_traces(collected, bench.tokenizer)),
+    }

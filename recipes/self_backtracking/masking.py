@@ -1,0 +1,134 @@
+"""Stage 3: erased tokens in or out of the loss, from scratch and low-rank on a clean model."""
+
+import json
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from halluc_plugin.data.countdown import Split, generate
+from halluc_plugin.data.countdown_traces import TraceSettings, TraceWriter
+from halluc_plugin.data.trace_files import TraceRow, read_traces
+from halluc_plugin.edits.builders import ErasedTokens
+from halluc_plugin.probes import gradient_cosines, negative_learning
+from halluc_plugin.recipes.self_backtracking.answering import decoded_cells, load
+from halluc_plugin.recipes.self_backtracking.bench import Bench
+from halluc_plugin.recipes.self_backtracking.contexts import first_errors
+from halluc_plugin.tokens.loading import load_model, save_tokenizer
+from halluc_plugin.training import fine_tune
+
+STAGE = "3-masking"
+RANK = 8
+LOW_RANK_RATE = 2e-3
+COSINES = "cosines.json"
+COSINE_ROWS, COSINE_TIMES = 64, 8
+
+
+def run_stage(bench: Bench) -> Iterator[dict[str, Any]]:
+    """Five models of the small size: clean, and masked or not from scratch and low-rank."""
+    clean = clean_model(bench)
+    yield bench.cell(STAGE, "clean", partial(_measure, bench, clean, None)) | {"arm": "clean"}
+    for erased in ErasedTokens:
+        scratch = correcting_model(bench, erased)
+        name = f"scratch, {erased}"
+        yield bench.cell(STAGE, name, partial(_measure, bench, scratch, clean)) | {"arm": name}
+        low_rank, name = low_rank_model(bench, erased), f"low-rank, {erased}"
+        yield bench.cell(STAGE, name, partial(_measure, bench, low_rank, clean)) | {"arm": name}
+
+
+def clean_model(bench: Bench) -> Path:
+    """Trained on optimal paths only."""
+    return bench.trained("3-clean", [bench.clean.traces])
+
+
+def correcting_traces(bench: Bench) -> Path:
+    """Traces that go on to the correction, deleting token by token: what a policy for RL starts from."""
+    return bench.countdown("correcting", backtracking=1, traces=TraceSettings()).traces
+
+
+def correcting_model(bench: Bench, erased: ErasedTokens = ErasedTokens.MASK) -> Path:
+    """From scratch, on traces that correct themselves."""
+    traces = correcting_traces(bench)
+    name = f"3-scratch-{erased}"
+    cosines = Cosines(bench, traces, bench.models.steps, bench.folder / "models" / name / COSINES)
+    return bench.trained(name, [traces], erased=erased, callbacks=[cosines])
+
+
+def low_rank_model(bench: Bench, erased: ErasedTokens) -> Path:
+    """The clean model with low-rank updates of all projections and rows of its own for the edit tokens."""
+    from peft import LoraConfig, get_peft_model
+
+    traces, steps = correcting_traces(bench), bench.models.steps
+
+    def train(folder: Path) -> None:
+        rows = {"embed_tokens": sorted(bench.vocab.edit_ids)}
+        config = LoraConfig(
+            r=RANK, lora_alpha=2 * RANK, target_modules="all-linear", trainable_token_indices=rows,
+            task_type="CAUSAL_LM",
+        )  # fmt: skip
+        torch.manual_seed(bench.seed)
+        tuned: Any = get_peft_model(load_model(str(clean_model(bench)), dtype="float32"), config)
+        settings = bench.training(steps=steps, learning_rate=LOW_RANK_RATE, erased=erased)
+        cosines = Cosines(bench, traces, steps, folder / COSINES)
+        fine_tune(tuned, bench.tokenizer, [traces], settings, folder / "adapter", callbacks=[cosines])
+        tuned.merge_and_unload().save_pretrained(folder)
+        save_tokenizer(bench.tokenizer, folder)
+
+    return bench.model(f"3-low-rank-{erased}", train)
+
+
+class Cosines(TrainerCallback):
+    """Cosines of the gradients on some traces of the training file, a number of times in a training.
+
+    Args:
+        bench: The experiment.
+        traces: The file.
+        steps: Optimizer steps of the training.
+        path: Where they are written when it is done.
+    """
+
+    def __init__(self, bench: Bench, traces: Path, steps: int, path: Path) -> None:
+        self._vocab, self._path = bench.vocab, path
+        self._rows = self._with_errors(bench, traces)
+        self._every = max(1, steps // COSINE_TIMES)
+        self._found: list[dict[str, float]] = []
+
+    def _with_errors(self, bench: Bench, traces: Path) -> Sequence[TraceRow]:
+        edits = bench.vocab.edit_ids
+        rows = (r for r in read_traces(traces, bench.tokenizer) if not edits.isdisjoint(r.response_ids))
+        return [row for row, _ in zip(rows, range(COSINE_ROWS), strict=False)]
+
+    def on_step_end(
+        self,
+        args: TrainingArguments,  # noqa: ARG002 - the trainer's interface
+        state: TrainerState,
+        control: TrainerControl,  # noqa: ARG002
+        model: Any = None,
+        **kwargs: Any,  # noqa: ARG002
+    ) -> None:
+        """Measure, now and then."""
+        if state.global_step % self._every:
+            return
+        model.eval()
+        cosines = gradient_cosines(model, self._rows, self._vocab)
+        model.train()
+        self._found.append({"step": state.global_step, **vars(cosines)})
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.write_text(json.dumps(self._found), encoding="utf-8")
+
+
+def _measure(bench: Bench, folder: Path, reference: Path | None) -> dict[str, Any]:
+    model, problems = load(folder), bench.asked(bench.clean.test[0])
+    cell = decoded_cells(bench, model, problems)
+    if reference is not None:
+        drawn = generate(bench.settings, Split.TEST_SEEN, bench.scale.test)
+        writer = TraceWriter(bench.tokenizer, bench.vocab, bench.settings, TraceSettings())
+        prompts = [problem.prompt for problem in problems]
+        errors = list(first_errors(bench, drawn, prompts, writer, bench.seed))
+        mean, low, high = negative_learning(model, load(reference), errors)
+        cell["negative_learning"] = {"mean": mean, "low": low, "high": high, "errors": len(errors)}
+        cell["cosines"] = json.loads((folder / COSINES).read_text(encoding="utf-8"))
+    return cell

@@ -1,0 +1,81 @@
+"""Stages 2 and 6: how many backtracking traces, which errors; is the token emitted where it should be?"""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from halluc_plugin.data.countdown import Split, generate
+from halluc_plugin.data.countdown_errors import ErrorMix
+from halluc_plugin.data.countdown_traces import TraceWriter
+from halluc_plugin.recipes.self_backtracking.answering import by_rule, load, search
+from halluc_plugin.recipes.self_backtracking.bench import Bench, paper_traces
+from halluc_plugin.recipes.self_backtracking.contexts import emitted, held_out, own
+from halluc_plugin.recipes.self_backtracking.masking import correcting_model
+from halluc_plugin.recipes.self_backtracking.searching import ROUNDS, models
+from halluc_plugin.search import greedy, self_backtracking
+
+STAGE, EMISSION_STAGE = "2-mixes", "6-emission"
+MIXES = {
+    # name: backtracking traces for each clean one, weights of exploration : computational : rule errors
+    "1:0.5, 1:2:2": (0.5, ErrorMix(1, 2, 2)),
+    "1:1, 1:2:2": (1.0, ErrorMix(1, 2, 2)),
+    "1:2, 1:2:2": (2.0, ErrorMix(1, 2, 2)),
+    "1:1, 1:1:1": (1.0, ErrorMix(1, 1, 1)),
+    "1:1, 1:0:0": (1.0, ErrorMix(1, 0, 0)),
+}
+
+
+def run_stage(bench: Bench) -> Iterator[dict[str, Any]]:
+    """A model for each mixture, searched."""
+    problems = bench.asked(bench.clean.test[0])
+    for name in MIXES:
+        folder = mixed_model(bench, name)
+
+        def measure(folder: Path = folder) -> dict[str, Any]:
+            model = load(folder)
+            found = search(bench, model, problems, greedy)
+            cell = {"greedy": by_rule(bench, problems, found, model)}
+            for n in bench.scale.mix_samples:
+                for rounds in ROUNDS:
+                    make = partial(self_backtracking, n=n, rounds=rounds)
+                    found = search(bench, model, problems, make)
+                    cell[f"b={rounds} N={n}"] = by_rule(bench, problems, found, model)
+            return cell
+
+        yield bench.cell(STAGE, name, measure) | {"arm": name}
+
+
+def mixed_model(bench: Bench, name: str) -> Path:
+    """The small model of a mixture."""
+    ratio, mix = MIXES[name]
+    folder = "mix-" + name.replace(", ", "-").replace(":", "_")
+    files = bench.countdown(folder, backtracking=ratio, traces=paper_traces(mix))
+    return bench.trained(f"2-{folder}", [files.traces])
+
+
+def run_emission(bench: Bench) -> Iterator[dict[str, Any]]:
+    """The rate of edits behind held-out errors, behind the model's own, and where nothing is wrong."""
+    large = bench.of(large=True)
+    for name, of, find in (
+        ("back, stage 1", large, partial(back_model, large)),
+        ("back, stage 2", bench, partial(mixed_model, bench, "1:1, 1:2:2")),
+        ("correcting, stage 3", bench, partial(correcting_model, bench)),
+    ):
+        yield bench.cell(EMISSION_STAGE, name, partial(_emission, of, find())) | {"arm": name}
+
+
+def back_model(bench: Bench) -> Path:
+    """The model of stage 1 that backtracks."""
+    return models(bench)[2]
+
+
+def _emission(bench: Bench, folder: Path) -> dict[str, Any]:
+    problems, model = bench.asked(bench.clean.test[0]), load(folder)
+    drawn = generate(bench.settings, Split.TEST_SEEN, bench.scale.test)
+    writer = TraceWriter(bench.tokenizer, bench.vocab, bench.settings, paper_traces())
+    places = held_out(bench, drawn, [problem.prompt for problem in problems], writer, bench.seed)
+    return {
+        "held out": emitted(bench, model, places),
+        "own": emitted(bench, model, own(bench, model, problems)),
+    }

@@ -1,0 +1,182 @@
+"""A plot for each stage: means over seeds, with a mark for each seed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from halluc_plugin.errors import SettingsError
+from halluc_plugin.recipes.self_backtracking.answering import correct_of
+from halluc_plugin.recipes.self_backtracking.tables import grouped
+from halluc_plugin.theory.figures import PALETTE
+
+Cell = Mapping[str, Any]
+RULE = "mean-logprob"
+SIZE_INCHES = (6.4, 4.4)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One series: for each place on the x axis the values of the seeds."""
+
+    label: str
+    values: Mapping[str, Sequence[float]]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """What is drawn; places on the x axis are names, in order."""
+
+    title: str
+    x: str
+    y: str
+    lines: Sequence[Line]
+
+
+def draw(plot: Plot, path: Path) -> None:
+    """Write a plot as a PNG.
+
+    Raises:
+        SettingsError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise SettingsError(f"Plots need matplotlib ({error}).", "Run: pip install halluc[plots]") from error
+    figure = Figure(figsize=SIZE_INCHES, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    places = list(dict.fromkeys(place for line in plot.lines for place in line.values))
+    for number, line in enumerate(plot.lines):
+        colour = PALETTE[number % len(PALETTE)]
+        style = "-" if number < len(PALETTE) else "--"
+        at = [places.index(place) for place in line.values]
+        means = [sum(values) / len(values) for values in line.values.values()]
+        axes.plot(at, means, style, color=colour, label=line.label, marker="o", markersize=3)
+        for place, values in zip(at, line.values.values(), strict=True):
+            axes.plot([place] * len(values), values, "_", color=colour, alpha=0.6)
+    axes.set_xticks(range(len(places)), places, rotation=20 if len(places) > 5 else 0, fontsize=8)
+    axes.set(title=plot.title, xlabel=plot.x, ylabel=plot.y)
+    axes.legend(fontsize=7)
+    figure.savefig(path, dpi=90, metadata={"Software": None})
+
+
+def _right(group: Sequence[Cell], *path: str) -> list[float]:
+    """Accuracy of each seed in %."""
+    values = (correct_of(cell, *path) for cell in group)
+    return [100 * sum(correct) / len(correct) for correct in values]
+
+
+def search(cells: Sequence[Cell]) -> Plot:
+    """Accuracy over N on seen targets."""
+    groups = grouped((cell for cell in cells if cell["split"] == "test_seen"), "arm")
+    lines: dict[str, dict[str, list[float]]] = {}
+    for (arm,), group in groups.items():
+        name, sign, n = arm.rpartition(" N=")
+        if sign:
+            for rule in (key for key, value in group[0].items() if isinstance(value, dict)):
+                if rule in {RULE, "verifier"} or (rule == "majority" and name.startswith("sft")):
+                    lines.setdefault(f"{name}, {rule}", {})[n] = _right(group, rule)
+    shown = [
+        Line(label, dict(sorted(at.items(), key=lambda item: int(item[0])))) for label, at in lines.items()
+    ]
+    return Plot("Search against sampling, seen targets", "N", "right, %", shown)
+
+
+def mixes(cells: Sequence[Cell]) -> Plot:
+    """Accuracy of each search over mixtures."""
+    searches = [key for key, value in cells[0].items() if isinstance(value, dict)]
+    groups = grouped(cells, "arm")
+    lines = [
+        Line(name, {arm: _right(group, name, RULE) for (arm,), group in groups.items()}) for name in searches
+    ]
+    return Plot("Clean to backtracking traces, and kinds of error", "mixture", "right, %", lines)
+
+
+def masking(cells: Sequence[Cell]) -> Plot:
+    """Cosines of the gradients during training."""
+    lines = []
+    for (arm,), group in grouped((cell for cell in cells if "cosines" in cell), "arm").items():
+        for key in ("error_edit", "error_correction"):
+            steps = [str(point["step"]) for point in group[0]["cosines"]]
+            values = {step: [cell["cosines"][at][key] for cell in group] for at, step in enumerate(steps)}
+            lines.append(Line(f"{arm}: {key.replace('_', ', ')}", values))
+    return Plot("Cosines of gradients", "optimizer step", "cosine", lines)
+
+
+def likelihood(cells: Sequence[Cell]) -> Plot:
+    """Share of right answers over deciles of likelihood."""
+    lines = []
+    for (name,), group in grouped(cells, "name").items():
+        tenths = range(len(group[0]["deciles"]))
+        values = {str(at + 1): [100 * cell["deciles"][at]["right"] for cell in group] for at in tenths}
+        lines.append(Line(name, values))
+    return Plot("Does likelihood tell right answers?", "tenth by mean log-probability", "right, %", lines)
+
+
+def expert(cells: Sequence[Cell]) -> Plot:
+    """Accuracy over rounds."""
+    groups, lines = grouped(cells, "arm", "round"), []
+    for arm in [arm for arm in dict.fromkeys(cell["arm"] for cell in cells) if arm != "start"]:
+        for how in ("greedy", "search"):
+            values = {
+                str(number): _right(group, how, RULE)
+                for (name, number), group in groups.items()
+                if name in {"start", arm}
+            }
+            lines.append(Line(f"{arm}, {how}", values))
+    return Plot("Expert iteration", "round", "right, %", lines)
+
+
+def emission(cells: Sequence[Cell]) -> Plot:
+    """How often an edit is the likeliest token."""
+    lines = []
+    for (arm,), group in grouped(cells, "arm").items():
+        values = {
+            f"{where}: {kind}": [_rate(cell[where][kind]) for cell in group]
+            for where in ("held out", "own")
+            for kind in group[0][where]
+        }
+        lines.append(Line(arm, values))
+    return Plot("Is the token emitted?", "behind", "edit is the likeliest, %", lines)
+
+
+def _rate(places: Cell) -> float:
+    """In %; nan where there is no such place."""
+    return 100 * places["emitted"] / places["places"] if places["places"] else float("nan")
+
+
+def corrections(cells: Sequence[Cell]) -> Plot:
+    """pass@k and maj@k over k."""
+    lines = []
+    for (arm,), group in grouped(cells, "arm").items():
+        for kind in ("pass", "maj"):
+            values = {k: [100 * cell[kind][k]["value"] for cell in group] for k in group[0][kind]}
+            lines.append(Line(f"{arm}: {kind}@k", values))
+    return Plot("Verified wrong to right", "k", "%", lines)
+
+
+def transfer(cells: Sequence[Cell]) -> Plot:
+    """Share of bad steps erased, and of good ones, by task."""
+    lines = []
+    for (arm,), group in grouped(cells, "arm").items():
+        values = {
+            f"{task}: {key.split('_')[0]} steps": [100 * cell[task]["T=1"][key] for cell in group]
+            for task in ("countdown", "chain")
+            for key in ("bad_steps_erased", "good_steps_erased")
+        }
+        lines.append(Line(f"backtracks in {arm}", values))
+    return Plot("Transfer, temperature 1", "", "erased, %", lines)
+
+
+PANELS: dict[str, Callable[[Sequence[Cell]], Plot]] = {
+    "search": search,
+    "mixes": mixes,
+    "masking": masking,
+    "likelihood": likelihood,
+    "expert": expert,
+    "emission": emission,
+    "corrections": corrections,
+    "transfer": transfer,
+}

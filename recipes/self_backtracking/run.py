@@ -1,0 +1,78 @@
+"""Self-Backtracking (arXiv 2502.04404) on a laptop: one command for each stage, and one for all.
+
+    python -m halluc_plugin.recipes.self_backtracking.run all --out outputs/self_backtracking
+    python -m halluc_plugin.recipes.self_backtracking.run search --out outputs/self_backtracking --seeds 1
+
+Data, models and cells are kept: an interrupted run goes on where it was, and stages share what they have in
+common.
+"""
+
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from halluc_plugin.recipes.self_backtracking import (
+    corrections,
+    expert,
+    masking,
+    mixes,
+    report,
+    searching,
+    transfer,
+)
+from halluc_plugin.recipes.self_backtracking.bench import Bench
+from halluc_plugin.recipes.self_backtracking.scale import FULL, QUICK
+
+
+class Stage(StrEnum):
+    """What is run."""
+
+    SEARCH = "search"
+    MIXES = "mixes"
+    MASKING = "masking"
+    LIKELIHOOD = "likelihood"
+    EXPERT = "expert"
+    EMISSION = "emission"
+    CORRECTIONS = "corrections"
+    TRANSFER = "transfer"
+    ALL = "all"
+
+
+STAGES: dict[Stage, Callable[[Bench], Iterator[dict[str, Any]]]] = {
+    Stage.SEARCH: searching.run_stage,
+    Stage.MIXES: mixes.run_stage,
+    Stage.MASKING: masking.run_stage,
+    Stage.LIKELIHOOD: searching.run_likelihood,
+    Stage.EXPERT: expert.run_stage,
+    Stage.EMISSION: mixes.run_emission,
+    Stage.CORRECTIONS: corrections.run_stage,
+    Stage.TRANSFER: transfer.run_stage,
+}
+
+
+def main(
+    stage: Annotated[Stage, typer.Argument(help="The stage, or all.")],
+    out: Annotated[Path, typer.Option(help="Folder for data, models, cells, tables and plots.")],
+    seeds: Annotated[int, typer.Option(help="Seeds 0 to this, exclusive.")] = 3,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Small models on few problems: do all stages run?")
+    ] = False,
+) -> None:
+    """Run what is missing, then write and print the tables."""
+    wanted = list(STAGES) if stage is Stage.ALL else [stage]
+    for name in wanted:
+        cells = []
+        for seed in range(seeds):
+            bench = Bench(out, QUICK if quick else FULL, seed)
+            for cell in STAGES[name](bench):
+                Console(stderr=True).print(f"{name}, seed {seed}: {cell['name']}", highlight=False)
+                cells.append(cell)
+        report.write(str(name), cells, out)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,74 @@
+"""Stage 8: a model knows two tasks and has seen backtracks in one of them. Does it backtrack in the other?"""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from halluc_plugin.data.chain import ChainTask
+from halluc_plugin.data.countdown import Split, generate
+from halluc_plugin.data.countdown_traces import TraceSettings, TraceWriter
+from halluc_plugin.data.step_files import StepFiles, StepRequest, write_steps
+from halluc_plugin.data.step_problems import Sizes, StepSplit
+from halluc_plugin.data.step_problems import generate as generate_steps
+from halluc_plugin.data.step_traces import StepTraceSettings, StepTraceWriter
+from halluc_plugin.prepare import show_progress
+from halluc_plugin.recipes.self_backtracking.answering import decoded_cells, load
+from halluc_plugin.recipes.self_backtracking.bench import MAX_TOKENS, Bench
+from halluc_plugin.recipes.self_backtracking.contexts import Places, emitted, held_out
+from halluc_plugin.recipes.self_backtracking.masking import correcting_traces
+
+STAGE = "8-transfer"
+COUNTDOWN, CHAIN = "countdown", "chain"
+SIZES = Sizes(2, 4, 5)  # answers of at most 25 tokens: room for backtracks below MAX_TOKENS
+assert 6 * SIZES.largest < MAX_TOKENS
+
+
+def run_stage(bench: Bench) -> Iterator[dict[str, Any]]:
+    """Three models: backtracks in neither task, in Countdown, in chains; each measured on both."""
+    task = ChainTask(sizes=SIZES, seed=bench.seed)
+    for taught in ("neither", COUNTDOWN, CHAIN):
+        folder = _model(bench, task, taught)
+        measure = partial(_measure, bench, task, folder)
+        yield bench.cell(STAGE, taught, measure) | {"arm": taught}
+
+
+def _chains(bench: Bench, task: ChainTask, *, backtracking: float) -> StepFiles:
+    files = StepFiles(bench.folder / "data" / f"chain-{backtracking:g}", task.name)
+    if not files.card.exists():
+        request = StepRequest(bench.models.train, bench.scale.test, backtracking, StepTraceSettings())
+        write_steps(files.root, task, request, bench.tokenizer, show_progress)
+    return files
+
+
+def _model(bench: Bench, task: ChainTask, taught: str) -> Path:
+    countdown = correcting_traces(bench) if taught == COUNTDOWN else bench.clean.traces
+    chain = _chains(bench, task, backtracking=1 if taught == CHAIN else 0).traces
+    return bench.trained(f"8-{taught}", [countdown, chain])
+
+
+def _measure(bench: Bench, task: ChainTask, folder: Path) -> dict[str, Any]:
+    model = load(folder)
+    cells: dict[str, Any] = {}
+    for name, path, places in (
+        (COUNTDOWN, bench.clean.test[0], _countdown_places(bench)),
+        (CHAIN, _chains(bench, task, backtracking=0).problems(StepSplit.TEST), _chain_places(bench, task)),
+    ):
+        cells[name] = decoded_cells(bench, model, bench.asked(path))
+        cells[name]["emission"] = emitted(bench, model, places)
+    return cells
+
+
+def _countdown_places(bench: Bench) -> Places:
+    drawn = generate(bench.settings, Split.TEST_SEEN, bench.scale.test)
+    prompts = [problem.prompt for problem in bench.asked(bench.clean.test[0])]
+    writer = TraceWriter(bench.tokenizer, bench.vocab, bench.settings, TraceSettings())
+    return held_out(bench, drawn, prompts, writer, bench.seed)
+
+
+def _chain_places(bench: Bench, task: ChainTask) -> Places:
+    drawn = generate_steps(task, StepSplit.TEST, bench.scale.test)
+    files = _chains(bench, task, backtracking=0)
+    prompts = [problem.prompt for problem in bench.asked(files.problems(StepSplit.TEST))]
+    writer = StepTraceWriter(bench.tokenizer, bench.vocab, task, StepTraceSettings())
+    return held_out(bench, drawn, prompts, writer, bench.seed)

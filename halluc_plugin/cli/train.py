@@ -1,4 +1,4 @@
-"""``halluc train`` fine-tunes a model on raw traces; ``halluc warmstart`` makes the demo's model."""
+"""``halluc train`` and ``halluc match`` fine-tune on raw traces; ``halluc warmstart`` starts from scratch."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -30,6 +30,7 @@ Out = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("train")(train)
+    app.command("match")(match)
     app.command("warmstart")(warmstart)
 
 
@@ -53,6 +54,48 @@ def train(
     tokenizer = load_tokenizer(model)
     network = load_model(model, dtype="float32")
     _report(fine_tune(network, tokenizer, data, settings, out), out)
+
+
+def match(
+    model: Annotated[str, typer.Option(help="Model folder or hub name to start from.", metavar="PATH")],
+    data: Annotated[list[Path], typer.Option(help="Trace file; give it again for more.")],
+    out: Out,
+    steps: Steps = 1000,
+    batch_size: BatchSize = 64,
+    learning_rate: LearningRate = 1e-5,
+    erased_tokens: ErasedTokens = "mask",
+    gamma: Annotated[float, typer.Option(help="Discount of the occupancies.")] = 0.98,
+    divergence: Annotated[str, typer.Option(help="kl, chi2 or chi2-mixture.")] = "chi2-mixture",
+    imitate_steps: Annotated[int, typer.Option(help="Steps of pure imitation.")] = 400,
+    anneal_steps: Annotated[int, typer.Option(help="Steps in which imitation goes to its weight.")] = 400,
+    imitation: Annotated[float, typer.Option(help="Weight of imitation at the end.")] = 0.2,
+    refresh_steps: Annotated[int, typer.Option(help="Steps between draws of the model's responses.")] = 20,
+    fresh: Annotated[int, typer.Option(help="Responses of a draw.")] = 256,
+    capacity: Annotated[int, typer.Option(help="Responses that are kept.")] = 1024,
+    max_actions: Annotated[int, typer.Option(help="Most actions of a response.")] = 128,
+    seed: Seed = 0,
+) -> None:
+    """Fine-tune a model by SequenceMatch, in hard context: match occupancies instead of next tokens."""
+    from halluc_plugin.losses import Divergence
+    from halluc_plugin.settings import choose
+    from halluc_plugin.tokens.loading import load_model, load_tokenizer
+    from halluc_plugin.training.matching import MatchSettings, match_sequences
+
+    settings = _settings(steps, batch_size, None, learning_rate, erased_tokens, "hard", seed)
+    matching = MatchSettings(
+        gamma=gamma,
+        divergence=choose(Divergence, divergence, "--divergence"),
+        imitate_steps=imitate_steps,
+        anneal_steps=anneal_steps,
+        imitation=imitation,
+        refresh_steps=refresh_steps,
+        fresh=fresh,
+        capacity=capacity,
+        max_actions=max_actions,
+    )
+    tokenizer = load_tokenizer(model)
+    network = load_model(model, dtype="float32")
+    _report(match_sequences(network, tokenizer, data, settings, out, matching=matching), out)
 
 
 def warmstart(

@@ -9,7 +9,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.integrations import TensorBoardCallback
 from transformers.trainer_utils import get_last_checkpoint, set_seed
 
-from halluc_plugin.data.trace_files import read_traces
+from halluc_plugin.data.trace_files import TraceRow, read_traces
 from halluc_plugin.edits.builders import IGNORE_INDEX
 from halluc_plugin.errors import DataError
 from halluc_plugin.hard import require_tree_attention
@@ -58,28 +58,61 @@ def fine_tune(
             positions.
         SettingsError: The context is hard and the model's attention cannot follow a tree.
     """
-    from torch.utils.tensorboard import SummaryWriter
-
-    rows = [row for path in files for row in read_traces(path, tokenizer)]
-    _refuse_overlong(rows, getattr(model.config, "max_position_embeddings", None))
+    rows = read_rows_for(model, tokenizer, files)
     set_seed(settings.seed)
-    pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    collating = (vocab_of(tokenizer, step_delimiter=step_delimiter), pad_id, settings.erased_tokens)
+    collating = (
+        vocab_of(tokenizer, step_delimiter=step_delimiter),
+        pad_id(tokenizer),
+        settings.erased_tokens,
+    )
     hard = settings.context is Context.HARD
     trainer = (TreeTrainer if hard else Trainer)(
         model=model,
-        args=_arguments(settings, out, show_progress=show_progress),
+        args=arguments(settings, out, show_progress=show_progress),
         train_dataset=TraceDataset(rows),
         data_collator=TreeCollator(*collating, require_tree_attention(model.config))
         if hard
         else (soft_collator or TraceCollator)(*collating),
-        callbacks=[TensorBoardCallback(SummaryWriter(str(out / TENSORBOARD))), *callbacks],
+        callbacks=list(callbacks),
     )
-    done = trainer.train(resume_from_checkpoint=_last_checkpoint(out / CHECKPOINTS))
+    return run(trainer, tokenizer, out)
+
+
+def run(trainer: Trainer, tokenizer: Any, out: Path) -> dict[str, float]:
+    """Train to the end, from the last checkpoint where there is one; save model and tokenizer side by side.
+
+    Args:
+        trainer: Its output folder is ``checkpoints`` below ``out``.
+        tokenizer: The model's.
+        out: Folder for the model and its TensorBoard files.
+
+    Returns:
+        As :func:`fine_tune`.
+    """
+    from torch.utils.tensorboard import SummaryWriter
+
+    trainer.add_callback(TensorBoardCallback(SummaryWriter(str(out / TENSORBOARD))))
+    done = trainer.train(resume_from_checkpoint=last_checkpoint(out))
     trainer.save_model(str(out))
     save_tokenizer(tokenizer, out)
     _delete_checkpoints(out / CHECKPOINTS)
     return {name: float(done.metrics[name]) for name in ("train_loss", "train_runtime")}
+
+
+def read_rows_for(model: Any, tokenizer: Any, files: Sequence[Path]) -> list[TraceRow]:
+    """The rows of trace files, none longer than the model's positions.
+
+    Raises:
+        DataError: As :func:`fine_tune`.
+    """
+    rows = [row for path in files for row in read_traces(path, tokenizer)]
+    _refuse_overlong(rows, getattr(model.config, "max_position_embeddings", None))
+    return rows
+
+
+def pad_id(tokenizer: Any) -> int:
+    """An id to pad with; what is padding is told by lengths, never by this id."""
+    return int(tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id)
 
 
 class TreeTrainer(Trainer):
@@ -113,7 +146,8 @@ def _refuse_overlong(rows: Sequence[Any], limit: int | None) -> None:
         )
 
 
-def _arguments(settings: TrainSettings, out: Path, *, show_progress: bool) -> TrainingArguments:
+def arguments(settings: TrainSettings, out: Path, *, show_progress: bool) -> TrainingArguments:
+    """The transformers trainer's arguments for these settings."""
     accelerator = torch.accelerator.is_available()
     devices = max(1, torch.accelerator.device_count()) if accelerator else 1
     micro = settings.micro_batch_size or max(1, settings.batch_size // devices)
@@ -141,7 +175,9 @@ def _arguments(settings: TrainSettings, out: Path, *, show_progress: bool) -> Tr
     )
 
 
-def _last_checkpoint(folder: Path) -> str | None:
+def last_checkpoint(out: Path) -> str | None:
+    """The folder of the last checkpoint of an interrupted run, None where there is none."""
+    folder = out / CHECKPOINTS
     return get_last_checkpoint(str(folder)) if folder.is_dir() else None
 
 

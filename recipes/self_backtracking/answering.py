@@ -1,6 +1,6 @@
 """Answers of a model: by search, and decoded as they come."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -113,12 +113,3 @@ def decoded_cells(bench: Bench, model: Any, problems: Sequence[Problem]) -> dict
             name = f"T={temperature:g}" + (", banned" if edits_banned else "")
             cells[name] = judged_cell(traces, problems, bench.tokenizer, bench.vocab)
     return cells
-
-
-def correct_of(cell: Mapping[str, Any], *path: str) -> list[int]:
-    """The 0 or 1 of each problem at a place in a cell."""
-    at: Any = cell
-    for key in path:
-        at = at[key]
-    values: list[int] = at["correct"]
-    return values

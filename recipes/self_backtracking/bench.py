@@ -1,6 +1,5 @@
 """Where an experiment keeps its data, models and cells: each is made once, so a run goes on where it was."""
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,6 +17,7 @@ from halluc_plugin.data.raw_traces import Edit, Ending
 from halluc_plugin.edits import EditVocab, find_delimiters
 from halluc_plugin.edits.builders import ErasedTokens
 from halluc_plugin.prepare import show_progress
+from halluc_plugin.recipes.keeping import kept_cell, kept_model
 from halluc_plugin.recipes.self_backtracking.scale import Models, Scale
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
@@ -31,7 +31,6 @@ from halluc_plugin.training.dataset import vocab_of
 
 MAX_TOKENS = 40
 """Of an answer: twice the longest, with room for what is taken back."""
-COMPLETE = "complete"
 PEAK = {Size.TINY: 2e-3, Size.SMALL: 1.5e-3, Size.MEDIUM: 1e-3}
 """Learning rates of training from scratch."""
 TUNING_RATE = 5e-4
@@ -181,20 +180,9 @@ class Bench:
 
     def model(self, name: str, train: Callable[[Path], None]) -> Path:
         """The folder of a model, which ``train`` fills unless it has."""
-        folder = self.folder / "models" / name
-        if not (folder / COMPLETE).exists():
-            train(folder)
-            (folder / COMPLETE).touch()
-        return folder
+        return kept_model(self.folder / "models" / name, train)
 
     def cell(self, stage: str, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """What was measured under a name, or is now; with the seed."""
         path = self.out / "cells" / stage / f"{name}-{self.seed}.json"
-        if not path.exists():
-            cell = {"seed": self.seed, "name": name, **measure()}
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(".partial")
-            partial.write_text(json.dumps(cell), encoding="utf-8")
-            partial.replace(path)
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return found
+        return kept_cell(path, lambda: {"seed": self.seed, "name": name, **measure()})

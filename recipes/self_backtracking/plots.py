@@ -1,65 +1,11 @@
 """A plot for each stage: means over seeds, with a mark for each seed."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from halluc_plugin.errors import SettingsError
-from halluc_plugin.recipes.self_backtracking.answering import correct_of
-from halluc_plugin.recipes.self_backtracking.tables import grouped
-from halluc_plugin.theory.figures import PALETTE
+from halluc_plugin.recipes.plotting import Line, Plot
+from halluc_plugin.recipes.tabulating import Cell, correct_of, grouped
 
-Cell = Mapping[str, Any]
 RULE = "mean-logprob"
-SIZE_INCHES = (6.4, 4.4)
-
-
-@dataclass(frozen=True)
-class Line:
-    """One series: for each place on the x axis the values of the seeds."""
-
-    label: str
-    values: Mapping[str, Sequence[float]]
-
-
-@dataclass(frozen=True)
-class Plot:
-    """What is drawn; places on the x axis are names, in order."""
-
-    title: str
-    x: str
-    y: str
-    lines: Sequence[Line]
-
-
-def draw(plot: Plot, path: Path) -> None:
-    """Write a plot as a PNG.
-
-    Raises:
-        SettingsError: matplotlib is not installed.
-    """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise SettingsError(f"Plots need matplotlib ({error}).", "Run: pip install halluc[plots]") from error
-    figure = Figure(figsize=SIZE_INCHES, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    places = list(dict.fromkeys(place for line in plot.lines for place in line.values))
-    for number, line in enumerate(plot.lines):
-        colour = PALETTE[number % len(PALETTE)]
-        style = "-" if number < len(PALETTE) else "--"
-        at = [places.index(place) for place in line.values]
-        means = [sum(values) / len(values) for values in line.values.values()]
-        axes.plot(at, means, style, color=colour, label=line.label, marker="o", markersize=3)
-        for place, values in zip(at, line.values.values(), strict=True):
-            axes.plot([place] * len(values), values, "_", color=colour, alpha=0.6)
-    axes.set_xticks(range(len(places)), places, rotation=20 if len(places) > 5 else 0, fontsize=8)
-    axes.set(title=plot.title, xlabel=plot.x, ylabel=plot.y)
-    axes.legend(fontsize=7)
-    figure.savefig(path, dpi=90, metadata={"Software": None})
 
 
 def _right(group: Sequence[Cell], *path: str) -> list[float]:

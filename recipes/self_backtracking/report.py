@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
+from halluc_plugin.recipes.plotting import draw
 from halluc_plugin.recipes.self_backtracking import plots, tables
 
 WIDTH = 240
@@ -25,4 +26,4 @@ def write(stage: str, cells: Sequence[Mapping[str, Any]], out: Path) -> None:
         (out / folder).mkdir(parents=True, exist_ok=True)
     with (out / "tables" / f"{stage}.md").open("w", encoding="utf-8") as file:
         Console(file=file, width=WIDTH).print(table)
-    plots.draw(plots.PANELS[stage](cells), out / "plots" / f"{stage}.png")
+    draw(plots.PANELS[stage](cells), out / "plots" / f"{stage}.png")

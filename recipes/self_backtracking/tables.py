@@ -1,75 +1,27 @@
 """A table for each stage: all seeds together, each seed by itself, and paired differences."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
-from typing import Any
 
-from rich.box import MARKDOWN
 from rich.table import Table
 
-from halluc_plugin.metrics import Proportion, paired_difference
-from halluc_plugin.recipes.self_backtracking.answering import correct_of
-
-Cell = Mapping[str, Any]
-Group = Sequence[Cell]
-
-
-def grouped(cells: Iterable[Cell], *keys: str) -> dict[tuple[Any, ...], list[Cell]]:
-    """Cells of all seeds by what else they are, in the order in which they come."""
-    groups: dict[tuple[Any, ...], list[Cell]] = {}
-    for cell in cells:
-        groups.setdefault(tuple(cell[key] for key in keys), []).append(cell)
-    return groups
-
-
-def accuracy(group: Group, *path: str) -> str:
-    """Share of right answers of all seeds in %, with its interval."""
-    return percent(Proportion.of(sum(values := pooled(group, *path)), len(values)))
-
-
-def percent(share: Proportion) -> str:
-    """A share in % with its interval."""
-    return f"{100 * share.value:.1f} [{100 * share.low:.1f}, {100 * share.high:.1f}]"
-
-
-def by_seed(group: Group, *path: str) -> str:
-    """Accuracies of the seeds in %."""
-    values = (correct_of(cell, *path) for cell in group)
-    return ", ".join(f"{100 * sum(correct) / len(correct):.1f}" for correct in values)
-
-
-def pooled(group: Group, *path: str) -> list[int]:
-    """The 0 or 1 of each problem of each seed."""
-    return list(chain.from_iterable(correct_of(cell, *path) for cell in group))
-
-
-def difference(group: Group, path: Sequence[str], other: Group, other_path: Sequence[str]) -> str:
-    """Paired difference of accuracies in points, with its interval."""
-    found = paired_difference(pooled(group, *path), pooled(other, *other_path))
-    return f"{100 * found.value:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
-
-
-def mean(group: Group, *path: str) -> float:
-    """Mean of a number over seeds."""
-    total = 0.0
-    for cell in group:
-        at: Any = cell
-        for key in path:
-            at = at[key]
-        total += at
-    return total / len(group)
-
-
-def _table(*headings: str) -> Table:
-    table = Table(box=MARKDOWN)
-    for heading in headings:
-        table.add_column(heading, justify="left" if heading in {"", "selected by"} else "right", no_wrap=True)
-    return table
+from halluc_plugin.metrics import Proportion
+from halluc_plugin.recipes.tabulating import (
+    Cell,
+    Group,
+    accuracy,
+    by_seed,
+    difference,
+    grouped,
+    markdown_table,
+    mean,
+    percent,
+)
 
 
 def search(cells: Sequence[Cell]) -> Table:
     """Table 1: a row for each method and rule of selection, both test sets."""
-    table = _table(
+    table = markdown_table(
         "", "selected by", "seen targets, % [95 %]", "seeds", "new targets", "seeds",
         "a right one found (seen)", "tokens", "MFLOPs",
     )  # fmt: skip
@@ -89,7 +41,7 @@ def search(cells: Sequence[Cell]) -> Table:
 def mixes(cells: Sequence[Cell]) -> Table:
     """Table 2: accuracy of each search for each mixture, and what more the first has."""
     searches = [key for key, value in cells[0].items() if isinstance(value, dict)]
-    table = _table(
+    table = markdown_table(
         "", *chain.from_iterable((f"{name}, %", "seeds") for name in searches), "to 1:1, 1:2:2 (last)"
     )
     groups = grouped(cells, "arm")
@@ -105,7 +57,7 @@ def mixes(cells: Sequence[Cell]) -> Table:
 
 def masking(cells: Sequence[Cell]) -> Table:
     """Table 3: decoded answers, banned twins, erased steps, negative learning, cosines at the end."""
-    table = _table(
+    table = markdown_table(
         "", "greedy, %", "seeds", "greedy, banned", "T=1", "T=1, banned", "bad steps erased",
         "good steps erased", "precision", "recall", "negative learning, nats/token", "cos(error, edit)",
         "cos(error, correction)",
@@ -131,7 +83,7 @@ def masking(cells: Sequence[Cell]) -> Table:
 
 def likelihood(cells: Sequence[Cell]) -> Table:
     """Table 4: how likelihood goes with being right."""
-    table = _table(
+    table = markdown_table(
         "", "answers", "correlation", "AUC", "AUC within problems", "right, likeliest tenth", "last tenth"
     )
     for (name,), group in grouped(cells, "name").items():
@@ -148,7 +100,7 @@ def likelihood(cells: Sequence[Cell]) -> Table:
 
 def expert(cells: Sequence[Cell]) -> Table:
     """Table 5: greedy and search after each round."""
-    table = _table(
+    table = markdown_table(
         "", "round", "collected", "greedy, %", "seeds", "search, %", "seeds", "greedy, to the start"
     )
     groups = grouped(cells, "arm", "round")
@@ -168,7 +120,7 @@ def emission(cells: Sequence[Cell]) -> Table:
     kinds = list(
         dict.fromkeys((where, kind) for c in cells for where in ("held out", "own") for kind in c[where])
     )
-    table = _table("", *(f"{where}: {kind}" for where, kind in kinds))
+    table = markdown_table("", *(f"{where}: {kind}" for where, kind in kinds))
     for (arm,), group in grouped(cells, "arm").items():
         table.add_row(arm, *(emission_rate(group, where, kind) for where, kind in kinds))
     return table
@@ -183,7 +135,7 @@ def emission_rate(group: Group, *path: str) -> str:
 def corrections(cells: Sequence[Cell]) -> Table:
     """Table 7: greedy, pass@k and maj@k of each arm."""
     ks = list(cells[0]["pass"])
-    table = _table(
+    table = markdown_table(
         "", "greedy, %", "seeds", *(f"pass@{k}" for k in ks), *(f"maj@{k}" for k in ks), "tokens an answer"
     )
     for (arm,), group in grouped(cells, "arm").items():
@@ -195,7 +147,7 @@ def corrections(cells: Sequence[Cell]) -> Table:
 
 def transfer(cells: Sequence[Cell]) -> Table:
     """Table 8: each model on both tasks."""
-    table = _table(
+    table = markdown_table(
         "", "task", "greedy, %", "seeds", "greedy, banned", "T=1", "T=1, banned", "T=1, with - banned",
         "bad steps erased", "good steps erased", "edits at held-out errors", "where nothing is wrong",
     )  # fmt: skip

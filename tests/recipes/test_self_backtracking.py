@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from halluc_plugin.data.countdown import Split, generate
 from halluc_plugin.data.countdown_traces import TraceWriter
+from halluc_plugin.recipes import tabulating
 from halluc_plugin.recipes.self_backtracking import run, tables
 from halluc_plugin.recipes.self_backtracking.bench import Bench, paper_traces
 from halluc_plugin.recipes.self_backtracking.contexts import first_errors, held_out
@@ -93,8 +94,8 @@ def test_places_and_errors(tmp_path):
 def test_table_cells_by_hand():
     """Pooled shares with their intervals, the seeds, and paired differences in points."""
     group = [{"a": {"correct": [1, 1, 0, 0]}, "b": {"correct": [1, 0, 0, 0]}} for _ in range(2)]
-    assert tables.accuracy(group, "a").startswith("50.0 [21.5, 78.5]")  # Wilson, 4 of 8
-    assert tables.by_seed(group, "b") == "25.0, 25.0"
-    assert tables.difference(group, ("a",), group, ("b",)).startswith("+25.0 [")
+    assert tabulating.accuracy(group, "a").startswith("50.0 [21.5, 78.5]")  # Wilson, 4 of 8
+    assert tabulating.by_seed(group, "b") == "25.0, 25.0"
+    assert tabulating.difference(group, ("a",), group, ("b",)).startswith("+25.0 [")
     cell = {"x": {"places": 10, "emitted": 5, "probability": 0.25}}
     assert tables.emission_rate([cell, cell], "x") == "50.0 [29.9, 70.1]; p 0.25"  # Wilson, 10 of 20

@@ -1,0 +1,23 @@
+"""Losses beyond imitation.
+
+:mod:`.sequence_match` has the mathematics, on numbers; :mod:`.trajectories` reads those numbers off a model,
+in one forward over raw traces in hard context.
+"""
+
+from halluc_plugin.losses.sequence_match import (
+    Divergence,
+    MatchLoss,
+    Trajectories,
+    imitation_loss,
+    sequence_match_loss,
+)
+from halluc_plugin.losses.trajectories import score_trajectories
+
+__all__ = [
+    "Divergence",
+    "MatchLoss",
+    "Trajectories",
+    "imitation_loss",
+    "score_trajectories",
+    "sequence_match_loss",
+]

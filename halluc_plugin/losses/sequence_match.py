@@ -1,0 +1,194 @@
+"""SequenceMatch (C. Cundy and S. Ermon, arXiv 2306.05426): match occupancies instead of next tokens.
+
+Writing a response is an MDP with deterministic steps: a state is the live text, an action a token or an edit.
+Logits are soft Q-values, Q(s, a) = logit, V(s) = log Σ_a exp Q(s, a), the policy is their softmax, and
+
+    r(s, a) = Q(s, a) - γ V(s')
+
+is the reward for which it is soft-optimal. After EOS comes an absorbing state with one action, so that there
+r = (1 - γ) V. With ρ_d the discounted occupancy of the data and ρ that of the policy, the saddle point
+
+    max_r min_π  E_ρd[φ(r)] - E_ρ[r] - H(π)        (H: discounted causal entropy)
+
+is, in Q, the concave maximum of E_ρd[φ(r)] - (1 - γ) V(s_0): inverse soft Q-learning (D. Garg et al.,
+arXiv 2106.12142). φ says which divergence of ρ from ρ_d is minimised, beside -H:
+
+    φ(r) = 1 - exp(-r)      KL(ρ ‖ ρ_d)
+    φ(r) = r - r²/4         χ²(ρ ‖ ρ_d)
+    φ(r) = r, less ½ E_m[r²] with m = ½ ρ_d + ½ ρ      χ²-mixture
+
+Along one response γ^t (V_t - γ V_t+1), summed with the absorbing tail γ^N V_N, telescopes to V_0: so the
+data's own responses may stand for the last term, and for φ(r) = r the loss is the discounted log-likelihood.
+The χ²-mixture is thus likelihood and a penalty on r², half of it on responses of the model.
+
+What the χ²-mixture minimises: with ρ held fixed in the penalty, as it is when responses come from a buffer,
+its fixed point has r = 2 (ρ_d - ρ) / (ρ_d + ρ), and that is the minimum of 4 KL(ρ_d ‖ m) - H. (With ρ varied
+in the penalty too, as in the χ² that it is named after, it would be 2 χ²(ρ_d ‖ m) - H.) Both are finite
+wherever the data are, whatever the model does.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+import torch
+
+from halluc_plugin.errors import TraceError
+
+Tail = Callable[[torch.Tensor], torch.Tensor]
+
+
+class Divergence(StrEnum):
+    """Which divergence of the policy's occupancy from the data's is minimised, beside negative entropy."""
+
+    KL = "kl"
+    CHI2 = "chi2"
+    CHI2_MIXTURE = "chi2-mixture"
+
+
+@dataclass(frozen=True)
+class Trajectories:
+    """What a policy's logits say of B responses of width T.
+
+    Attributes:
+        q: Float[B, T], the logit of each action.
+        v: Float[B, T + 1], log-sum-exp of the logits before each action, and behind the last of each
+            response.
+        valid: Bool[B, T], which positions hold an action; they come first.
+        imitated: Bool[B, T], actions of the policy. The others happened to it (noise): they take part in
+            nothing, as if the text had changed by itself.
+        ended: Bool[B], whether the response ended by EOS. Behind one that was cut off nothing is known, and
+            nothing is added.
+        weights: Float[B], how much each response counts.
+    """
+
+    q: torch.Tensor
+    v: torch.Tensor
+    valid: torch.Tensor
+    imitated: torch.Tensor
+    ended: torch.Tensor
+    weights: torch.Tensor
+
+    def __post_init__(self) -> None:
+        rows, width = self.q.shape
+        shapes = {
+            "v": (self.v, (rows, width + 1)),
+            "valid": (self.valid, (rows, width)),
+            "imitated": (self.imitated, (rows, width)),
+            "ended": (self.ended, (rows,)),
+            "weights": (self.weights, (rows,)),
+        }
+        for name, (tensor, shape) in shapes.items():
+            if tuple(tensor.shape) != shape:
+                raise TraceError(
+                    f"{name} has shape {tuple(tensor.shape)}, not {shape}.", "Pass one for each action."
+                )
+
+    def split(self, rows: int) -> tuple["Trajectories", "Trajectories"]:
+        """The first rows, and the others."""
+        fields = (self.q, self.v, self.valid, self.imitated, self.ended, self.weights)
+        first, rest = zip(*((field[:rows], field[rows:]) for field in fields), strict=True)
+        return Trajectories(*first), Trajectories(*rest)
+
+
+@dataclass(frozen=True)
+class MatchLoss:
+    """A loss and what it is made of, each per discounted action of the data: scalars.
+
+    Attributes:
+        loss: What to minimise.
+        value: V_0, telescoped over the data.
+        matched: E_ρd[φ(r)].
+        penalty: ½ E_m[r²] of the χ²-mixture, 0 otherwise.
+    """
+
+    loss: torch.Tensor
+    value: torch.Tensor
+    matched: torch.Tensor
+    penalty: torch.Tensor
+
+
+def sequence_match_loss(
+    data: Trajectories,
+    model: Trajectories | None = None,
+    *,
+    gamma: float,
+    divergence: Divergence = Divergence.CHI2_MIXTURE,
+) -> MatchLoss:
+    """The negative of the maximum above, over responses.
+
+    Args:
+        data: Responses of the data.
+        model: Responses of the policy, for the χ²-mixture; they get no gradient by how likely they were.
+        gamma: γ, below 1.
+        divergence: What is minimised.
+
+    Returns:
+        The loss. A sum over responses, each action at t weighted by γ^t and the absorbing state by γ^N / (1 -
+        γ), divided by the sum of γ^t over the data's imitated actions.
+
+    Raises:
+        TraceError: γ is not in [0, 1), or responses of the policy are missing or have no use.
+    """
+    if not 0 <= gamma < 1:
+        raise TraceError(f"gamma is {gamma}.", "Give a number of at least 0 and below 1.")
+    if (model is not None) != (divergence is Divergence.CHI2_MIXTURE):
+        raise TraceError(
+            f"The divergence is {divergence}, with{'out' if model is None else ''} responses of the policy.",
+            "Pass them for chi2-mixture, and for it alone.",
+        )
+    steps = _discounted(data, gamma)
+    scale = steps.sum()
+    falls = data.v[:, :-1] - gamma * data.v[:, 1:]
+    value = _expect(data, gamma, falls, lambda last: (1 - gamma) * last) / scale
+    matched = _expect_of_rewards(data, gamma, divergence) / scale
+    penalty = torch.zeros_like(matched)
+    if model is not None:
+        # Both halves as means over responses: buffer and batch need not have one size.
+        of_model = _squares(model, gamma) / model.weights.sum() * data.weights.sum()
+        penalty = 0.25 * (_squares(data, gamma) + of_model) / scale
+    return MatchLoss(value - matched + penalty, value, matched, penalty)
+
+
+def imitation_loss(data: Trajectories) -> torch.Tensor:
+    """Mean negative log-likelihood of the imitated actions, in nats."""
+    counted = data.imitated & data.valid
+    nll = (data.v[:, :-1] - data.q).masked_fill(~counted, 0)
+    return (nll.sum(1) * data.weights).sum() / (counted.sum(1) * data.weights).sum()
+
+
+def rewards(trajectories: Trajectories, gamma: float) -> torch.Tensor:
+    """Float[B, T], r of each action; without meaning at padding."""
+    return trajectories.q - gamma * trajectories.v[:, 1:]
+
+
+def _phi(divergence: Divergence, reward: torch.Tensor) -> torch.Tensor:
+    if divergence is Divergence.KL:
+        return 1 - torch.exp(-reward)
+    return reward - reward.square() / 4 if divergence is Divergence.CHI2 else reward
+
+
+def _expect_of_rewards(trajectories: Trajectories, gamma: float, divergence: Divergence) -> torch.Tensor:
+    of_steps = _phi(divergence, rewards(trajectories, gamma))
+    return _expect(trajectories, gamma, of_steps, lambda last: _phi(divergence, (1 - gamma) * last))
+
+
+def _squares(trajectories: Trajectories, gamma: float) -> torch.Tensor:
+    of_steps = rewards(trajectories, gamma).square()
+    return _expect(trajectories, gamma, of_steps, lambda last: ((1 - gamma) * last).square())
+
+
+def _expect(trajectories: Trajectories, gamma: float, of_steps: torch.Tensor, of_tail: Tail) -> torch.Tensor:
+    """Σ γ^t of the steps and γ^N / (1 - γ) of the absorbing state, over all responses."""
+    lengths = trajectories.valid.sum(1)
+    last = trajectories.v.gather(1, lengths[:, None]).squeeze(1)
+    tail = of_tail(last) * gamma**lengths / (1 - gamma) * trajectories.ended * trajectories.weights
+    steps = (of_steps * _discounted(trajectories, gamma)).masked_fill(~trajectories.valid, 0)
+    return steps.sum() + tail.sum()
+
+
+def _discounted(trajectories: Trajectories, gamma: float) -> torch.Tensor:
+    """Float[B, T], γ^t at imitated actions, times the weight of the response; 0 elsewhere."""
+    time = torch.arange(trajectories.q.shape[1], device=trajectories.q.device)
+    counted = trajectories.imitated & trajectories.valid
+    return gamma**time * counted * trajectories.weights[:, None]

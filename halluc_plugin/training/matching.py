@@ -1,0 +1,310 @@
+"""SequenceMatch on the transformers ``Trainer``: imitation, then matching of occupancies with replay.
+
+Deviations from the paper (arXiv 2306.05426):
+
+1. Noise in the data is masked by default, in the matching loss too: it happened to the policy.
+2. β goes linearly to its last value, and stays there; the paper's schedule is known from its appendix only.
+3. The loss is per discounted action of the data, so that it and the imitation loss have one scale.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import set_seed
+
+from halluc_plugin.data.trace_files import TraceRow
+from halluc_plugin.decoding import Decoding, decode
+from halluc_plugin.edits import EditVocab, resolve
+from halluc_plugin.edits.builders import ErasedTokens
+from halluc_plugin.errors import SettingsError
+from halluc_plugin.hard import require_tree_attention
+from halluc_plugin.losses import (
+    Divergence,
+    MatchLoss,
+    Trajectories,
+    imitation_loss,
+    score_trajectories,
+    sequence_match_loss,
+)
+from halluc_plugin.settings import Context
+from halluc_plugin.training.dataset import TraceDataset, vocab_of
+from halluc_plugin.training.fine_tuning import arguments, last_checkpoint, pad_id, read_rows_for, run
+from halluc_plugin.training.replay import ReplayBuffer
+from halluc_plugin.training.settings import TrainSettings
+
+DECODED_TOGETHER = 256
+
+
+@dataclass(frozen=True)
+class MatchSettings:
+    """How to match.
+
+    Args:
+        gamma: γ of the occupancies.
+        divergence: What is minimised.
+        imitate_steps: Optimizer steps of pure imitation (β = 1).
+        anneal_steps: Steps in which β goes from 1 to ``imitation``.
+        imitation: β at the end: the loss is β imitation + (1 - β) matching.
+        refresh_steps: Steps between draws of the model's responses.
+        fresh: Responses of a draw.
+        capacity: Responses that are kept.
+        max_actions: Most actions of a response.
+
+    Raises:
+        SettingsError: A value is out of range.
+    """
+
+    gamma: float = 0.98
+    divergence: Divergence = Divergence.CHI2_MIXTURE
+    imitate_steps: int = 400
+    anneal_steps: int = 400
+    imitation: float = 0.2
+    refresh_steps: int = 20
+    fresh: int = 256
+    capacity: int = 1024
+    max_actions: int = 128
+
+    def __post_init__(self) -> None:
+        for name in ("imitate_steps", "anneal_steps", "refresh_steps", "fresh", "capacity", "max_actions"):
+            least = 0 if name in {"imitate_steps", "anneal_steps"} else 1
+            if getattr(self, name) < least:
+                raise SettingsError(f"{name} is {getattr(self, name)}.", f"Give at least {least}.")
+        if not 0 <= self.gamma < 1 or not 0 <= self.imitation <= 1:
+            raise SettingsError(
+                f"gamma is {self.gamma} and imitation {self.imitation}.",
+                "Give gamma below 1, imitation to 1.",
+            )
+
+    def beta(self, step: int) -> float:
+        """The weight of imitation at an optimizer step, from 0."""
+        done = (step - self.imitate_steps) / self.anneal_steps if self.anneal_steps else float("inf")
+        return 1.0 if step < self.imitate_steps else max(self.imitation, 1 - (1 - self.imitation) * done)
+
+
+def match_sequences(
+    model: Any,
+    tokenizer: Any,
+    files: Sequence[Path],
+    settings: TrainSettings,
+    out: Path,
+    *,
+    matching: MatchSettings,
+    step_delimiter: str = "\n",
+    show_progress: bool = True,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> dict[str, float]:
+    """Train in place, in hard context, and save model and tokenizer side by side.
+
+    An interrupted run goes on from its last checkpoint, its replay buffer included.
+
+    Args:
+        model: As :func:`halluc_plugin.hard.score_actions`.
+        tokenizer: Its tokenizer, whose ids the files are in.
+        files: Trace files; their prompts are those that the model's own responses are drawn to.
+        settings: How to train. Erased tokens are masked, or kept as actions of the policy.
+        out: Folder for the model, its checkpoints and its TensorBoard files.
+        matching: How to match.
+        step_delimiter: Text that ends a step, for a tokenizer with a step backtrack token.
+        show_progress: Whether to show a progress bar.
+        callbacks: Further callbacks of the trainer.
+
+    Returns:
+        As :func:`halluc_plugin.training.fine_tune`.
+
+    Raises:
+        DataError: As :func:`halluc_plugin.training.fine_tune`.
+        SettingsError: The model's attention cannot follow a tree; or batches are to be split, which the ratio
+            in the loss does not allow.
+    """
+    require_tree_attention(model.config)
+    if settings.micro_batch_size not in {None, settings.batch_size}:
+        raise SettingsError(
+            "micro_batch_size splits a batch, whose matching loss is a ratio.", "Use a smaller batch_size."
+        )
+    rows = read_rows_for(model, tokenizer, files)
+    set_seed(settings.seed)
+    vocab = vocab_of(tokenizer, step_delimiter=step_delimiter)
+    eos_ids = frozenset({int(tokenizer.eos_token_id)})
+    trainer = MatchTrainer(
+        model=model,
+        args=arguments(settings, out, show_progress=show_progress),
+        train_dataset=TraceDataset(rows),
+        data_collator=RowCollator(pad_id(tokenizer)),
+        callbacks=list(callbacks),
+    )
+    replay = ReplayBuffer(matching.capacity)
+    if checkpoint := last_checkpoint(out):
+        replay.load(Path(checkpoint))
+    trainer.match(matching, replay, vocab, eos_ids, settings)
+    trainer.add_callback(Refresh(trainer, rows))
+    return run(trainer, tokenizer, out)
+
+
+class RowCollator:
+    """Pads prompts and responses, each on the right."""
+
+    def __init__(self, pad: int) -> None:
+        self._pad = pad
+
+    def __call__(self, rows: Sequence[TraceRow]) -> dict[str, torch.Tensor]:
+        """``prompt_ids``, ``prompt_valid``, ``response_ids`` and ``response_valid``, [N, P] and [N, T]."""
+        batch = {}
+        for name, parts in (
+            ("prompt", [row.prompt_ids for row in rows]),
+            ("response", [row.response_ids for row in rows]),
+        ):
+            lengths = torch.tensor([len(part) for part in parts])
+            width = int(lengths.max())
+            padded = [[*part, *[self._pad] * (width - len(part))] for part in parts]
+            batch[f"{name}_ids"] = torch.tensor(padded)
+            batch[f"{name}_valid"] = torch.arange(width) < lengths[:, None]
+        return batch
+
+
+class MatchTrainer(Trainer):
+    """The transformers trainer with the loss of SequenceMatch; call :meth:`match` before training."""
+
+    matching: MatchSettings
+    replay: ReplayBuffer
+    vocab: EditVocab
+    eos_ids: frozenset[int]
+    settings: TrainSettings
+
+    def match(
+        self,
+        matching: MatchSettings,
+        replay: ReplayBuffer,
+        vocab: EditVocab,
+        eos_ids: frozenset[int],
+        settings: TrainSettings,
+    ) -> None:
+        """Say how to match, and with which responses."""
+        self.matching, self.replay, self.vocab, self.eos_ids = matching, replay, vocab, eos_ids
+        self.settings = settings
+        self._seen: defaultdict[str, list[float]] = defaultdict(list)
+
+    @property
+    def rows_needed(self) -> bool:
+        """Whether this step's loss wants responses of the model."""
+        mixture = self.matching.divergence is Divergence.CHI2_MIXTURE
+        return mixture and self.matching.beta(self.state.global_step) < 1
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, torch.Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,  # noqa: ARG002 - the trainer's interface
+    ) -> Any:
+        """β imitation + (1 - β) matching, in one forward over the data and as many responses of the model."""
+        step, count = self.state.global_step, len(inputs["prompt_ids"])
+        beta = self.matching.beta(step)
+        batch = inputs
+        if self.rows_needed:
+            rng = np.random.default_rng([self.settings.seed, 21, step])
+            drawn = self.data_collator(self.replay.draw(count, rng))
+            batch = {name: _stacked(inputs[name], drawn[name].to(inputs[name].device)) for name in inputs}
+        data, own = self._score(model, batch).split(count)
+        if self.settings.erased_tokens is ErasedTokens.MASK:
+            width = data.imitated.shape[1]
+            erased = resolve(
+                batch["response_ids"][:count], batch["response_valid"][:count], self.vocab
+            ).erased
+            data = replace(data, imitated=data.imitated & ~erased[:, :width])
+        imitation = imitation_loss(data)
+        loss = imitation
+        if beta < 1:
+            matched = sequence_match_loss(
+                data,
+                own if self.rows_needed else None,
+                gamma=self.matching.gamma,
+                divergence=self.matching.divergence,
+            )
+            loss = beta * imitation + (1 - beta) * matched.loss
+            self._note(matched)
+        self._seen["imitation"].append(float(imitation.detach()))
+        self._seen["beta"].append(beta)
+        return (loss, None) if return_outputs else loss
+
+    def _score(self, model: Any, batch: dict[str, torch.Tensor]) -> Trajectories:
+        resolution = resolve(batch["response_ids"], batch["response_valid"], self.vocab)
+        return score_trajectories(
+            model, batch["prompt_ids"], batch["prompt_valid"], resolution, eos_ids=self.eos_ids
+        )
+
+    def _note(self, matched: MatchLoss) -> None:
+        for name in ("loss", "value", "matched", "penalty"):
+            self._seen[f"match_{name}"].append(float(getattr(matched, name).detach()))
+        self._seen["replay_size"].append(float(len(self.replay)))
+        self._seen["replay_age"].append(self.replay.mean_age(self.state.global_step))
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """With the parts of the loss, and the size and age of the buffer, as means since the last time."""
+        if "loss" in logs:
+            logs = {**logs, **{name: sum(values) / len(values) for name, values in self._seen.items()}}
+            self._seen.clear()
+        super().log(logs, *args, **kwargs)
+
+
+class Refresh(TrainerCallback):
+    """Draws responses of the model as it is, and saves the buffer with each checkpoint.
+
+    Args:
+        trainer: Whose buffer it is.
+        rows: Data whose prompts are answered.
+    """
+
+    def __init__(self, trainer: MatchTrainer, rows: Sequence[TraceRow]) -> None:
+        self._trainer, self._rows = trainer, rows
+
+    def on_step_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,  # noqa: ARG002 - the trainer's interface
+        model: Any = None,
+        **kwargs: Any,  # noqa: ARG002
+    ) -> None:
+        """Draw when it is time, or when there is nothing yet."""
+        trainer, matching = self._trainer, self._trainer.matching
+        due = state.global_step % matching.refresh_steps == 0 or not len(trainer.replay)
+        if not trainer.rows_needed or not due:
+            return
+        rng = np.random.default_rng([trainer.settings.seed, 22, state.global_step])
+        asked = [self._rows[int(i)] for i in rng.integers(0, len(self._rows), matching.fresh)]
+        generator = torch.Generator(model.device).manual_seed(int(rng.integers(2**62)))
+        decoding = Decoding(
+            trainer.vocab, matching.max_actions, Context.HARD, temperature=1.0, eos_ids=trainer.eos_ids
+        )
+        model.eval()
+        rounded = torch.autocast(model.device.type, torch.bfloat16) if args.bf16 else nullcontext()
+        with rounded:
+            for start in range(0, len(asked), DECODED_TOGETHER):
+                part = asked[start : start + DECODED_TOGETHER]
+                traces = decode(model, [row.prompt_ids for row in part], decoding, generator=generator)
+                drawn = [TraceRow(row.prompt_ids, trace.ids) for row, trace in zip(part, traces, strict=True)]
+                trainer.replay.add(drawn, state.global_step)
+        model.train()
+
+    def on_save(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,  # noqa: ARG002 - the trainer's interface
+        **kwargs: Any,  # noqa: ARG002
+    ) -> None:
+        """Save the buffer beside the weights."""
+        self._trainer.replay.save(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
+
+
+def _stacked(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Rows of both, padded on the right to one width (with zeros: what is padding is told by the masks)."""
+    width = max(one.shape[1], other.shape[1])
+    return torch.cat([torch.nn.functional.pad(rows, (0, width - rows.shape[1])) for rows in (one, other)])

@@ -1,0 +1,1 @@
+"""SequenceMatch (arXiv 2306.05426), small: see README.md."""

@@ -1,0 +1,91 @@
+"""SequenceMatch (arXiv 2306.05426), small: one command for each part, and one for all.
+
+    python -m halluc_plugin.recipes.sequence_match.run all --out outputs/sequence_match
+
+Data, models and cells are kept: an interrupted run goes on where it was.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from halluc_plugin.recipes.keeping import kept_cell
+from halluc_plugin.recipes.plotting import Plot, draw
+from halluc_plugin.recipes.sequence_match import tables
+from halluc_plugin.recipes.sequence_match.arithmetic import Arithmetic
+from halluc_plugin.recipes.sequence_match.regret import regret
+from halluc_plugin.recipes.sequence_match.scale import FULL, QUICK, Scale
+from halluc_plugin.recipes.sequence_match.text import Text
+
+WIDTH = 240
+Cells = Sequence[dict[str, Any]]
+
+
+class Part(StrEnum):
+    """What is run."""
+
+    ARITHMETIC = "arithmetic"
+    TEXT = "text"
+    REGRET = "regret"
+    ALL = "all"
+
+
+def main(
+    part: Annotated[Part, typer.Argument(help="The part, or all.")],
+    out: Annotated[Path, typer.Option(help="Folder for data, models, cells, tables and plots.")],
+    seeds: Annotated[int, typer.Option(help="Seeds 0 to this, exclusive.")] = 3,
+    quick: Annotated[bool, typer.Option("--quick", help="Small and short: does everything run?")] = False,
+) -> None:
+    """Run what is missing, then write and print the tables."""
+    for name in list(PARTS) if part is Part.ALL else [part]:
+        run, table, plot = PARTS[name]
+        cells = []
+        for seed in range(seeds):
+            for cell in run(out, QUICK if quick else FULL, seed):
+                Console(stderr=True).print(f"{name}, seed {seed}: {cell['arm']}", highlight=False)
+                cells.append(cell)
+        _report(name, table(cells), plot(cells), out)
+
+
+def _regrets(out: Path, scale: Scale, seed: int) -> Iterator[dict[str, Any]]:
+    for length in scale.lengths:
+        for arm, matched in (("likelihood", False), ("SequenceMatch", True)):
+            path = out / "cells" / "regret" / f"{arm}-{length}-{seed}.json"
+
+            def measure(arm: str = arm, length: int = length, matched: bool = matched) -> dict[str, Any]:
+                found = regret(length, matched=matched, seed=seed)
+                return {"arm": arm, "seed": seed, "length": length, "regret": found}
+
+            yield kept_cell(path, measure)
+
+
+def _report(name: str, table: Table, plot: Plot, out: Path) -> None:
+    Console(width=WIDTH).print(table)
+    for folder in ("tables", "plots"):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+    with (out / "tables" / f"{name}.md").open("w", encoding="utf-8") as file:
+        Console(file=file, width=WIDTH).print(table)
+    draw(plot, out / "plots" / f"{name}.png")
+
+
+PARTS: dict[
+    Part,
+    tuple[
+        Callable[[Path, Scale, int], Iterator[dict[str, Any]]],
+        Callable[[Cells], Table],
+        Callable[[Cells], Plot],
+    ],
+] = {
+    Part.ARITHMETIC: (lambda *of: Arithmetic(*of).cells(), tables.arithmetic, tables.arithmetic_plot),
+    Part.TEXT: (lambda *of: Text(*of).cells(), tables.text, tables.text_plot),
+    Part.REGRET: (_regrets, tables.regret, tables.regret_plot),
+}
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,60 @@
+"""How much of everything the experiment takes."""
+
+from dataclasses import dataclass, field
+
+from halluc_plugin.data.step_problems import Sizes
+from halluc_plugin.scratch.model import Size
+from halluc_plugin.training.matching import MatchSettings
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One scale.
+
+    Attributes:
+        bases: Bases of the sums; each has as many problems.
+        sizes: Digits of the numbers.
+        train: Training problems of each base.
+        test: Test problems of each base.
+        size: Of the models.
+        steps: Optimizer steps.
+        batch_size: Responses of a step.
+        matching: How SequenceMatch matches.
+        texts: Training windows of the text arm.
+        test_texts: Held-out windows.
+        text_steps: Optimizer steps of the text arm.
+        lengths: Lengths of the synthetic chains.
+    """
+
+    bases: tuple[int, ...] = (2, 5, 8, 10, 13, 16)
+    sizes: Sizes = field(default_factory=lambda: Sizes(1, 5, 7))
+    train: int = 4_000
+    test: int = 334
+    size: Size = Size.TINY
+    steps: int = 2000
+    batch_size: int = 64
+    matching: MatchSettings = field(
+        default_factory=lambda: MatchSettings(imitate_steps=800, anneal_steps=600, max_actions=48)
+    )
+    texts: int = 8_000
+    test_texts: int = 500
+    text_steps: int = 800
+    lengths: tuple[int, ...] = (4, 8, 16, 32)
+
+
+FULL = Scale()
+QUICK = Scale(
+    bases=(2, 10),
+    sizes=Sizes(1, 2, 3),
+    train=300,
+    test=50,
+    steps=60,
+    batch_size=16,
+    matching=MatchSettings(
+        imitate_steps=20, anneal_steps=20, refresh_steps=10, fresh=32, capacity=64, max_actions=24
+    ),
+    texts=200,
+    test_texts=20,
+    text_steps=20,
+    lengths=(3, 5),
+)

@@ -1,0 +1,76 @@
+"""What the tables of all experiments share: pooled shares, each seed by itself, paired differences."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+from rich.box import MARKDOWN
+from rich.table import Table
+
+from halluc_plugin.metrics import Proportion, paired_difference
+
+Cell = Mapping[str, Any]
+Group = Sequence[Cell]
+
+
+def grouped(cells: Iterable[Cell], *keys: str) -> dict[tuple[Any, ...], list[Cell]]:
+    """Cells of all seeds by what else they are, in the order in which they come."""
+    groups: dict[tuple[Any, ...], list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault(tuple(cell[key] for key in keys), []).append(cell)
+    return groups
+
+
+def accuracy(group: Group, *path: str) -> str:
+    """Share of right answers of all seeds in %, with its interval."""
+    return percent(Proportion.of(sum(values := pooled(group, *path)), len(values)))
+
+
+def percent(share: Proportion) -> str:
+    """A share in % with its interval."""
+    return f"{100 * share.value:.1f} [{100 * share.low:.1f}, {100 * share.high:.1f}]"
+
+
+def by_seed(group: Group, *path: str) -> str:
+    """Accuracies of the seeds in %."""
+    values = (correct_of(cell, *path) for cell in group)
+    return ", ".join(f"{100 * sum(correct) / len(correct):.1f}" for correct in values)
+
+
+def pooled(group: Group, *path: str) -> list[int]:
+    """The 0 or 1 of each problem of each seed."""
+    return list(chain.from_iterable(correct_of(cell, *path) for cell in group))
+
+
+def difference(group: Group, path: Sequence[str], other: Group, other_path: Sequence[str]) -> str:
+    """Paired difference of accuracies in points, with its interval."""
+    found = paired_difference(pooled(group, *path), pooled(other, *other_path))
+    return f"{100 * found.value:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
+
+
+def mean(group: Group, *path: str) -> float:
+    """Mean of a number over seeds."""
+    total = 0.0
+    for cell in group:
+        at: Any = cell
+        for key in path:
+            at = at[key]
+        total += at
+    return total / len(group)
+
+
+def markdown_table(*headings: str) -> Table:
+    """An empty table with these columns; names are on the left, figures on the right."""
+    table = Table(box=MARKDOWN)
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading in {"", "selected by"} else "right", no_wrap=True)
+    return table
+
+
+def correct_of(cell: Mapping[str, Any], *path: str) -> list[int]:
+    """The 0 or 1 of each problem at a place in a cell."""
+    at: Any = cell
+    for key in path:
+        at = at[key]
+    values: list[int] = at["correct"]
+    return values

@@ -57,12 +57,14 @@ class RewardSettings:
         alpha: Of ``backtrack``: paid once when a wrong state was backtracked into a correct answer.
         beta: Of ``backtrack``: cost of each event that started from a state that was still right.
         gamma: Of ``backtrack``: ``gamma / sqrt(max(1, events))`` is paid for a correct answer.
+        kappa: Of ``n_mars``: its budget, effective edits for each action.
     """
 
     weights: dict[str, float] = field(default_factory=lambda: {"outcome": 1.0})
     alpha: float = 0.4
     beta: float = 0.2
     gamma: float = 0.25
+    kappa: float = 0.2
 
     def __post_init__(self) -> None:
         from halluc_plugin.rewards.components import COMPONENTS
@@ -71,7 +73,7 @@ class RewardSettings:
             if name not in COMPONENTS:
                 raise _unknown(f"reward component {name!r}", name, COMPONENTS, "halluc.reward.weights")
             _require_finite(f"halluc.reward.weights.{name}", weight)
-        for name in ("alpha", "beta", "gamma"):
+        for name in ("alpha", "beta", "gamma", "kappa"):
             _require_finite(f"halluc.reward.{name}", getattr(self, name))
 
 

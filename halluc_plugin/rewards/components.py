@@ -69,6 +69,37 @@ def backtrack(answer: Answer, settings: "RewardSettings") -> float:
     return reward
 
 
+@component("n_mars")
+def n_mars(answer: Answer, settings: "RewardSettings") -> float:
+    """The reward of N-MARS: R_inc of 1 when correct and -1 else, and R_pen.
+
+    R_pen is 1 for a correct answer whose edits that erased something are at most ``kappa`` of its actions,
+    0.5 for one with more, and -1 for a wrong one. So it is 2, 1.5 or -2; where no answer of a group is over
+    the budget, advantages are those of the outcome.
+    """
+    from halluc_plugin.verifiers import Outcome
+
+    if answer.final.outcome is not Outcome.CORRECT:
+        return -2.0
+    within = answer.trace.num_backtracks <= settings.kappa * answer.trace.raw_length
+    return 2.0 if within else 1.5
+
+
+@component("score_bonus")
+def score_bonus(answer: Answer, _: "RewardSettings") -> float:
+    """What the second attempt made better or worse: ``R_final - R_before`` (SCoRe, arXiv 2409.12917, eq. 5).
+
+    Deviation: the first attempt is no whole answer but the state before the first event, worth 1 if it could
+        still
+    become right. 0 without an event, and where nothing can judge prefixes.
+    """
+    from halluc_plugin.verifiers import Outcome
+
+    if not answer.was_right:
+        return 0.0
+    return float(answer.final.outcome is Outcome.CORRECT) - float(answer.was_right[0])
+
+
 def score(answer: Answer, settings: "RewardSettings") -> tuple[float, dict[str, float]]:
     """The reward of an answer.
 

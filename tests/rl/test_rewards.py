@@ -3,7 +3,9 @@
 import math
 
 import pytest
+import torch
 
+from halluc_plugin.credit import group_relative
 from halluc_plugin.edits import EditVocab, resolve_row
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.rewards import COMPONENTS, Answer, Verdict, component, judge, observe, score
@@ -67,8 +69,6 @@ def test_without_edits_raw_is_final():
 
 def test_rows_of_a_padded_batch_are_kept_apart():
     """Padding and other rows leave no trace in a row's texts."""
-    import torch
-
     from halluc_plugin.edits import resolve
 
     ids = torch.tensor([[ord("a"), B, ord("b"), 0, 0], [0, 0, ord("c"), ord("d"), B]])
@@ -82,7 +82,8 @@ def test_rows_of_a_padded_batch_are_kept_apart():
 def test_corrected_error():
     """3+5=9 was a wrong state and was undone: outcome, format and the whole backtrack reward but beta."""
     reward, parts = score(answer("3+5=9\n" + "<" * 6 + "3*5=15\n15+7=22\n"), ALL_ONES)
-    assert parts == {"outcome": 1.0, "format": 1.0, "backtrack": pytest.approx(0.4 + 0.3)}
+    assert parts["outcome"] == parts["format"] == 1.0
+    assert parts["backtrack"] == pytest.approx(0.4 + 0.3)
     assert reward == pytest.approx(2.7)
 
 
@@ -102,13 +103,14 @@ def test_two_events_share_gamma():
 def test_wrong_answer_earns_nothing_for_its_backtracks():
     """Undoing an error into another error pays nothing."""
     reward, parts = score(answer("3+5=9\n" + "<" * 6 + "3+5=8\n8+7=15\n"), ALL_ONES)
-    assert parts == {"outcome": 0.0, "format": 1.0, "backtrack": 0.0}
+    assert (parts["outcome"], parts["format"], parts["backtrack"]) == (0.0, 1.0, 0.0)
     assert reward == 1.0
 
 
 def test_no_answer():
     """Text that cannot be judged lacks the format too."""
-    assert score(answer("hello"), ALL_ONES)[1] == {"outcome": 0.0, "format": 0.0, "backtrack": 0.0}
+    parts = score(answer("hello"), ALL_ONES)[1]
+    assert (parts["outcome"], parts["format"], parts["backtrack"]) == (0.0, 0.0, 0.0)
 
 
 def test_right_first_time():
@@ -134,7 +136,55 @@ def test_the_default_pays_the_outcome_alone_and_reports_all():
     """Components without a weight are reported, not paid."""
     reward, parts = score(answer("3+5=9\n" + "<" * 6 + "3*5=15\n15+7=22\n"), RewardSettings())
     assert reward == 1.0
-    assert set(parts) == {"outcome", "format", "backtrack"}
+    assert set(parts) == {"outcome", "format", "backtrack", "n_mars", "score_bonus"}
+
+
+@pytest.mark.parametrize(
+    ("text", "reward"),
+    [
+        ("3*5=15\n15+7=22\n", 2.0),
+        ("9<3*5=15\n15+7=22\n", 2.0),  # 1 edit of 18 actions
+        ("3+5=9\n" + "<" * 6 + "3*5=15\n15+7=22\n", 1.5),  # 6 of 28 are more than a fifth
+        ("3*5=15\n", -2.0),
+    ],
+)
+def test_n_mars_by_hand(text, reward):
+    """Right within the budget of edits, right over it, and wrong."""
+    assert score(answer(text), ALL_ONES)[1]["n_mars"] == reward
+
+
+@pytest.mark.parametrize(
+    ("text", "bonus"),
+    [
+        ("3+5=9\n" + "<" * 6 + "3*5=15\n15+7=22\n", 1.0),
+        ("3*5=15\n" + "<" * 7 + "3*5=15\n15+7=22\n", 0.0),
+        ("3*5=15\n" + "<" * 7 + "3+5=9\n9+7=16\n", -1.0),
+        ("3+5=9\n" + "<" * 6 + "3+5=8\n8+7=15\n", 0.0),
+        ("3*5=15\n15+7=22\n", 0.0),
+    ],
+)
+def test_score_bonus_by_hand(text, bonus):
+    """Wrong made right, right left right, right made wrong, wrong left wrong; nothing without an event."""
+    assert score(answer(text), ALL_ONES)[1]["score_bonus"] == bonus
+
+
+def test_n_mars_is_the_outcome_to_a_group_within_its_budget():
+    """The reward's parts change no advantage there; they do where a right answer is over the budget."""
+    right, wrong = "3*5=15\n15+7=22\n", "3*5=15\n"
+    over = "3+5=9\n" + "<" * 6 + right
+    settings = RewardSettings(weights={"n_mars": 1.0})
+    for texts, same in (([right, "9<" + right, wrong, wrong], True), ([right, over, wrong, wrong], False)):
+        judged = [answer(text) for text in texts]
+        paid, outcomes = (
+            group_relative(
+                torch.tensor(rewards, dtype=torch.float64), torch.zeros(4, dtype=torch.long), epsilon=0
+            )
+            for rewards in (
+                [score(a, settings)[0] for a in judged],
+                [score(a, RewardSettings())[0] for a in judged],
+            )
+        )
+        assert torch.allclose(paid, outcomes) is same
 
 
 @pytest.fixture

@@ -54,6 +54,23 @@ def test_fine_tuning_recipes_compose_at_every_scale(recipe, scale):
     assert (config.trainer.device == "cpu") == (scale == "cpu")
 
 
+@pytest.mark.parametrize(
+    ("reward", "weights"),
+    [
+        ("outcome", {"outcome": 1.0}),
+        ("shaped", {"outcome": 1.0, "format": 0.1, "backtrack": 1.0}),
+        ("n_mars", {"n_mars": 1.0}),
+        ("score_bonus", {"outcome": 1.0, "score_bonus": 10.0}),
+    ],
+)
+@pytest.mark.parametrize("recipe", RL_RECIPES)
+def test_rewards_by_name(recipe, reward, weights):
+    """`halluc/reward=NAME` pays what it says and nothing else; without it the outcome is paid."""
+    chosen = load(composed(f"+recipe={recipe}", f"halluc/reward={reward}").halluc).reward
+    assert chosen.weights == weights
+    assert load(composed(f"+recipe={recipe}").halluc).reward.weights == {"outcome": 1.0}
+
+
 def test_the_platform_chooses_the_scale(monkeypatch):
     """Without an accelerator the CPU's settings are taken, with one verl's defaults and all devices."""
     from verl_ext.cpu import platform

@@ -17,6 +17,8 @@ from verl_ext.reward_manager import BacktrackRewardManager
 COUNTDOWN = {"numbers": [3, 5, 7], "target": 22}
 KEYS = {
     "outcome",
+    "n_mars",
+    "score_bonus",
     "format",
     "backtrack",
     "acc",

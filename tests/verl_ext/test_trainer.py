@@ -135,7 +135,8 @@ def test_precision_is_the_coarser(verl_config, fp32_config):
 
 def info(**changed):
     """One answer's reward_extra_info."""
-    parts = {"outcome": 1.0, "format": 1.0, "backtrack": 0.5, "acc": 1.0, "acc_raw": 0.0, "truncated": 0.0}
+    parts = {"outcome": 1.0, "format": 1.0, "backtrack": 0.5, "n_mars": 2.0, "score_bonus": 1.0}
+    verdicts = {"acc": 1.0, "acc_raw": 0.0, "truncated": 0.0}
     edits = {
         "num_backtracks": 2.0,
         "num_events": 1.0,
@@ -144,7 +145,7 @@ def info(**changed):
         "backtracked": 1.0,
     }
     lengths = {"raw_length": 10.0, "resolved_length": 6.0, "token_efficiency": 0.6}
-    return {**parts, **edits, **lengths, **changed}
+    return {**parts, **verdicts, **edits, **lengths, **changed}
 
 
 def test_metrics_by_hand():

@@ -21,7 +21,8 @@ from halluc_plugin.settings import Context
 from halluc_plugin.tokens import BACKTRACK_TOKEN
 from halluc_plugin.training import TrainSettings
 from halluc_plugin.training.dataset import TraceCollator, vocab_of
-from halluc_plugin.training.matching import MatchSettings, MatchTrainer, RowCollator
+from halluc_plugin.training.match_settings import MatchSettings
+from halluc_plugin.training.matching import MatchTrainer, RowCollator
 from halluc_plugin.training.replay import ReplayBuffer
 
 REPETITIONS, QUANTILE = 9, 2.306  # Student's t with 8 degrees of freedom

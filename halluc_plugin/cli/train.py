@@ -79,7 +79,8 @@ def match(
     from halluc_plugin.losses import Divergence
     from halluc_plugin.settings import choose
     from halluc_plugin.tokens.loading import load_model, load_tokenizer
-    from halluc_plugin.training.matching import MatchSettings, match_sequences
+    from halluc_plugin.training.match_settings import MatchSettings
+    from halluc_plugin.training.matching import match_sequences
 
     settings = _settings(steps, batch_size, None, learning_rate, erased_tokens, "hard", seed)
     matching = MatchSettings(

@@ -8,6 +8,7 @@ import torch
 
 from halluc_plugin.edits import EditVocab
 from halluc_plugin.metrics import Proportion
+from halluc_plugin.probes.behind import logits_behind
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,6 @@ class Emission:
         return sum(self.probability) / len(self.probability) if self.probability else float("nan")
 
 
-@torch.no_grad()
 def edit_emission(
     model: Any, contexts: Sequence[Sequence[int]], vocab: EditVocab, *, batch_size: int = 256
 ) -> Emission:
@@ -49,14 +49,7 @@ def edit_emission(
     likeliest: list[bool] = []
     probability: list[float] = []
     for start in range(0, len(contexts), batch_size):
-        batch = contexts[start : start + batch_size]
-        width = max(map(len, batch))
-        # Right padding: no query before it sees it.
-        ids = torch.tensor([[*row, *[0] * (width - len(row))] for row in batch], device=model.device)
-        hidden = model.base_model(input_ids=ids).last_hidden_state
-        ends = torch.tensor([len(row) - 1 for row in batch], device=hidden.device)
-        last = hidden[torch.arange(len(batch), device=hidden.device), ends]
-        logits = model.get_output_embeddings()(last).float().cpu()
+        logits = logits_behind(model, contexts[start : start + batch_size]).cpu()
         likeliest += torch.isin(logits.argmax(-1), edits).tolist()
         probability += logits.softmax(-1)[:, edits].sum(-1).tolist()
     return Emission(tuple(likeliest), tuple(probability))

@@ -8,10 +8,9 @@ without reasoning), so that it is fine-tuned like any other model.
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-
 from halluc_plugin.data.trace_files import TraceRow
 from halluc_plugin.errors import TokenizerError
+from halluc_plugin.probes.behind import logits_behind
 from halluc_plugin.search.driver import Cost
 from halluc_plugin.search.hf import decoder_shape
 from halluc_plugin.search.states import Response
@@ -48,18 +47,10 @@ class VerdictScorer:
             cost.add(len(prompt), len(ids))
         return cost.flops(self._shape)
 
-    @torch.no_grad()
     def _log_odds(self, prompt: Sequence[int], responses: Sequence[tuple[int, ...]]) -> list[float]:
         if not responses:
             return []
-        width = max(map(len, responses))
-        ends = torch.tensor([len(prompt) + len(ids) - 1 for ids in responses])
-        # Right padding: no query before it sees it.
-        padded = [[*prompt, *ids, *[0] * (width - len(ids))] for ids in responses]
-        ids = torch.tensor(padded, device=self._model.device)
-        hidden = self._model.base_model(input_ids=ids).last_hidden_state
-        last = hidden[torch.arange(len(responses)), ends.to(hidden.device)]
-        logits = self._model.get_output_embeddings()(last).float()
+        logits = logits_behind(self._model, [[*prompt, *ids] for ids in responses])
         odds: list[float] = (logits[:, self._right] - logits[:, self._wrong]).tolist()
         return odds
 

@@ -10,7 +10,7 @@ Deviations from the paper (arXiv 2306.05426):
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,56 +36,11 @@ from halluc_plugin.losses import (
 from halluc_plugin.settings import Context
 from halluc_plugin.training.dataset import TraceDataset, vocab_of
 from halluc_plugin.training.fine_tuning import arguments, last_checkpoint, pad_id, read_rows_for, run
+from halluc_plugin.training.match_settings import MatchSettings
 from halluc_plugin.training.replay import ReplayBuffer
 from halluc_plugin.training.settings import TrainSettings
 
 DECODED_TOGETHER = 256
-
-
-@dataclass(frozen=True)
-class MatchSettings:
-    """How to match.
-
-    Args:
-        gamma: γ of the occupancies.
-        divergence: What is minimised.
-        imitate_steps: Optimizer steps of pure imitation (β = 1).
-        anneal_steps: Steps in which β goes from 1 to ``imitation``.
-        imitation: β at the end: the loss is β imitation + (1 - β) matching.
-        refresh_steps: Steps between draws of the model's responses.
-        fresh: Responses of a draw.
-        capacity: Responses that are kept.
-        max_actions: Most actions of a response.
-
-    Raises:
-        SettingsError: A value is out of range.
-    """
-
-    gamma: float = 0.98
-    divergence: Divergence = Divergence.CHI2_MIXTURE
-    imitate_steps: int = 400
-    anneal_steps: int = 400
-    imitation: float = 0.2
-    refresh_steps: int = 20
-    fresh: int = 256
-    capacity: int = 1024
-    max_actions: int = 128
-
-    def __post_init__(self) -> None:
-        for name in ("imitate_steps", "anneal_steps", "refresh_steps", "fresh", "capacity", "max_actions"):
-            least = 0 if name in {"imitate_steps", "anneal_steps"} else 1
-            if getattr(self, name) < least:
-                raise SettingsError(f"{name} is {getattr(self, name)}.", f"Give at least {least}.")
-        if not 0 <= self.gamma < 1 or not 0 <= self.imitation <= 1:
-            raise SettingsError(
-                f"gamma is {self.gamma} and imitation {self.imitation}.",
-                "Give gamma below 1, imitation to 1.",
-            )
-
-    def beta(self, step: int) -> float:
-        """The weight of imitation at an optimizer step, from 0."""
-        done = (step - self.imitate_steps) / self.anneal_steps if self.anneal_steps else float("inf")
-        return 1.0 if step < self.imitate_steps else max(self.imitation, 1 - (1 - self.imitation) * done)
 
 
 def match_sequences(

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from halluc_plugin.data.step_problems import Sizes
 from halluc_plugin.scratch.model import Size
-from halluc_plugin.training.matching import MatchSettings
+from halluc_plugin.training.match_settings import MatchSettings
 
 
 @dataclass(frozen=True)

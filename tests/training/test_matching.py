@@ -20,7 +20,8 @@ from halluc_plugin.tokens import BACKTRACK_TOKEN
 from halluc_plugin.tokens.loading import load_model, save_tokenizer
 from halluc_plugin.training import TrainSettings
 from halluc_plugin.training.dataset import vocab_of
-from halluc_plugin.training.matching import MatchSettings, MatchTrainer, Refresh, RowCollator, match_sequences
+from halluc_plugin.training.match_settings import MatchSettings
+from halluc_plugin.training.matching import MatchTrainer, Refresh, RowCollator, match_sequences
 from halluc_plugin.training.replay import ReplayBuffer
 
 QUICK = MatchSettings(

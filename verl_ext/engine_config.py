@@ -5,6 +5,8 @@ from typing import Any
 
 from verl.workers.config import FSDPEngineConfig
 
+from verl_ext.run_settings import OWN_STRATEGY, STOCK_STRATEGY
+
 
 @dataclass
 class BacktrackEngineConfig(FSDPEngineConfig):
@@ -17,3 +19,12 @@ class BacktrackEngineConfig(FSDPEngineConfig):
     """
 
     halluc: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # verl's SFT trainer names the engine here, and its check knows its own names only.
+        own = self.strategy == OWN_STRATEGY
+        if own:
+            object.__setattr__(self, "strategy", STOCK_STRATEGY)
+        super().__post_init__()
+        if own:
+            object.__setattr__(self, "strategy", OWN_STRATEGY)

@@ -38,10 +38,10 @@ def _prepare(config: DictConfig) -> None:
     require_tested_verl()
     require_sft_trainer(config)
     settings = load(OmegaConf.to_container(config.halluc, resolve=True))
-    if settings.context is Context.HARD:
+    if settings.bans_edits:
         raise SettingsError(
-            "halluc.context=hard, which verl's SFT trainer cannot follow here.",
-            "Fine-tune with `halluc train --context hard`.",
+            "halluc.max_backtracks or halluc.boundary=mask limits what is sampled, and nothing is here.",
+            "Set halluc.max_backtracks=null and halluc.boundary=noop.",
         )
     if int(config.trainer.test_freq) > 0 and not config.data.val_files:
         raise SettingsError(
@@ -50,6 +50,8 @@ def _prepare(config: DictConfig) -> None:
         )
     with open_dict(config):
         _fill_in_embedded(config, settings)
+        if settings.context is Context.HARD:
+            _take_own_engine(config)
     _check(config)
 
 
@@ -61,6 +63,22 @@ def _fill_in_embedded(config: DictConfig, settings: Any) -> None:
         config.data.train_files = str(prepare.countdown_data(settings.prepare).traces)
     if config.model.path == EMBEDDED_MODEL:
         config.model.path = str(prepare.scratch_model(settings.prepare))
+
+
+def _take_own_engine(config: DictConfig) -> None:
+    """The engine that lays traces out as trees, with the settings it reads."""
+    from verl_ext.run_settings import OWN_ENGINE_CONFIG, OWN_STRATEGY, STOCK_STRATEGY
+
+    if config.engine.strategy not in {STOCK_STRATEGY, OWN_STRATEGY}:
+        raise SettingsError(
+            f"halluc.context=hard, but engine.strategy={config.engine.strategy} sees what was erased.",
+            f"Set engine.strategy={STOCK_STRATEGY} (completed by the recipe).",
+        )
+    config.engine.strategy = OWN_STRATEGY
+    config.engine["_target_"] = OWN_ENGINE_CONFIG
+    config.engine["halluc"] = OmegaConf.to_container(config.halluc, resolve=True)
+    if OmegaConf.select(config, "model.override_config.attn_implementation") is None:
+        OmegaConf.update(config, "model.override_config.attn_implementation", "sdpa", force_add=True)
 
 
 def _check(config: DictConfig) -> None:

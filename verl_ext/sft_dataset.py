@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from halluc_plugin.data.trace_files import TraceRow, read_traces
 from halluc_plugin.edits.builders import IGNORE_INDEX
 from halluc_plugin.errors import DataError
-from halluc_plugin.settings import load
+from halluc_plugin.settings import Context, load
 from halluc_plugin.training.dataset import TraceCollator, vocab_of
 
 
@@ -48,6 +48,7 @@ class TraceSFTDataset(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
         random.Random(settings.prepare.seed).shuffle(self._rows)  # noqa: S311 - not for secrets
         if max_samples >= 0:
             del self._rows[max_samples:]
+        self._hard = settings.context is Context.HARD
         vocab = vocab_of(tokenizer, step_delimiter=settings.tokens.step_delimiter)
         self._collate = TraceCollator(vocab, pad_id=0, erased_tokens=settings.erased_tokens)
 
@@ -59,11 +60,15 @@ class TraceSFTDataset(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
 
         Returns:
             ``input_ids``, ``position_ids`` and ``loss_mask``, Long[L]. The mask is 1 on tokens to imitate;
-            verl shifts it inside its loss.
+            verl shifts it inside its loss. In hard context also ``prompts`` and ``responses``, the two parts
+            of the ids: our engine lays them out as trees.
         """
-        batch = self._collate([self._rows[index]])  # one row is as wide as it is long: nothing is padded
+        row = self._rows[index]
+        batch = self._collate([row])  # one row is as wide as it is long: nothing is padded
         ids, labels = batch["input_ids"][0], batch["labels"][0]
+        parts = {"prompts": row.prompt_ids, "responses": row.response_ids} if self._hard else {}
         return {
+            **{name: torch.tensor(part) for name, part in parts.items()},
             "input_ids": ids,
             "position_ids": torch.arange(len(ids)),
             "loss_mask": (labels != IGNORE_INDEX).long(),

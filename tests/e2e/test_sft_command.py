@@ -11,6 +11,7 @@ from halluc_plugin.data.countdown_files import CountdownRequest, write_countdown
 from halluc_plugin.data.trace_files import read_traces
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
+from halluc_plugin.settings import Context
 from halluc_plugin.tokens import BACKTRACK_TOKEN
 from halluc_plugin.tokens.loading import load_model, load_tokenizer, save_tokenizer
 from halluc_plugin.training import TrainSettings, fine_tune
@@ -19,7 +20,8 @@ STEPS = 6
 
 
 @pytest.mark.e2e
-def test_the_same_losses_as_halluc_train(tmp_path):
+@pytest.mark.parametrize("context", list(Context))
+def test_the_same_losses_as_halluc_train(tmp_path, context):
     """From the same weights, on batches that are the whole file, both trainers log the same losses."""
     tokenizer = number_tokenizer(edit_tokens=(BACKTRACK_TOKEN,))
     data = write_countdown(tmp_path, CountdownRequest(train=20, test=5), tokenizer, lambda i, w, t: i)
@@ -32,6 +34,7 @@ def test_the_same_losses_as_halluc_train(tmp_path):
             f"data.train_files={data.traces}", f"model.path={tmp_path / 'model'}",
             f"data.train_batch_size={rows}", "optim.lr_warmup_steps=2",
             f"trainer.total_training_steps={STEPS}", f"trainer.save_freq={STEPS}",
+            f"halluc.context={context}",
         ],
         cwd=tmp_path, capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
@@ -40,7 +43,7 @@ def test_the_same_losses_as_halluc_train(tmp_path):
     (log,) = (run / "metrics").glob("*.jsonl")
     by_verl = [json.loads(line)["data"]["train/loss"] for line in log.read_text().splitlines()]
 
-    settings = TrainSettings(steps=STEPS, batch_size=rows, warmup_steps=2, log_steps=1)
+    settings = TrainSettings(steps=STEPS, batch_size=rows, warmup_steps=2, log_steps=1, context=context)
     model = load_model(str(tmp_path / "model"))
     fine_tune(model, tokenizer, [data.traces], settings, tmp_path / "ours", show_progress=False)
     events = EventAccumulator(str(tmp_path / "ours" / "tensorboard"))

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
+from verl.utils.config import omega_conf_to_dataclass
 
 from halluc_plugin import prepare
 from halluc_plugin.data.countdown_files import CountdownRequest, write_countdown
@@ -13,10 +14,11 @@ from halluc_plugin.data.trace_files import read_traces
 from halluc_plugin.errors import DataError
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
-from halluc_plugin.settings import WarmStartTraces
+from halluc_plugin.settings import Context, WarmStartTraces, load
 from halluc_plugin.tokens import BACKTRACK_TOKEN, edit_vocab
 from halluc_plugin.tokens.loading import load_tokenizer, save_tokenizer
 from verl_ext.callback import RunCallback
+from verl_ext.engine_config import BacktrackEngineConfig
 from verl_ext.recipe_callback import EXIT_BAD_INPUT
 from verl_ext.sft_callback import SFTCallback
 from verl_ext.sft_dataset import TraceSFTDataset
@@ -138,9 +140,15 @@ class TestBadInput:
         save_tokenizer(plain, tmp_path)
         assert "are those of tokenizer" in refused(config(f"model.path={tmp_path}"), capsys)
 
-    def test_hard_context(self, config, capsys):
-        """The message names the command that can."""
-        assert "halluc train --context hard" in refused(config("halluc.context=hard"), capsys)
+    def test_hard_context_on_another_engine(self, config, capsys):
+        """One that would see what was erased."""
+        other = config("halluc.context=hard", "engine.strategy=fsdp")
+        assert "engine.strategy=fsdp sees what was erased" in refused(other, capsys)
+
+    @pytest.mark.parametrize("limit", ["+halluc.max_backtracks=3", "+halluc.boundary=mask"])
+    def test_limits_on_sampling(self, config, capsys, limit):
+        """Nothing is sampled here."""
+        assert "halluc.max_backtracks=null" in refused(config(limit), capsys)
 
     def test_nothing_to_test_on(self, config, capsys):
         """A test frequency wants files."""
@@ -163,6 +171,22 @@ class TestBadInput:
         with pytest.raises(SystemExit):
             SFTCallback().on_multirun_start(composed())
         assert "--multirun" in capsys.readouterr().err
+
+
+def test_hard_context_takes_our_engine(config, data, tokenizer):
+    """The engine, its settings and its attention are filled in; rows bring prompt and response apart."""
+    hard = config("halluc.context=hard")
+    SFTCallback().on_run_start(hard)
+    engine = omega_conf_to_dataclass(hard.engine)
+    assert (type(engine), engine.strategy) == (BacktrackEngineConfig, "backtrack_fsdp2")
+    assert load(engine.halluc).context is Context.HARD
+    assert hard.model.override_config.attn_implementation == "sdpa"
+    soft = config()
+    SFTCallback().on_run_start(soft)
+    assert soft.engine.strategy == "fsdp2"
+    for row in map(dict, dataset(data, tokenizer, context="hard")):
+        assert torch.equal(torch.cat([row["prompts"], row["responses"]]), row["input_ids"])
+    assert "prompts" not in dataset(data, tokenizer)[0]
 
 
 def test_the_embedded_task_is_prepared_once(monkeypatch, tmp_path):

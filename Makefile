@@ -16,6 +16,8 @@ export OMP_WAIT_POLICY ?= PASSIVE
 demo: $(INSTALLED)
 	python -m verl.trainer.main_ppo +recipe=halluc_grpo $(ARGS)
 
+# Two workers on two cores: more threads would only wait for one another.
+test: export OMP_NUM_THREADS ?= 1
 test: $(INSTALLED)
 	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 

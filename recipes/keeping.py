@@ -2,10 +2,31 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from halluc_plugin.errors import SettingsError
+
 COMPLETE = "complete"
+
+
+def keep_scale(out: Path, scale: Any) -> None:
+    """Say in the folder of an experiment what its scale is, or see that it is this one.
+
+    Raises:
+        SettingsError: What is kept there is of another scale.
+    """
+    described = json.dumps(asdict(scale), indent=1, sort_keys=True)
+    path = out / "scale.json"
+    if not path.exists():
+        out.mkdir(parents=True, exist_ok=True)
+        path.write_text(described, encoding="utf-8")
+    elif path.read_text(encoding="utf-8") != described:
+        raise SettingsError(
+            f"{out} holds an experiment of another scale (see scale.json there).",
+            "Give another --out, or leave --quick as it was.",
+        )
 
 
 def kept_model(folder: Path, train: Callable[[Path], None]) -> Path:

@@ -43,6 +43,7 @@ def inject(
     workers: Workers = 1,
 ) -> None:
     """Write reference answers, and beside them traces in which random tokens are written and taken back."""
+    from halluc_plugin.data.parts import named
     from halluc_plugin.data.reference_traces import Injected, text_pool
     from halluc_plugin.errors import SettingsError
     from halluc_plugin.tokens.loading import load_tokenizer
@@ -58,7 +59,7 @@ def inject(
     weights = {int(size): 1.0 for size in sizes}
     make = Injected(writing, text_pool(known, writing.vocab), rate, weights, copies, seed)
     described = {"how": "inject", "rate": rate, "lengths": lengths, "copies": copies, "edit": edit}
-    described |= {"marker": marker, "data": str(data), "limit": limit}
+    described |= {"marker": marker, "data": named(data), "limit": limit, "step_delimiter": step_delimiter}
     _write(out, data, limit, known, make, described, seed, workers)
 
 
@@ -77,15 +78,19 @@ def align(
     backend: Engine = "hf",
 ) -> None:
     """Write reference answers, and traces in which the model's own departures from them are taken back."""
+    from dataclasses import replace
+
+    from halluc_plugin.data.parts import named
     from halluc_plugin.data.reference_traces import Aligned
     from halluc_plugin.tokens.loading import load_tokenizer
 
     known = load_tokenizer(model)
-    writing = _writing(known, edit, marker, step_delimiter)
     space = _space(model, known, step_delimiter, max_tokens, temperature)
+    writing = replace(_writing(known, edit, marker, step_delimiter), eos_ids=space.eos_ids)
     make = Aligned(writing, _sampler(model, backend, space, seed), space, samples, seed)
     described = {"how": "align", "model": model, "samples": samples, "edit": edit, "marker": marker}
-    described |= {"temperature": temperature, "max_tokens": max_tokens, "data": str(data), "limit": limit}
+    described |= {"temperature": temperature, "max_tokens": max_tokens, "data": named(data), "limit": limit}
+    described |= {"step_delimiter": step_delimiter, "backend": backend}
     _write(out, data, limit, known, make, described, seed, workers=1)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from halluc_plugin.data.corrections import CorrectionSettings, collect
 from halluc_plugin.data.parquet import check_rows, read_rows_in_groups, write_parquet
-from halluc_plugin.data.parts import PartedFile, Row
+from halluc_plugin.data.parts import PartedFile, Row, named
 from halluc_plugin.data.problem_files import Progress, write_card
 from halluc_plugin.data.reference_traces import seed_part
 from halluc_plugin.data.trace_files import FINGERPRINT, fingerprint
@@ -71,7 +71,7 @@ def write_corrections(
     rows = check_rows(request.data)[: request.limit]
     asked: Iterable[Asked] = progress(zip(rows, problems, strict=True), "problems answered", len(rows))
     metadata = {"seed": request.seed, FINGERPRINT: fingerprint(tokenizer)}
-    described = {**metadata, "model": request.model, "data": str(request.data), "settings": repr(request)}
+    described = {**metadata, "model": request.model, "data": named(request.data), "settings": repr(request)}
     make = _Made(request, sampler, tokenizer)
     whole = folder / ".collected.parquet"
     file: PartedFile[Asked] = PartedFile(
@@ -85,6 +85,7 @@ def write_corrections(
             "Use a model that solves some of them, sample more answers, or allow longer ones.",
         )
     for kind in KINDS:
+        (folder / f"{kind}.parquet").unlink(missing_ok=True)  # of an earlier run
         if tally.get(kind):
             kept = (_without(row, "kind") for row in read_rows_in_groups(whole) if row["kind"] == kind)
             write_parquet(folder / f"{kind}.parquet", kept, metadata)

@@ -114,6 +114,12 @@ class PartedFile(Generic[ItemT]):
             yield from read_rows_in_groups(part)
 
 
+def named(path: Path) -> list[str | int]:
+    """A file for a request: its name, size and time. Written again, it is another one."""
+    known = path.stat() if path.is_file() else None
+    return [str(path), *((known.st_size, known.st_mtime_ns) if known else ())]
+
+
 def _done(number: int, future: "Future[None]") -> int:
     future.result()  # raises what the worker raised
     return number

@@ -202,6 +202,6 @@ def seed_part(sampler: Sampler, seed: int, number: int) -> None:
 
 
 def text_pool(tokenizer: Any, vocab: EditVocab) -> tuple[int, ...]:
-    """All ids of a tokenizer that can stand in a text."""
-    special = {*tokenizer.all_special_ids, *vocab.edit_ids}
+    """All ids of a tokenizer that can stand in a text: no added token, special or not, is among them."""
+    special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder, *vocab.edit_ids}
     return tuple(sorted(set(tokenizer.get_vocab().values()) - special))

@@ -97,7 +97,8 @@ class MatchLoss:
 
     Attributes:
         loss: What to minimise.
-        value: V_0, telescoped over the data.
+        value: V - γ V' over the data; it telescopes to V_0 where all actions are imitated and all responses
+            ended.
         matched: E_ρd[φ(r)].
         penalty: ½ E_m[r²] of the χ²-mixture, 0 otherwise.
     """
@@ -162,6 +163,11 @@ def rewards(trajectories: Trajectories, gamma: float) -> torch.Tensor:
     return trajectories.q - gamma * trajectories.v[:, 1:]
 
 
+def _counted_rewards(trajectories: Trajectories, gamma: float) -> torch.Tensor:
+    """0 where nothing counts, before exp can overflow there."""
+    return rewards(trajectories, gamma).masked_fill(~(trajectories.imitated & trajectories.valid), 0)
+
+
 def _phi(divergence: Divergence, reward: torch.Tensor) -> torch.Tensor:
     if divergence is Divergence.KL:
         return 1 - torch.exp(-reward)
@@ -169,12 +175,12 @@ def _phi(divergence: Divergence, reward: torch.Tensor) -> torch.Tensor:
 
 
 def _expect_of_rewards(trajectories: Trajectories, gamma: float, divergence: Divergence) -> torch.Tensor:
-    of_steps = _phi(divergence, rewards(trajectories, gamma))
+    of_steps = _phi(divergence, _counted_rewards(trajectories, gamma))
     return _expect(trajectories, gamma, of_steps, lambda last: _phi(divergence, (1 - gamma) * last))
 
 
 def _squares(trajectories: Trajectories, gamma: float) -> torch.Tensor:
-    of_steps = rewards(trajectories, gamma).square()
+    of_steps = _counted_rewards(trajectories, gamma).square()
     return _expect(trajectories, gamma, of_steps, lambda last: ((1 - gamma) * last).square())
 
 

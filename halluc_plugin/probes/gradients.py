@@ -50,9 +50,11 @@ def gradient_cosines(model: Any, rows: Sequence[TraceRow], vocab: EditVocab) -> 
     resolution = resolve(responses, valid, vocab)
     corrections = torch.zeros_like(valid)
     for event in events(resolution):
-        live = resolution.live[event.row] & valid[event.row]
-        after = [column for column in live.nonzero().flatten().tolist() if column >= event.stop]
-        corrections[event.row, after[: len(event.erased)]] = True
+        live = (resolution.live[event.row] & valid[event.row]).tolist()
+        for column in range(event.stop, min(event.stop + len(event.erased), width)):
+            if not live[column]:
+                break
+            corrections[event.row, column] = True
     losses = _token_losses(model, rows, width)
     parameters = [p for p in model.parameters() if p.requires_grad]
     masks = {"errors": resolution.erased, "edits": resolution.is_edit & valid, "corrections": corrections}

@@ -23,7 +23,7 @@ from halluc_plugin.data.trace_files import TraceRow
 from halluc_plugin.decoding import Decoding, decode
 from halluc_plugin.edits import EditVocab, resolve
 from halluc_plugin.edits.builders import ErasedTokens
-from halluc_plugin.errors import SettingsError
+from halluc_plugin.errors import DataError, SettingsError
 from halluc_plugin.hard import require_tree_attention
 from halluc_plugin.losses import (
     Divergence,
@@ -84,6 +84,11 @@ def match_sequences(
             "micro_batch_size splits a batch, whose matching loss is a ratio.", "Use a smaller batch_size."
         )
     rows = read_rows_for(model, tokenizer, files)
+    if any(row.erased is not None for row in rows):
+        raise DataError(
+            "A trace file takes back in words (column erased), which is no action that goes back to a state.",
+            "Match on traces with edit tokens.",
+        )
     set_seed(settings.seed)
     vocab = vocab_of(tokenizer, step_delimiter=step_delimiter)
     eos_ids = frozenset({int(tokenizer.eos_token_id)})
@@ -94,6 +99,11 @@ def match_sequences(
         data_collator=RowCollator(pad_id(tokenizer)),
         callbacks=list(callbacks),
     )
+    devices = max(trainer.args.n_gpu, trainer.args.world_size)
+    if devices > 1:
+        raise SettingsError(
+            f"{devices} devices: SequenceMatch trains on one.", "Show one, e.g. by CUDA_VISIBLE_DEVICES=0."
+        )
     replay = ReplayBuffer(matching.capacity)
     if checkpoint := last_checkpoint(out):
         replay.load(Path(checkpoint))

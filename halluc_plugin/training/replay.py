@@ -54,10 +54,17 @@ class ReplayBuffer:
     def save(self, folder: Path) -> None:
         """Write the buffer beside a checkpoint."""
         rows = [[step, asdict(row)] for step, row in self._rows]
-        (folder / FILE).write_text(json.dumps(rows), encoding="utf-8")
+        partial = folder / f".{FILE}.partial"
+        partial.write_text(json.dumps(rows), encoding="utf-8")
+        partial.replace(folder / FILE)
 
     def load(self, folder: Path) -> None:
-        """Take over what was saved beside a checkpoint."""
+        """Take over what was saved beside a checkpoint.
+
+        Nothing where a run was killed between the two: responses are drawn before they are needed.
+        """
+        if not (folder / FILE).exists():
+            return
         saved = json.loads((folder / FILE).read_text(encoding="utf-8"))
         self._rows.clear()
         self._rows.extend((step, TraceRow(**row)) for step, row in saved)

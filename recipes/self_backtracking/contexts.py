@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from halluc_plugin.data.problem_files import Writer
+from halluc_plugin.data.raw_traces import Edit
 from halluc_plugin.edits import events, resolve_row
 from halluc_plugin.probes import edit_emission
 from halluc_plugin.recipes.judging import first_bad_step
@@ -35,18 +36,18 @@ class Places:
 
 
 def held_out(
-    bench: Bench, drawn: Iterable[Any], prompts: Sequence[Context], writer: Writer[Any], seed: int
+    bench: Bench, drawn: Iterable[Any], prompts: Sequence[Context], writer: Writer[Any], edit: Edit
 ) -> Places:
-    """Errors of a writer in the answers to problems, and every step of their clean answers but the last.
+    """Errors of a writer in the answers to problems, and every step of their clean answers.
 
     Args:
         bench: The experiment.
         drawn: Problems as the writer knows them.
         prompts: As a model is asked.
         writer: Its traces end where a trace ends that corrects itself, or at the backtrack.
-        seed: Of the errors.
+        edit: How it deletes errors: steps behind their delimiter, tokens before it; so right places, too.
     """
-    places, rng = Places(), np.random.default_rng([seed, 11])
+    places, rng = Places(), np.random.default_rng([bench.seed, 11])
     delimiters = bench.space(temperature=1.0).delimiters
     for problem, prompt in zip(drawn, prompts, strict=True):
         trace = writer.backtracking(problem, rng)
@@ -55,8 +56,13 @@ def held_out(
             places.add_wrong(str(trace.kinds[0]), (*prompt, *trace.ids[: first.start]))
         answer = writer.clean(problem)
         ends = [index for index, token in enumerate(answer, 1) if token in delimiters]
-        places.right += [(*prompt, *answer[:end]) for end in ends[:-1]]
+        places.right += [(*prompt, *answer[: end - _before(edit)]) for end in ends]
     return places
+
+
+def _before(edit: Edit) -> int:
+    """How many tokens before the end of a step an edit is due."""
+    return 0 if edit is Edit.STEP else 1
 
 
 def first_errors(
@@ -71,7 +77,7 @@ def first_errors(
             yield (*prompt, *trace.ids[: erased[0]]), tuple(trace.ids[i] for i in erased)
 
 
-def own(bench: Bench, model: Any, problems: Sequence[Problem]) -> Places:
+def own(bench: Bench, model: Any, problems: Sequence[Problem], edit: Edit) -> Places:
     """Steps of the model's own answers up to the first bad one, at temperature 1 with edits banned."""
     places = Places()
     delimiters = bench.space(temperature=1.0).delimiters
@@ -79,11 +85,10 @@ def own(bench: Bench, model: Any, problems: Sequence[Problem]) -> Places:
     for problem, ids in zip(problems, answers, strict=True):
         bad = first_bad_step(ids, problem, bench.tokenizer, delimiters)
         ends = [index for index, token in enumerate(ids, 1) if token in delimiters]
-        # The last step of a right answer is no place: nothing but EOS could follow.
-        right = ends[:-1] if bad is None else [end for end in ends if end < bad]
-        places.right += [(*problem.prompt, *ids[:end]) for end in right]
+        right = ends if bad is None else [end for end in ends if end < bad]
+        places.right += [(*problem.prompt, *ids[: end - _before(edit)]) for end in right]
         if bad is not None:
-            places.add_wrong("own", (*problem.prompt, *ids[:bad]))
+            places.add_wrong("own", (*problem.prompt, *ids[: bad - _before(edit)]))
     return places
 
 

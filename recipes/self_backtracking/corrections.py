@@ -1,13 +1,13 @@
 """Stage 7: a model's right answers alone, or its wrong ones too, taken back and corrected."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from halluc_plugin.data.corrections import Collected, CorrectionSettings, Depth, collect
-from halluc_plugin.data.trace_files import read_traces, write_traces
+from halluc_plugin.data.trace_files import TraceRow, read_traces, write_traces
 from halluc_plugin.edits import collapse
 from halluc_plugin.metrics import ProblemSamples, maj_at_k, pass_at_k
 from halluc_plugin.recipes.self_backtracking.answering import (
@@ -26,19 +26,36 @@ from halluc_plugin.verifiers import Outcome, whole_vote
 
 STAGE = "7-corrections"
 MARKER = "?\n"
-START, RIGHT, TOKEN, WORDS = "start", "right only", "wrong to right, token", "wrong to right, words"
+START, RIGHT, RETRIED = "start", "right only", "right, retried ones too"
+TOKEN, WHOLE, WORDS = (
+    "wrong to right, from the error",
+    "wrong to right, whole answer",
+    "wrong to right, words",
+)
+FILES = {TOKEN: "error", WHOLE: "answer", WORDS: "words"}
 
 
 def run_stage(bench: Bench) -> Iterator[dict[str, Any]]:
     """The clean model goes on with what it answered: right answers, and corrections by token or in words."""
     start = clean_model(bench)
     arms = {START: start}
-    by_token, in_words = _collect(bench, start, TOKEN), _collect(bench, start, WORDS)
-    for name, files in ((RIGHT, by_token[:1]), (TOKEN, by_token), (WORDS, in_words)):
+    found = {arm: _collect(bench, start, arm) for arm in FILES}
+    retried = [found[TOKEN][0], _without_errors(bench, found[TOKEN][1])]
+    for name, files in {RIGHT: found[TOKEN][:1], RETRIED: retried, **found}.items():
         folder = "7-" + name.replace(", ", "-").replace(" ", "-")
         arms[name] = bench.trained(folder, files, steps=bench.scale.tune_steps, start=start)
     for name, folder_ in arms.items():
-        yield bench.cell(STAGE, name, partial(_measure, bench, folder_, by_token, in_words)) | {"arm": name}
+        yield bench.cell(STAGE, name, partial(_measure, bench, folder_, found)) | {"arm": name}
+
+
+def _without_errors(bench: Bench, corrected: Path) -> Path:
+    """The right answers of corrections, as if nothing had been wrong before."""
+    path = corrected.with_name("error-retried.parquet")
+    if not path.exists():
+        rows = read_traces(corrected, bench.tokenizer)
+        kept = (TraceRow(row.prompt_ids, collapse(row.response_ids, bench.vocab)) for row in rows)
+        write_traces(path, kept, bench.tokenizer)
+    return path
 
 
 def _collect(bench: Bench, start: Path, arm: str) -> list[Path]:
@@ -46,8 +63,7 @@ def _collect(bench: Bench, start: Path, arm: str) -> list[Path]:
     marker = tuple(bench.tokenizer.encode(MARKER)) if arm == WORDS else None
     depth = Depth.ERROR if arm == TOKEN else Depth.ANSWER
     settings = CorrectionSettings(bench.scale.attempts, depth, Context.HARD, marker)
-    name = "words" if arm == WORDS else "token"
-    paths = [bench.folder / "data" / f"{name}-{what}.parquet" for what in ("right", "corrected")]
+    paths = [bench.folder / "data" / f"{FILES[arm]}-{what}.parquet" for what in ("right", "corrected")]
     if not all(path.exists() for path in paths):
         problems = bench.asked(bench.pool)
         space = bench.space(temperature=SEARCH_TEMPERATURE, edits_banned=True)
@@ -59,12 +75,12 @@ def _collect(bench: Bench, start: Path, arm: str) -> list[Path]:
     return paths
 
 
-def _measure(
-    bench: Bench, folder: Path, by_token: Sequence[Path], in_words: Sequence[Path]
-) -> dict[str, Any]:
+def _measure(bench: Bench, folder: Path, found: Mapping[str, Sequence[Path]]) -> dict[str, Any]:
     model, problems = load(folder), bench.asked(bench.clean.test[0])
     cell: dict[str, Any] = {
-        "rows": [len(read_traces(path, bench.tokenizer)) for path in (*by_token, *in_words)],
+        "rows": {
+            arm: [len(read_traces(path, bench.tokenizer)) for path in paths] for arm, paths in found.items()
+        },
         "greedy": {"correct": [int(s.correct[0]) for s in _samples(bench, model, problems, 0.0, 1)]},
     }
     samples = _samples(bench, model, problems, SEARCH_TEMPERATURE, bench.scale.answers)

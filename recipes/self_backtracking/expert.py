@@ -18,21 +18,26 @@ STAGE = "5-expert"
 START = "1:1, 1:2:2"
 KEPT = 4
 """Distinct right answers that are kept of a problem, the likeliest first."""
-RESTART, ACCUMULATE = "restart", "accumulate"
+RESTART, ACCUMULATE, SUPERVISED = "restart", "accumulate", "supervised only"
 
 
 def run_stage(bench: Bench) -> Iterator[dict[str, Any]]:
-    """Both arms: begin each round anew on what was just filtered, or go on with all data so far."""
+    """Begin each round anew on what was just filtered, or go on with all data so far; and two references.
+
+    Those are the base that ``restart`` begins with, and the start with as many further steps on its own data.
+    """
     start = mixed_model(bench, START)
-    yield bench.cell(STAGE, "start", partial(_measure, bench, start)) | {"arm": "start", "round": 0}
-    for arm in (RESTART, ACCUMULATE):
+    for name, model in (("start", start), ("base", clean_model(bench))):
+        yield bench.cell(STAGE, name, partial(_measure, bench, model)) | {"arm": name, "round": 0}
+    for arm in (RESTART, ACCUMULATE, SUPERVISED):
         model = start
         collected: list[Path] = []
         for number in range(1, bench.scale.rounds + 1):
-            collected.append(_collect(bench, model, f"{arm}-{number}"))
+            if arm != SUPERVISED:
+                collected.append(_collect(bench, model, f"{arm}-{number}"))
             model = _train(bench, arm, number, model, collected)
             name = f"{arm} {number}"
-            measure = partial(_measure, bench, model, collected[-1])
+            measure = partial(_measure, bench, model, collected[-1] if collected else None)
             yield bench.cell(STAGE, name, measure) | {"arm": arm, "round": number}
 
 

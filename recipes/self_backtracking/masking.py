@@ -101,6 +101,18 @@ class Cosines(TrainerCallback):
         rows = (r for r in read_traces(traces, bench.tokenizer) if not edits.isdisjoint(r.response_ids))
         return [row for row, _ in zip(rows, range(COSINE_ROWS), strict=False)]
 
+    def on_train_begin(
+        self,
+        args: TrainingArguments,  # noqa: ARG002 - the trainer's interface
+        state: TrainerState,
+        control: TrainerControl,  # noqa: ARG002
+        **kwargs: Any,  # noqa: ARG002
+    ) -> None:
+        """Go on behind what was measured before the checkpoint."""
+        if self._path.exists():
+            before = json.loads(self._path.read_text(encoding="utf-8"))
+            self._found = [point for point in before if point["step"] <= state.global_step]
+
     def on_step_end(
         self,
         args: TrainingArguments,  # noqa: ARG002 - the trainer's interface

@@ -7,7 +7,7 @@ from typing import Any
 
 from halluc_plugin.data.countdown import Split, generate
 from halluc_plugin.data.countdown_errors import ErrorMix
-from halluc_plugin.data.countdown_traces import TraceWriter
+from halluc_plugin.data.countdown_traces import TraceSettings, TraceWriter
 from halluc_plugin.recipes.self_backtracking.answering import by_rule, load, search
 from halluc_plugin.recipes.self_backtracking.bench import Bench, paper_traces
 from halluc_plugin.recipes.self_backtracking.contexts import emitted, held_out, own
@@ -57,12 +57,12 @@ def mixed_model(bench: Bench, name: str) -> Path:
 def run_emission(bench: Bench) -> Iterator[dict[str, Any]]:
     """The rate of edits behind held-out errors, behind the model's own, and where nothing is wrong."""
     large = bench.of(large=True)
-    for name, of, find in (
-        ("back, stage 1", large, partial(back_model, large)),
-        ("back, stage 2", bench, partial(mixed_model, bench, "1:1, 1:2:2")),
-        ("correcting, stage 3", bench, partial(correcting_model, bench)),
+    for name, of, find, traces in (
+        ("back, stage 1", large, partial(back_model, large), paper_traces()),
+        ("back, stage 2", bench, partial(mixed_model, bench, "1:1, 1:2:2"), paper_traces()),
+        ("correcting, stage 3", bench, partial(correcting_model, bench), TraceSettings()),
     ):
-        yield bench.cell(EMISSION_STAGE, name, partial(_emission, of, find())) | {"arm": name}
+        yield bench.cell(EMISSION_STAGE, name, partial(_emission, of, find(), traces)) | {"arm": name}
 
 
 def back_model(bench: Bench) -> Path:
@@ -70,12 +70,12 @@ def back_model(bench: Bench) -> Path:
     return models(bench)[2]
 
 
-def _emission(bench: Bench, folder: Path) -> dict[str, Any]:
+def _emission(bench: Bench, folder: Path, traces: TraceSettings) -> dict[str, Any]:
     problems, model = bench.asked(bench.clean.test[0]), load(folder)
     drawn = generate(bench.settings, Split.TEST_SEEN, bench.scale.test)
-    writer = TraceWriter(bench.tokenizer, bench.vocab, bench.settings, paper_traces())
-    places = held_out(bench, drawn, [problem.prompt for problem in problems], writer, bench.seed)
+    writer = TraceWriter(bench.tokenizer, bench.vocab, bench.settings, traces)
+    places = held_out(bench, drawn, [problem.prompt for problem in problems], writer, traces.edit)
     return {
         "held out": emitted(bench, model, places),
-        "own": emitted(bench, model, own(bench, model, problems)),
+        "own": emitted(bench, model, own(bench, model, problems, traces.edit)),
     }

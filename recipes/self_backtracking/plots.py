@@ -45,8 +45,11 @@ def masking(cells: Sequence[Cell]) -> Plot:
     lines = []
     for (arm,), group in grouped((cell for cell in cells if "cosines" in cell), "arm").items():
         for key in ("error_edit", "error_correction"):
-            steps = [str(point["step"]) for point in group[0]["cosines"]]
-            values = {step: [cell["cosines"][at][key] for cell in group] for at, step in enumerate(steps)}
+            steps = [point["step"] for point in group[0]["cosines"]]
+            values = {
+                str(step): [p[key] for cell in group for p in cell["cosines"] if p["step"] == step]
+                for step in steps
+            }
             lines.append(Line(f"{arm}: {key.replace('_', ', ')}", values))
     return Plot("Cosines of gradients", "optimizer step", "cosine", lines)
 
@@ -64,7 +67,7 @@ def likelihood(cells: Sequence[Cell]) -> Plot:
 def expert(cells: Sequence[Cell]) -> Plot:
     """Accuracy over rounds."""
     groups, lines = grouped(cells, "arm", "round"), []
-    for arm in [arm for arm in dict.fromkeys(cell["arm"] for cell in cells) if arm != "start"]:
+    for arm in [arm for arm in dict.fromkeys(cell["arm"] for cell in cells) if arm not in {"start", "base"}]:
         for how in ("greedy", "search"):
             values = {
                 str(number): _right(group, how, RULE)

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from halluc_plugin.recipes.keeping import keep_scale
 from halluc_plugin.recipes.self_backtracking import (
     corrections,
     expert,
@@ -63,11 +64,13 @@ def main(
     ] = False,
 ) -> None:
     """Run what is missing, then write and print the tables."""
+    scale = QUICK if quick else FULL
+    keep_scale(out, scale)
     wanted = list(STAGES) if stage is Stage.ALL else [stage]
     for name in wanted:
         cells = []
         for seed in range(seeds):
-            bench = Bench(out, QUICK if quick else FULL, seed)
+            bench = Bench(out, scale, seed)
             for cell in STAGES[name](bench):
                 Console(stderr=True).print(f"{name}, seed {seed}: {cell['name']}", highlight=False)
                 cells.append(cell)

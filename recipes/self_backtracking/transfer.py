@@ -8,6 +8,7 @@ from typing import Any
 from halluc_plugin.data.chain import ChainTask
 from halluc_plugin.data.countdown import Split, generate
 from halluc_plugin.data.countdown_traces import TraceSettings, TraceWriter
+from halluc_plugin.data.raw_traces import Edit
 from halluc_plugin.data.step_files import StepFiles, StepRequest, write_steps
 from halluc_plugin.data.step_problems import Sizes, StepSplit
 from halluc_plugin.data.step_problems import generate as generate_steps
@@ -42,9 +43,14 @@ def _chains(bench: Bench, task: ChainTask, *, backtracking: float) -> StepFiles:
 
 
 def _model(bench: Bench, task: ChainTask, taught: str) -> Path:
-    countdown = correcting_traces(bench) if taught == COUNTDOWN else bench.clean.traces
-    chain = _chains(bench, task, backtracking=1 if taught == CHAIN else 0).traces
-    return bench.trained(f"8-{taught}", [countdown, chain])
+    countdown, chain = bench.clean.traces, _chains(bench, task, backtracking=0).traces
+    files = {
+        # As many rows of one task as of the other: what is taught has twice as many, the other comes twice.
+        "neither": [countdown, chain],
+        COUNTDOWN: [correcting_traces(bench), chain, chain],
+        CHAIN: [countdown, countdown, _chains(bench, task, backtracking=1).traces],
+    }
+    return bench.trained(f"8-{taught}", files[taught])
 
 
 def _measure(bench: Bench, task: ChainTask, folder: Path) -> dict[str, Any]:
@@ -63,7 +69,7 @@ def _countdown_places(bench: Bench) -> Places:
     drawn = generate(bench.settings, Split.TEST_SEEN, bench.scale.test)
     prompts = [problem.prompt for problem in bench.asked(bench.clean.test[0])]
     writer = TraceWriter(bench.tokenizer, bench.vocab, bench.settings, TraceSettings())
-    return held_out(bench, drawn, prompts, writer, bench.seed)
+    return held_out(bench, drawn, prompts, writer, Edit.TOKEN)
 
 
 def _chain_places(bench: Bench, task: ChainTask) -> Places:
@@ -71,4 +77,4 @@ def _chain_places(bench: Bench, task: ChainTask) -> Places:
     files = _chains(bench, task, backtracking=0)
     prompts = [problem.prompt for problem in bench.asked(files.problems(StepSplit.TEST))]
     writer = StepTraceWriter(bench.tokenizer, bench.vocab, task, StepTraceSettings())
-    return held_out(bench, drawn, prompts, writer, bench.seed)
+    return held_out(bench, drawn, prompts, writer, Edit.TOKEN)

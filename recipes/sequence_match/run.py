@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from halluc_plugin.recipes.keeping import kept_cell
+from halluc_plugin.recipes.keeping import keep_scale, kept_cell
 from halluc_plugin.recipes.plotting import Plot, draw
 from halluc_plugin.recipes.sequence_match import tables
 from halluc_plugin.recipes.sequence_match.arithmetic import Arithmetic
@@ -42,11 +42,13 @@ def main(
     quick: Annotated[bool, typer.Option("--quick", help="Small and short: does everything run?")] = False,
 ) -> None:
     """Run what is missing, then write and print the tables."""
+    scale = QUICK if quick else FULL
+    keep_scale(out, scale)
     for name in list(PARTS) if part is Part.ALL else [part]:
         run, table, plot = PARTS[name]
         cells = []
         for seed in range(seeds):
-            for cell in run(out, QUICK if quick else FULL, seed):
+            for cell in run(out, scale, seed):
                 Console(stderr=True).print(f"{name}, seed {seed}: {cell['arm']}", highlight=False)
                 cells.append(cell)
         _report(name, table(cells), plot(cells), out)

@@ -99,6 +99,24 @@ def test_cosines(model):
     assert all(parameter.grad is None for parameter in parameters)
 
 
+def test_a_correction_ends_where_the_next_error_begins(model):
+    """Of two errors, the second right behind the first's one-token correction, the same cosines as apart."""
+    together = TraceRow([4], [5, 6, BACK, BACK, 7, 8, BACK, 9, 10])  # 7 corrects 5 6, 9 corrects 8
+    found = gradient_cosines(model, [together], VOCAB)
+    prompt, response = together.prompt_ids, together.response_ids
+
+    def gradient(places):
+        losses = []
+        for place in places:
+            logits = model(torch.tensor([[*prompt, *response[:place]]])).logits[0, -1]
+            losses.append(-logits.log_softmax(-1)[response[place]])
+        parts = torch.autograd.grad(torch.stack(losses).mean(), list(model.parameters()))
+        return torch.cat([part.flatten() for part in parts])
+
+    expected = torch.nn.functional.cosine_similarity(gradient([0, 1, 5]), gradient([4, 7]), dim=0)
+    assert found.error_correction == pytest.approx(float(expected), abs=1e-4)
+
+
 def test_cosines_need_errors(model):
     """A trace without one is refused by name."""
     with pytest.raises(MetricError, match="no errors"):

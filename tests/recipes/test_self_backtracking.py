@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from halluc_plugin.data.countdown import Split, generate
 from halluc_plugin.data.countdown_traces import TraceWriter
+from halluc_plugin.data.raw_traces import Edit
 from halluc_plugin.recipes import tabulating
 from halluc_plugin.recipes.self_backtracking import run, tables
 from halluc_plugin.recipes.self_backtracking.bench import Bench, paper_traces
@@ -69,7 +70,7 @@ def test_places_and_errors(tmp_path):
     drawn = generate(bench.settings, Split.TEST_SEEN, SMOKE.test)
     prompts = [problem.prompt for problem in bench.asked(bench.clean.test[0])]
     writer = TraceWriter(bench.tokenizer, bench.vocab, bench.settings, paper_traces())
-    places = held_out(bench, drawn, prompts, writer, seed=0)
+    places = held_out(bench, drawn, prompts, writer, Edit.STEP)
     answers = {prompt: writer.clean(problem) for prompt, problem in zip(prompts, drawn, strict=True)}
 
     def follows(context, prompt):
@@ -77,7 +78,7 @@ def test_places_and_errors(tmp_path):
         return context[: len(prompt)] == prompt and answers[prompt][: len(done)] == done
 
     newline = bench.tokenizer.encode("\n")[0]
-    assert len(places.right) == SMOKE.test  # two steps: only the first is followed by another
+    assert len(places.right) == 2 * SMOKE.test  # two steps an answer
     for context in places.right:
         assert context[-1] == newline
         assert any(follows(context, prompt) for prompt in prompts)

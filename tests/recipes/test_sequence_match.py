@@ -6,6 +6,8 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from halluc_plugin.errors import SettingsError
+from halluc_plugin.recipes.keeping import keep_scale
 from halluc_plugin.recipes.sequence_match import regret, run
 from halluc_plugin.recipes.sequence_match.regret import BACK, RIGHT, WRONG, Chain
 from halluc_plugin.recipes.sequence_match.scale import QUICK
@@ -39,6 +41,14 @@ def test_a_part_runs_and_is_not_run_again(tmp_path, monkeypatch, part):
     results = {tmp_path / "tables" / f"{part}.md", tmp_path / "plots" / f"{part}.png"}
     assert all(file.stat().st_size > 100 for file in results)
     assert invoke() == results
+
+
+def test_another_scale_is_refused(tmp_path):
+    """What is kept in a folder is never taken for what another scale would have made."""
+    keep_scale(tmp_path, QUICK)
+    keep_scale(tmp_path, QUICK)
+    with pytest.raises(SettingsError, match="another scale"):
+        keep_scale(tmp_path, SMOKE)
 
 
 def test_the_chain_by_hand():

@@ -12,7 +12,7 @@ from halluc_plugin.cli.app import app
 from halluc_plugin.data.trace_files import TraceRow, write_traces
 from halluc_plugin.edits import resolve
 from halluc_plugin.edits.builders import ErasedTokens
-from halluc_plugin.errors import SettingsError
+from halluc_plugin.errors import DataError, SettingsError
 from halluc_plugin.losses import Divergence, imitation_loss, score_trajectories, sequence_match_loss
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
@@ -74,6 +74,9 @@ def test_the_buffer(tmp_path):
     other.load(tmp_path)
     assert other.draw(9, np.random.default_rng(1)) == buffer.draw(9, np.random.default_rng(1))
     assert other.mean_age(13) == buffer.mean_age(13)
+    empty = ReplayBuffer(3)
+    empty.load(tmp_path / "killed before it was saved")
+    assert len(empty) == 0
 
 
 @pytest.mark.parametrize("erased", list(ErasedTokens))
@@ -195,6 +198,14 @@ def test_bad_settings_are_refused(bad):
     """With what would do."""
     with pytest.raises(SettingsError, match="Give"):
         MatchSettings(**bad)
+
+
+def test_corrections_in_words_are_refused(tokenizer, tmp_path):
+    """Words go back to no state."""
+    write_traces(tmp_path / "t.parquet", [TraceRow([1], [2, 3], [True, False])], tokenizer)
+    model = new_model(tokenizer, Size.TINY, seed=0)
+    with pytest.raises(DataError, match="in words"):
+        match_sequences(model, tokenizer, [tmp_path / "t.parquet"], TrainSettings(), tmp_path, matching=QUICK)
 
 
 def test_split_batches_are_refused(tokenizer, data, tmp_path):

@@ -26,7 +26,7 @@ class Scale:
         lengths: Lengths of the synthetic chains.
     """
 
-    bases: tuple[int, ...] = (2, 5, 8, 10, 13, 16)
+    bases: tuple[int, ...] = (4, 6, 8, 10, 13, 16)
     sizes: Sizes = field(default_factory=lambda: Sizes(1, 5, 7))
     train: int = 4_000
     test: int = 334
@@ -44,8 +44,8 @@ class Scale:
 
 FULL = Scale()
 QUICK = Scale(
-    bases=(2, 10),
-    sizes=Sizes(1, 2, 3),
+    bases=(10, 16),
+    sizes=Sizes(1, 3, 4),
     train=300,
     test=50,
     steps=60,

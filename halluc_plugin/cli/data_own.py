@@ -8,7 +8,9 @@ import typer
 from halluc_plugin.cli.data_options import Edits, Seed, Workers
 
 if TYPE_CHECKING:
-    from halluc_plugin.data.reference_traces import Writing
+    from collections.abc import Sequence
+
+    from halluc_plugin.data.reference_traces import Reference, Writing
     from halluc_plugin.search.states import Space
 
 Data = Annotated[Path, typer.Option(help="Problems: a verl parquet file.")]
@@ -44,7 +46,7 @@ def inject(
 ) -> None:
     """Write reference answers, and beside them traces in which random tokens are written and taken back."""
     from halluc_plugin.data.parts import named
-    from halluc_plugin.data.reference_traces import Injected, text_pool
+    from halluc_plugin.data.reference_traces import Injected, read_references, text_pool
     from halluc_plugin.errors import SettingsError
     from halluc_plugin.tokens.loading import load_tokenizer
 
@@ -60,7 +62,7 @@ def inject(
     make = Injected(writing, text_pool(known, writing.vocab), rate, weights, copies, seed)
     described = {"how": "inject", "rate": rate, "lengths": lengths, "copies": copies, "edit": edit}
     described |= {"marker": marker, "data": named(data), "limit": limit, "step_delimiter": step_delimiter}
-    _write(out, data, limit, known, make, described, seed, workers)
+    _write(out, read_references(data, known, limit), known, make, described, seed, workers)
 
 
 def align(
@@ -81,17 +83,21 @@ def align(
     from dataclasses import replace
 
     from halluc_plugin.data.parts import named
-    from halluc_plugin.data.reference_traces import Aligned
+    from halluc_plugin.data.reference_traces import Aligned, read_references
+    from halluc_plugin.search.job import edit_free_space
     from halluc_plugin.tokens.loading import load_tokenizer
 
     known = load_tokenizer(model)
-    space = _space(model, known, step_delimiter, max_tokens, temperature)
+    references = read_references(data, known, limit)  # before a model is loaded
+    space = edit_free_space(
+        model, known, step_delimiter=step_delimiter, max_tokens=max_tokens, temperature=temperature
+    )
     writing = replace(_writing(known, edit, marker, step_delimiter), eos_ids=space.eos_ids)
     make = Aligned(writing, _sampler(model, backend, space, seed), space, samples, seed)
     described = {"how": "align", "model": model, "samples": samples, "edit": edit, "marker": marker}
     described |= {"temperature": temperature, "max_tokens": max_tokens, "data": named(data), "limit": limit}
     described |= {"step_delimiter": step_delimiter, "backend": backend}
-    _write(out, data, limit, known, make, described, seed, workers=1)
+    _write(out, references, known, make, described, seed, workers=1)
 
 
 def correct(
@@ -119,6 +125,8 @@ def correct(
     from halluc_plugin.data.correction_files import CorrectionRequest, write_corrections
     from halluc_plugin.data.corrections import CorrectionSettings, Depth
     from halluc_plugin.prepare import show_progress
+    from halluc_plugin.search.job import edit_free_space
+    from halluc_plugin.search.problems import read_problems
     from halluc_plugin.settings import Context, choose
     from halluc_plugin.tokens.loading import load_tokenizer
 
@@ -130,7 +138,10 @@ def correct(
         _marker_ids(known, marker),
         most,
     )
-    space = _space(model, known, step_delimiter, max_tokens, temperature)
+    read_problems(data, known, limit)  # before a model is loaded
+    space = edit_free_space(
+        model, known, step_delimiter=step_delimiter, max_tokens=max_tokens, temperature=temperature
+    )
     request = CorrectionRequest(model, data, settings, space, seed, limit)
     sampler = _sampler(model, backend, space, seed)
     card = write_corrections(out, request, sampler, known, show_progress)
@@ -153,17 +164,6 @@ def _marker_ids(tokenizer: Any, marker: str | None) -> tuple[int, ...] | None:
     return None if marker is None else tuple(tokenizer.encode(marker, add_special_tokens=False))
 
 
-def _space(model: str, tokenizer: Any, delimiter: str, max_tokens: int, temperature: float) -> "Space":
-    from halluc_plugin.edits import find_delimiters
-    from halluc_plugin.search.job import eos_ids
-    from halluc_plugin.search.states import Space
-    from halluc_plugin.tokens import edit_vocab
-
-    vocab = edit_vocab(tokenizer, step_delimiter=delimiter)
-    ends = find_delimiters(tokenizer, delimiter, edit_ids=vocab.edit_ids)
-    return Space(vocab, eos_ids(model, tokenizer), ends, max_tokens, temperature, edits_banned=True)
-
-
 def _sampler(model: str, backend: str, space: "Space", seed: int) -> Any:
     from halluc_plugin.search.job import Backend, open_sampler
     from halluc_plugin.settings import choose
@@ -173,8 +173,7 @@ def _sampler(model: str, backend: str, space: "Space", seed: int) -> Any:
 
 def _write(
     out: Path,
-    data: Path,
-    limit: int | None,
+    references: "Sequence[Reference]",
     tokenizer: Any,
     make: Any,
     described: dict[str, Any],
@@ -183,11 +182,9 @@ def _write(
 ) -> None:
     from halluc_plugin.data.parts import PartedFile
     from halluc_plugin.data.problem_files import write_card
-    from halluc_plugin.data.reference_traces import Reference, read_references
     from halluc_plugin.data.trace_files import FINGERPRINT, fingerprint
     from halluc_plugin.prepare import show_progress
 
-    references = list(read_references(data, tokenizer, limit))
     metadata = {"seed": seed, FINGERPRINT: fingerprint(tokenizer)}
     file: PartedFile[Reference] = PartedFile(out, make, {**metadata, **described}, metadata, 256)
     count, tally = file.write(show_progress(references, "references", len(references)), workers)

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from halluc_plugin.data.trace_files import TraceRow
+from halluc_plugin.edits import EditKind
 from halluc_plugin.errors import DataError, SettingsError
 from halluc_plugin.search.baselines import independent
 from halluc_plugin.search.driver import Sampler, run
@@ -178,9 +179,14 @@ class _Collector:
     def _draft(self, number: int, ids: tuple[int, ...]) -> _Draft:
         wrong = ids[:-1]  # nothing can be taken back after EOS
         kept = 0 if self.settings.depth is Depth.ANSWER else self._first_bad(number, wrong)
-        announced = self.settings.marker or (self.space.vocab.backtrack,) * (len(wrong) - kept)
+        announced = self.settings.marker or self._backtracks(wrong[kept:])
         erased = [False] * kept + [True] * (len(wrong) - kept) + [False] * len(announced)
         return _Draft(number, wrong + announced, tuple(erased), wrong[:kept])
+
+    def _backtracks(self, wrong: tuple[int, ...]) -> tuple[int, ...]:
+        from halluc_plugin.traces.writing import deletion
+
+        return tuple(deletion(wrong, EditKind.BACKTRACK, self.space.vocab))
 
     def _first_bad(self, number: int, ids: tuple[int, ...]) -> int:
         """Index of the first token after which no right answer can be reached."""

@@ -5,7 +5,7 @@ verl's own scripts for GSM8K have it.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ class Reference:
     ids: tuple[int, ...]
 
 
-def read_references(path: Path, tokenizer: Any, limit: int | None = None) -> Iterator[Reference]:
+def read_references(path: Path, tokenizer: Any, limit: int | None = None) -> list[Reference]:
     """The rows of a verl parquet file, with their reference answers.
 
     Args:
@@ -56,9 +56,14 @@ def read_references(path: Path, tokenizer: Any, limit: int | None = None) -> Ite
                 f"{path}, row {number} has no reference answer in extra_info.answer.",
                 "Write it there as text, as verl's own scripts for GSM8K do.",
             )
-    for row in rows:
-        ids = tokenizer.encode(_answer(row), add_special_tokens=False)
-        yield Reference(row, tuple(prompt_ids(tokenizer, row["prompt"])), (*ids, tokenizer.eos_token_id))
+    return [
+        Reference(
+            row,
+            tuple(prompt_ids(tokenizer, row["prompt"])),
+            (*tokenizer.encode(_answer(row), add_special_tokens=False), tokenizer.eos_token_id),
+        )
+        for row in rows
+    ]
 
 
 def _answer(row: Mapping[str, Any]) -> Any:

@@ -173,10 +173,28 @@ def _space(job: SearchJob, tokenizer: Any) -> Space:
         )
     vocab = vocab_of(tokenizer, step_delimiter=job.step_delimiter)
     ends = find_delimiters(tokenizer, job.step_delimiter, edit_ids=vocab.edit_ids)
-    return Space(vocab, eos_ids(job.model, tokenizer), ends, job.max_tokens, job.temperature, job.ban_edits)
+    return Space(vocab, _eos_ids(job.model, tokenizer), ends, job.max_tokens, job.temperature, job.ban_edits)
 
 
-def eos_ids(model: str, tokenizer: Any) -> frozenset[int]:
+def edit_free_space(
+    model: str, tokenizer: Any, *, step_delimiter: str, max_tokens: int, temperature: float
+) -> Space:
+    """Where a model answers several times without taking back by itself.
+
+    Raises:
+        TokenizerError: The tokenizer has no usable edit token, or nothing ends an answer.
+        SettingsError: All answers would be the same, or a value is out of range.
+    """
+    from halluc_plugin.tokens import edit_vocab
+
+    if temperature == 0:
+        raise SettingsError("At temperature 0 all answers would be the same.", "Give a temperature above 0.")
+    vocab = edit_vocab(tokenizer, step_delimiter=step_delimiter)
+    ends = find_delimiters(tokenizer, step_delimiter, edit_ids=vocab.edit_ids)
+    return Space(vocab, _eos_ids(model, tokenizer), ends, max_tokens, temperature, edits_banned=True)
+
+
+def _eos_ids(model: str, tokenizer: Any) -> frozenset[int]:
     """EOS of the tokenizer, and those that the model's generation config names."""
     from transformers import GenerationConfig
 

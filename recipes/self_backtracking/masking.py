@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from halluc_plugin.data.countdown import Split, generate
 from halluc_plugin.data.countdown_traces import TraceSettings, TraceWriter
 from halluc_plugin.data.trace_files import TraceRow, read_traces
 from halluc_plugin.edits.builders import ErasedTokens
+from halluc_plugin.errors import SettingsError
 from halluc_plugin.probes import gradient_cosines, negative_learning
 from halluc_plugin.recipes.self_backtracking.answering import decoded_cells, load
 from halluc_plugin.recipes.self_backtracking.bench import Bench
@@ -29,6 +31,8 @@ COSINE_ROWS, COSINE_TIMES = 64, 8
 
 def run_stage(bench: Bench) -> Iterator[dict[str, Any]]:
     """Five models of the small size: clean, and masked or not from scratch and low-rank."""
+    if find_spec("peft") is None:
+        raise SettingsError("Low-rank updates need peft.", "Run: pip install peft")
     clean = clean_model(bench)
     yield bench.cell(STAGE, "clean", partial(_measure, bench, clean, None)) | {"arm": "clean"}
     for erased in ErasedTokens:

@@ -14,7 +14,7 @@ from halluc_plugin.edits import EditVocab, collapse
 from halluc_plugin.errors import DataError, SettingsError
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
-from halluc_plugin.search import Sample, Space
+from halluc_plugin.search import Sample, Space, job
 from halluc_plugin.search.problems import Problem
 from halluc_plugin.settings import Context
 from halluc_plugin.tokens import BACKTRACK_TOKEN, EDIT_TOKENS, edit_vocab
@@ -281,6 +281,16 @@ class TestCommands:
         args = ["correct", "--data", references, "--model", model, "--out", tmp_path / "own", "-k", "1"]
         with pytest.raises(DataError, match="answered none"):
             self.invoke(*args, "--max-tokens", "2")
+
+    def test_bad_input_is_found_before_the_model_is_loaded(self, references, model, tmp_path, monkeypatch):
+        """A file that is missing, and a temperature at which all answers are the same."""
+        monkeypatch.setattr(job, "open_sampler", None)  # would fail if it were called
+        for command in ("align", "correct"):
+            args = [command, "--model", model, "--out", tmp_path / "x", "--data"]
+            with pytest.raises(DataError, match="does not exist"):
+                self.invoke(*args, tmp_path / "none.parquet")
+            with pytest.raises(SettingsError, match="temperature 0"):
+                self.invoke(*args, references, "--temperature", "0")
 
     def test_bad_lengths_are_refused(self, references, model, tmp_path):
         """Before anything is read."""

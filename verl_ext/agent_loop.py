@@ -10,12 +10,15 @@ from verl.utils.profiler import simple_timer
 from verl.workers.rollout.replica import TokenOutput
 
 from halluc_plugin.edits import EditVocab, Resolution, resolve_row
-from halluc_plugin.edits.builders import response_mask
+from halluc_plugin.edits.builders import NO_LIMIT, response_mask
 from halluc_plugin.errors import SettingsError, TraceError
+from halluc_plugin.rewards import Marks
 from halluc_plugin.settings import Settings
 from halluc_plugin.tokens import edit_vocab
 from halluc_plugin.vllm_engine.request import EditRequest
-from verl_ext.run_settings import check, from_config
+from verl_ext.continuations import COLUMN as CONTINUATIONS
+from verl_ext.continuations import Continuations
+from verl_ext.run_settings import BUDGET_COLUMN, check, from_config, step_marks
 
 
 class BacktrackOutput(AgentLoopOutput):
@@ -24,16 +27,24 @@ class BacktrackOutput(AgentLoopOutput):
     Attributes:
         erased: For each action, 1 if it is a text token that was erased, else 0.
         event: For each action, the number of its event, -1 outside events.
+        budget: Effective edits that could be sampled, None for no limit.
     """
 
     erased: list[int]
     event: list[int]
+    budget: int | None
 
     def as_dict(self) -> dict[str, Any]:
-        """The row for verl, with columns ``backtrack_erased`` and ``backtrack_event`` (Long[T])."""
+        """The row for verl.
+
+        With columns ``backtrack_erased`` and ``backtrack_event`` (Long[T]) and ``backtrack_budget``
+        (Long[1]).
+        """
         row = super().as_dict()
         row["backtrack_erased"] = torch.tensor(row.pop("erased"), dtype=torch.int64)
         row["backtrack_event"] = torch.tensor(row.pop("event"), dtype=torch.int64)
+        budget = row.pop("budget")
+        row[BUDGET_COLUMN] = torch.tensor([NO_LIMIT if budget is None else budget])
         return row
 
 
@@ -52,7 +63,7 @@ class BacktrackAgentLoop(AgentLoopBase):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._settings, self._vocab = _run_constants(_ById(self.config), _ById(self.tokenizer))
+        self._settings, self._vocab, self._marks = _run_constants(_ById(self.config), _ById(self.tokenizer))
         self._max_tokens = int(self.rollout_config.response_length)
 
     async def run(self, sampling_params: dict[str, Any], **kwargs: Any) -> BacktrackOutput:
@@ -69,28 +80,47 @@ class BacktrackAgentLoop(AgentLoopBase):
             SettingsError: The row holds images, video or audio.
             TraceError: The engine returned nothing, or log-probs that do not fit the ids.
         """
+        settings = (
+            self._settings.at(int(kwargs["global_steps"])) if self._settings.curriculum else self._settings
+        )
         prompt_ids = await self._prompt_ids(list(kwargs["raw_prompt"]))
         timing: dict[str, float] = {}
         with simple_timer("generate_sequences", timing):
-            sampled: TokenOutput = await self.server_manager.generate(
-                request_id=uuid4().hex,
-                prompt_ids=prompt_ids,
-                sampling_params=self._limited(sampling_params),
-                priority=int(kwargs.get("priority", 0)),
-            )
+            sampled = await self._generate(prompt_ids, self._limited(sampling_params, settings), **kwargs)
         ids, log_probs = self._checked(sampled)
         resolution = resolve_row(ids, self._vocab)
+        extra_fields = {**sampled.extra_fields, "backtrack": self._statistics(ids, resolution)}
+        if settings.samples_continuations:
+            sampler = Continuations(settings, self._vocab, self._marks, self._max_tokens)
+
+            async def generate(prompt: list[int], params: dict[str, Any]) -> list[int]:
+                return list((await self._generate(prompt, params, **kwargs)).token_ids)
+
+            extra_fields[CONTINUATIONS] = await sampler.sample(
+                generate, prompt_ids, ids, resolution, sampling_params
+            )
         preempted = sampled.num_preempted
         return BacktrackOutput(
             prompt_ids=prompt_ids,
             response_ids=ids,
-            response_mask=response_mask(resolution, self._settings.erased_tokens)[0].int().tolist(),
+            response_mask=response_mask(resolution, settings.erased_tokens)[0].int().tolist(),
             response_logprobs=log_probs,
             num_turns=2,
             metrics=AgentLoopMetrics(**timing, num_preempted=-1 if preempted is None else preempted),
-            extra_fields={**sampled.extra_fields, "backtrack": self._statistics(ids, resolution)},
+            extra_fields=extra_fields,
             erased=resolution.erased[0].int().tolist(),
             event=resolution.event[0].tolist(),
+            budget=settings.max_backtracks,
+        )
+
+    async def _generate(
+        self, prompt_ids: list[int], sampling_params: dict[str, Any], **kwargs: Any
+    ) -> TokenOutput:
+        return await self.server_manager.generate(
+            request_id=uuid4().hex,
+            prompt_ids=prompt_ids,
+            sampling_params=sampling_params,
+            priority=int(kwargs.get("priority", 0)),
         )
 
     async def _prompt_ids(self, messages: list[dict[str, Any]]) -> list[int]:
@@ -104,12 +134,10 @@ class BacktrackAgentLoop(AgentLoopBase):
             raise TraceError("A prompt has no tokens.", "Drop rows with an empty prompt.")
         return prompt_ids
 
-    def _limited(self, sampling_params: dict[str, Any]) -> dict[str, Any]:
+    def _limited(self, sampling_params: dict[str, Any], settings: Settings) -> dict[str, Any]:
         limited = {**sampling_params, "max_tokens": self._max_tokens}
-        if self._settings.needs_own_engine:
-            request = EditRequest(
-                self._vocab, self._settings.max_backtracks, self._settings.boundary, self._settings.context
-            )
+        if settings.needs_own_engine:
+            request = EditRequest(self._vocab, settings.max_backtracks, settings.boundary, settings.context)
             limited["extra_args"] = {**(sampling_params.get("extra_args") or {}), **request.to_extra_args()}
         return limited
 
@@ -154,7 +182,9 @@ class _ById:
 
 
 @lru_cache(maxsize=8)
-def _run_constants(config: _ById, tokenizer: _ById) -> tuple[Settings, EditVocab]:
+def _run_constants(config: _ById, tokenizer: _ById) -> tuple[Settings, EditVocab, Marks]:
     settings = from_config(config.value)
     check(config.value, settings)
-    return settings, edit_vocab(tokenizer.value, step_delimiter=settings.tokens.step_delimiter)
+    vocab = edit_vocab(tokenizer.value, step_delimiter=settings.tokens.step_delimiter)
+    marks = step_marks(tokenizer.value, settings, vocab) if settings.samples_continuations else Marks()
+    return settings, vocab, marks

@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from halluc_plugin.errors import DataError
+from halluc_plugin.errors import DataError, SettingsError
 
 
 def check_run(config: DictConfig, settings: Any) -> None:
@@ -20,6 +20,7 @@ def check_run(config: DictConfig, settings: Any) -> None:
     Raises:
         TokenizerError: The backtrack agent loop is selected and the tokenizer is not ready for it.
         DataError: A parquet file is missing or malformed.
+        SettingsError: Values of states are paid for, and nothing judges them.
     """
     tokenizer = _load_tokenizer(config)
     if config.actor_rollout_ref.rollout.agent.default_agent_loop == "backtrack":
@@ -27,7 +28,34 @@ def check_run(config: DictConfig, settings: Any) -> None:
 
         edit_vocab(tokenizer, step_delimiter=settings.tokens.step_delimiter)
     for path in _paths(config.data.train_files, config.data.val_files):
-        _check_file(path, config, tokenizer)
+        rows = _check_file(path, config, tokenizer)
+        _require_judges(path, {row["data_source"] for row in rows}, config, settings)
+
+
+def _require_judges(path: Path, sources: set[str], config: DictConfig, settings: Any) -> None:
+    """Refuse to pay for values of states that nobody judges: they would silently be worth nothing."""
+    if not settings.paid_values:
+        return
+    from halluc_plugin.verifiers import PrefixVerifier, find_verifier
+
+    paid = ", ".join(settings.paid_values)
+    if settings.samples_continuations:
+        loop = config.actor_rollout_ref.rollout.agent.default_agent_loop
+        if loop != "backtrack":
+            raise SettingsError(
+                f"{paid} pays for values of states by continuations, which the agent loop {loop} does not "
+                "sample.",
+                "Set actor_rollout_ref.rollout.agent.default_agent_loop=backtrack, or pay the outcome alone.",
+            )
+        return
+    custom = bool((config.reward.get("custom_reward_function") or {}).get("path"))
+    for source in sorted(sources):
+        if custom or not isinstance(find_verifier(source), PrefixVerifier):
+            raise SettingsError(
+                f"{paid} pays for values of states, and nothing judges states of {source} ({path}).",
+                "Set halluc.values.source=continuations (answers sampled from each state), "
+                "halluc.credit.values=prefix_tree for the credit, or pay the outcome alone.",
+            )
 
 
 def _load_tokenizer(config: DictConfig) -> Any:
@@ -46,7 +74,7 @@ def _paths(*groups: Any) -> Iterable[Path]:
             yield Path(path).expanduser()
 
 
-def _check_file(path: Path, config: DictConfig, tokenizer: Any) -> None:
+def _check_file(path: Path, config: DictConfig, tokenizer: Any) -> list[dict[str, Any]]:
     from halluc_plugin.data.parquet import check_rows
 
     if not path.exists():
@@ -55,6 +83,7 @@ def _check_file(path: Path, config: DictConfig, tokenizer: Any) -> None:
         )
     rows = check_rows(path, prompt_key=config.data.prompt_key)
     _warn_long_references(path, rows, int(config.data.max_response_length), tokenizer)
+    return rows
 
 
 def _warn_long_references(path: Path, rows: Any, limit: int, tokenizer: Any) -> None:

@@ -29,7 +29,7 @@ from halluc_plugin.hard import TreeInputs, require_tree_attention, tree_inputs
 from halluc_plugin.settings import Context, Settings, load
 from halluc_plugin.tokens import edit_vocab
 from verl_ext.engine_config import BacktrackEngineConfig
-from verl_ext.run_settings import OWN_ENGINE_CONFIG, OWN_STRATEGY, STOCK_STRATEGY
+from verl_ext.run_settings import BUDGET_COLUMN, OWN_ENGINE_CONFIG, OWN_STRATEGY, STOCK_STRATEGY
 
 BANNED_LOGIT = -1e4
 """Far below any real logit: the probability is exactly 0. Finite: the entropy multiplies it by 0."""
@@ -79,7 +79,7 @@ class BacktrackFSDPEngine(FSDPEngineWithLMHead):
     ) -> dict[str, Any]:
         """The base class's outputs, from the logits that each action was sampled from."""
         traces: _Traces = output_args.pop(TRACES)
-        banned = budget_mask(traces.resolution, self._settings.max_backtracks, self._settings.boundary)
+        banned = budget_mask(traces.resolution, self._budget(micro_batch), self._settings.boundary)
         if self._hard:
             return self._hard_outputs(output, output_args.pop(TREE), traces, banned, micro_batch)
         if self._settings.bans_edits:
@@ -90,6 +90,18 @@ class BacktrackFSDPEngine(FSDPEngineWithLMHead):
                 rows = torch.zeros_like(rows)  # packed: [1, sum of lengths, V]
             self._ban(output.logits, rows, columns)
         return super().prepare_model_outputs(output, output_args, micro_batch, logits_processor_func)
+
+    def _budget(self, micro_batch: TensorDict) -> int | Tensor | None:
+        """Of all rows; with a curriculum each row's own: a batch may hold rollouts of several stages."""
+        if not self._settings.curriculum:
+            return self._settings.max_backtracks
+        if BUDGET_COLUMN not in micro_batch.keys():  # noqa: SIM118 - a TensorDict iterates over rows
+            raise TraceError(
+                f"The batch has no column {BUDGET_COLUMN}, so the budgets of its rows are not known.",
+                "With a curriculum, use the agent loop 'backtrack'.",
+            )
+        column = micro_batch[BUDGET_COLUMN]
+        return (column.values() if column.is_nested else column).reshape(-1)
 
     def _hard_outputs(
         self, output: Any, tree: TreeInputs, traces: "_Traces", banned: Tensor, micro_batch: TensorDict

@@ -1,6 +1,7 @@
 """verl's reward manager ``backtrack``: resolves ids, then scores the text that is left."""
 
 import inspect
+import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -15,8 +16,9 @@ from halluc_plugin.errors import DataError
 from halluc_plugin.rewards import Answer, Trace, Verdict, judge, observe, score
 from halluc_plugin.settings import Settings
 from halluc_plugin.tokens import BACKTRACK_TOKEN, edit_vocab
-from halluc_plugin.verifiers import Outcome, find_verifier
-from verl_ext.run_settings import from_config
+from halluc_plugin.verifiers import Outcome, Verifier, find_verifier
+from verl_ext.continuations import COLUMN as CONTINUATIONS
+from verl_ext.run_settings import from_config, step_marks
 
 
 @register("backtrack")
@@ -42,6 +44,7 @@ class BacktrackRewardManager(RewardManagerBase):
         super().__init__(config, tokenizer, compute_score)
         self._settings = from_config(config)
         self._vocab = _vocab(config, tokenizer, self._settings)
+        self._marks = step_marks(tokenizer, self._settings, self._vocab)
         self._max_tokens = int(config.actor_rollout_ref.rollout.response_length)
         self._custom = bool((config.reward.get("custom_reward_function") or {}).get("path"))
         self._router = {}
@@ -60,7 +63,9 @@ class BacktrackRewardManager(RewardManagerBase):
         Returns:
             ``reward_score``, and ``reward_extra_info`` with the same keys in every row: each reward
             component, ``acc`` and ``acc_raw`` (resolved and raw text), the counts of
-            :meth:`halluc_plugin.rewards.Trace.counts`, and ``truncated``.
+            :meth:`halluc_plugin.rewards.Trace.counts`, ``truncated``, with continuations also
+            ``acc_without_edits``, and ``moves``: the events' values before and after, as JSON (verl's metrics
+            pass over texts), "null" where nothing judges states.
 
         Raises:
             DataError: Nothing can score the row's data source.
@@ -68,9 +73,13 @@ class BacktrackRewardManager(RewardManagerBase):
         ids = data.batch["responses"][-1:]
         valid = data.batch["attention_mask"][-1:, -ids.shape[1] :].bool()
         row = {key: values[-1] for key, values in data.non_tensor_batch.items()}
-        trace = observe(resolve(ids, valid, self._vocab), 0, self._decode)
+        resolution = resolve(ids, valid, self._vocab)
+        trace = observe(resolution, 0, self._decode, self._marks)
         answer = await self._judge(trace, row)
-        reward, parts = score(answer, self._settings.reward)
+        settings = (
+            self._settings.at(int(row["global_steps"])) if self._settings.curriculum else self._settings
+        )
+        reward, parts = score(answer, settings.reward)
         finished = trace.raw_length < self._max_tokens or int(ids[0, -1]) == self.tokenizer.eos_token_id
         extra_info = {
             **parts,
@@ -78,7 +87,12 @@ class BacktrackRewardManager(RewardManagerBase):
             "acc_raw": answer.raw.accuracy,
             **trace.counts(),
             "truncated": float(not finished),
+            "moves": json.dumps(answer.moves and [[move.before, move.after] for move in answer.moves]),
         }
+        if self._settings.samples_continuations and answer.moves is not None:
+            extra_info["acc_without_edits"] = (
+                answer.moves[0].before if answer.moves else answer.final.accuracy
+            )
         return {"reward_score": reward, "reward_extra_info": extra_info}
 
     def _decode(self, ids: Sequence[int]) -> str:
@@ -87,11 +101,30 @@ class BacktrackRewardManager(RewardManagerBase):
 
     async def _judge(self, trace: Trace, row: Mapping[str, Any]) -> Answer:
         verifier = None if self._custom else find_verifier(row["data_source"])
+        values = await self._sampled_values(row, verifier)
         if verifier is not None:
-            return judge(trace, verifier, row["reward_model"]["ground_truth"])
+            return judge(trace, verifier, row["reward_model"]["ground_truth"], values)
         final = await self._ask_host(trace.final, row)
         raw = final if trace.raw == trace.final else await self._ask_host(trace.raw, row)
-        return Answer(trace, final, raw, was_right=None)
+        return Answer.valued(trace, final, raw, values)
+
+    async def _sampled_values(
+        self, row: Mapping[str, Any], verifier: Verifier | None
+    ) -> dict[int, float] | None:
+        """What the continuations of each state came to, None without any."""
+        sampled = (row.get("tool_extra_fields") or {}).get(CONTINUATIONS)
+        if sampled is None:
+            return None
+        values = {}
+        for position, answers in sampled.items():
+            verdicts = [await self._verdict(self._decode(ids), row, verifier) for ids in answers]
+            values[position] = sum(verdict.accuracy for verdict in verdicts) / len(verdicts)
+        return values
+
+    async def _verdict(self, text: str, row: Mapping[str, Any], verifier: Verifier | None) -> Verdict:
+        if verifier is None:
+            return await self._ask_host(text, row)
+        return Verdict.of(verifier.verify(row["reward_model"]["ground_truth"], text))
 
     async def _ask_host(self, text: str, row: Mapping[str, Any]) -> Verdict:
         extra_info = {

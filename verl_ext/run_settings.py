@@ -10,7 +10,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from halluc_plugin.errors import SettingsError
+from halluc_plugin.edits import EditVocab, find_delimiters
+from halluc_plugin.errors import EditVocabError, SettingsError
+from halluc_plugin.rewards import Marks
 from halluc_plugin.settings import Context, Settings, load
 from halluc_plugin.vllm_engine.hard import ENGINE_ARGS
 from verl_ext.compat import require_tested_verl
@@ -19,6 +21,9 @@ SOFT_PROCESSOR = "halluc_plugin.vllm_engine.budget:EditBudget"
 STOCK_STRATEGY = "fsdp2"
 OWN_STRATEGY = "backtrack_fsdp2"
 OWN_ENGINE_CONFIG = "verl_ext.engine_config.BacktrackEngineConfig"
+
+BUDGET_COLUMN = "backtrack_budget"
+"""Where the actor finds the budget that each row was sampled with."""
 
 _VLLM = "actor_rollout_ref.rollout.engine_kwargs.vllm"
 _ATTENTION = "actor_rollout_ref.model.override_config.attn_implementation"
@@ -36,6 +41,22 @@ def from_config(config: DictConfig) -> Settings:
     """
     require_tested_verl()
     return load(config.get("halluc"))
+
+
+def step_marks(tokenizer: Any, settings: Settings, vocab: EditVocab) -> Marks:
+    """Where the steps of an answer end.
+
+    Raises:
+        EditVocabError: Steps are paid for, and no token ends with the step delimiter.
+    """
+    ends = frozenset({int(tokenizer.eos_token_id)})
+    try:
+        delimiter = settings.tokens.step_delimiter
+        return Marks(find_delimiters(tokenizer, delimiter, edit_ids=vocab.edit_ids), ends)
+    except EditVocabError:
+        if "halluc.reward.weights.process" in settings.paid_values:
+            raise
+        return Marks(ends=ends)  # a whole answer is one step
 
 
 def complete(config: DictConfig, settings: Settings) -> None:
@@ -78,7 +99,11 @@ def check(config: DictConfig, settings: Settings) -> None:
     if not settings.needs_own_engine:
         return
     hard = settings.context is Context.HARD
-    why = "halluc.context=hard" if hard else "halluc.max_backtracks or halluc.boundary=mask"
+    why = (
+        "halluc.context=hard" if hard else "halluc.max_backtracks, halluc.curriculum or halluc.boundary=mask"
+    )
+    if not hard and not settings.bans_edits:
+        why = "halluc.values.source=continuations"
     what = "rewinds the context after an edit" if hard else "bans edit tokens during sampling"
     _check_actor(config, settings, f"{why} {what}")
     rollout = config.actor_rollout_ref.rollout
@@ -121,7 +146,7 @@ def _check_hard(config: DictConfig, settings: Settings) -> None:
             "halluc.context=hard, but a teacher scores the raw trace, with all that was erased.",
             "Set distillation.enabled=false, or halluc.context=soft.",
         )
-    if settings.max_backtracks is not None:
+    if all(stage.max_backtracks is not None for stage in settings.stages):
         return
     # Greedy decoding returns to the same state after every edit, for ever.
     rollout, trainer = config.actor_rollout_ref.rollout, config.trainer

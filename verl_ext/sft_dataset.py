@@ -13,6 +13,7 @@ from halluc_plugin.edits.builders import IGNORE_INDEX
 from halluc_plugin.errors import DataError
 from halluc_plugin.settings import Context, load
 from halluc_plugin.training.dataset import TraceCollator, vocab_of
+from halluc_plugin.training.settings import check_imitable
 
 
 class TraceSFTDataset(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
@@ -44,6 +45,7 @@ class TraceSFTDataset(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
         max_samples: int = -1,
     ) -> None:
         settings = load(config.get("halluc"))
+        check_imitable(settings.erased_tokens)
         self._rows = read_checked(parquet_files, tokenizer, int(config.max_length))
         random.Random(settings.prepare.seed).shuffle(self._rows)  # noqa: S311 - not for secrets
         if max_samples >= 0:

@@ -1,11 +1,12 @@
 """verl's synchronous trainer with the guard on, and our metrics in every tracker."""
 
 import logging
-import random
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+import torch
 import transfer_queue as tq
 from omegaconf import DictConfig
 from tensordict import TensorDict
@@ -15,13 +16,15 @@ from verl.trainer.ppo.v1.trainer_base import register_trainer
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 from halluc_plugin.edits import EditVocab
-from halluc_plugin.rewards import COMPONENTS
+from halluc_plugin.rewards import COMPONENTS, Marks
 from halluc_plugin.rewards.influence import unchanged_groups
 from halluc_plugin.tokens import edit_vocab
 from halluc_plugin.trace_log import LoggedTrace, TraceLog, logged_trace
+from verl_ext import credit
 from verl_ext.compat import AnswersToSync
 from verl_ext.guard import Precision, compare, stop_if_drifted
-from verl_ext.run_settings import check, from_config
+from verl_ext.run_settings import check, from_config, step_marks
+from verl_ext.step_metrics import ProblemRow, Reading, drawn, event_metrics, rollout_metrics
 
 logger = logging.getLogger(__name__)
 
@@ -60,38 +63,69 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
             stop_if_drifted(agreement, precision(self.config), self._settings.guard)
         return batch
 
+    def _compute_advantage(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
+        batch = super()._compute_advantage(batch, metrics)
+        if not credit.shapes_actions(self._settings):
+            return batch
+        keys, data = _fetch_answers(batch, credit.COLUMNS)
+        answers = credit.Answers(
+            keys=keys,
+            responses=[row.tolist() for row in data["responses"]],
+            masks=data["response_mask"],
+            advantages=data["advantages"],
+            rewards=[float(row.sum()) for row in data["rm_scores"]],
+            infos=_infos(data["extra_fields"]),
+        )
+        rows, paid = credit.shape(answers, self._vocab, self._settings.at(self.global_steps))
+        metrics.update(paid)
+        shaped = torch.nested.as_nested_tensor(rows, layout=torch.jagged)
+        fields = TensorDict({"advantages": shaped}, batch_size=len(keys))
+        tq.kv_batch_put(keys=keys, partition_id=batch.partition_id, fields=fields)
+        return batch
+
     def _compute_metrics(
         self, batch: KVBatchMeta, metrics: dict[str, Any], *args: Any, **kwargs: Any
     ) -> None:
         super()._compute_metrics(batch, metrics, *args, **kwargs)
-        real = [not tag.get("is_padding", False) for tag in batch.tags]
-        keys = [key for key, keep in zip(batch.keys, real, strict=True) if keep]
-        data = _fetch(batch, ["extra_fields", "response_mask"])
-        infos = [
-            fields.get("reward_extra_info", {})
-            for fields, keep in zip(data["extra_fields"], real, strict=True)
-            if keep
-        ]
-        masks = [mask for mask, keep in zip(data["response_mask"].unbind(), real, strict=True) if keep]
-        metrics.update(rollout_metrics(infos, masks))
+        keys, data = _fetch_answers(batch, ("extra_fields", "response_mask"))
+        infos = _infos(data["extra_fields"])
+        metrics.update(rollout_metrics(infos, data["response_mask"]))
         metrics.update(self._degeneracy(infos, keys))
+        metrics.update(self._event_metrics(batch, keys))
         self._log_traces(batch, keys)
 
-    def _degeneracy(self, infos: list[dict[str, float]], keys: list[str]) -> dict[str, float]:
+    def _degeneracy(self, infos: list[dict[str, Any]], keys: list[str]) -> dict[str, float]:
         """Shares of groups that a component of the reward does not move; empty as ``rollout_metrics``."""
         if not all(COMPONENTS.keys() <= info.keys() for info in infos):
             return {}
-        prompts = [key.rsplit("_", 2)[0] for key in keys]  # verl's keys: UID_SESSION_INDEX
+        prompts = [credit.prompt_of(key) for key in keys]
         by_std = bool(self.config.algorithm.get("norm_adv_by_std_in_grpo", True))
-        shares = unchanged_groups(infos, prompts, self._settings.reward, normalize_by_std=by_std)
+        reward = self._settings.at(self.global_steps).reward
+        shares = unchanged_groups(infos, prompts, reward, normalize_by_std=by_std)
         return {f"backtrack/degenerate/{name}": share for name, share in shares.items()}
 
+    def _event_metrics(self, batch: KVBatchMeta, keys: list[str]) -> dict[str, float]:
+        """What the backtracks of some answers were worth, every state of them judged."""
+        chosen = drawn(keys, self._settings.metrics.judged_per_step, self.global_steps)
+        if not chosen or not self._marks.delimiters:
+            return {}
+        fields = ["responses", "data_source", "reward_model"]
+        data = tq.kv_batch_get(keys=chosen, partition_id=batch.partition_id, select_fields=fields)
+        rows = [
+            ProblemRow(ids.tolist(), str(source), problem["ground_truth"])
+            for ids, source, problem in zip(
+                data["responses"].unbind(), data["data_source"], data["reward_model"], strict=True
+            )
+        ]
+        decode = partial(self.tokenizer.decode, skip_special_tokens=True)
+        reading = Reading(self._vocab, self._marks, decode, self._settings.metrics.kappa)
+        return event_metrics(rows, reading)
+
     def _log_traces(self, batch: KVBatchMeta, keys: list[str]) -> None:
-        """Keep a few of the step's answers, drawn by the step's number."""
-        count = min(self._settings.trace_log.per_step, len(keys))
-        if not count:
+        """Keep a few of the step's answers."""
+        chosen = drawn(keys, self._settings.trace_log.per_step, self.global_steps)
+        if not chosen:
             return
-        chosen = random.Random(self.global_steps).sample(sorted(keys), count)  # noqa: S311 - not for secrets
         data = tq.kv_batch_get(keys=chosen, partition_id=batch.partition_id, select_fields=_LOGGED)
         rows = zip(chosen, *(data[name].unbind() for name in _LOGGED[:-1]), data["extra_fields"], strict=True)
         self._trace_log.write(self.global_steps, [self._logged_trace(*row) for row in rows])
@@ -106,7 +140,7 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
             response_mask=mask.tolist(),
             advantages=advantages.tolist(),
             reward=float(scores.sum()),
-            scores=fields.get("reward_extra_info", {}),
+            scores=_numbers(fields.get("reward_extra_info", {})),
             tokenizer=self.tokenizer,
             vocab=self._vocab,
         )
@@ -116,44 +150,9 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
         # Once a run: with a step token, every token's text is looked at.
         return edit_vocab(self.tokenizer, step_delimiter=self._settings.tokens.step_delimiter)
 
-
-def rollout_metrics(infos: list[dict[str, float]], masks: list[Tensor]) -> dict[str, float]:
-    """What a step's rollouts say about backtracking.
-
-    Args:
-        infos: The reward manager's ``reward_extra_info`` of each answer.
-        masks: Number[T] each: ``response_mask`` of each answer.
-
-    Returns:
-        Metrics under ``backtrack/``: means over answers (reward components under ``backtrack/reward/``), the
-        token efficiency and the masked share as ratios of sums over tokens. Empty when another reward
-        manager scored the answers.
-    """
-    infos = [info for info in infos if "num_backtracks" in info]
-    if not infos:
-        return {}
-    mean = {key: sum(info[key] for info in infos) / len(infos) for key in infos[0]}
-    counts = (
-        "num_events",
-        "num_noops",
-        "num_erased",
-        "raw_length",
-        "resolved_length",
-        "truncated",
-        "acc",
-        "acc_raw",
-    )
-    tokens = sum(mask.numel() for mask in masks)
-    return {
-        "backtrack/rate": mean["backtracked"],
-        "backtrack/per_answer": mean["num_backtracks"],
-        **{f"backtrack/{key}": mean[key] for key in counts},
-        "backtrack/token_efficiency": mean["resolved_length"] / mean["raw_length"]
-        if mean["raw_length"]
-        else 1.0,
-        "backtrack/masked_share": 1 - sum(float(mask.sum()) for mask in masks) / tokens if tokens else 0.0,
-        **{f"backtrack/reward/{key}": mean[key] for key in COMPONENTS},
-    }
+    @cached_property
+    def _marks(self) -> Marks:
+        return step_marks(self.tokenizer, self._settings, self._vocab)
 
 
 def why_incomparable(config: DictConfig) -> str | None:
@@ -187,6 +186,26 @@ def precision(config: DictConfig) -> Precision:
     mixed = model.actor.get("fsdp_config", {}).get("mixed_precision") or {}
     dtypes = {str(model.rollout.dtype), str(mixed.get("param_dtype", "bf16"))}
     return Precision.SINGLE if dtypes <= {"float32", "fp32", "float"} else Precision.HALF
+
+
+def _fetch_answers(batch: KVBatchMeta, columns: Sequence[str]) -> tuple[list[str], dict[str, list[Any]]]:
+    """Columns of the answers by name, and their keys: without the rows that verl adds to fill a batch."""
+    real = [not tag.get("is_padding", False) for tag in batch.tags]
+    data = _fetch(batch, list(columns))
+    rows = {name: data[name].unbind() if isinstance(data[name], Tensor) else data[name] for name in columns}
+    kept = {
+        name: [value for value, keep in zip(values, real, strict=True) if keep]
+        for name, values in rows.items()
+    }
+    return [key for key, keep in zip(batch.keys, real, strict=True) if keep], kept
+
+
+def _infos(extra_fields: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [fields.get("reward_extra_info", {}) for fields in extra_fields]
+
+
+def _numbers(info: Mapping[str, Any]) -> dict[str, float]:
+    return {name: value for name, value in info.items() if not isinstance(value, str)}
 
 
 def _fetch(batch: KVBatchMeta, fields: list[str]) -> TensorDict:

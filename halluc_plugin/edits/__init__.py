@@ -16,6 +16,7 @@ from halluc_plugin.edits.vocab import EditKind, EditVocab
 
 if TYPE_CHECKING:
     from halluc_plugin.edits.builders import (
+        NO_LIMIT,
         Boundary,
         ErasedTokens,
         budget_mask,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from halluc_plugin.edits.resolution import Backend, Resolution, resolve, resolve_row
 
 _BUILDERS = (
-    "Boundary", "ErasedTokens", "budget_mask", "flex_mask_mod", "logit_index", "position_ids",
+    "NO_LIMIT", "Boundary", "ErasedTokens", "budget_mask", "flex_mask_mod", "logit_index", "position_ids",
     "response_mask", "sft_labels", "tree_attention_mask",
 )  # fmt: skip
 _HOME = dict.fromkeys(_BUILDERS, "builders")
@@ -38,6 +39,7 @@ _HOME |= dict.fromkeys(("EditEvent", "events", "trace_record"), "records")
 _HOME |= dict.fromkeys(("Backend", "Resolution", "resolve", "resolve_row"), "resolution")
 
 __all__ = [
+    "NO_LIMIT",
     "Backend",
     "Boundary",
     "EditEvent",

@@ -12,6 +12,9 @@ import torch
 from halluc_plugin.edits.resolution import Resolution
 from halluc_plugin.errors import TraceError
 
+NO_LIMIT = -1
+"""The budget, in a tensor, of a trace without one."""
+
 IGNORE_INDEX = -100
 """The label that torch's and transformers' cross entropies leave out."""
 
@@ -23,6 +26,9 @@ class ErasedTokens(StrEnum):
     """Left out. A bias: no policy gradient, KL or entropy reaches them."""
     KEEP = "keep"
     """Kept: the unbiased reference."""
+    NEGATIVE = "negative"
+    """Kept, and never encouraged: they get minus the size of their answer's advantage (see
+    :func:`halluc_plugin.credit.turn_against`). For policy gradients only; imitation cannot do it."""
 
 
 class Boundary(StrEnum):
@@ -36,9 +42,9 @@ class Boundary(StrEnum):
 
 def response_mask(resolution: Resolution, erased: ErasedTokens) -> torch.Tensor:
     """Bool[B, T]: which actions the policy loss counts; edits and live tokens always."""
-    if erased is ErasedTokens.KEEP:
-        return resolution.valid.clone()
-    return resolution.valid & ~resolution.erased
+    if erased is ErasedTokens.MASK:
+        return resolution.valid & ~resolution.erased
+    return resolution.valid.clone()
 
 
 def sft_labels(resolution: Resolution, ignore_index: int = IGNORE_INDEX) -> torch.Tensor:
@@ -49,12 +55,15 @@ def sft_labels(resolution: Resolution, ignore_index: int = IGNORE_INDEX) -> torc
     return torch.where(response_mask(resolution, ErasedTokens.MASK), resolution.ids, ignore_index)
 
 
-def budget_mask(resolution: Resolution, budget: int | None, boundary: Boundary) -> torch.Tensor:
+def budget_mask(
+    resolution: Resolution, budget: int | torch.Tensor | None, boundary: Boundary
+) -> torch.Tensor:
     """Bool[B, T]: actions that were sampled while edit tokens were banned.
 
     Args:
         resolution: The traces.
-        budget: Effective edits after which edits are banned, None for no limit.
+        budget: Effective edits after which edits are banned, None for no limit; or Long[B], one for each
+            trace, :data:`NO_LIMIT` for no limit.
         boundary: Whether edits are banned on an empty response.
 
     Raises:
@@ -62,10 +71,12 @@ def budget_mask(resolution: Resolution, budget: int | None, boundary: Boundary) 
     """
     banned = torch.zeros_like(resolution.valid)
     if budget is not None:
-        if budget < 0:
+        limits = torch.as_tensor(budget, device=banned.device).reshape(-1, 1)
+        unlimited = limits == NO_LIMIT if isinstance(budget, torch.Tensor) else torch.zeros_like(limits) > 0
+        if ((limits < 0) & ~unlimited).any():
             raise TraceError(f"The backtrack budget is {budget}.", "Give 0 or more, or None for no limit.")
         effective = (resolution.is_edit & ~resolution.noop).long()
-        banned |= effective.cumsum(1) - effective >= budget
+        banned |= (effective.cumsum(1) - effective >= limits) & ~unlimited
     if boundary is Boundary.MASK:
         banned |= resolution.depth == 0
     banned &= resolution.valid

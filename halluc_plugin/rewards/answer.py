@@ -4,6 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from halluc_plugin.credit.moves import Move
+from halluc_plugin.rewards.states import WHOLE, Marks, States, live_at, states_of
+
 if TYPE_CHECKING:
     from halluc_plugin.edits import Resolution
     from halluc_plugin.verifiers import Outcome, Verifier
@@ -18,7 +21,8 @@ class Trace:
     Attributes:
         final: The resolved text.
         raw: The text of all actions, edit tokens spelled out; equal to ``final`` without edits.
-        before: The live text at the start of each effective event, in order.
+        states: Where it can be looked at on the way.
+        text_at: The live text at each of those states.
         num_backtracks: Edits that erased something.
         num_events: Effective events.
         num_noops: Edits on an empty response.
@@ -29,7 +33,8 @@ class Trace:
 
     final: str
     raw: str
-    before: tuple[str, ...]
+    states: States
+    text_at: Mapping[int, str]
     num_backtracks: int
     num_events: int
     num_noops: int
@@ -82,65 +87,87 @@ class Answer:
         trace: Texts and counts.
         final: Verdict on the resolved text.
         raw: Verdict on the raw text.
-        was_right: For each effective event, whether the live text before it could still become a right
-            answer; None when nothing can judge prefixes. An incomplete prefix is never scored as an answer.
+        moves: What each effective event was worth: values of the states that it left and reached, 1 where a
+            right answer can still be reached. None when nothing can judge prefixes: an incomplete prefix is
+            never scored as an answer.
+        steps: Value after each step of the resolved text, the last of them 1 if the answer is right; None as
+            above.
     """
 
     trace: Trace
     final: Verdict
     raw: Verdict
-    was_right: tuple[bool, ...] | None
+    moves: tuple[Move, ...] | None
+    steps: tuple[float, ...] | None
+
+    @classmethod
+    def valued(
+        cls, trace: Trace, final: Verdict, raw: Verdict, values: Mapping[int, float] | None
+    ) -> "Answer":
+        """A judged trace from the values of its states, by position; None for no values.
+
+        Events need theirs; where those after steps are lacking, ``steps`` is None.
+        """
+        if values is None:
+            return cls(trace, final, raw, None, None)
+        moves = tuple(Move(values[start], values[stop]) for start, stop in trace.states.moves)
+        ends = trace.states.step_ends
+        if not all(end in values for end in ends):
+            return cls(trace, final, raw, moves, None)
+        return cls(trace, final, raw, moves, (*(values[end] for end in ends), float(_correct(final))))
 
 
-def observe(resolution: "Resolution", row: int, decode: Decode) -> Trace:
+def _correct(verdict: Verdict) -> bool:
+    from halluc_plugin.verifiers import Outcome
+
+    return verdict.outcome is Outcome.CORRECT
+
+
+def observe(resolution: "Resolution", row: int, decode: Decode, marks: Marks = WHOLE) -> Trace:
     """Read one row of a resolution.
 
     Args:
         resolution: A resolved batch.
         row: Which of its rows.
         decode: Ids to text; must spell out edit tokens, so they must not be special.
+        marks: Where steps end.
 
     Returns:
         Its texts and counts.
     """
-    from halluc_plugin.edits import events
-
     live = resolution.resolved(row)
     edits = int(resolution.num_edits[row])
     final = decode(live)
-    if not edits:
-        return Trace(final, final, (), 0, 0, 0, 0, len(live), len(live))
-    actions = resolution.ids[row][resolution.valid[row]].tolist()
-    effective_events = [e for e in events(resolution) if e.row == row and e.effective]
-    before = tuple(decode(_live_before(resolution, row, event.start)) for event in effective_events)
+    states = states_of(resolution, row, marks)
+    text_at = {at: decode(live_at(resolution, row, at)) for at in states.positions()}
     effective = int(resolution.num_effective[row])
     return Trace(
         final=final,
-        raw=decode(actions),
-        before=before,
+        raw=decode(resolution.ids[row][resolution.valid[row]].tolist()) if edits else final,
+        states=states,
+        text_at=text_at,
         num_backtracks=effective,
-        num_events=len(before),
+        num_events=len(states.moves),
         num_noops=edits - effective,
         num_erased=int(resolution.erased[row].sum()),
-        raw_length=len(actions),
+        raw_length=int(resolution.raw_length[row]),
         resolved_length=len(live),
     )
 
 
-def _live_before(resolution: "Resolution", row: int, action: int) -> list[int]:
-    """Ids that are live just before an action."""
-    text = resolution.valid[row, :action] & ~resolution.is_edit[row, :action]
-    live = text & (resolution.erased_at[row, :action] >= action)
-    return resolution.ids[row, :action][live].tolist()
-
-
-def judge(trace: Trace, verifier: "Verifier", problem: Mapping[str, Any]) -> Answer:
+def judge(
+    trace: Trace,
+    verifier: "Verifier",
+    problem: Mapping[str, Any],
+    values: Mapping[int, float] | None = None,
+) -> Answer:
     """Judge a trace by a verifier, prefixes too when it can.
 
     Args:
         trace: What was written.
-        verifier: Judge of answers; one with ``prefix_ok`` also judges the states before events.
+        verifier: Judge of answers; one with ``prefix_ok`` also judges the states on the way.
         problem: The problem, as the verifier wants it.
+        values: Values of the states by position, where they come from elsewhere.
 
     Returns:
         The judged trace.
@@ -149,7 +176,6 @@ def judge(trace: Trace, verifier: "Verifier", problem: Mapping[str, Any]) -> Ans
 
     final = Verdict.of(verifier.verify(problem, trace.final))
     raw = final if trace.raw == trace.final else Verdict.of(verifier.verify(problem, trace.raw))
-    was_right = None
-    if isinstance(verifier, PrefixVerifier):
-        was_right = tuple(verifier.prefix_ok(problem, text) for text in trace.before)
-    return Answer(trace, final, raw, was_right)
+    if values is None and isinstance(verifier, PrefixVerifier):
+        values = {at: float(verifier.prefix_ok(problem, text)) for at, text in trace.text_at.items()}
+    return Answer.valued(trace, final, raw, values)

@@ -55,18 +55,29 @@ def form(answer: Answer, _: "RewardSettings") -> float:
 def backtrack(answer: Answer, settings: "RewardSettings") -> float:
     """``alpha·max(0, R_final - R_before) - beta·N_unnecessary + gamma/√max(1, N)``, the last when correct.
 
-    R_final is 1 for a correct answer; R_before is 1 if the state before the first event could still become
-    one; N counts effective events, N_unnecessary those that started from such a state. Where nothing can
-    judge prefixes, the first two terms are 0.
+    R_final is 1 for a correct answer; R_before is the value of the state before the first event, 1 if it
+    could still become one; N counts effective events, N_unnecessary sums the values of the states that they
+    left. Where nothing can judge prefixes, the first two terms are 0.
     """
     from halluc_plugin.verifiers import Outcome
 
     correct = answer.final.outcome is Outcome.CORRECT
     reward = settings.gamma / math.sqrt(max(1, answer.trace.num_events)) if correct else 0.0
-    if answer.was_right:
-        reward += settings.alpha * max(0, correct - answer.was_right[0])
-        reward -= settings.beta * sum(answer.was_right)
+    if answer.moves:
+        reward += settings.alpha * max(0.0, correct - answer.moves[0].before)
+        reward -= settings.beta * sum(move.before for move in answer.moves)
     return reward
+
+
+@component("process")
+def process(answer: Answer, _: "RewardSettings") -> float:
+    """Mean value of the states after each step of the resolved answer; the last step is the answer itself.
+
+    By a prefix verifier it is the share of steps before the first wrong one, 1 for a right answer; by
+    continuations a soft estimate of it (Math-Shepherd, arXiv 2312.08935, eq. 4). 0 where nothing can judge
+    prefixes. It pays for what is left, however it came about: an error that was undone costs nothing.
+    """
+    return sum(answer.steps) / len(answer.steps) if answer.steps else 0.0
 
 
 @component("n_mars")
@@ -89,15 +100,15 @@ def n_mars(answer: Answer, settings: "RewardSettings") -> float:
 def score_bonus(answer: Answer, _: "RewardSettings") -> float:
     """What the second attempt made better or worse: ``R_final - R_before`` (SCoRe, arXiv 2409.12917, eq. 5).
 
-    Deviation: the first attempt is no whole answer but the state before the first event, worth 1 if it could
-        still
-    become right. 0 without an event, and where nothing can judge prefixes.
+    Deviation: the first attempt is no whole answer but the state before the first event. By a verifier it is
+    worth 1 if it could still become right; by continuations (``halluc.values.source``) it is what the answer
+    comes to when no edit follows. 0 without an event, and where nothing can judge prefixes.
     """
     from halluc_plugin.verifiers import Outcome
 
-    if not answer.was_right:
+    if not answer.moves:
         return 0.0
-    return float(answer.final.outcome is Outcome.CORRECT) - float(answer.was_right[0])
+    return float(answer.final.outcome is Outcome.CORRECT) - answer.moves[0].before
 
 
 def score(answer: Answer, settings: "RewardSettings") -> tuple[float, dict[str, float]]:

@@ -46,6 +46,7 @@ class TrainSettings:
         for name in ("steps", "batch_size", "save_steps", "log_steps"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}.", "Give an integer of at least 1.")
+        check_imitable(self.erased_tokens)
         if not self.learning_rate > 0:
             raise SettingsError(f"learning_rate is {self.learning_rate}.", "Give a number above 0.")
         micro = self.micro_batch_size
@@ -54,3 +55,16 @@ class TrainSettings:
                 f"micro_batch_size is {micro} and batch_size is {self.batch_size}.",
                 "Give a divisor of batch_size.",
             )
+
+
+def check_imitable(erased: ErasedTokens) -> None:
+    """Refuse what a likelihood cannot do with erased tokens.
+
+    Raises:
+        SettingsError: They are to be discouraged.
+    """
+    if erased is ErasedTokens.NEGATIVE:
+        raise SettingsError(
+            "erased_tokens=negative is for policy gradients: a likelihood has no advantage to turn round.",
+            "Give mask or keep.",
+        )

@@ -35,7 +35,7 @@ def run_stage(bench: Bench) -> Iterator[dict[str, Any]]:
         raise SettingsError("Low-rank updates need peft.", "Run: pip install peft")
     clean = clean_model(bench)
     yield bench.cell(STAGE, "clean", partial(_measure, bench, clean, None)) | {"arm": "clean"}
-    for erased in ErasedTokens:
+    for erased in (ErasedTokens.MASK, ErasedTokens.KEEP):
         scratch = correcting_model(bench, erased)
         name = f"scratch, {erased}"
         yield bench.cell(STAGE, name, partial(_measure, bench, scratch, clean)) | {"arm": name}

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch.nn.attention.flex_attention import create_block_mask, create_mask, flex_attention
 
 from halluc_plugin.edits import (
+    NO_LIMIT,
     Boundary,
     EditState,
     EditVocab,
@@ -240,6 +241,15 @@ def test_a_batch_without_rows_or_columns():
     short = resolve(IDS[:, :0], VALID[:, :0], FULL)
     assert logit_index(short, PROMPTS).shape == (2, 0)
     assert position_ids(short, PROMPTS).tolist() == [[0, 0, 1], [0, 1, 2]]
+
+
+def test_budgets_may_differ_by_row(pair):
+    """A budget for each trace, none where it is NO_LIMIT; other numbers below 0 are refused."""
+    twice = resolve(torch.tensor([[1, B, 2, 3], [1, B, 2, 3]]), torch.ones(2, 4, dtype=torch.bool), FULL)
+    mask = budget_mask(twice, torch.tensor([1, NO_LIMIT]), Boundary.NOOP)
+    assert mask.tolist() == [[F, F, T, T], [F, F, F, F]]
+    with pytest.raises(TraceError, match="Give 0 or more"):
+        budget_mask(twice, torch.tensor([1, -2]), Boundary.NOOP)
 
 
 @pytest.mark.parametrize("build", [position_ids, logit_index, flex_mask_mod, tree_attention_mask])

@@ -161,7 +161,7 @@ def test_policy_gradient_at_erased_tokens(batch, erased):
     (-(advantages * log_probs) * response_mask(resolution, erased)).sum().backward()
     touched = (logits.grad != 0).any(-1)
     live_or_edit = resolution.live | resolution.is_edit
-    expected = live_or_edit | resolution.erased if erased is ErasedTokens.KEEP else live_or_edit
+    expected = live_or_edit if erased is ErasedTokens.MASK else live_or_edit | resolution.erased
     assert resolution.erased.any()
     assert torch.equal(touched, expected)
 

@@ -2,8 +2,18 @@
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from halluc_plugin.credit import group_relative, spread
+from halluc_plugin.credit import (
+    Move,
+    event_credit,
+    group_relative,
+    prefix_tree_moves,
+    spread,
+    turn_against,
+)
+from halluc_plugin.edits import EditVocab, collapse, events, resolve, resolve_row
 from halluc_plugin.errors import TraceError
 
 
@@ -46,3 +56,90 @@ def test_refuses_misfits():
         group_relative(torch.zeros(2), torch.zeros(3, dtype=torch.long))
     with pytest.raises(TraceError, match=r"token_credit \(2, 2\)"):
         spread(torch.zeros(2), torch.ones(2, 3), torch.zeros(2, 2))
+
+
+B = 9
+VOCAB = EditVocab(backtrack=B)
+
+
+def rows(*traces):
+    """A resolved batch of rows, padded on the right."""
+    width = max(map(len, traces))
+    ids = torch.tensor([[*trace, *[0] * (width - len(trace))] for trace in traces])
+    return resolve(ids, torch.arange(width) < torch.tensor([len(t) for t in traces])[:, None], VOCAB)
+
+
+def test_an_event_is_paid_its_gain_once():
+    """Alpha times the gain over the edits that erased something; text, no-ops and padding get nothing."""
+    resolution = rows([B, 1, 2, B, B, B, 3, B], [4, B])
+    moves = [[Move(0.0, 1.0), Move(1.0, 0.75)], [Move(0.5, 0.5)]]
+    credit = event_credit(resolution, moves, alpha=0.5)
+    assert credit[0].tolist() == [0, 0, 0, 0.25, 0.25, 0, 0, -0.125]
+    assert credit[1].tolist() == [0] * 8
+
+
+def test_every_event_needs_its_value():
+    """A trace with one event and no value for it is refused, with both counts."""
+    with pytest.raises(TraceError, match=r"\[1\] effective events, but \[0\]"):
+        event_credit(rows([1, B]), [[]], alpha=1.0)
+
+
+def test_erased_tokens_are_turned_against():
+    """They lose where the answer gained, and lose where it lost; the others keep theirs."""
+    advantages = torch.tensor([[2.0, 2.0, 2.0], [-1.0, -1.0, -1.0]])
+    erased = torch.tensor([[True, False, False], [False, True, False]])
+    assert turn_against(advantages, erased).tolist() == [[-2.0, 2.0, 2.0], [-1.0, -1.0, -1.0]]
+    with pytest.raises(TraceError, match=r"erased \(2,\)"):
+        turn_against(advantages, torch.ones(2, dtype=torch.bool))
+
+
+def test_prefix_tree_by_hand():
+    """Means over the answers of a group that passed a state, each once; others' groups count for nothing."""
+    traces = [
+        [1, B, 2],  # passes 1, the start, 2
+        [1, 3],  # passes 1
+        [2, B, 2, B, 2],  # passes the start and 2 three times over
+        [1, B, 2],
+    ]
+    moves = prefix_tree_moves(traces, ["p", "p", "p", "q"], [1.0, 0.0, 0.5, 0.0], VOCAB)
+    start, one, two = 0.5, 0.5, 0.75
+    assert moves == [[Move(one, start)], [], [Move(two, start), Move(two, start)], [Move(0.0, 0.0)]]
+
+
+def test_prefix_tree_sees_runs_as_one_move():
+    """States inside a run of edits are passed over, and edits at the start are no events."""
+    traces = [[B, 1, 2, B, B, 3], [1]]
+    moves = prefix_tree_moves(traces, [0, 0], [1.0, 0.0], VOCAB)
+    assert moves == [[Move(1.0, 0.5)], []]
+    with pytest.raises(TraceError, match="2 traces, 1 groups"):
+        prefix_tree_moves(traces, [0], [1.0, 0.0], VOCAB)
+
+
+PATHS = st.lists(st.lists(st.sampled_from([1, 2, B]), max_size=7), min_size=1, max_size=5)
+
+
+@given(PATHS, st.data())
+def test_prefix_tree_agrees_with_its_definition(traces, data):
+    """Each state's value is the mean over the answers whose collapsed prefixes at event borders hold it."""
+    rewards = data.draw(st.lists(st.integers(0, 3), min_size=len(traces), max_size=len(traces)))
+
+    def states(trace):
+        stops = [
+            at
+            for at in range(len(trace) + 1)
+            if not (0 < at < len(trace) and trace[at - 1] == B and trace[at] == B)
+        ]
+        return [tuple(collapse(trace[:at], VOCAB)) for at in stops]
+
+    def value(state):
+        paid = [reward for trace, reward in zip(traces, rewards, strict=True) if state in states(trace)]
+        return sum(paid) / len(paid)
+
+    found = prefix_tree_moves(traces, [0] * len(traces), [float(r) for r in rewards], VOCAB)
+    for trace, moves in zip(traces, found, strict=True):
+        spans = [e for e in events(resolve_row(trace, VOCAB)) if e.effective] if trace else []
+        expected = [
+            (value(tuple(collapse(trace[: e.start], VOCAB))), value(tuple(collapse(trace[: e.stop], VOCAB))))
+            for e in spans
+        ]
+        assert [v for move in moves for v in (move.before, move.after)] == pytest.approx(sum(expected, ()))

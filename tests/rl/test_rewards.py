@@ -8,7 +8,7 @@ import torch
 from halluc_plugin.credit import group_relative
 from halluc_plugin.edits import EditVocab, resolve_row
 from halluc_plugin.errors import SettingsError
-from halluc_plugin.rewards import COMPONENTS, Answer, Verdict, component, judge, observe, score
+from halluc_plugin.rewards import COMPONENTS, Answer, Marks, Verdict, component, judge, observe, score
 from halluc_plugin.settings import RewardSettings, load
 from halluc_plugin.verifiers import CountdownVerifier, Outcome
 
@@ -22,13 +22,14 @@ ALL_ONES = RewardSettings(
 
 def decode(ids):
     """One character an id; the edit token is spelled '<'."""
-    return "".join("<" if i == B else chr(i) for i in ids)
+    return "".join("<" if i == B else chr(i) for i in ids if chr(i) != "$")
 
 
 def trace(text):
-    """The trace of a text in which '<' deletes."""
+    """The trace of a text in which '<' deletes, '$' ends and a new line ends a step."""
     ids = [B if c == "<" else ord(c) for c in text]
-    return observe(resolve_row(ids, VOCAB), 0, decode)
+    marks = Marks(frozenset({ord("\n")}), frozenset({ord("$")}))
+    return observe(resolve_row(ids, VOCAB), 0, decode, marks)
 
 
 def answer(text):
@@ -40,7 +41,8 @@ def test_observes_texts_and_counts():
     """Two events, one of them half a no-op, and what was live before each."""
     seen = trace("ab<<<cd<e")
     assert (seen.raw, seen.final) == ("ab<<<cd<e", "ce")
-    assert seen.before == ("ab", "cd")
+    assert [seen.text_at[start] for start, _ in seen.states.moves] == ["ab", "cd"]
+    assert [seen.text_at[stop] for _, stop in seen.states.moves] == ["", "c"]
     assert seen.counts() == {
         "num_backtracks": 3,
         "num_events": 2,
@@ -56,7 +58,7 @@ def test_observes_texts_and_counts():
 def test_an_event_that_erases_nothing_is_not_effective():
     """Edits on an empty response are counted as no-ops, not as backtracks or events."""
     seen = trace("<<a")
-    assert (seen.num_backtracks, seen.num_events, seen.num_noops, seen.before) == (0, 0, 2, ())
+    assert (seen.num_backtracks, seen.num_events, seen.num_noops, seen.states.moves) == (0, 0, 2, ())
     assert seen.counts()["backtracked"] == 0
 
 
@@ -75,8 +77,8 @@ def test_rows_of_a_padded_batch_are_kept_apart():
     valid = torch.tensor([[1, 1, 1, 0, 0], [0, 0, 1, 1, 1]], dtype=torch.bool)
     resolution = resolve(ids, valid, VOCAB)
     first, second = observe(resolution, 0, decode), observe(resolution, 1, decode)
-    assert (first.final, first.raw, first.before) == ("b", "a<b", ("a",))
-    assert (second.final, second.raw, second.before) == ("c", "cd<", ("cd",))
+    assert (first.final, first.raw, first.text_at) == ("b", "a<b", {1: "a", 2: ""})
+    assert (second.final, second.raw, second.text_at) == ("c", "cd<", {4: "cd", 5: "c"})
 
 
 def test_corrected_error():
@@ -128,7 +130,7 @@ def test_raw_text_is_judged_apart():
 def test_without_a_prefix_verifier_only_gamma_remains():
     """An incomplete prefix is never scored as an answer: no alpha, no beta."""
     verdict = Verdict.of(Outcome.CORRECT)
-    unjudged = Answer(trace("9<3*5=15\n15+7=22\n"), verdict, verdict, was_right=None)
+    unjudged = Answer(trace("9<3*5=15\n15+7=22\n"), verdict, verdict, moves=None, steps=None)
     assert score(unjudged, ALL_ONES)[1]["backtrack"] == pytest.approx(0.3)
 
 
@@ -136,7 +138,7 @@ def test_the_default_pays_the_outcome_alone_and_reports_all():
     """Components without a weight are reported, not paid."""
     reward, parts = score(answer("3+5=9\n" + "<" * 6 + "3*5=15\n15+7=22\n"), RewardSettings())
     assert reward == 1.0
-    assert set(parts) == {"outcome", "format", "backtrack", "n_mars", "score_bonus"}
+    assert set(parts) == {"outcome", "format", "backtrack", "process", "n_mars", "score_bonus"}
 
 
 @pytest.mark.parametrize(
@@ -166,6 +168,39 @@ def test_n_mars_by_hand(text, reward):
 def test_score_bonus_by_hand(text, bonus):
     """Wrong made right, right left right, right made wrong, wrong left wrong; nothing without an event."""
     assert score(answer(text), ALL_ONES)[1]["score_bonus"] == bonus
+
+
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [
+        ("3*5=15\n15+7=22\n$", 1.0),
+        ("3*5=15\n15+7=22$", 1.0),  # the last step needs no delimiter
+        ("3+5=9\n" + "<" * 6 + "3*5=15\n15+7=22\n$", 1.0),  # what was erased is no step
+        ("3*5=15\n15+7=23\n$", 0.5),
+        ("3*5=15\n$", 0.0),  # one step, the answer, and it is wrong
+        ("3*5=15\n15-7=8\n$", 0.5),
+        ("3+5=8\n8+7=15\n$", 0.0),  # 22 is out of reach after the first step
+        ("$", 0.0),
+    ],
+)
+def test_process_by_hand(text, share):
+    """The share of steps of the resolved answer before the first wrong one."""
+    assert score(answer(text), ALL_ONES)[1]["process"] == share
+
+
+def test_values_may_come_from_elsewhere():
+    """Components read values of states, whoever estimated them: here a quarter before and a half after."""
+    judged = judge(
+        trace("3+5=9\n" + "<" * 6 + "3*5=15\n15+7=22\n$"),
+        CountdownVerifier(),
+        PROBLEM,
+        {6: 0.25, 12: 0.5, 19: 0.75},
+    )
+    parts = score(judged, ALL_ONES)[1]
+    assert [(move.before, move.after, move.gain) for move in judged.moves] == [(0.25, 0.5, 0.25)]
+    assert parts["process"] == (0.75 + 1) / 2
+    assert parts["backtrack"] == pytest.approx(0.4 * 0.75 - 0.2 * 0.25 + 0.3)
+    assert parts["score_bonus"] == 0.75
 
 
 def test_n_mars_is_the_outcome_to_a_group_within_its_budget():

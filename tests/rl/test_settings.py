@@ -58,6 +58,20 @@ def test_reads_every_group():
         ({"guard": {"min_tokens": 1}}, "halluc.guard.min_tokens is 1"),
         ({"prepare": {"seed": -1}}, "halluc.prepare.seed is -1"),
         ({"prepare": {"warm_start_steps": 0}}, "halluc.prepare.warm_start_steps is 0"),
+        ({"values": {"continuations": 0}}, "halluc.values.continuations is 0"),
+        ({"credit": {"alpha": float("inf")}}, "halluc.credit.alpha is inf"),
+        ({"credit": {"values": "verifier"}}, "Give one of: judged, prefix_tree."),
+        ({"metrics": {"kappa": 0}}, "halluc.metrics.kappa is 0"),
+        ({"curriculum": {"steps": 3}}, "halluc.curriculum is {'steps': 3}, not a list"),
+        (
+            {"curriculum": [{"step": 3}]},
+            "Unknown setting halluc.curriculum[0].step. Fix: Did you mean steps?",
+        ),
+        ({"curriculum": [{"steps": 3}]}, "halluc.curriculum[0].steps is 3, but nothing follows it"),
+        ({"curriculum": [{}, {}]}, "halluc.curriculum[0].steps is None"),
+        ({"curriculum": [{"max_backtracks": -2}]}, "halluc.curriculum[0].max_backtracks is -2"),
+        ({"curriculum": [{"weights": {"outcom": 1}}]}, "halluc.curriculum[0].weights knows"),
+        ({"curriculum": [{}], "max_backtracks": 2}, "the curriculum has budgets of its own"),
     ],
 )
 def test_refuses(block, named):
@@ -73,3 +87,48 @@ def test_refuses(block, named):
 def test_bans_edits(block, bans):
     """Edits are banned at times exactly when a budget or the masked boundary is set."""
     assert load(block).bans_edits is bans
+
+
+CURRICULUM = {
+    "reward": {"weights": {"outcome": 1.0}},
+    "curriculum": [
+        {"steps": 2, "max_backtracks": 2, "weights": {"outcome": 1.0, "backtrack": 0.5}},
+        {"steps": 3, "max_backtracks": 5},
+        {},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("step", "budget", "weights"),
+    [
+        (0, 2, {"outcome": 1.0, "backtrack": 0.5}),
+        (2, 2, {"outcome": 1.0, "backtrack": 0.5}),
+        (3, 5, {"outcome": 1.0}),
+        (5, 5, {"outcome": 1.0}),
+        (6, None, {"outcome": 1.0}),
+        (10**6, None, {"outcome": 1.0}),
+    ],
+)
+def test_a_stage_is_a_function_of_the_step(step, budget, weights):
+    """Budget and weights by the global step alone; validation before step 1 belongs to the first stage."""
+    settings = load(OmegaConf.create(CURRICULUM)).at(step)
+    assert (settings.max_backtracks, settings.reward.weights) == (budget, weights)
+    assert settings.curriculum == ()
+
+
+def test_a_curriculum_asks_for_what_any_of_its_stages_does():
+    """One stage with a budget needs the engine that bans; one that pays for values needs them judged."""
+    settings = load(CURRICULUM)
+    assert settings.bans_edits
+    assert [stage.max_backtracks for stage in settings.stages] == [2, 5, None]
+    assert settings.paid_values == ("halluc.reward.weights.backtrack",)
+    assert not load({"curriculum": [{"steps": 1}, {}]}).bans_edits
+    assert load({}).stages == (Settings(),)
+
+
+def test_what_pays_for_values():
+    """Credit of edits by judged values does, by the group's own does not; nor does a weight of 0."""
+    assert load({"credit": {"alpha": 0.5}}).paid_values == ("halluc.credit.alpha",)
+    assert load({"credit": {"alpha": 0.5, "values": "prefix_tree"}}).paid_values == ()
+    assert load({"reward": {"weights": {"outcome": 1, "process": 0}}}).paid_values == ()

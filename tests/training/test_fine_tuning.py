@@ -230,3 +230,9 @@ class TestCommands:
         """A wrong choice is one message that lists the right ones."""
         done = self.run("warmstart", "--out", tmp_path, "--size", "1B")
         assert "--size is '1B'" in str(done.exception)
+
+
+def test_a_likelihood_cannot_turn_against_erased_tokens():
+    """erased_tokens=negative is refused, with what a likelihood can do."""
+    with pytest.raises(SettingsError, match=r"for policy gradients.*Give mask or keep"):
+        TrainSettings(erased_tokens=ErasedTokens.NEGATIVE)

@@ -60,16 +60,22 @@ def build(config, tokenizer, output):
     return loop, server
 
 
-def run(config, tokenizer, output, sampling_params=None):
+def run(config, tokenizer, output, sampling_params=None, *, step=1):
     """One rollout; returns it and the request the server saw."""
+    result, requests = run_all(config, tokenizer, output, sampling_params, step=step)
+    return result, requests[0]
+
+
+def run_all(config, tokenizer, output, sampling_params=None, *, step=1):
+    """One rollout; returns it and all requests that the server saw."""
 
     async def rollout():
         loop, server = build(config, tokenizer, output)
         params = {"temperature": 1.0, "logprobs": True} if sampling_params is None else sampling_params
-        return await loop.run(params, raw_prompt=PROMPT, data_source="x", uid="u"), server
+        return await loop.run(params, raw_prompt=PROMPT, data_source="x", uid="u", global_steps=step), server
 
     result, server = asyncio.run(rollout())
-    return result, server.requests[0]
+    return result, server.requests
 
 
 @pytest.fixture
@@ -152,6 +158,63 @@ def test_asks_the_engine_to_rewind(verl_config, tokenizer, ids):
     assert request["sampling_params"]["max_tokens"] == 32
     assert output.response_ids == ids("ab!!3$")
     assert output.response_mask == [0, 0, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(("step", "budget"), [(1, 2), (2, None)])
+def test_a_curriculum_sets_the_budget(verl_config, tokenizer, ids, step, budget):
+    """The engine is asked for the budget of the row's step, and the row keeps it for the actor."""
+    verl_config.halluc = {"curriculum": [{"steps": 1, "max_backtracks": 2}, {}]}
+    complete(verl_config, from_config(verl_config))
+    output, request = run(verl_config, tokenizer, sampled(ids("3$")), step=step)
+    extra_args = request["sampling_params"].get("extra_args")
+    assert (EditRequest.from_extra_args(extra_args).budget if extra_args else None) == budget
+    assert output.as_dict()["backtrack_budget"].tolist() == [-1 if budget is None else budget]
+
+
+@pytest.mark.parametrize("context", list(Context))
+def test_samples_from_states(verl_config, tokenizer, ids, context):
+    """Before and after each event, edits banned, seeing the raw prefix or in hard context the live text."""
+    verl_config.halluc = {
+        "context": context.value,
+        "values": {"source": "continuations", "continuations": 2},
+    }
+    verl_config.actor_rollout_ref.rollout.val_kwargs.temperature = 1.0
+    complete(verl_config, from_config(verl_config))
+    trace = ids("ab!!3$")
+    output, requests = run_all(verl_config, tokenizer, sampled(trace))
+    first, *others = requests
+    assert first["prompt_ids"] == ids("3 5\n")
+    hard = context is Context.HARD
+    seen = [ids("ab"), [] if hard else ids("ab!!")]
+    assert [r["prompt_ids"] for r in others] == [ids("3 5\n") + s for s in seen for _ in range(2)]
+    for request, position in zip(others, (2, 2, 4, 4), strict=True):
+        params = request["sampling_params"]
+        asked = EditRequest.from_extra_args(params["extra_args"])
+        assert (asked.budget, asked.context) == (0, context)
+        assert (params["max_tokens"], params["logprobs"]) == (32 - position, False)
+    live = {2: ids("ab"), 4: []}
+    found = output.extra_fields["backtrack_continuations"]
+    assert found == {at: [prefix + trace] * 2 for at, prefix in live.items()}
+
+
+def test_samples_after_steps_if_they_are_paid(verl_config, tokenizer, ids):
+    """With process in the reward, states after steps are sampled from; the last step is the answer."""
+    verl_config.halluc = {
+        "values": {"source": "continuations", "continuations": 1},
+        "reward": {"weights": {"process": 1.0}},
+    }
+    complete(verl_config, from_config(verl_config))
+    output, _ = run_all(verl_config, tokenizer, sampled(ids("a\nb\nc\n$")))
+    assert list(output.extra_fields["backtrack_continuations"]) == [2, 4]
+
+
+def test_a_state_at_the_limit_is_its_own_continuation(verl_config, tokenizer, ids):
+    """Where no action is left, nothing is asked for."""
+    verl_config.halluc = {"values": {"source": "continuations", "continuations": 1}}
+    complete(verl_config, from_config(verl_config))
+    output, requests = run_all(verl_config, tokenizer, sampled(ids("3" * 31 + "!")))
+    assert len(requests) == 2
+    assert output.extra_fields["backtrack_continuations"][32] == [ids("3" * 30)]
 
 
 @pytest.mark.parametrize(("text", "truncated"), [("3" * 32, 1), ("3" * 31 + "$", 0), ("3" * 5, 0)])

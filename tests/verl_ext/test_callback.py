@@ -110,6 +110,7 @@ class TestBadInput:
                 "Unknown setting halluc.max_backtrack. Fix: Did you mean max_backtracks?",
             ),
             ("halluc.prepare.seed=-1", "halluc.prepare.seed is -1"),
+            ("+halluc.curriculum=[{steps:3}]", "halluc.curriculum[0].steps is 3, but nothing follows it"),
         ],
     )
     def test_settings(self, config, capsys, override, named):
@@ -128,6 +129,25 @@ class TestBadInput:
         write_parquet(tmp_path / "b.parquet", [row], {})
         assert "row 0: prompt is empty" in refused(config(f"data.val_files={tmp_path / 'b.parquet'}"), capsys)
         assert "does not exist" in refused(config("data.train_files=/absent.parquet"), capsys)
+
+    def test_values_that_nobody_judges(self, config, capsys, tmp_path):
+        """Paying for them is refused, with who could; continuations need the loop that samples them."""
+        row = {
+            "data_source": "openai/gsm8k",
+            "prompt": [{"role": "user", "content": "1"}],
+            "reward_model": {"ground_truth": "1"},
+        }
+        write_parquet(tmp_path / "gsm8k.parquet", [row], {})
+        own = [f"data.train_files={tmp_path / 'gsm8k.parquet'}", "halluc.credit.alpha=0.5"]
+        said = refused(config(*own), capsys)
+        assert (
+            "halluc.credit.alpha pays for values of states, and nothing judges states of openai/gsm8k" in said
+        )
+        start(config(*own, "halluc.credit.values=prefix_tree"))
+        start(config(*own, "halluc.values.source=continuations"))
+        weights = ["+halluc.values.source=continuations", "+halluc.reward.weights.process=1"]
+        said = refused(config(*weights, recipe="grpo_baseline"), capsys)
+        assert "which the agent loop single_turn_agent does not sample" in said
 
     def test_another_verl(self, config, capsys, monkeypatch):
         """A version outside the tested window is refused when a recipe of ours is selected."""

@@ -129,6 +129,24 @@ def test_gradient_flows_around_the_ban(model, packed):
     torch.testing.assert_close(have, model.lm_head.weight.grad, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("nested_column", [False, True])
+def test_budgets_of_a_curriculum_are_the_rows_own(model, nested_column):
+    """Rows of one batch may have been sampled in different stages; the column says with which budget."""
+    engine = make_engine(model, load({"curriculum": [{"steps": 1, "max_backtracks": 1}, {}]}))
+    batch = micro_batch(packed=True)
+    with pytest.raises(TraceError, match="no column backtrack_budget"):
+        outputs(engine, batch)
+    column = torch.tensor([[1], [-1], [-1]])
+    batch["backtrack_budget"] = (
+        torch.nested.as_nested_tensor(list(column), layout=torch.jagged) if nested_column else column
+    )
+    bans = [[False, False, True, True], NO_BANS[1], NO_BANS[2]]
+    with torch.no_grad():
+        got, (want, _) = outputs(engine, batch)["log_probs"], reference(model, bans)
+    for have, row in zip(of_actions(got), want, strict=True):
+        torch.testing.assert_close(have, row, atol=1e-5, rtol=0)
+
+
 NO_BANS = [[False] * len(response) for response in RESPONSES]
 
 

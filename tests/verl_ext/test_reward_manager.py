@@ -1,6 +1,7 @@
 """The reward manager scores what is left after the edits, with the scorer the row asks for."""
 
 import asyncio
+import json
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from verl_ext.reward_manager import BacktrackRewardManager
 COUNTDOWN = {"numbers": [3, 5, 7], "target": 22}
 KEYS = {
     "outcome",
+    "process",
+    "moves",
     "n_mars",
     "score_bonus",
     "format",
@@ -50,6 +53,7 @@ def row(tokenizer):
             "extra_info": {"index": 0},
             "tool_extra_fields": {"backtrack": {}},
             "__num_turns__": 2,
+            "global_steps": 1,
         }
         return DataProto(
             batch=TensorDict(
@@ -157,6 +161,48 @@ def test_a_users_function_wins(verl_config, tokenizer, row, tmp_path):
     result = asyncio.run(call())
     assert result["reward_score"] == 0.25
     assert (result["reward_extra_info"]["acc"], result["reward_extra_info"]["acc_raw"]) == (1.0, 0.0)
+
+
+def test_moves_travel_as_text(verl_config, tokenizer, row):
+    """What each event was worth is JSON, which verl's metrics pass over; null where nothing judges states."""
+    info = score(verl_config, tokenizer, row("3+5=9\n!!!!!!3*5=15\n!!!!!!!3*5=15\n15+7=22\n$"))[
+        "reward_extra_info"
+    ]
+    assert json.loads(info["moves"]) == [[0.0, 1.0], [1.0, 1.0]]
+    assert info["process"] == 1.0
+    plain = score(verl_config, tokenizer, row("3$"))["reward_extra_info"]
+    assert json.loads(plain["moves"]) == []
+    other = row("#### 41!2$", data_source="openai/gsm8k", ground_truth="42")
+    assert json.loads(score(verl_config, tokenizer, other)["reward_extra_info"]["moves"]) is None
+
+
+@pytest.mark.parametrize(("source", "truth"), [("halluc/countdown", COUNTDOWN), ("openai/gsm8k", "22")])
+def test_continuations_give_values(verl_config, tokenizer, row, source, truth):
+    """A state is worth the share of its continuations that are right, whoever scores them."""
+    verl_config.halluc = {"values": {"source": "continuations", "continuations": 2}}
+    right, wrong = ("3*5=15\n15+7=22\n", "3+5=8\n") if source == "halluc/countdown" else ("#### 22", "#### 2")
+    data = row(
+        "3!3*5=15\n15+7=22\n$" if source == "halluc/countdown" else "3!#### 22$",
+        data_source=source,
+        ground_truth=truth,
+    )
+    ids = [[tokenizer.get_vocab()[c] for c in text] for text in (right, wrong)]
+    data.non_tensor_batch["tool_extra_fields"][0] = {"backtrack_continuations": {1: ids, 2: [ids[0], ids[0]]}}
+    info = score(verl_config, tokenizer, data)["reward_extra_info"]
+    assert json.loads(info["moves"]) == [[0.5, 1.0]]
+    assert info["acc_without_edits"] == 0.5
+    assert info["score_bonus"] == 0.5
+
+
+def test_a_curriculum_changes_the_reward(verl_config, tokenizer, row):
+    """The weights are those of the row's own step."""
+    verl_config.halluc = {
+        "curriculum": [{"steps": 1, "weights": {"format": 0.5}}, {"weights": {"format": 2}}]
+    }
+    data = row("3*5=15\n$")
+    assert score(verl_config, tokenizer, data)["reward_score"] == 0.5
+    data.non_tensor_batch["global_steps"][0] = 2
+    assert score(verl_config, tokenizer, data)["reward_score"] == 2.0
 
 
 def test_truncated_answers_are_marked(verl_config, tokenizer, row):

@@ -1,4 +1,4 @@
-"""Credit: from rewards of whole answers to advantages of single actions."""
+"""Advantages of answers relative to their group, and their way to actions."""
 
 import torch
 from torch import Tensor

@@ -1,0 +1,71 @@
+"""Credit of single actions beside their answer's advantage: edits for what they did, erased tokens."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from halluc_plugin.credit.moves import Move
+from halluc_plugin.errors import TraceError
+
+if TYPE_CHECKING:
+    from halluc_plugin.edits import Resolution
+
+
+def event_credit(resolution: "Resolution", moves: Sequence[Sequence[Move]], alpha: float) -> Tensor:
+    """``alpha·Δ`` of each effective event, divided equally over its effective edits.
+
+    Args:
+        resolution: B traces of width T.
+        moves: For each trace, what its effective events were worth, in order.
+        alpha: Units of normalised advantage for one unit of value.
+
+    Returns:
+        Float[B, T], zero at text, padding and edits that erased nothing; to be added to advantages after
+        group normalisation.
+
+    Raises:
+        TraceError: The number of moves of a trace is not that of its effective events.
+    """
+    from halluc_plugin.edits import events
+
+    effective = [event for event in events(resolution) if event.effective]
+    counts = [0] * len(resolution.ids)
+    for event in effective:
+        counts[event.row] += 1
+    given = [len(row) for row in moves]
+    if given != counts:
+        raise TraceError(
+            f"The traces have {counts} effective events, but {given} of them have values.",
+            "Give every effective event of every trace its value, in order.",
+        )
+    gains = [move.gain for row in moves for move in row]
+    credit = torch.zeros(resolution.ids.shape)
+    noop = resolution.noop.tolist()
+    for event, gain in zip(effective, gains, strict=True):
+        for column in range(event.start, event.stop):
+            if not noop[event.row][column]:
+                credit[event.row, column] = alpha * gain / event.effective
+    return credit.to(resolution.ids.device)
+
+
+def turn_against(advantages: Tensor, erased: Tensor) -> Tensor:
+    """Erased tokens get minus the size of their advantage: what was taken back is never encouraged.
+
+    Args:
+        advantages: Float[B, T].
+        erased: Bool[B, T].
+
+    Returns:
+        Float[B, T]. In a group without contrast nothing changes, as its advantages are 0.
+
+    Raises:
+        TraceError: Shapes differ.
+    """
+    if advantages.shape != erased.shape:
+        raise TraceError(
+            f"advantages {tuple(advantages.shape)} and erased {tuple(erased.shape)} do not fit.",
+            "Pass two tensors [B, T].",
+        )
+    return torch.where(erased, -advantages.abs(), advantages)

@@ -1,0 +1,73 @@
+"""Where a trace can be looked at on its way: before and after its events, and after its steps.
+
+A state is named by the column of the action that comes next: in a row without padding on the left, the number
+of actions that led to it.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from halluc_plugin.edits import Resolution
+
+
+@dataclass(frozen=True)
+class States:
+    """Positions of one trace.
+
+    Attributes:
+        moves: Of each effective event, in order: the states before its first edit and after its last.
+        step_ends: After each step of the resolved text but its last, which is the answer itself.
+    """
+
+    moves: tuple[tuple[int, int], ...] = ()
+    step_ends: tuple[int, ...] = ()
+
+    def positions(self) -> list[int]:
+        """All of them once, ascending."""
+        return sorted({*self.step_ends, *(at for move in self.moves for at in move)})
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Which ids divide a text.
+
+    Attributes:
+        delimiters: They end a step; without any, the whole answer is one step.
+        ends: They end the response and belong to no step.
+    """
+
+    delimiters: frozenset[int] = frozenset()
+    ends: frozenset[int] = frozenset()
+
+
+WHOLE = Marks()
+"""The whole answer is one step."""
+
+
+def states_of(resolution: "Resolution", row: int, marks: Marks) -> States:
+    """The states of one row.
+
+    Args:
+        resolution: A resolved batch.
+        row: Which of its rows.
+        marks: Where steps end.
+    """
+    from halluc_plugin.edits import events
+
+    moves: tuple[tuple[int, int], ...] = ()
+    if int(resolution.num_edits[row]):
+        of_row = [event for event in events(resolution) if event.row == row and event.effective]
+        moves = tuple((event.start, event.stop) for event in of_row)
+    live = resolution.live[row].nonzero().flatten().tolist()
+    ids = resolution.ids[row].tolist()
+    text = [column for column in live if ids[column] not in marks.ends]
+    # What follows the last delimiter, or the text that it closes, is the answer's last step.
+    return States(moves, tuple(column + 1 for column in text[:-1] if ids[column] in marks.delimiters))
+
+
+def live_at(resolution: "Resolution", row: int, position: int) -> list[int]:
+    """Ids that are live in the state of that name."""
+    text = resolution.valid[row, :position] & ~resolution.is_edit[row, :position]
+    live = text & (resolution.erased_at[row, :position] >= position)
+    return resolution.ids[row, :position][live].tolist()

@@ -1,0 +1,182 @@
+"""The groups of the ``halluc:`` block."""
+
+import math
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from halluc_plugin.errors import SettingsError
+from halluc_plugin.settings.refusals import require_finite, unknown
+
+
+class Context(StrEnum):
+    """What the model sees after an edit."""
+
+    SOFT = "soft"
+    """The whole raw trace, errors and edit tokens included."""
+    HARD = "hard"
+    """Only the resolved text."""
+
+
+class WarmStartTraces(StrEnum):
+    """What the embedded model is warm-started on."""
+
+    BACKTRACK = "backtrack"
+    """Solutions with errors and the edits that erase them."""
+    CLEAN = "clean"
+    """Solutions without errors: the baseline."""
+
+
+@dataclass(frozen=True)
+class TokenSettings:
+    """How ids get their meaning.
+
+    Args:
+        step_delimiter: Text that ends a step; used when the tokenizer has a step backtrack token.
+    """
+
+    step_delimiter: str = "\n"
+
+
+@dataclass(frozen=True)
+class RewardSettings:
+    """The reward ``sum over components of weight * component``.
+
+    The default pays the outcome alone. The other components are always reported beside it; before giving
+    ``backtrack`` a weight, note that ``alpha`` pays an error that is undone above no error at all.
+
+    Args:
+        weights: Weight of each component by name; a component without a weight is reported, not paid.
+        alpha: Of ``backtrack``: paid once when a wrong state was backtracked into a correct answer.
+        beta: Of ``backtrack``: cost of each event that started from a state that was still right.
+        gamma: Of ``backtrack``: ``gamma / sqrt(max(1, events))`` is paid for a correct answer.
+        kappa: Of ``n_mars``: its budget, effective edits for each action.
+    """
+
+    weights: dict[str, float] = field(default_factory=lambda: {"outcome": 1.0})
+    alpha: float = 0.4
+    beta: float = 0.2
+    gamma: float = 0.25
+    kappa: float = 0.2
+
+    def __post_init__(self) -> None:
+        check_weights(self.weights, "halluc.reward.weights")
+        for name in ("alpha", "beta", "gamma", "kappa"):
+            require_finite(f"halluc.reward.{name}", getattr(self, name))
+
+
+def check_weights(weights: dict[str, float], path: str) -> None:
+    """Refuse components that do not exist and weights that are not numbers.
+
+    Raises:
+        SettingsError: Close matches of an unknown component are named.
+    """
+    from halluc_plugin.rewards.components import COMPONENTS
+
+    for name, weight in weights.items():
+        if name not in COMPONENTS:
+            raise unknown(f"reward component {name!r}", name, COMPONENTS, path)
+        require_finite(f"{path}.{name}", weight)
+
+
+@dataclass(frozen=True)
+class GuardSettings:
+    """When to stop because engine and actor disagree; see :mod:`verl_ext.guard`.
+
+    Args:
+        enabled: Whether to compare at all.
+        max_drift: Largest tolerated mean absolute Δ log p in nats; null chooses by dtype.
+        min_correlation: Smallest tolerated Pearson correlation of the log-probs; null chooses by dtype.
+        min_tokens: Steps with fewer unmasked tokens are not judged.
+    """
+
+    enabled: bool = True
+    max_drift: float | None = None
+    min_correlation: float | None = None
+    min_tokens: int = 256
+
+    def __post_init__(self) -> None:
+        if self.max_drift is not None and not 0 < self.max_drift < math.inf:
+            raise SettingsError(
+                f"halluc.guard.max_drift is {self.max_drift}.",
+                "Give a number above 0, or null to choose by dtype.",
+            )
+        if self.min_correlation is not None and not -1 <= self.min_correlation <= 1:
+            raise SettingsError(
+                f"halluc.guard.min_correlation is {self.min_correlation}.",
+                "Give a number between -1 and 1, or null to choose by dtype.",
+            )
+        if self.min_tokens < 2:
+            raise SettingsError(
+                f"halluc.guard.min_tokens is {self.min_tokens}.",
+                "Give at least 2: one token has no correlation.",
+            )
+
+
+@dataclass(frozen=True)
+class TraceLogSettings:
+    """Answers of training that are kept to be read; see :mod:`halluc_plugin.trace_log`.
+
+    Args:
+        per_step: How many of each step, drawn at random; 0 keeps none.
+        max_megabytes: Most that all files of a run may take, in 10^6 bytes.
+    """
+
+    per_step: int = 4
+    max_megabytes: float = 100.0
+
+    def __post_init__(self) -> None:
+        if self.per_step < 0:
+            raise SettingsError(
+                f"halluc.trace_log.per_step is {self.per_step}.", "Give an integer of at least 0."
+            )
+        require_finite("halluc.trace_log.max_megabytes", self.max_megabytes)
+
+
+@dataclass(frozen=True)
+class MetricSettings:
+    """What is measured of each training step beside what its rewards say anyway.
+
+    Args:
+        judged_per_step: Answers, drawn at random, whose every state the verifier judges, for the precision,
+            recall and aim of their backtracks; 0 judges none.
+        kappa: An event stutters if it starts at most so many tokens after the previous one.
+    """
+
+    judged_per_step: int = 64
+    kappa: int = 3
+
+    def __post_init__(self) -> None:
+        for name, least in (("judged_per_step", 0), ("kappa", 1)):
+            if getattr(self, name) < least:
+                raise SettingsError(
+                    f"halluc.metrics.{name} is {getattr(self, name)}.",
+                    f"Give an integer of at least {least}.",
+                )
+
+
+@dataclass(frozen=True)
+class PrepareSettings:
+    """The embedded model and data, made on first use.
+
+    Args:
+        seed: Seed of problems, initial weights and order.
+        train_problems: Problems to train on.
+        test_problems: Problems of each held-out kind (targets seen in training, targets never seen).
+        warm_start_steps: Optimizer steps of masked fine-tuning.
+        traces: What the warm start learns from.
+    """
+
+    seed: int = 0
+    train_problems: int = 12000
+    test_problems: int = 500
+    warm_start_steps: int = 1600
+    traces: WarmStartTraces = WarmStartTraces.BACKTRACK
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise SettingsError(f"halluc.prepare.seed is {self.seed}.", "Give an integer of at least 0.")
+        for name in ("train_problems", "test_problems", "warm_start_steps"):
+            if getattr(self, name) < 1:
+                raise SettingsError(
+                    f"halluc.prepare.{name} is {getattr(self, name)}.", "Give an integer of at least 1."
+                )

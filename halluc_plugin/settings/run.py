@@ -1,0 +1,141 @@
+"""The whole ``halluc:`` block, and how it is read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from halluc_plugin.edits.builders import Boundary, ErasedTokens
+from halluc_plugin.errors import SettingsError
+from halluc_plugin.settings.blocks import (
+    Context,
+    GuardSettings,
+    MetricSettings,
+    PrepareSettings,
+    RewardSettings,
+    TokenSettings,
+    TraceLogSettings,
+    check_weights,
+)
+from halluc_plugin.settings.credit import CreditSettings, CreditValues, ValueSettings, ValueSource
+from halluc_plugin.settings.curriculum import Stage, check_stages, stage_at
+from halluc_plugin.settings.reading import read
+
+VALUED = frozenset({"process", "backtrack", "score_bonus"})
+"""Reward components that read values of states."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The whole ``halluc:`` block.
+
+    Args:
+        context: What the model sees after an edit.
+        erased_tokens: Whether erased tokens take part in the loss.
+        max_backtracks: Budget of effective edits per answer, null for no limit.
+        boundary: What an edit on an empty response does.
+        tokens: How ids get their meaning.
+        reward: The reward.
+        values: Who says what states on the way are worth.
+        credit: What edits are paid beside their answer's advantage.
+        curriculum: Stages of the run by global step; without any, everything stays as it is.
+        metrics: What is measured of each training step.
+        guard: When to stop because engine and actor disagree.
+        trace_log: Answers that are kept to be read.
+        prepare: The embedded model and data.
+    """
+
+    context: Context = Context.SOFT
+    erased_tokens: ErasedTokens = ErasedTokens.MASK
+    max_backtracks: int | None = None
+    boundary: Boundary = Boundary.NOOP
+    tokens: TokenSettings = field(default_factory=TokenSettings)
+    reward: RewardSettings = field(default_factory=RewardSettings)
+    values: ValueSettings = field(default_factory=ValueSettings)
+    credit: CreditSettings = field(default_factory=CreditSettings)
+    curriculum: tuple[Stage, ...] = ()
+    metrics: MetricSettings = field(default_factory=MetricSettings)
+    guard: GuardSettings = field(default_factory=GuardSettings)
+    trace_log: TraceLogSettings = field(default_factory=TraceLogSettings)
+    prepare: PrepareSettings = field(default_factory=PrepareSettings)
+
+    def __post_init__(self) -> None:
+        if self.max_backtracks is not None and self.max_backtracks < 0:
+            raise SettingsError(
+                f"halluc.max_backtracks is {self.max_backtracks}.",
+                "Give an integer of at least 0, or null for no limit.",
+            )
+        check_stages(self.curriculum)
+        for number, stage in enumerate(self.curriculum):
+            if stage.weights is not None:
+                check_weights(stage.weights, f"halluc.curriculum[{number}].weights")
+        if self.curriculum and self.max_backtracks is not None:
+            raise SettingsError(
+                f"halluc.max_backtracks is {self.max_backtracks}, but the curriculum has budgets of its own.",
+                "Set halluc.max_backtracks=null, or leave the curriculum out.",
+            )
+
+    def at(self, step: int) -> "Settings":
+        """The settings of a global step: those of its stage of the curriculum, without the curriculum.
+
+        Args:
+            step: verl's ``global_steps``, from 1; before the first step the first stage counts.
+        """
+        if not self.curriculum:
+            return self
+        stage = stage_at(self.curriculum, step)
+        weights = self.reward.weights if stage.weights is None else stage.weights
+        reward = replace(self.reward, weights=weights)
+        return replace(self, max_backtracks=stage.max_backtracks, reward=reward, curriculum=())
+
+    @property
+    def stages(self) -> tuple["Settings", ...]:
+        """The settings of every stage; without a curriculum these alone."""
+        firsts, step = [], 1
+        for stage in self.curriculum:
+            firsts.append(self.at(step))
+            step += stage.steps or 0
+        return tuple(firsts) or (self,)
+
+    @property
+    def bans_edits(self) -> bool:
+        """Whether edit tokens are ever banned during sampling, so that the actor must ban them too."""
+        budgets = any(stage.max_backtracks is not None for stage in self.stages)
+        return budgets or self.boundary is Boundary.MASK
+
+    @property
+    def samples_continuations(self) -> bool:
+        """Whether states are judged by answers sampled from them."""
+        return self.values.source is ValueSource.CONTINUATIONS
+
+    @property
+    def needs_own_engine(self) -> bool:
+        """Whether sampling, or the actor's log-probs, are others than those of plain decoding."""
+        return self.bans_edits or self.context is Context.HARD or self.samples_continuations
+
+    @property
+    def paid_values(self) -> tuple[str, ...]:
+        """The settings that pay for values of states; what they name must be judged."""
+        by_weight = {
+            f"halluc.reward.weights.{name}"
+            for stage in self.stages
+            for name, weight in stage.reward.weights.items()
+            if weight and name in VALUED
+        }
+        credit = self.credit.alpha and self.credit.values is CreditValues.JUDGED
+        return (*sorted(by_weight), *(["halluc.credit.alpha"] if credit else []))
+
+
+def load(mapping: Mapping[str, Any] | None) -> Settings:
+    """Read the ``halluc:`` block.
+
+    Args:
+        mapping: The block as plain containers or OmegaConf; None and missing keys mean the defaults.
+
+    Returns:
+        The settings.
+
+    Raises:
+        SettingsError: A key is unknown (close matches are named), a value has the wrong kind, or two
+            settings contradict each other.
+    """
+    return read(Settings, {} if mapping is None else mapping, "halluc")

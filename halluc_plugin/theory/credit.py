@@ -1,0 +1,216 @@
+"""Where policy gradients push a policy that may backtrack, exactly: a short chain, every trace counted.
+
+A policy writes ``length`` tokens, right or wrong, and ends; an answer is right if all its tokens are. It sees
+the live text alone (hard context), and each of its states has logits of its own. Rewards, masks and
+advantages are those of training, over all pairs of traces, weighted by their probability: the expected
+gradient of GRPO with groups of two, the loss summed over tokens.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from halluc_plugin.credit import Move, group_relative, prefix_tree_moves, shape_advantages, spread
+from halluc_plugin.edits import EditState, EditVocab, Resolution, resolve
+from halluc_plugin.edits.builders import ErasedTokens, response_mask
+from halluc_plugin.rewards import Answer, Marks, judge, observe, score
+from halluc_plugin.settings import CreditSettings, CreditValues, RewardSettings
+from halluc_plugin.verifiers import Outcome
+
+RIGHT, WRONG, END, BACK = range(4)
+_TEXT = "rw.<"
+_VOCAB = EditVocab(backtrack=BACK)
+_MARKS = Marks(frozenset({RIGHT, WRONG}), frozenset({END}))
+State = tuple[int, ...]
+
+
+class _ChainVerifier:
+    """An answer is right if it is ``length`` right tokens; so is a prefix, of fewer."""
+
+    data_sources: tuple[str, ...] = ()
+
+    def __init__(self, length: int) -> None:
+        self._right = _TEXT[RIGHT] * length
+
+    def verify(self, problem: Mapping[str, Any], answer: str) -> Outcome:  # noqa: ARG002 - the protocol's
+        return Outcome.CORRECT if answer == self._right else Outcome.WRONG
+
+    def prefix_ok(self, problem: Mapping[str, Any], prefix: str) -> bool:  # noqa: ARG002 - the protocol's
+        return self._right.startswith(prefix)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How answers and actions are paid.
+
+    Attributes:
+        reward: Of whole answers.
+        erased: What erased tokens get.
+        credit: What edits get.
+        normalize_by_std: As :func:`halluc_plugin.credit.group_relative`.
+    """
+
+    reward: RewardSettings = field(default_factory=RewardSettings)
+    erased: ErasedTokens = ErasedTokens.MASK
+    credit: CreditSettings = field(default_factory=CreditSettings)
+    normalize_by_std: bool = True
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How fast probabilities change along the expected gradient; its scale is that of a learning rate.
+
+    Attributes:
+        error: The fastest change of P(wrong token | right so far) over the states that are right so far.
+        recall: The slowest change of P(backtrack) over the states in which the last token alone is wrong.
+        alarm: The fastest change of P(backtrack | right so far).
+    """
+
+    error: float
+    recall: float
+    alarm: float
+
+
+@dataclass(frozen=True)
+class CreditChain:
+    """A policy on the chain.
+
+    Attributes:
+        length: Tokens of an answer, at least 1.
+        error: P(wrong token | right so far).
+        recall: P(backtrack | something is wrong).
+        alarm: P(backtrack | right so far), 0 where nothing is live.
+        budget: Backtracks of an answer; after as many they are banned, and the rest is renormalised.
+    """
+
+    length: int = 3
+    error: float = 0.3
+    recall: float = 0.4
+    alarm: float = 0.1
+    budget: int = 1
+
+    def drift(self, rule: Rule) -> Drift:
+        """The drift under a rule."""
+        logits = self._logits.clone().requires_grad_()
+        log_probs = self._log_probs(logits)
+        weights = log_probs.detach().sum(-1).exp()
+        advantages = self._advantages(rule, weights)
+        (gradient,) = torch.autograd.grad((advantages * log_probs).sum(), logits)
+        return self._along(gradient)
+
+    def _along(self, gradient: Tensor) -> Drift:
+        policy = self._logits.softmax(-1)
+        change = policy * (gradient - (policy * gradient).sum(-1, keepdim=True))
+        right = torch.tensor([WRONG not in state for state in self._states])
+        writing = torch.tensor([len(state) < self.length for state in self._states])
+        some = torch.tensor([bool(state) for state in self._states])
+        last = torch.tensor([WRONG in state[-1:] and WRONG not in state[:-1] for state in self._states])
+        return Drift(
+            error=float(change[right & writing, WRONG].max()),
+            recall=float(change[last, BACK].min()),
+            alarm=float(change[right & some, BACK].max()),
+        )
+
+    def _advantages(self, rule: Rule, weights: Tensor) -> Tensor:
+        """Float[N, T]: for each trace the expectation over its partner, weighted with its own probability."""
+        first, second = torch.cartesian_prod(torch.arange(len(weights)), torch.arange(len(weights))).T
+        rows = torch.stack([first, second], 1).flatten()
+        groups = torch.arange(len(first)).repeat_interleave(2)
+        rewards = torch.tensor([score(a, rule.reward)[0] for a in self._answers], dtype=torch.float64)
+        relative = group_relative(rewards[rows], groups, normalize_by_std=rule.normalize_by_std)
+        mask = response_mask(self._resolution, rule.erased)[rows]
+        shaped = shape_advantages(
+            spread(relative, mask), mask, self._pairs(rows), erased=rule.erased,
+            moves=self._moves(rule, rows, groups, rewards), alpha=rule.credit.alpha,
+        )  # fmt: skip
+        together = (weights[first] * weights[second]).repeat_interleave(2)
+        total = torch.zeros(self._resolution.ids.shape, dtype=torch.float64)
+        return total.index_add_(0, rows, shaped * together[:, None]) / 2
+
+    def _pairs(self, rows: Tensor) -> Resolution:
+        return resolve(self._resolution.ids[rows], self._resolution.valid[rows], _VOCAB)
+
+    def _moves(self, rule: Rule, rows: Tensor, groups: Tensor, rewards: Tensor) -> list[list[Move]] | None:
+        if not rule.credit.alpha:
+            return None
+        if rule.credit.values is CreditValues.PREFIX_TREE:
+            traces = [self._traces[row] for row in rows.tolist()]
+            return prefix_tree_moves(traces, groups.tolist(), rewards[rows].tolist(), _VOCAB)
+        moves = [list(answer.moves or ()) for answer in self._answers]
+        return [moves[row] for row in rows.tolist()]
+
+    @cached_property
+    def _traces(self) -> list[list[int]]:
+        return list(self._written([], EditState(_VOCAB), 0))
+
+    def _written(self, trace: list[int], state: EditState, used: int) -> Iterator[list[int]]:
+        """Every trace that goes on from here."""
+        if trace and trace[-1] == END:
+            yield trace
+            return
+        live = tuple(state.live_ids)
+        options = [END] if len(live) == self.length else [RIGHT, WRONG]
+        if live and used < self.budget:
+            options.append(BACK)
+        for action in options:
+            longer = [*trace, action]
+            yield from self._written(longer, EditState(_VOCAB).extend(longer), used + (action == BACK))
+
+    @cached_property
+    def _resolution(self) -> Resolution:
+        width = max(map(len, self._traces))
+        ids = torch.tensor([[*trace, *[END] * (width - len(trace))] for trace in self._traces])
+        lengths = torch.tensor(list(map(len, self._traces)))
+        return resolve(ids, torch.arange(width) < lengths[:, None], _VOCAB)
+
+    @cached_property
+    def _answers(self) -> list[Answer]:
+        verifier = _ChainVerifier(self.length)
+
+        def decode(ids: Any) -> str:
+            return "".join(_TEXT[i] for i in ids if i != END)
+
+        seen = [observe(self._resolution, row, decode, _MARKS) for row in range(len(self._traces))]
+        return [judge(trace, verifier, {}) for trace in seen]
+
+    @cached_property
+    def _states(self) -> list[State]:
+        return sorted({tuple(state) for trace in self._traces for state in _live_before(trace)})
+
+    @cached_property
+    def _logits(self) -> Tensor:
+        return torch.tensor([self._policy(state) for state in self._states], dtype=torch.float64)
+
+    def _policy(self, state: State) -> list[float]:
+        """Log-probabilities of right, wrong, end and back."""
+        back = 0.0 if not state else self.recall if WRONG in state else self.alarm
+        if len(state) == self.length:
+            shares = [0.0, 0.0, 1 - back, back]
+        else:
+            error = 0.5 * (1 - back) if WRONG in state else self.error
+            shares = [1 - back - error, error, 0.0, back]
+        return [math.log(share) if share else -1e9 for share in shares]
+
+    def _log_probs(self, logits: Tensor) -> Tensor:
+        """Float[N, T] of the actions, 0 at padding, backtracks out of the softmax where they were banned."""
+        number = {state: i for i, state in enumerate(self._states)}
+        ids, valid = self._resolution.ids, self._resolution.valid
+        states = torch.zeros_like(ids)
+        for row, trace in enumerate(self._traces):
+            states[row, : len(trace)] = torch.tensor([number[tuple(live)] for live in _live_before(trace)])
+        used = (ids == BACK).long().cumsum(1) - (ids == BACK).long()
+        banned = (used >= self.budget)[..., None] & (torch.arange(4) == BACK)
+        log_probs = logits[states].masked_fill(banned, -1e9).log_softmax(-1)
+        return log_probs.gather(-1, ids[..., None])[..., 0] * valid
+
+
+def _live_before(trace: list[int]) -> Iterator[list[int]]:
+    state = EditState(_VOCAB)
+    for action in trace:
+        yield list(state.live_ids)
+        state.push(action)

@@ -1,0 +1,133 @@
+"""What a training step's rollouts say about backtracking, for every tracker."""
+
+import math
+import random
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from halluc_plugin.edits import EditVocab
+from halluc_plugin.metrics import PrefixOracle, judge_ids, summarise_events
+from halluc_plugin.rewards import COMPONENTS, Marks
+from halluc_plugin.verifiers import PrefixVerifier, find_verifier, prefix_oracle
+
+COUNTS = (
+    "num_events",
+    "num_noops",
+    "num_erased",
+    "raw_length",
+    "resolved_length",
+    "truncated",
+    "acc",
+    "acc_raw",
+)
+
+
+def rollout_metrics(infos: Sequence[Mapping[str, Any]], masks: Sequence[Tensor]) -> dict[str, float]:
+    """Rates, lengths, rewards, and what backtracking made right or wrong.
+
+    Args:
+        infos: The reward manager's ``reward_extra_info`` of each answer.
+        masks: Number[T] each: ``response_mask`` of each answer.
+
+    Returns:
+        Metrics under ``backtrack/``: means over answers (reward components under ``backtrack/reward/``), the
+        token efficiency and the masked share as ratios of sums over tokens; with continuations also the
+        accuracy without edits, Δ(i→c) and Δ(c→i). Empty when another reward manager scored the answers.
+    """
+    infos = [info for info in infos if "num_backtracks" in info]
+    if not infos:
+        return {}
+
+    def mean(key: str) -> float:
+        return sum(info[key] for info in infos) / len(infos)
+
+    tokens = sum(mask.numel() for mask in masks)
+    raw = mean("raw_length")
+    return {
+        "backtrack/rate": mean("backtracked"),
+        "backtrack/per_answer": mean("num_backtracks"),
+        **{f"backtrack/{key}": mean(key) for key in COUNTS},
+        "backtrack/token_efficiency": mean("resolved_length") / raw if raw else 1.0,
+        "backtrack/masked_share": 1 - sum(float(mask.sum()) for mask in masks) / tokens if tokens else 0.0,
+        **{f"backtrack/reward/{key}": mean(key) for key in COMPONENTS},
+        **_correction(infos),
+    }
+
+
+def _correction(infos: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """SCoRe's terms; the first answer is what was sampled from before the first event, with edits banned."""
+    if not all("acc_without_edits" in info for info in infos):
+        return {}
+    pairs = [(info["acc_without_edits"], info["acc"]) for info in infos]
+    return {
+        "backtrack/acc_without_edits": sum(first for first, _ in pairs) / len(pairs),
+        "backtrack/to_correct": sum((1 - first) * second for first, second in pairs) / len(pairs),
+        "backtrack/to_incorrect": sum(first * (1 - second) for first, second in pairs) / len(pairs),
+    }
+
+
+@dataclass(frozen=True)
+class ProblemRow:
+    """An answer and its problem.
+
+    Attributes:
+        ids: The raw trace.
+        data_source: Of the problem.
+        ground_truth: Of the problem, as its verifier reads it.
+    """
+
+    ids: Sequence[int]
+    data_source: str
+    ground_truth: Any
+
+
+def drawn(keys: Collection[str], count: int, step: int) -> list[str]:
+    """At most ``count`` of the keys, drawn by the number of the step."""
+    return random.Random(step).sample(sorted(keys), min(count, len(keys)))  # noqa: S311 - not for secrets
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How ids are read.
+
+    Attributes:
+        vocab: Which ids edit.
+        marks: Where steps end, with at least one delimiter.
+        decode: The text of ids.
+        kappa: Distance in tokens up to which an event stutters.
+    """
+
+    vocab: EditVocab
+    marks: Marks
+    decode: Callable[[Sequence[int]], str]
+    kappa: int
+
+
+def event_metrics(rows: Sequence[ProblemRow], reading: Reading) -> dict[str, float]:
+    """Precision, recall and aim of the backtracks of some answers, judged state by state.
+
+    Args:
+        rows: The answers; those whose verifier judges no prefixes are left out.
+        reading: How their ids are read.
+
+    Returns:
+        :meth:`halluc_plugin.metrics.EventSummary.as_metrics` under ``backtrack/``, without shares of nothing,
+        and ``backtrack/judged``, the number of answers behind them. Empty when that is 0.
+    """
+    traces: list[Sequence[int]] = []
+    oracles: list[PrefixOracle] = []
+    for row in rows:
+        verifier = find_verifier(row.data_source)
+        if isinstance(verifier, PrefixVerifier):
+            traces.append(row.ids)
+            oracles.append(prefix_oracle(verifier, row.ground_truth, reading.decode, reading.marks.ends))
+    if not traces:
+        return {}
+    judged = judge_ids(traces, reading.vocab, oracles)
+    summary = summarise_events(judged, delimiters=reading.marks.delimiters, kappa=reading.kappa)
+    values = summary.as_metrics().items()
+    found = {f"backtrack/{name}": value for name, value in values if not math.isnan(value)}
+    return {**found, "backtrack/judged": float(len(traces))}

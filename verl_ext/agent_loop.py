@@ -13,12 +13,13 @@ from halluc_plugin.edits import EditVocab, Resolution, resolve_row
 from halluc_plugin.edits.builders import NO_LIMIT, response_mask
 from halluc_plugin.errors import SettingsError, TraceError
 from halluc_plugin.rewards import Marks
+from halluc_plugin.rl.reading import step_marks
 from halluc_plugin.settings import Settings
 from halluc_plugin.tokens import edit_vocab
 from halluc_plugin.vllm_engine.request import EditRequest
 from verl_ext.continuations import COLUMN as CONTINUATIONS
 from verl_ext.continuations import Continuations
-from verl_ext.run_settings import BUDGET_COLUMN, check, from_config, step_marks
+from verl_ext.run_settings import BUDGET_COLUMN, check, from_config
 
 
 class BacktrackOutput(AgentLoopOutput):

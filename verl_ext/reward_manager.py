@@ -1,7 +1,6 @@
 """verl's reward manager ``backtrack``: resolves ids, then scores the text that is left."""
 
 import inspect
-import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -14,11 +13,13 @@ from verl.experimental.reward_loop.reward_manager.registry import register
 from halluc_plugin.edits import EditVocab, resolve
 from halluc_plugin.errors import DataError
 from halluc_plugin.rewards import Answer, Trace, Verdict, judge, observe, score
+from halluc_plugin.rl.answers import reward_info
+from halluc_plugin.rl.reading import step_marks
 from halluc_plugin.settings import Settings
 from halluc_plugin.tokens import BACKTRACK_TOKEN, edit_vocab
 from halluc_plugin.verifiers import Outcome, Verifier, find_verifier
 from verl_ext.continuations import COLUMN as CONTINUATIONS
-from verl_ext.run_settings import from_config, step_marks
+from verl_ext.run_settings import from_config
 
 
 @register("backtrack")
@@ -61,11 +62,7 @@ class BacktrackRewardManager(RewardManagerBase):
             data: Its rows; the last one is the answer.
 
         Returns:
-            ``reward_score``, and ``reward_extra_info`` with the same keys in every row: each reward
-            component, ``acc`` and ``acc_raw`` (resolved and raw text), the counts of
-            :meth:`halluc_plugin.rewards.Trace.counts`, ``truncated``, with continuations also
-            ``acc_without_edits``, and ``moves``: the events' values before and after, as JSON (verl's metrics
-            pass over texts), "null" where nothing judges states.
+            ``reward_score``, and ``reward_extra_info``: :func:`halluc_plugin.rl.answers.reward_info`.
 
         Raises:
             DataError: Nothing can score the row's data source.
@@ -81,18 +78,9 @@ class BacktrackRewardManager(RewardManagerBase):
         )
         reward, parts = score(answer, settings.reward)
         finished = trace.raw_length < self._max_tokens or int(ids[0, -1]) == self.tokenizer.eos_token_id
-        extra_info = {
-            **parts,
-            "acc": answer.final.accuracy,
-            "acc_raw": answer.raw.accuracy,
-            **trace.counts(),
-            "truncated": float(not finished),
-            "moves": json.dumps(answer.moves and [[move.before, move.after] for move in answer.moves]),
-        }
-        if self._settings.samples_continuations and answer.moves is not None:
-            extra_info["acc_without_edits"] = (
-                answer.moves[0].before if answer.moves else answer.final.accuracy
-            )
+        extra_info = reward_info(
+            answer, parts, finished=finished, continuations=self._settings.samples_continuations
+        )
         return {"reward_score": reward, "reward_extra_info": extra_info}
 
     def _decode(self, ids: Sequence[int]) -> str:

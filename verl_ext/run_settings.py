@@ -10,9 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from halluc_plugin.edits import EditVocab, find_delimiters
-from halluc_plugin.errors import EditVocabError, SettingsError
-from halluc_plugin.rewards import Marks
+from halluc_plugin.errors import SettingsError
 from halluc_plugin.settings import Context, Settings, load
 from halluc_plugin.vllm_engine.hard import ENGINE_ARGS
 from verl_ext.compat import require_tested_verl
@@ -41,22 +39,6 @@ def from_config(config: DictConfig) -> Settings:
     """
     require_tested_verl()
     return load(config.get("halluc"))
-
-
-def step_marks(tokenizer: Any, settings: Settings, vocab: EditVocab) -> Marks:
-    """Where the steps of an answer end.
-
-    Raises:
-        EditVocabError: Steps are paid for, and no token ends with the step delimiter.
-    """
-    ends = frozenset({int(tokenizer.eos_token_id)})
-    try:
-        delimiter = settings.tokens.step_delimiter
-        return Marks(find_delimiters(tokenizer, delimiter, edit_ids=vocab.edit_ids), ends)
-    except EditVocabError:
-        if "halluc.reward.weights.process" in settings.paid_values:
-            raise
-        return Marks(ends=ends)  # a whole answer is one step
 
 
 def complete(config: DictConfig, settings: Settings) -> None:

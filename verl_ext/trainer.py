@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +15,19 @@ from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.trainer_base import register_trainer
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
-from halluc_plugin.edits import EditVocab
-from halluc_plugin.rewards import COMPONENTS, Marks
+from halluc_plugin.rewards import COMPONENTS
 from halluc_plugin.rewards.influence import unchanged_groups
-from halluc_plugin.tokens import edit_vocab
+from halluc_plugin.rl.answers import Answers, shape, shapes_actions
+from halluc_plugin.rl.reading import Reading
+from halluc_plugin.rl.step_metrics import ProblemRow, drawn, event_metrics, rollout_metrics
 from halluc_plugin.trace_log import LoggedTrace, TraceLog, logged_trace
-from verl_ext import credit
 from verl_ext.compat import AnswersToSync
 from verl_ext.guard import Precision, compare, stop_if_drifted
-from verl_ext.run_settings import check, from_config, step_marks
-from verl_ext.step_metrics import ProblemRow, Reading, drawn, event_metrics, rollout_metrics
+from verl_ext.run_settings import check, from_config
 
 logger = logging.getLogger(__name__)
 
+_SHAPED = ("responses", "response_mask", "advantages", "rm_scores", "extra_fields")
 _LOGGED = ["prompts", "responses", "response_mask", "advantages", "rm_scores", "extra_fields"]
 
 
@@ -65,18 +65,20 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         batch = super()._compute_advantage(batch, metrics)
-        if not credit.shapes_actions(self._settings):
+        # verl's estimators see neither ids nor columns of ours: what they return is shaped here.
+        if not shapes_actions(self._settings):
             return batch
-        keys, data = _fetch_answers(batch, credit.COLUMNS)
-        answers = credit.Answers(
+        keys, data = _fetch_answers(batch, _SHAPED)
+        answers = Answers(
             keys=keys,
+            prompts=[_prompt_of(key) for key in keys],
             responses=[row.tolist() for row in data["responses"]],
             masks=data["response_mask"],
             advantages=data["advantages"],
             rewards=[float(row.sum()) for row in data["rm_scores"]],
             infos=_infos(data["extra_fields"]),
         )
-        rows, paid = credit.shape(answers, self._vocab, self._settings.at(self.global_steps))
+        rows, paid = shape(answers, self._reading.vocab, self._settings.at(self.global_steps))
         metrics.update(paid)
         shaped = torch.nested.as_nested_tensor(rows, layout=torch.jagged)
         fields = TensorDict({"advantages": shaped}, batch_size=len(keys))
@@ -98,7 +100,7 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
         """Shares of groups that a component of the reward does not move; empty as ``rollout_metrics``."""
         if not all(COMPONENTS.keys() <= info.keys() for info in infos):
             return {}
-        prompts = [credit.prompt_of(key) for key in keys]
+        prompts = [_prompt_of(key) for key in keys]
         by_std = bool(self.config.algorithm.get("norm_adv_by_std_in_grpo", True))
         reward = self._settings.at(self.global_steps).reward
         shares = unchanged_groups(infos, prompts, reward, normalize_by_std=by_std)
@@ -107,7 +109,7 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
     def _event_metrics(self, batch: KVBatchMeta, keys: list[str]) -> dict[str, float]:
         """What the backtracks of some answers were worth, every state of them judged."""
         chosen = drawn(keys, self._settings.metrics.judged_per_step, self.global_steps)
-        if not chosen or not self._marks.delimiters:
+        if not chosen or not self._reading.marks.delimiters:
             return {}
         fields = ["responses", "data_source", "reward_model"]
         data = tq.kv_batch_get(keys=chosen, partition_id=batch.partition_id, select_fields=fields)
@@ -117,9 +119,7 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
                 data["responses"].unbind(), data["data_source"], data["reward_model"], strict=True
             )
         ]
-        decode = partial(self.tokenizer.decode, skip_special_tokens=True)
-        reading = Reading(self._vocab, self._marks, decode, self._settings.metrics.kappa)
-        return event_metrics(rows, reading)
+        return event_metrics(rows, self._reading)
 
     def _log_traces(self, batch: KVBatchMeta, keys: list[str]) -> None:
         """Keep a few of the step's answers."""
@@ -142,17 +142,13 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
             reward=float(scores.sum()),
             scores=_numbers(fields.get("reward_extra_info", {})),
             tokenizer=self.tokenizer,
-            vocab=self._vocab,
+            vocab=self._reading.vocab,
         )
 
     @cached_property
-    def _vocab(self) -> EditVocab:
-        # Once a run: with a step token, every token's text is looked at.
-        return edit_vocab(self.tokenizer, step_delimiter=self._settings.tokens.step_delimiter)
-
-    @cached_property
-    def _marks(self) -> Marks:
-        return step_marks(self.tokenizer, self._settings, self._vocab)
+    def _reading(self) -> Reading:
+        # Once a run: every token's text is looked at for the ends of steps.
+        return Reading.of(self.tokenizer, self._settings)
 
 
 def why_incomparable(config: DictConfig) -> str | None:
@@ -198,6 +194,10 @@ def _fetch_answers(batch: KVBatchMeta, columns: Sequence[str]) -> tuple[list[str
         for name, values in rows.items()
     }
     return [key for key, keep in zip(batch.keys, real, strict=True) if keep], kept
+
+
+def _prompt_of(key: str) -> str:
+    return key.rsplit("_", 2)[0]  # verl's keys: UID_SESSION_INDEX
 
 
 def _infos(extra_fields: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -2,7 +2,8 @@
 
 Read in this order: :mod:`.vocab` (which ids edit), :mod:`.stack` (the reference, one action at a time),
 :mod:`.resolution` (the same for a batch, with all facts), :mod:`.builders` (masks, labels, positions and
-attention), :mod:`.records` (events and traces), :mod:`.delimiters` (which ids end a step).
+attention), :mod:`.records` (events and traces), :mod:`.rows` (batches from lists),
+:mod:`.delimiters` (which ids end a step).
 
 Importing this package does not import torch; the names that need it are loaded on first use.
 """
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     )
     from halluc_plugin.edits.records import EditEvent, events, trace_record
     from halluc_plugin.edits.resolution import Backend, Resolution, resolve, resolve_row
+    from halluc_plugin.edits.rows import pad_rows, resolve_rows
 
 _BUILDERS = (
     "NO_LIMIT", "Boundary", "ErasedTokens", "budget_mask", "flex_mask_mod", "logit_index", "position_ids",
@@ -37,6 +39,8 @@ _BUILDERS = (
 _HOME = dict.fromkeys(_BUILDERS, "builders")
 _HOME |= dict.fromkeys(("EditEvent", "events", "trace_record"), "records")
 _HOME |= dict.fromkeys(("Backend", "Resolution", "resolve", "resolve_row"), "resolution")
+
+_HOME |= dict.fromkeys(("pad_rows", "resolve_rows"), "rows")
 
 __all__ = [
     "NO_LIMIT",
@@ -54,9 +58,11 @@ __all__ = [
     "find_delimiters",
     "flex_mask_mod",
     "logit_index",
+    "pad_rows",
     "position_ids",
     "resolve",
     "resolve_row",
+    "resolve_rows",
     "response_mask",
     "sft_labels",
     "trace_record",

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from halluc_plugin.credit import Move, group_relative, prefix_tree_moves, shape_advantages, spread
-from halluc_plugin.edits import EditState, EditVocab, Resolution, resolve
+from halluc_plugin.edits import EditState, EditVocab, Resolution, resolve, resolve_rows
 from halluc_plugin.edits.builders import ErasedTokens, response_mask
 from halluc_plugin.rewards import Answer, Marks, judge, observe, score
 from halluc_plugin.settings import CreditSettings, CreditValues, RewardSettings
@@ -163,10 +163,7 @@ class CreditChain:
 
     @cached_property
     def _resolution(self) -> Resolution:
-        width = max(map(len, self._traces))
-        ids = torch.tensor([[*trace, *[END] * (width - len(trace))] for trace in self._traces])
-        lengths = torch.tensor(list(map(len, self._traces)))
-        return resolve(ids, torch.arange(width) < lengths[:, None], _VOCAB)
+        return resolve_rows(self._traces, _VOCAB)
 
     @cached_property
     def _answers(self) -> list[Answer]:

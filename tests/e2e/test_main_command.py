@@ -123,17 +123,21 @@ class TestFirstRun:
         assert "lm_eval --model hf-backtrack" in said
 
     def test_a_second_start_goes_on_and_in_hard_context_if_asked(self, first):
-        """The checkpoint is resumed and nothing is prepared again; now edits rewind, with a budget.
+        """The checkpoint is resumed and nothing is prepared again; now edits rewind, with a curriculum.
 
         Engine and actor stay one policy: of every sampled action, erased and edits included, both give the
-        same log-prob, with the first weights and after the next sync.
+        same log-prob, with the first weights and after the next sync, in either stage. Edits are paid what
+        answers sampled from the states around them gained.
         """
         run, _ = first
         made = {file: file.stat().st_mtime_ns for file in (run.folder / "home").rglob("*.parquet")}
         run.start(
             "trainer.total_training_steps=4",
             "trainer.experiment_name=halluc_grpo",
-            "halluc.max_backtracks=2",
+            "halluc.curriculum=[{steps:3,max_backtracks:1},{max_backtracks:2}]",
+            "halluc.values.source=continuations",
+            "+halluc.values.continuations=1",
+            "halluc.credit.alpha=0.5",
             "halluc.erased_tokens=keep",
             recipe="halluc_grpo_hard",
         )
@@ -145,5 +149,8 @@ class TestFirstRun:
             assert metrics[step]["backtrack/engine_drift_max"] < 1e-4
             assert metrics[step]["backtrack/masked_share"] == 0
             assert metrics[step]["backtrack/num_erased"] > 0
-            assert metrics[step]["backtrack/per_answer"] <= 2
+            assert metrics[step]["backtrack/per_answer"] <= step - 2
+            assert 0 <= metrics[step]["backtrack/to_correct"] <= 1
+            assert -1 <= metrics[step]["backtrack/event_gain"] <= 1
+            assert 0 <= metrics[step]["backtrack/event_precision"] <= 1
             assert metrics[step]["backtrack/num_noops"] == 0

@@ -9,11 +9,11 @@ from verl.trainer.ppo.v1.trainer_base import get_trainer_cls
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 from halluc_plugin.errors import DataError, SettingsError
+from halluc_plugin.rl.step_metrics import rollout_metrics
 from halluc_plugin.trace_log import logged_steps, read_step
 from verl_ext import trainer as trainer_module
 from verl_ext.guard import PolicyDriftError, Precision
 from verl_ext.run_settings import from_config
-from verl_ext.step_metrics import rollout_metrics
 from verl_ext.trainer import BacktrackTrainer, precision, why_incomparable
 
 

@@ -1,9 +1,4 @@
-"""Where verl's advantages of whole answers become ours of single actions.
-
-verl's estimators see neither ids nor columns of ours, whatever their name. So the trainer lets them do their
-part, group-relative or any other, and shapes what they return; this module does it, from and to
-TransferQueue's columns.
-"""
+"""The answers of a training step, and the advantages of their actions; whoever samples and trains."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,43 +9,65 @@ import torch
 from torch import Tensor
 
 from halluc_plugin.credit import Move, prefix_tree_moves, shape_advantages
-from halluc_plugin.edits import EditVocab, Resolution, resolve
+from halluc_plugin.edits import EditVocab, resolve_rows
 from halluc_plugin.edits.builders import ErasedTokens
 from halluc_plugin.errors import DataError
+from halluc_plugin.rewards import Answer
 from halluc_plugin.settings import CreditValues, Settings
-
-COLUMNS = ("responses", "response_mask", "advantages", "rm_scores", "extra_fields")
 
 
 @dataclass(frozen=True)
 class Answers:
-    """The answers of a step, without the rows that verl adds to fill a batch.
+    """B answers.
 
     Attributes:
-        keys: verl's keys, ``UID_SESSION_INDEX``.
-        responses: Raw traces.
-        masks: Number[T] each.
-        advantages: Float[T] each, as the estimator returned them.
+        keys: Their names.
+        prompts: Which prompt each answers: the same within a group.
+        responses: Raw traces, of T actions each.
+        masks: Number[T] each: the actions that learn.
+        advantages: Float[T] each, of whole answers, at the actions that learn.
         rewards: Of whole answers.
-        infos: The reward manager's ``reward_extra_info``.
+        infos: :func:`reward_info` of each.
     """
 
     keys: Sequence[str]
+    prompts: Sequence[str]
     responses: Sequence[list[int]]
     masks: Sequence[Tensor]
     advantages: Sequence[Tensor]
     rewards: Sequence[float]
     infos: Sequence[Mapping[str, Any]]
 
-    @property
-    def prompts(self) -> list[str]:
-        """Which prompt each answers."""
-        return [prompt_of(key) for key in self.keys]
 
+def reward_info(
+    answer: Answer, parts: Mapping[str, float], *, finished: bool, continuations: bool
+) -> dict[str, Any]:
+    """What is kept of a judged answer, with the same keys for every answer of a run.
 
-def prompt_of(key: str) -> str:
-    """The prompt's part of verl's key of an answer."""
-    return key.rsplit("_", 2)[0]
+    Args:
+        answer: The answer.
+        parts: Its reward components, unweighted.
+        finished: Whether it ended by itself.
+        continuations: Whether values come from answers sampled from its states.
+
+    Returns:
+        The components; ``acc`` and ``acc_raw`` (resolved and raw text); the counts of
+        :meth:`halluc_plugin.rewards.Trace.counts`; ``truncated``; ``moves``, the events' values before and
+        after as JSON (verl's metrics pass over texts), "null" where nothing judges states; and with
+        continuations ``acc_without_edits``.
+    """
+    moves = answer.moves
+    info: dict[str, Any] = {
+        **parts,
+        "acc": answer.final.accuracy,
+        "acc_raw": answer.raw.accuracy,
+        **answer.trace.counts(),
+        "truncated": float(not finished),
+        "moves": json.dumps(moves and [[move.before, move.after] for move in moves]),
+    }
+    if continuations and moves is not None:
+        info["acc_without_edits"] = moves[0].before if moves else answer.final.accuracy
+    return info
 
 
 def shapes_actions(settings: Settings) -> bool:
@@ -73,7 +90,7 @@ def shape(answers: Answers, vocab: EditVocab, settings: Settings) -> tuple[list[
     Raises:
         DataError: Edits are to be paid by judged values, and an answer has none.
     """
-    resolution = _resolved(answers.responses, vocab)
+    resolution = resolve_rows(answers.responses, vocab)
     moves = _moves(answers, vocab, settings) if settings.credit.alpha else None
     masks, advantages = _padded(answers.masks), _padded(answers.advantages)
     alpha, erased = settings.credit.alpha, settings.erased_tokens
@@ -105,12 +122,6 @@ def _metrics(prompts: Sequence[str], moves: Sequence[Sequence[Move]] | None) -> 
     paid = {prompt for prompt, row in zip(prompts, moves, strict=True) if any(move.gain for move in row)}
     degenerate = {"backtrack/degenerate/credit": 1 - len(paid) / len(set(prompts))}
     return degenerate | ({"backtrack/event_gain": sum(gains) / len(gains)} if gains else {})
-
-
-def _resolved(responses: Sequence[Sequence[int]], vocab: EditVocab) -> Resolution:
-    ids = _padded([torch.tensor(response, dtype=torch.long) for response in responses])
-    lengths = torch.tensor([len(response) for response in responses])
-    return resolve(ids, torch.arange(ids.shape[1]) < lengths[:, None], vocab)
 
 
 def _padded(rows: Sequence[Tensor]) -> Tensor:

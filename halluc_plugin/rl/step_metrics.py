@@ -2,15 +2,15 @@
 
 import math
 import random
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
-from halluc_plugin.edits import EditVocab
 from halluc_plugin.metrics import PrefixOracle, judge_ids, summarise_events
-from halluc_plugin.rewards import COMPONENTS, Marks
+from halluc_plugin.rewards import COMPONENTS
+from halluc_plugin.rl.reading import Reading
 from halluc_plugin.verifiers import PrefixVerifier, find_verifier, prefix_oracle
 
 COUNTS = (
@@ -87,23 +87,6 @@ class ProblemRow:
 def drawn(keys: Collection[str], count: int, step: int) -> list[str]:
     """At most ``count`` of the keys, drawn by the number of the step."""
     return random.Random(step).sample(sorted(keys), min(count, len(keys)))  # noqa: S311 - not for secrets
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How ids are read.
-
-    Attributes:
-        vocab: Which ids edit.
-        marks: Where steps end, with at least one delimiter.
-        decode: The text of ids.
-        kappa: Distance in tokens up to which an event stutters.
-    """
-
-    vocab: EditVocab
-    marks: Marks
-    decode: Callable[[Sequence[int]], str]
-    kappa: int
 
 
 def event_metrics(rows: Sequence[ProblemRow], reading: Reading) -> dict[str, float]:

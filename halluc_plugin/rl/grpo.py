@@ -1,0 +1,193 @@
+"""GRPO in one process, for experiments on small models: sample, judge, credit, one optimizer step, again.
+
+What is paid, masked and banned is the same code as under verl; only sampling (transformers) and the
+optimizer are of this package. Each step's problems and samples are functions of the seed and the step, so a
+run that was interrupted ends at the same weights.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from halluc_plugin.edits import resolve_rows
+from halluc_plugin.errors import SettingsError
+from halluc_plugin.rewards.influence import unchanged_groups
+from halluc_plugin.rl.answers import Answers, shape
+from halluc_plugin.rl.policy import score_policy
+from halluc_plugin.rl.reading import Reading
+from halluc_plugin.rl.rollouts import sample_groups
+from halluc_plugin.rl.settings import GrpoSettings
+from halluc_plugin.rl.step_metrics import ProblemRow, drawn, event_metrics, rollout_metrics
+from halluc_plugin.search.problems import Problem
+from halluc_plugin.settings import Settings
+from halluc_plugin.tokens.loading import save_tokenizer
+
+METRICS, CHECKPOINT = "metrics.jsonl", "checkpoint.pt"
+Progress = Callable[[Iterable[int], str, int], Iterable[int]]
+
+
+def train_policy(
+    model: Any,
+    tokenizer: Any,
+    problems: Sequence[Problem],
+    settings: Settings,
+    run: GrpoSettings,
+    *,
+    out: Path,
+    progress: Progress,
+) -> Path:
+    """Train in place; save model and tokenizer side by side, and a line of metrics for each step.
+
+    Args:
+        model: A transformers causal language model in float32, on CPU.
+        tokenizer: Its tokenizer, whose ids the problems are in.
+        problems: What is trained on, in an order of each epoch's own.
+        settings: What is paid, masked and banned; its context, and its curriculum.
+        run: How long, how fast, on how much.
+        out: Folder for the model, its checkpoint and ``metrics.jsonl``.
+        progress: How to show progress over the steps that are left.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        SettingsError: Values of states are to be sampled, which only verl's rollouts do; or there are fewer
+            problems than a step takes.
+    """
+    if settings.samples_continuations:
+        raise SettingsError(
+            "halluc.values.source=continuations is sampled by verl's rollouts only.",
+            "Train with verl, or take values from the verifier or the prefix tree.",
+        )
+    if len(problems) < run.prompts:
+        raise SettingsError(
+            f"{len(problems)} problems for {run.prompts} a step.", "Give more, or fewer a step."
+        )
+    trainer = _Trainer(model, Reading.of(tokenizer, settings), problems, settings, run)
+    out.mkdir(parents=True, exist_ok=True)
+    left = range(trainer.resume(out) + 1, run.steps + 1)
+    for step in progress(left, "steps of GRPO", len(left)):
+        metrics = trainer.step(step)
+        with (out / METRICS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **metrics}) + "\n")
+        if step % run.save_steps == 0 and step < run.steps:
+            trainer.save(out, step)
+    model.save_pretrained(out)
+    save_tokenizer(tokenizer, out)
+    (out / CHECKPOINT).unlink(missing_ok=True)
+    return out
+
+
+def order(count: int, batch: int, seed: int, step: int) -> list[int]:
+    """The problems of a step, counted from 1: each epoch takes them all once, in an order of its own.
+
+    What is left over at the end of an epoch, less than a batch, waits for another one.
+    """
+    epoch, index = divmod(step - 1, count // batch)
+    shuffled = np.random.default_rng([seed, 41, epoch]).permutation(count)
+    return [int(i) for i in shuffled[index * batch : (index + 1) * batch]]
+
+
+class _Trainer:
+    """Model and optimizer between two steps."""
+
+    def __init__(
+        self,
+        model: Any,
+        reading: Reading,
+        problems: Sequence[Problem],
+        settings: Settings,
+        run: GrpoSettings,
+    ) -> None:
+        self._model, self._reading, self._problems = model, reading, problems
+        self._settings, self._run = settings, run
+
+    @cached_property
+    def _optimizer(self) -> torch.optim.Optimizer:
+        run = self._run
+        return torch.optim.AdamW(self._model.parameters(), run.learning_rate, weight_decay=run.weight_decay)
+
+    def step(self, step: int) -> dict[str, float]:
+        """Sample, judge, credit, update; returns the step's metrics."""
+        run, settings = self._run, self._settings.at(step)
+        chosen = [self._problems[i] for i in order(len(self._problems), run.prompts, run.seed, step)]
+        self._model.eval()
+        answers = sample_groups(self._model, chosen, settings, run, self._reading, step=step)
+        advantages, paid = shape(answers, self._reading.vocab, settings)
+        asked = [problem for problem in chosen for _ in range(run.group)]
+        moved = self._update([p.prompt for p in asked], answers, advantages, settings, step)
+        return {**self._metrics(answers, asked, settings, step), **paid, **moved}
+
+    def _update(
+        self,
+        prompts: Sequence[Sequence[int]],
+        answers: Answers,
+        advantages: Sequence[torch.Tensor],
+        settings: Settings,
+        step: int,
+    ) -> dict[str, float]:
+        """One optimizer step; the loss is a mean over the actions that learn (verl's ``token-mean``)."""
+        total = float(sum(mask.sum() for mask in answers.masks))
+        entropy = 0.0
+        self._model.train()
+        self._optimizer.zero_grad()
+        for start in range(0, len(prompts), self._run.micro_batch):
+            part = slice(start, start + self._run.micro_batch)
+            with torch.autocast("cpu", torch.bfloat16) if self._run.bf16 else nullcontext():
+                resolution = resolve_rows(answers.responses[part], self._reading.vocab)
+                scores = score_policy(self._model, prompts[part], resolution, settings)
+            paid, learns = (
+                torch.nn.utils.rnn.pad_sequence(list(rows[part]), batch_first=True)
+                for rows in (advantages, answers.masks)
+            )
+            loss = -(scores.log_probs * paid * learns).sum() / total
+            loss.backward()
+            entropy += float((scores.entropy.detach() * learns).sum()) / total
+        norm = torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._run.max_grad_norm)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._run.learning_rate * min(1.0, step / max(1, self._run.warmup_steps))
+        self._optimizer.step()
+        return {"actor/grad_norm": float(norm), "actor/entropy": entropy}
+
+    def _metrics(
+        self, answers: Answers, asked: Sequence[Problem], settings: Settings, step: int
+    ) -> dict[str, float]:
+        by_std = self._run.normalize_by_std
+        shares = unchanged_groups(answers.infos, answers.prompts, settings.reward, normalize_by_std=by_std)
+        judged = set(drawn(answers.keys, settings.metrics.judged_per_step, step))
+        rows = [
+            ProblemRow(ids, problem.verifier.data_sources[0], problem.truth)
+            for key, ids, problem in zip(answers.keys, answers.responses, asked, strict=True)
+            if key in judged
+        ]
+        return {
+            **rollout_metrics(answers.infos, answers.masks),
+            **{f"backtrack/degenerate/{name}": share for name, share in shares.items()},
+            **event_metrics(rows, self._reading),
+        }
+
+    def resume(self, out: Path) -> int:
+        """Take over the checkpoint, if there is one; returns the steps that are done."""
+        done = 0
+        if (out / CHECKPOINT).exists():
+            saved = torch.load(out / CHECKPOINT, weights_only=True)
+            self._model.load_state_dict(saved["model"])
+            self._optimizer.load_state_dict(saved["optimizer"])
+            done = int(saved["step"])
+        lines = (out / METRICS).read_text(encoding="utf-8").splitlines() if (out / METRICS).exists() else []
+        kept = [line for line in lines if json.loads(line)["step"] <= done]
+        (out / METRICS).write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+        return done
+
+    def save(self, out: Path, step: int) -> None:
+        """Write the checkpoint; one that was there before is replaced at once."""
+        partial = out / f".{CHECKPOINT}.partial"
+        state = {"model": self._model.state_dict(), "optimizer": self._optimizer.state_dict(), "step": step}
+        torch.save(state, partial)
+        partial.replace(out / CHECKPOINT)

@@ -1,0 +1,56 @@
+"""How sampled ids are read: which edit, which end a step, what they say."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from halluc_plugin.edits import EditVocab, find_delimiters
+from halluc_plugin.errors import EditVocabError
+from halluc_plugin.rewards import Marks
+from halluc_plugin.settings import Settings
+from halluc_plugin.training.dataset import vocab_of
+
+
+def step_marks(tokenizer: Any, settings: Settings, vocab: EditVocab) -> Marks:
+    """Where the steps of an answer end.
+
+    Raises:
+        EditVocabError: Steps are paid for, and no token ends with the step delimiter.
+    """
+    ends = frozenset({int(tokenizer.eos_token_id)})
+    try:
+        delimiter = settings.tokens.step_delimiter
+        return Marks(find_delimiters(tokenizer, delimiter, edit_ids=vocab.edit_ids), ends)
+    except EditVocabError:
+        if "halluc.reward.weights.process" in settings.paid_values:
+            raise
+        return Marks(ends=ends)  # a whole answer is one step
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How ids are read.
+
+    Attributes:
+        vocab: Which ids edit.
+        marks: Where steps end, with at least one delimiter.
+        decode: The text of ids.
+        kappa: Distance in tokens up to which an event stutters.
+    """
+
+    vocab: EditVocab
+    marks: Marks
+    decode: Callable[[Sequence[int]], str]
+    kappa: int
+
+    @classmethod
+    def of(cls, tokenizer: Any, settings: Settings) -> "Reading":
+        """How a tokenizer's ids are read under some settings.
+
+        Raises:
+            EditVocabError: Steps are paid for, and no token ends with the step delimiter.
+        """
+        vocab = vocab_of(tokenizer, step_delimiter=settings.tokens.step_delimiter)
+        decode = partial(tokenizer.decode, skip_special_tokens=True)
+        return cls(vocab, step_marks(tokenizer, settings, vocab), decode, settings.metrics.kappa)

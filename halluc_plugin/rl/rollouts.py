@@ -1,0 +1,85 @@
+"""Groups of answers from a transformers model, judged, with the advantages of whole answers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from halluc_plugin.credit import group_relative, spread
+from halluc_plugin.decoding import Decoding, decode
+from halluc_plugin.edits import resolve_rows, response_mask
+from halluc_plugin.rewards import judge, observe, score
+from halluc_plugin.rl.answers import Answers, reward_info
+from halluc_plugin.rl.reading import Reading
+from halluc_plugin.rl.settings import GrpoSettings
+from halluc_plugin.search.problems import Problem
+from halluc_plugin.settings import Settings
+
+
+def sample_groups(
+    model: Any,
+    problems: Sequence[Problem],
+    settings: Settings,
+    run: GrpoSettings,
+    reading: Reading,
+    *,
+    step: int,
+) -> Answers:
+    """Sample ``run.group`` answers to each problem at temperature 1.
+
+    Args:
+        model: In eval mode.
+        problems: Of a step.
+        settings: Of the step.
+        run: How many answers, how long; its seed and the step decide the samples.
+        reading: How ids are read.
+        step: From 1.
+
+    Returns:
+        The answers, those to one problem one behind the other.
+    """
+    asked = [problem for problem in problems for _ in range(run.group)]
+    decoding = Decoding(
+        reading.vocab, run.max_actions, settings.context, budget=settings.max_backtracks,
+        boundary=settings.boundary, eos_ids=reading.marks.ends,
+    )  # fmt: skip
+    seed = int(np.random.SeedSequence([run.seed, 42, step]).generate_state(1)[0])
+    generator = torch.Generator().manual_seed(seed)
+    prompts = [problem.prompt for problem in asked]
+    responses = [trace.ids for trace in decode(model, prompts, decoding, generator=generator)]
+    return _judged(asked, responses, settings, run, reading)
+
+
+def _judged(
+    asked: Sequence[Problem],
+    responses: Sequence[list[int]],
+    settings: Settings,
+    run: GrpoSettings,
+    reading: Reading,
+) -> Answers:
+    resolution = resolve_rows(responses, reading.vocab)
+    scored = []
+    for row, (ids, problem) in enumerate(zip(responses, asked, strict=True)):
+        answer = judge(
+            observe(resolution, row, reading.decode, reading.marks), problem.verifier, problem.truth
+        )
+        reward, parts = score(answer, settings.reward)
+        finished = len(ids) < run.max_actions or ids[-1] in reading.marks.ends
+        scored.append((reward, reward_info(answer, parts, finished=finished, continuations=False)))
+    rewards = [reward for reward, _ in scored]
+    group = torch.arange(len(asked)) // run.group
+    relative = group_relative(
+        torch.tensor(rewards, dtype=torch.float64), group, normalize_by_std=run.normalize_by_std
+    ).float()
+    mask = response_mask(resolution, settings.erased_tokens)
+    lengths = resolution.raw_length.tolist()
+    return Answers(
+        keys=[f"{prompt}_{row % run.group}" for row, prompt in enumerate(group.tolist())],
+        prompts=[str(prompt) for prompt in group.tolist()],
+        responses=responses,
+        masks=[row[:n].float() for row, n in zip(mask, lengths, strict=True)],
+        advantages=[row[:n] for row, n in zip(spread(relative, mask), lengths, strict=True)],
+        rewards=rewards,
+        infos=[info for _, info in scored],
+    )

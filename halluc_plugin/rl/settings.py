@@ -1,0 +1,53 @@
+"""How long, how fast and on how much the small trainer trains."""
+
+from dataclasses import dataclass
+
+from halluc_plugin.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class GrpoSettings:
+    """One run; what is paid and masked is in :class:`halluc_plugin.settings.Settings`.
+
+    Args:
+        steps: Optimizer steps, each on answers of its own: the gradient is on-policy.
+        prompts: Problems of a step.
+        group: Answers to each.
+        max_actions: Most raw actions of an answer.
+        learning_rate: Of AdamW, constant after the warm-up.
+        warmup_steps: Steps from zero to the learning rate.
+        weight_decay: Of AdamW.
+        max_grad_norm: Gradients are scaled down to it.
+        micro_batch: Answers in a forward pass.
+        normalize_by_std: As :func:`halluc_plugin.credit.group_relative`.
+        bf16: Whether training's forward passes compute in bfloat16; weights and sampling stay float32.
+        seed: Of the order of problems and of the samples, each a function of it and the step alone.
+        save_steps: Steps between checkpoints.
+
+    Raises:
+        SettingsError: A value is out of range.
+    """
+
+    steps: int = 100
+    prompts: int = 64
+    group: int = 8
+    max_actions: int = 48
+    learning_rate: float = 1e-4
+    warmup_steps: int = 2
+    weight_decay: float = 0.01
+    max_grad_norm: float = 1.0
+    micro_batch: int = 256
+    normalize_by_std: bool = True
+    bf16: bool = False
+    seed: int = 0
+    save_steps: int = 50
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "prompts", "max_actions", "micro_batch", "save_steps"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} is {getattr(self, name)}.", "Give an integer of at least 1.")
+        if self.group < 2:
+            raise SettingsError(f"group is {self.group}.", "Give at least 2: one answer has no group.")
+        for name in ("learning_rate", "max_grad_norm"):
+            if not getattr(self, name) > 0:
+                raise SettingsError(f"{name} is {getattr(self, name)}.", "Give a number above 0.")

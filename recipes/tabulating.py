@@ -45,7 +45,12 @@ def pooled(group: Group, *path: str) -> list[int]:
 def difference(group: Group, path: Sequence[str], other: Group, other_path: Sequence[str]) -> str:
     """Paired difference of accuracies in points, with its interval."""
     found = paired_difference(pooled(group, *path), pooled(other, *other_path))
-    return f"{100 * found.value:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
+    return points(found.value, found.low, found.high)
+
+
+def points(value: float, low: float, high: float) -> str:
+    """A difference of shares in points, with its interval."""
+    return f"{100 * value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
 
 
 def mean(group: Group, *path: str) -> float:

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 
 from halluc_plugin.decoding import Decoding, decode
+from halluc_plugin.edits import collapse
+from halluc_plugin.metrics import ProblemSamples
 from halluc_plugin.recipes.judging import judged_cell
 from halluc_plugin.recipes.self_backtracking.bench import MAX_TOKENS, Bench
 from halluc_plugin.search import Found, Rule, Space, run
@@ -15,6 +17,7 @@ from halluc_plugin.search.hf import HFSampler, decoder_shape
 from halluc_plugin.search.problems import Problem, Scorer, judged
 from halluc_plugin.search.states import Search
 from halluc_plugin.tokens.loading import load_model
+from halluc_plugin.verifiers import Outcome, whole_vote
 
 BATCH = 512
 SEARCH_TEMPERATURE = 0.7  # the paper's
@@ -113,3 +116,39 @@ def decoded_cells(bench: Bench, model: Any, problems: Sequence[Problem]) -> dict
             name = f"T={temperature:g}" + (", banned" if edits_banned else "")
             cells[name] = judged_cell(traces, problems, bench.tokenizer, bench.vocab)
     return cells
+
+
+def sampled(
+    bench: Bench,
+    model: Any,
+    problems: Sequence[Problem],
+    *,
+    temperature: float,
+    copies: int,
+    answer: Callable[[str], str] = str,
+) -> list[ProblemSamples]:
+    """Many answers to each problem.
+
+    Args:
+        bench: The experiment.
+        model: The model.
+        problems: The problems.
+        temperature: Of the samples.
+        copies: Answers to each.
+        answer: What of a resolved text is the answer.
+    """
+    traces = decoded(bench, model, problems, temperature=temperature, copies=copies)
+    samples = []
+    for number, problem in enumerate(problems):
+        ours = traces[number * copies : (number + 1) * copies]
+        kept = [collapse(trace, bench.vocab) for trace in ours]
+        texts = [answer(bench.tokenizer.decode(ids, skip_special_tokens=True)) for ids in kept]
+        outcomes = [problem.verifier.verify(problem.truth, text) for text in texts]
+        samples.append(
+            ProblemSamples(
+                answers=tuple(whole_vote(problem.verifier, problem.truth, text) for text in texts),
+                correct=tuple(outcome is Outcome.CORRECT for outcome in outcomes),
+                tokens=tuple(map(len, ours)),
+            )
+        )
+    return samples

@@ -9,20 +9,18 @@ from typing import Any
 from halluc_plugin.data.corrections import Collected, CorrectionSettings, Depth, collect
 from halluc_plugin.data.trace_files import TraceRow, read_traces, write_traces
 from halluc_plugin.edits import collapse
-from halluc_plugin.metrics import ProblemSamples, maj_at_k, pass_at_k
+from halluc_plugin.metrics import maj_at_k, pass_at_k
 from halluc_plugin.recipes.self_backtracking.answering import (
     BATCH,
     SEARCH_TEMPERATURE,
-    decoded,
     load,
     rounded,
+    sampled,
 )
 from halluc_plugin.recipes.self_backtracking.bench import Bench
 from halluc_plugin.recipes.self_backtracking.masking import clean_model
 from halluc_plugin.search.hf import HFSampler
-from halluc_plugin.search.problems import Problem
 from halluc_plugin.settings import Context
-from halluc_plugin.verifiers import Outcome, whole_vote
 
 STAGE = "7-corrections"
 MARKER = "?\n"
@@ -76,14 +74,14 @@ def _collect(bench: Bench, start: Path, arm: str) -> list[Path]:
 
 
 def _measure(bench: Bench, folder: Path, found: Mapping[str, Sequence[Path]]) -> dict[str, Any]:
-    model, problems = load(folder), bench.asked(bench.clean.test[0])
+    draw = partial(sampled, bench, load(folder), bench.asked(bench.clean.test[0]), answer=_answer)
     cell: dict[str, Any] = {
         "rows": {
             arm: [len(read_traces(path, bench.tokenizer)) for path in paths] for arm, paths in found.items()
         },
-        "greedy": {"correct": [int(s.correct[0]) for s in _samples(bench, model, problems, 0.0, 1)]},
+        "greedy": {"correct": [int(s.correct[0]) for s in draw(temperature=0.0, copies=1)]},
     }
-    samples = _samples(bench, model, problems, SEARCH_TEMPERATURE, bench.scale.answers)
+    samples = draw(temperature=SEARCH_TEMPERATURE, copies=bench.scale.answers)
     cell["tokens"] = sum(sum(s.tokens) for s in samples) / (len(samples) * bench.scale.answers)
     ks = [k for k in (1, 2, 4, 8, 16, 32) if k <= bench.scale.most_k]
     cell["pass"] = {str(k): vars(pass_at_k(samples, k)) for k in ks}
@@ -91,26 +89,6 @@ def _measure(bench: Bench, folder: Path, found: Mapping[str, Sequence[Path]]) ->
     return cell
 
 
-def _samples(
-    bench: Bench, model: Any, problems: Sequence[Problem], temperature: float, copies: int
-) -> list[ProblemSamples]:
-    traces = decoded(bench, model, problems, temperature=temperature, copies=copies)
-    samples = []
-    for number, problem in enumerate(problems):
-        ours = traces[number * copies : (number + 1) * copies]
-        texts = [_answer(bench, trace) for trace in ours]
-        outcomes = [problem.verifier.verify(problem.truth, text) for text in texts]
-        samples.append(
-            ProblemSamples(
-                answers=tuple(whole_vote(problem.verifier, problem.truth, text) for text in texts),
-                correct=tuple(outcome is Outcome.CORRECT for outcome in outcomes),
-                tokens=tuple(map(len, ours)),
-            )
-        )
-    return samples
-
-
-def _answer(bench: Bench, trace: Sequence[int]) -> str:
-    """What is left after edits, and behind the last marker."""
-    text = bench.tokenizer.decode(collapse(trace, bench.vocab), skip_special_tokens=True)
-    return str(text).rpartition(MARKER)[-1]
+def _answer(text: str) -> str:
+    """What stands behind the last marker."""
+    return text.rpartition(MARKER)[-1]

@@ -1,0 +1,1 @@
+"""What reward, credit and curriculum change in a policy that may take tokens back."""

@@ -1,0 +1,110 @@
+"""One seed: the two supervised models, and every arm from them; each is trained and measured once."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from halluc_plugin.metrics import ProblemSamples, compute_matched_gain, maj_at_k, pass_at_k
+from halluc_plugin.prepare import show_progress
+from halluc_plugin.recipes.credit.arms import ARMS, BASELINE, Arm, Start
+from halluc_plugin.recipes.credit.scale import Scale
+from halluc_plugin.recipes.keeping import kept_cell, kept_model
+from halluc_plugin.recipes.self_backtracking.answering import decoded_cells, load, sampled
+from halluc_plugin.recipes.self_backtracking.bench import Bench
+from halluc_plugin.recipes.self_backtracking.masking import clean_model, correcting_model
+from halluc_plugin.rl.grpo import METRICS, train_policy
+from halluc_plugin.tokens.loading import load_model
+
+CURVE = ("acc", "event_precision", "event_recall", "per_answer", "raw_length", "degenerate/groups")
+KS = (1, 2, 4, 8, 16, 32)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One seed of all arms.
+
+    Attributes:
+        out: Folder of the experiment.
+        scale: How much of everything.
+        seed: Of problems, weights, data order and samples.
+    """
+
+    out: Path
+    scale: Scale
+    seed: int
+
+    @cached_property
+    def bench(self) -> Bench:
+        """Where problems and supervised models are."""
+        return Bench(self.out, self.scale.models, self.seed)
+
+    def cells(self, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """What both starts and these arms can do."""
+        for start in Start:
+            yield self._cell(f"start, {start}", self._start(start))
+        for name in names:
+            yield self._cell(name, self._trained(name, ARMS[name]))
+
+    def _start(self, start: Start) -> Path:
+        return clean_model(self.bench) if start is Start.CLEAN else correcting_model(self.bench)
+
+    def _trained(self, name: str, arm: Arm) -> Path:
+        def train(folder: Path) -> None:
+            model = load_model(str(self._start(arm.start)), dtype="float32")
+            problems = self.bench.asked(self.bench.clean.train)
+            run = replace(self.scale.run, seed=self.seed)
+            train_policy(
+                model, self.bench.tokenizer, problems, arm.settings, run, out=folder, progress=show_progress
+            )
+
+        return kept_model(self.bench.folder / "models" / f"rl-{_plain(name)}", train)
+
+    def _cell(self, name: str, folder: Path) -> dict[str, Any]:
+        path = self.out / "cells" / f"{_plain(name)}-{self.seed}.json"
+        return kept_cell(path, partial(self._measure, name, folder))
+
+    def _measure(self, name: str, folder: Path) -> dict[str, Any]:
+        model, tests = load(folder), self.bench.clean.test
+        cell: dict[str, Any] = {"arm": name, "seed": self.seed, "curve": _curve(folder)}
+        for split, path in zip(("seen", "new"), tests, strict=True):
+            cell[split] = decoded_cells(self.bench, model, self.bench.asked(path))
+        samples = self._samples(folder)
+        ks = [k for k in KS if k <= self.scale.most_k]
+        cell["pass"] = {str(k): vars(pass_at_k(samples, k)) for k in ks}
+        cell["maj"] = {str(k): vars(maj_at_k(samples, k)) for k in ks}
+        baseline = self.bench.folder / "models" / f"rl-{BASELINE}"
+        if name in ARMS and name != BASELINE and baseline.exists():
+            gain = compute_matched_gain(samples, self._samples(baseline))
+            cell["matched"] = {"k": gain.k, "tokens": gain.mean_tokens, **vars(gain.gain)}
+        return cell
+
+    def _samples(self, folder: Path) -> list[ProblemSamples]:
+        """Many answers to some problems with seen targets, at temperature 1."""
+        path = folder / "samples.json"
+
+        def draw() -> dict[str, Any]:
+            problems = self.bench.asked(self.bench.clean.test[0], self.scale.sampled)
+            drawn = sampled(self.bench, load(folder), problems, temperature=1.0, copies=self.scale.copies)
+            return {"samples": [[s.answers, s.correct, s.tokens] for s in drawn]}
+
+        return [ProblemSamples(*row) for row in kept_cell(path, draw)["samples"]]
+
+
+def _curve(folder: Path) -> list[dict[str, float]]:
+    """What a run logged of its steps; nothing for a supervised model."""
+    path = folder / METRICS
+    if not path.exists():
+        return []
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [
+        {"step": line["step"]}
+        | {key: line[f"backtrack/{key}"] for key in CURVE if f"backtrack/{key}" in line}
+        for line in lines
+    ]
+
+
+def _plain(name: str) -> str:
+    return name.replace(", ", "-").replace(" ", "-")

@@ -1,0 +1,53 @@
+"""What reward, credit and curriculum change, one factor at a time (design: recipes/credit/README.md).
+
+    python -m halluc_plugin.recipes.credit.run --out outputs/credit
+
+Data, models and cells are kept: an interrupted run goes on where it was.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from halluc_plugin.errors import SettingsError
+from halluc_plugin.recipes.credit import tables
+from halluc_plugin.recipes.credit.arms import ARMS
+from halluc_plugin.recipes.credit.experiment import Experiment
+from halluc_plugin.recipes.credit.scale import FULL, QUICK
+from halluc_plugin.recipes.keeping import keep_scale
+from halluc_plugin.recipes.plotting import draw
+
+WIDTH = 260
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="Folder for data, models, cells, tables and plots.")],
+    seeds: Annotated[int, typer.Option(help="Seeds 0 to this, exclusive.")] = 3,
+    arm: Annotated[list[str] | None, typer.Option(help="Only this arm (repeat it); all by default.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Small and short: does everything run?")] = False,
+) -> None:
+    """Run what is missing, then write and print the tables."""
+    names = arm or list(ARMS)
+    for name in names:
+        if name not in ARMS:
+            raise SettingsError(f"There is no arm {name!r}.", f"Give one of: {'; '.join(ARMS)}.")
+    scale = QUICK if quick else FULL
+    keep_scale(out, scale)
+    cells = []
+    for seed in range(seeds):
+        for cell in Experiment(out, scale, seed).cells(names):
+            Console(stderr=True).print(f"seed {seed}: {cell['arm']}", highlight=False)
+            cells.append(cell)
+    for folder in ("tables", "plots"):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+    for name, table in tables.TABLES.items():
+        Console(width=WIDTH).print(table(cells))
+        with (out / "tables" / f"{name}.md").open("w", encoding="utf-8") as file:
+            Console(file=file, width=WIDTH).print(table(cells))
+    draw(tables.curves(cells), out / "plots" / "curves.png")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,101 @@
+"""The tables and plots of the experiment."""
+
+import math
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from halluc_plugin.recipes.credit.arms import REFERENCE
+from halluc_plugin.recipes.plotting import Line, Plot
+from halluc_plugin.recipes.tabulating import (
+    Cell,
+    accuracy,
+    by_seed,
+    difference,
+    grouped,
+    markdown_table,
+    mean,
+    points,
+)
+
+EVERY = 10
+"""Steps of a learning curve that are averaged."""
+
+
+def accuracies(cells: Sequence[Cell]) -> Table:
+    """Right answers before and after, with edits and without; and what the arm's factor changed."""
+    table = markdown_table(
+        "", "T=1, %", "seeds", f"to {REFERENCE}", "edits banned", "with - banned", "greedy", "greedy, banned",
+        "new targets, T=1", "seeds", "new, banned", "new, greedy",
+    )  # fmt: skip
+    groups = grouped(cells, "arm")
+    reference = groups.get((REFERENCE,))
+    for (arm,), group in groups.items():
+        seen, new = ("seen", "T=1"), ("new", "T=1")
+        compared = "" if reference in (None, group) else difference(group, seen, reference, seen)
+        table.add_row(
+            arm, accuracy(group, *seen), by_seed(group, *seen), compared,
+            accuracy(group, "seen", "T=1, banned"),
+            difference(group, seen, group, ("seen", "T=1, banned")),
+            accuracy(group, "seen", "T=0"), accuracy(group, "seen", "T=0, banned"),
+            accuracy(group, *new), by_seed(group, *new), accuracy(group, "new", "T=1, banned"),
+            accuracy(group, "new", "T=0"),
+        )  # fmt: skip
+    return table
+
+
+def backtracks(cells: Sequence[Cell]) -> Table:
+    """How often and how well each takes back, at temperature 1."""
+    names = {
+        "event_precision": "precision",
+        "event_recall": "recall",
+        "bad_steps_erased": "bad steps erased",
+        "good_steps_erased": "good steps erased",
+        "success_after_backtrack": "next step right",
+        "stutter_rate": "stutter",
+    }
+    table = markdown_table(
+        "", "answers with a backtrack", *names.values(), "tokens", "new: precision", "new: recall"
+    )
+    for (arm,), group in grouped(cells, "arm").items():
+        cell = [c["seen"]["T=1"] for c in group]
+        shares = [_share(mean(cell, key)) for key in ("backtracked", *names)]
+        new = [_share(mean(group, "new", "T=1", key)) for key in ("event_precision", "event_recall")]
+        table.add_row(arm, *shares, f"{mean(cell, 'raw_length'):.1f}", *new)
+    return table
+
+
+def _share(value: float) -> str:
+    return "" if math.isnan(value) else f"{100 * value:.1f} %"
+
+
+def sampled(cells: Sequence[Cell]) -> Table:
+    """pass@k, maj@k, and the gain over the baseline's majority at equal tokens."""
+    ks = list(cells[0]["pass"])
+    table = markdown_table(
+        "", *(f"pass@{k}" for k in ks), *(f"maj@{k}" for k in ks), "gain at equal tokens, points (seeds)"
+    )
+    for (arm,), group in grouped(cells, "arm").items():
+        shares = [f"{100 * mean(group, kind, k, 'value'):.1f}" for kind in ("pass", "maj") for k in ks]
+        matched = [cell["matched"] for cell in group if "matched" in cell]
+        gains = [points(gain["value"], gain["low"], gain["high"]) for gain in matched]
+        table.add_row(arm, *shares, "; ".join(gains))
+    return table
+
+
+def curves(cells: Sequence[Cell]) -> Plot:
+    """Accuracy of the rollouts over steps."""
+    lines = []
+    for (arm,), group in grouped((cell for cell in cells if cell["curve"]), "arm").items():
+        values: dict[str, list[float]] = {}
+        for cell in group:
+            curve = cell["curve"]
+            for start in range(0, len(curve), EVERY):
+                part = curve[start : start + EVERY]
+                place = str(part[-1]["step"])
+                values.setdefault(place, []).append(100 * sum(point["acc"] for point in part) / len(part))
+        lines.append(Line(arm, values))
+    return Plot(f"Rollouts, means of {EVERY} steps", "step of GRPO", "right, %", lines)
+
+
+TABLES = {"accuracies": accuracies, "backtracks": backtracks, "sampled": sampled}

@@ -1,0 +1,75 @@
+"""The recipe on reward and credit: its arms run, go on where they were, and its settings are valid."""
+
+from dataclasses import replace
+
+import pytest
+from typer.testing import CliRunner
+
+from halluc_plugin.edits.builders import ErasedTokens
+from halluc_plugin.errors import SettingsError
+from halluc_plugin.recipes.credit import run
+from halluc_plugin.recipes.credit.arms import ARMS, BASELINE, REFERENCE, Start
+from halluc_plugin.recipes.credit.scale import FULL, QUICK
+from halluc_plugin.recipes.self_backtracking.scale import Models
+from halluc_plugin.scratch.model import Size
+from halluc_plugin.settings import Settings
+
+FEW = Models(Size.TINY, steps=2, largest_operand=10, train=60)
+SMOKE = replace(
+    QUICK,
+    models=replace(QUICK.models, main=FEW, small=FEW, test=6),
+    run=replace(QUICK.run, steps=1, prompts=2, group=2),
+    sampled=2,
+    copies=2,
+    most_k=1,
+)
+
+
+@pytest.fixture
+def invoke(tmp_path, monkeypatch):
+    """Runs the recipe with these arms; returns what was made anew."""
+    monkeypatch.setattr(run, "QUICK", SMOKE)
+    app = run.typer.Typer()
+    app.command()(run.main)
+
+    def invoked(*arms):
+        before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*") if file.is_file()}
+        chosen = [part for arm in arms for part in ("--arm", arm)]
+        arguments = ["--out", str(tmp_path), "--seeds", "1", "--quick", *chosen]
+        assert CliRunner().invoke(app, arguments, catch_exceptions=False).exit_code == 0
+        return {f for f in tmp_path.rglob("*") if f.is_file() and before.get(f) != f.stat().st_mtime_ns}
+
+    return invoked
+
+
+def test_arms_run_and_are_not_run_again(invoke, tmp_path):
+    """Baseline and an arm leave tables and curves; a second start makes those alone anew, from the cells."""
+    arms = (BASELINE, "credit, prefix tree")
+    invoke(*arms)
+    tables = {tmp_path / "tables" / f"{name}.md" for name in ("accuracies", "backtracks", "sampled")}
+    results = {*tables, tmp_path / "plots" / "curves.png"}
+    assert all(file.stat().st_size > 100 for file in results)
+    assert invoke(*arms) == results
+
+
+def test_an_unknown_arm_is_named(invoke):
+    """Before anything is made, with those that there are."""
+    with pytest.raises(SettingsError, match=r"There is no arm 'credit'.*credit, verifier"):
+        invoke("credit")
+
+
+def test_each_arm_changes_one_factor():
+    """The reference is the default; all others from its start differ from it."""
+    assert ARMS[REFERENCE].settings == Settings()
+    correcting = [name for name, arm in ARMS.items() if arm.start is Start.CORRECTING]
+    others = [ARMS[name].settings for name in correcting if name != REFERENCE]
+    assert all(settings != Settings() for settings in others)
+    assert len({repr(settings) for settings in others}) == len(others)
+    assert ARMS[BASELINE].settings == replace(Settings(), max_backtracks=0)
+    assert {settings.erased_tokens for settings in others} == set(ErasedTokens)
+
+
+def test_the_stages_of_the_curriculum_fit_the_run():
+    """Its last stage is reached, and lasts a third of the steps."""
+    stages = ARMS["curriculum"].settings.curriculum
+    assert sum(stage.steps for stage in stages[:-1]) == FULL.run.steps * 2 / 3

@@ -7,6 +7,8 @@ from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from verl.utils.config import omega_conf_to_dataclass
 
+from halluc_plugin.edits.builders import ErasedTokens
+from halluc_plugin.rl.answers import shapes_actions
 from halluc_plugin.settings import load
 from verl_ext.run_settings import complete
 
@@ -60,15 +62,35 @@ def test_fine_tuning_recipes_compose_at_every_scale(recipe, scale):
         ("outcome", {"outcome": 1.0}),
         ("shaped", {"outcome": 1.0, "format": 0.1, "backtrack": 1.0}),
         ("n_mars", {"n_mars": 1.0}),
+        ("process", {"outcome": 1.0, "process": 0.5}),
         ("score_bonus", {"outcome": 1.0, "score_bonus": 10.0}),
     ],
 )
 @pytest.mark.parametrize("recipe", RL_RECIPES)
 def test_rewards_by_name(recipe, reward, weights):
-    """`halluc/reward=NAME` pays what it says and nothing else; without it the outcome is paid."""
+    """`halluc/reward=NAME` pays what it says and nothing else; without it the recipe's own is paid."""
     chosen = load(composed(f"+recipe={recipe}", f"halluc/reward={reward}").halluc).reward
     assert chosen.weights == weights
-    assert load(composed(f"+recipe={recipe}").halluc).reward.weights == {"outcome": 1.0}
+    own = {"outcome": 1.0, "score_bonus": 10.0} if recipe == "score_bonus" else {"outcome": 1.0}
+    assert load(composed(f"+recipe={recipe}").halluc).reward.weights == own
+
+
+def test_the_unbiased_reference_is_verls_own():
+    """grpo_outcome has verl's estimator, and nothing of ours shapes what it returns."""
+    config = composed("+recipe=grpo_outcome")
+    assert config.algorithm.adv_estimator == "grpo"
+    settings = load(config.halluc)
+    assert settings.erased_tokens is ErasedTokens.KEEP
+    assert not shapes_actions(settings)
+    assert not settings.needs_own_engine
+
+
+def test_scores_bonus_compares_with_the_twin():
+    """score_bonus samples one answer without edits from each state, and keeps erased tokens in the loss."""
+    settings = load(composed("+recipe=score_bonus").halluc)
+    assert settings.samples_continuations
+    assert settings.values.continuations == 1
+    assert settings.erased_tokens is ErasedTokens.KEEP
 
 
 def test_the_platform_chooses_the_scale(monkeypatch):

@@ -26,15 +26,15 @@ class Scale:
         lengths: Lengths of the synthetic chains.
     """
 
-    bases: tuple[int, ...] = (4, 6, 8, 10, 13, 16)
-    sizes: Sizes = field(default_factory=lambda: Sizes(1, 5, 7))
-    train: int = 4_000
-    test: int = 334
+    bases: tuple[int, ...] = (10, 13, 16)
+    sizes: Sizes = field(default_factory=lambda: Sizes(1, 2, 3))
+    train: int = 8_000
+    test: int = 668
     size: Size = Size.TINY
-    steps: int = 2000
+    steps: int = 1500
     batch_size: int = 64
     matching: MatchSettings = field(
-        default_factory=lambda: MatchSettings(imitate_steps=800, anneal_steps=600, max_actions=48)
+        default_factory=lambda: MatchSettings(imitate_steps=600, anneal_steps=450, max_actions=48)
     )
     texts: int = 8_000
     test_texts: int = 500

@@ -25,6 +25,9 @@ WARM_START = TrainSettings()
 # Few traces with errors, and few errors in them: a model this small learns the task from the clean ones.
 BACKTRACKING, TRACES = 0.25, TraceSettings(rate=0.3)
 SIZE = Size.TINY
+TURN = "\n?\n"
+"""The request to try again that a model at number level can read: a question mark, behind the new line that
+verl writes after the end of a turn of Qwen's."""
 ROWS = 2
 """Raised when the same request comes to give other rows: what was cached before is then made anew."""
 
@@ -46,26 +49,50 @@ def countdown_data(settings: PrepareSettings) -> CountdownFiles:
         problems=CountdownSettings(seed=settings.seed),
         train=settings.train_problems,
         test=settings.test_problems,
-        backtracking=BACKTRACKING if settings.traces is WarmStartTraces.BACKTRACK else 0.0,
+        backtracking=0.0 if settings.traces is WarmStartTraces.CLEAN else BACKTRACKING,
         traces=TRACES,
     )
+    # Turns are made of traces with edits, whose tokenizer has the same ids and one more.
+    edits = WarmStartTraces.BACKTRACK if request.backtracking else WarmStartTraces.CLEAN
 
     def build(folder: Path) -> None:
         _say(f"making {request.train} Countdown problems and their traces")
-        write_countdown(folder, request, tokenizer_for(settings.traces), show_progress)
+        write_countdown(folder, request, tokenizer_for(edits), show_progress)
 
     return CountdownFiles(load_or_build("countdown", asdict(request) | {"rows": ROWS}, build))
+
+
+def turn_traces(settings: PrepareSettings) -> Path:
+    """The traces of :func:`countdown_data` as two attempts each, from the cache or made now."""
+    data = countdown_data(settings)
+    described = {"data": data.root.name, "turn": TURN}
+
+    def build(folder: Path) -> None:
+        from halluc_plugin.data.trace_files import TraceRow, read_traces, write_traces
+        from halluc_plugin.tokens import edit_vocab
+        from halluc_plugin.traces import turn_twin
+
+        with_edits, plain = (tokenizer_for(t) for t in (WarmStartTraces.BACKTRACK, WarmStartTraces.TURNS))
+        vocab, end, turn = edit_vocab(with_edits), int(plain.eos_token_id), plain.encode(TURN)
+        rows = read_traces(data.traces, with_edits)
+        twins = ((row, turn_twin(row.response_ids, turn, vocab, end)) for row in rows)
+        made = (TraceRow(row.prompt_ids, list(twin.ids), list(twin.erased)) for row, twin in twins)
+        write_traces(folder / "traces.parquet", made, plain)
+
+    return load_or_build("countdown-turns", described, build) / "traces.parquet"
 
 
 def warm_started_model(settings: PrepareSettings) -> Path:
     """The folder of a small model that was fine-tuned on these traces, from the cache or trained now."""
     data = countdown_data(settings)
+    in_turns = settings.traces is WarmStartTraces.TURNS
     train = replace(WARM_START, seed=settings.seed, steps=settings.warm_start_steps)
     described = {"data": data.root.name, "size": str(SIZE), "train": asdict(train)}
 
     def build(folder: Path) -> None:
         _say(f"warm-starting a {SIZE} model on {settings.traces} traces, {train.steps} steps")
-        warm_start([data.traces], settings.traces, train, folder)
+        traces = turn_traces(settings) if in_turns else data.traces
+        warm_start([traces], settings.traces, train, folder)
 
     return load_or_build(f"warm-start-{settings.traces}", described, build)
 

@@ -106,3 +106,21 @@ def test_the_warm_started_model_is_a_model_in_the_cache(home):
     vocab = edit_vocab(load_tokenizer(str(folder)))
     assert load_model(str(folder)).config.vocab_size == vocab.backtrack + 1
     assert folder.parent == home
+
+
+def test_turns_are_made_of_the_traces_with_edits():
+    """As many rows as there are traces: a first attempt, the request, the solution; errors are told apart."""
+    settings = replace(SMALL, traces=WarmStartTraces.TURNS)
+    assert prepare.countdown_data(settings).root == prepare.countdown_data(SMALL).root
+    tokenizer = prepare.tokenizer_for(WarmStartTraces.TURNS)
+    assert BACKTRACK_TOKEN not in tokenizer.get_vocab()
+    rows = read_traces(prepare.turn_traces(settings), tokenizer)
+    with_edits = prepare.tokenizer_for(WarmStartTraces.BACKTRACK)
+    assert len(rows) == len(read_traces(prepare.countdown_data(SMALL).traces, with_edits))
+    texts = [tokenizer.decode(row.response_ids) for row in rows]
+    assert all(text.count(f"{tokenizer.eos_token}{prepare.TURN}") == 1 for text in texts)
+    wrong = [sum(row.erased) > len(tokenizer.encode(prepare.TURN)) for row in rows]
+    assert any(wrong)
+    assert not all(wrong)
+    model = load_model(str(prepare.warm_started_model(settings)))
+    assert load_tokenizer(str(model.config.name_or_path)).get_vocab() == tokenizer.get_vocab()

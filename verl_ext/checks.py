@@ -39,8 +39,10 @@ def _require_judges(path: Path, sources: set[str], config: DictConfig, settings:
     from halluc_plugin.verifiers import PrefixVerifier, find_verifier
 
     paid = ", ".join(settings.paid_values)
+    loop = config.actor_rollout_ref.rollout.agent.default_agent_loop
+    if loop == "refine" and "halluc.credit.alpha" not in settings.paid_values:
+        return  # the first attempt is an answer: whoever scores answers judges it
     if settings.samples_continuations:
-        loop = config.actor_rollout_ref.rollout.agent.default_agent_loop
         if loop != "backtrack":
             raise SettingsError(
                 f"{paid} pays for values of states by continuations, which the agent loop {loop} does not "

@@ -8,7 +8,7 @@ from verl_ext.hooks import after_import
 
 REGISTRATIONS = {
     # host module, once imported       -> our module, whose import registers names with the host
-    "verl.experimental.agent_loop.agent_loop": "verl_ext.agent_loop",
+    "verl.experimental.agent_loop.agent_loop": "verl_ext.agent_loops",
     "verl.experimental.reward_loop.reward_manager.registry": "verl_ext.reward_manager",
     "verl.trainer.ppo.core_algos": "verl_ext.advantage",
     "verl.trainer.ppo.v1.trainer_sync": "verl_ext.trainer",

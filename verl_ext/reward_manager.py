@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,7 @@ from verl import DataProto
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 from verl.experimental.reward_loop.reward_manager.registry import register
 
+from halluc_plugin.credit import Move
 from halluc_plugin.edits import EditVocab, resolve
 from halluc_plugin.errors import DataError
 from halluc_plugin.rewards import Answer, Trace, Verdict, judge, observe, score
@@ -19,6 +21,7 @@ from halluc_plugin.settings import Settings
 from halluc_plugin.tokens import BACKTRACK_TOKEN, edit_vocab
 from halluc_plugin.verifiers import Outcome, Verifier, find_verifier
 from verl_ext.continuations import COLUMN as CONTINUATIONS
+from verl_ext.refinement import TURNS
 from verl_ext.run_settings import from_config
 
 
@@ -70,16 +73,23 @@ class BacktrackRewardManager(RewardManagerBase):
         ids = data.batch["responses"][-1:]
         valid = data.batch["attention_mask"][-1:, -ids.shape[1] :].bool()
         row = {key: values[-1] for key, values in data.non_tensor_batch.items()}
-        resolution = resolve(ids, valid, self._vocab)
-        trace = observe(resolution, 0, self._decode, self._marks)
-        answer = await self._judge(trace, row)
+        turns = (row.get("tool_extra_fields") or {}).get(TURNS)
+        first, begins = turns or (0, 0)
+        resolution = resolve(ids[:, begins:], valid[:, begins:], self._vocab)
+        answer = await self._judge(observe(resolution, 0, self._decode, self._marks), row)
+        if turns:
+            answer = await self._second_attempt(answer, ids[0, :first].tolist(), row)
         settings = (
             self._settings.at(int(row["global_steps"])) if self._settings.curriculum else self._settings
         )
         reward, parts = score(answer, settings.reward)
-        finished = trace.raw_length < self._max_tokens or int(ids[0, -1]) == self.tokenizer.eos_token_id
+        length = int(valid.sum())
+        finished = length < self._max_tokens or int(ids[0, -1]) == self.tokenizer.eos_token_id
         extra_info = reward_info(
-            answer, parts, finished=finished, continuations=self._settings.samples_continuations
+            answer,
+            parts,
+            finished=finished,
+            without_edits=self._settings.samples_continuations or bool(turns),
         )
         return {"reward_score": reward, "reward_extra_info": extra_info}
 
@@ -95,6 +105,13 @@ class BacktrackRewardManager(RewardManagerBase):
         final = await self._ask_host(trace.final, row)
         raw = final if trace.raw == trace.final else await self._ask_host(trace.raw, row)
         return Answer.valued(trace, final, raw, values)
+
+    async def _second_attempt(self, answer: Answer, first: list[int], row: Mapping[str, Any]) -> Answer:
+        """An answer in turns: the one event is the second turn, and what it left is the first attempt."""
+        verifier = None if self._custom else find_verifier(row["data_source"])
+        before = (await self._verdict(self._decode(first), row, verifier)).accuracy
+        trace = replace(answer.trace, raw_length=answer.trace.raw_length + len(first))
+        return replace(answer, trace=trace, moves=(Move(before, answer.final.accuracy),))
 
     async def _sampled_values(
         self, row: Mapping[str, Any], verifier: Verifier | None

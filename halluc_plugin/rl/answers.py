@@ -40,7 +40,7 @@ class Answers:
 
 
 def reward_info(
-    answer: Answer, parts: Mapping[str, float], *, finished: bool, continuations: bool
+    answer: Answer, parts: Mapping[str, float], *, finished: bool, without_edits: bool
 ) -> dict[str, Any]:
     """What is kept of a judged answer, with the same keys for every answer of a run.
 
@@ -48,13 +48,14 @@ def reward_info(
         answer: The answer.
         parts: Its reward components, unweighted.
         finished: Whether it ended by itself.
-        continuations: Whether values come from answers sampled from its states.
+        without_edits: Whether the value before the first move is the accuracy of an answer without edits: of
+            sampled continuations, or of a first turn.
 
     Returns:
         The components; ``acc`` and ``acc_raw`` (resolved and raw text); the counts of
         :meth:`halluc_plugin.rewards.Trace.counts`; ``truncated``; ``moves``, the events' values before and
-        after as JSON (verl's metrics pass over texts), "null" where nothing judges states; and with
-        continuations ``acc_without_edits``.
+        after as JSON (verl's metrics pass over texts), "null" where nothing judges states; and where known
+        ``acc_without_edits``.
     """
     moves = answer.moves
     info: dict[str, Any] = {
@@ -65,7 +66,7 @@ def reward_info(
         "truncated": float(not finished),
         "moves": json.dumps(moves and [[move.before, move.after] for move in moves]),
     }
-    if continuations and moves is not None:
+    if without_edits and moves is not None:
         info["acc_without_edits"] = moves[0].before if moves else answer.final.accuracy
     return info
 

@@ -66,7 +66,7 @@ def _judged(
         )
         reward, parts = score(answer, settings.reward)
         finished = len(ids) < run.max_actions or ids[-1] in reading.marks.ends
-        scored.append((reward, reward_info(answer, parts, finished=finished, continuations=False)))
+        scored.append((reward, reward_info(answer, parts, finished=finished, without_edits=False)))
     rewards = [reward for reward, _ in scored]
     group = torch.arange(len(asked)) // run.group
     relative = group_relative(

@@ -12,6 +12,7 @@ from halluc_plugin.settings.blocks import (
     RewardSettings,
     TokenSettings,
     TraceLogSettings,
+    TurnSettings,
     WarmStartTraces,
 )
 from halluc_plugin.settings.credit import CreditSettings, CreditValues, ValueSettings, ValueSource
@@ -31,6 +32,7 @@ __all__ = [
     "Stage",
     "TokenSettings",
     "TraceLogSettings",
+    "TurnSettings",
     "ValueSettings",
     "ValueSource",
     "WarmStartTraces",

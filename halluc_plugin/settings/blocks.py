@@ -24,6 +24,9 @@ class WarmStartTraces(StrEnum):
     """Solutions with errors and the edits that erase them."""
     CLEAN = "clean"
     """Solutions without errors: the baseline."""
+    TURNS = "turns"
+    """Two attempts each: what stood before the first error was taken back, a request to try again, the
+    solution; the baseline in turns."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,21 @@ class TokenSettings:
     """
 
     step_delimiter: str = "\n"
+
+
+@dataclass(frozen=True)
+class TurnSettings:
+    """Of the agent loop ``refine``.
+
+    Args:
+        instruction: The user's message that asks for a second attempt.
+    """
+
+    instruction: str = "The answer above may contain an error. Find it, if there is one, and answer again."
+
+    def __post_init__(self) -> None:
+        if not self.instruction:
+            raise SettingsError("halluc.turns.instruction is empty.", "Say that a second attempt is wanted.")
 
 
 @dataclass(frozen=True)

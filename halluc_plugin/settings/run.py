@@ -14,6 +14,7 @@ from halluc_plugin.settings.blocks import (
     RewardSettings,
     TokenSettings,
     TraceLogSettings,
+    TurnSettings,
     check_weights,
 )
 from halluc_plugin.settings.credit import CreditSettings, CreditValues, ValueSettings, ValueSource
@@ -34,6 +35,7 @@ class Settings:
         max_backtracks: Budget of effective edits per answer, null for no limit.
         boundary: What an edit on an empty response does.
         tokens: How ids get their meaning.
+        turns: Of the agent loop ``refine``.
         reward: The reward.
         values: Who says what states on the way are worth.
         credit: What edits are paid beside their answer's advantage.
@@ -49,6 +51,7 @@ class Settings:
     max_backtracks: int | None = None
     boundary: Boundary = Boundary.NOOP
     tokens: TokenSettings = field(default_factory=TokenSettings)
+    turns: TurnSettings = field(default_factory=TurnSettings)
     reward: RewardSettings = field(default_factory=RewardSettings)
     values: ValueSettings = field(default_factory=ValueSettings)
     credit: CreditSettings = field(default_factory=CreditSettings)

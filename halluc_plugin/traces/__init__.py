@@ -1,14 +1,15 @@
 """Builders of raw traces: a reference answer, with errors written and taken back on the way.
 
 Every trace built here collapses to its reference, always. :mod:`.injection` invents the errors,
-:mod:`.alignment` takes them from a sample of the model, :mod:`.marker` turns a trace into its twin that
-corrects itself in words.
+:mod:`.alignment` takes them from a sample of the model, :mod:`.marker` and :mod:`.turns` turn a
+trace into its twin that corrects itself in words, or in a second attempt.
 """
 
 from halluc_plugin.traces.alignment import align_steps, align_tokens
 from halluc_plugin.traces.injection import Propose, inject, random_spans, restart
 from halluc_plugin.traces.marker import MarkerTwin, marker_twin
 from halluc_plugin.traces.myers import Block, unmatched_blocks
+from halluc_plugin.traces.turns import turn_twin
 from halluc_plugin.traces.writing import RawTrace
 
 __all__ = [
@@ -22,5 +23,6 @@ __all__ = [
     "marker_twin",
     "random_spans",
     "restart",
+    "turn_twin",
     "unmatched_blocks",
 ]

@@ -71,7 +71,9 @@ def test_rewards_by_name(recipe, reward, weights):
     """`halluc/reward=NAME` pays what it says and nothing else; without it the recipe's own is paid."""
     chosen = load(composed(f"+recipe={recipe}", f"halluc/reward={reward}").halluc).reward
     assert chosen.weights == weights
-    own = {"outcome": 1.0, "score_bonus": 10.0} if recipe == "score_bonus" else {"outcome": 1.0}
+    own = (
+        {"outcome": 1.0, "score_bonus": 10.0} if recipe in {"score_bonus", "refinement"} else {"outcome": 1.0}
+    )
     assert load(composed(f"+recipe={recipe}").halluc).reward.weights == own
 
 

@@ -194,6 +194,23 @@ def test_continuations_give_values(verl_config, tokenizer, row, source, truth):
     assert info["score_bonus"] == 0.5
 
 
+@pytest.mark.parametrize(("first", "before"), [("3+5=9\n$", 0.0), ("3*5=15\n15+7=22\n$", 1.0)])
+def test_an_answer_in_turns(verl_config, plain_tokenizer, row, first, before):
+    """The second attempt is scored, and the bonus compares it with the first; the request is in neither."""
+    verl_config.actor_rollout_ref.rollout.agent.default_agent_loop = "refine"
+    verl_config.actor_rollout_ref.rollout.response_length = 64
+    verl_config.halluc = {"reward": {"weights": {"outcome": 1.0, "score_bonus": 10.0}}}
+    second = "3*5=15\n15+7=22\n$"
+    data = row(first + "#\n" + second)
+    data.non_tensor_batch["tool_extra_fields"][0] = {"refinement_turns": [len(first), len(first) + 2]}
+    result = score(verl_config, plain_tokenizer, data)
+    info = result["reward_extra_info"]
+    assert result["reward_score"] == 1.0 + 10.0 * (1.0 - before)
+    assert (info["acc"], info["acc_without_edits"], info["score_bonus"]) == (1.0, before, 1.0 - before)
+    assert info["raw_length"] == len(first) + len(second)
+    assert info["truncated"] == 0.0
+
+
 def test_a_curriculum_changes_the_reward(verl_config, tokenizer, row):
     """The weights are those of the row's own step."""
     verl_config.halluc = {

@@ -24,8 +24,16 @@ def group_relative(
         ``1 + epsilon`` when normalising), as in verl.
 
     Raises:
-        TraceError: Shapes differ.
+        TraceError: Shapes differ, or a reward is no finite number: it would spoil its whole group, and with
+            the next step all weights.
     """
+    broken = (~torch.isfinite(rewards)).nonzero().flatten().tolist()
+    if broken:
+        raise TraceError(
+            f"{len(broken)} of {rewards.numel()} rewards are no finite numbers, the first of them answer "
+            f"{broken[0]} with {float(rewards.flatten()[broken[0]])}.",
+            "Mend the reward function: it must return a finite number for every answer.",
+        )
     if rewards.shape != groups.shape or rewards.dim() != 1:
         raise TraceError(
             f"rewards {tuple(rewards.shape)} and groups {tuple(groups.shape)} are not one number per answer.",

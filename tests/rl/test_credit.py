@@ -50,6 +50,13 @@ def test_no_answers():
     assert group_relative(torch.zeros(0), torch.zeros(0, dtype=torch.long)).shape == (0,)
 
 
+@pytest.mark.parametrize("broken", [float("nan"), float("inf")])
+def test_a_broken_reward_stops_the_step(broken):
+    """One reward that is no number would spoil all weights: it is named instead."""
+    with pytest.raises(TraceError, match="1 of 3 rewards are no finite numbers, the first of them answer 1"):
+        group_relative(torch.tensor([1.0, broken, 0.0]), torch.zeros(3, dtype=torch.long))
+
+
 def test_refuses_misfits():
     """Shapes that do not fit are named."""
     with pytest.raises(TraceError, match=r"\(2,\) and groups \(3,\)"):

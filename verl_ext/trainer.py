@@ -19,7 +19,7 @@ from halluc_plugin.rewards import COMPONENTS
 from halluc_plugin.rewards.influence import unchanged_groups
 from halluc_plugin.rl.answers import Answers, shape, shapes_actions
 from halluc_plugin.rl.reading import Reading
-from halluc_plugin.rl.step_metrics import ProblemRow, drawn, event_metrics, rollout_metrics
+from halluc_plugin.rl.step_metrics import ProblemRow, drawn, event_metrics, rollout_metrics, stage_metrics
 from halluc_plugin.trace_log import LoggedTrace, TraceLog, logged_trace
 from verl_ext.compat import AnswersToSync
 from verl_ext.guard import Precision, compare, stop_if_drifted
@@ -94,6 +94,7 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
         metrics.update(rollout_metrics(infos, data["response_mask"]))
         metrics.update(self._degeneracy(infos, keys))
         metrics.update(self._event_metrics(batch, keys))
+        metrics.update(stage_metrics(self._settings, self.global_steps))
         self._log_traces(batch, keys)
 
     def _degeneracy(self, infos: list[dict[str, Any]], keys: list[str]) -> dict[str, float]:

@@ -23,7 +23,7 @@ from halluc_plugin.rl.policy import score_policy
 from halluc_plugin.rl.reading import Reading
 from halluc_plugin.rl.rollouts import sample_groups
 from halluc_plugin.rl.settings import GrpoSettings
-from halluc_plugin.rl.step_metrics import ProblemRow, drawn, event_metrics, rollout_metrics
+from halluc_plugin.rl.step_metrics import ProblemRow, drawn, event_metrics, rollout_metrics, stage_metrics
 from halluc_plugin.search.problems import Problem
 from halluc_plugin.settings import Settings
 from halluc_plugin.tokens.loading import save_tokenizer
@@ -170,6 +170,7 @@ class _Trainer:
             **rollout_metrics(answers.infos, answers.masks),
             **{f"backtrack/degenerate/{name}": share for name, share in shares.items()},
             **event_metrics(rows, self._reading),
+            **stage_metrics(self._settings, step),
         }
 
     def resume(self, out: Path) -> int:

@@ -11,6 +11,7 @@ from torch import Tensor
 from halluc_plugin.metrics import PrefixOracle, judge_ids, summarise_events
 from halluc_plugin.rewards import COMPONENTS
 from halluc_plugin.rl.reading import Reading
+from halluc_plugin.settings import Settings
 from halluc_plugin.verifiers import PrefixVerifier, find_verifier, prefix_oracle
 
 COUNTS = (
@@ -55,6 +56,15 @@ def rollout_metrics(infos: Sequence[Mapping[str, Any]], masks: Sequence[Tensor])
         **{f"backtrack/reward/{key}": mean(key) for key in COMPONENTS},
         **_correction(infos),
     }
+
+
+def stage_metrics(settings: Settings, step: int) -> dict[str, float]:
+    """Of a curriculum, under ``backtrack/``: ``stage``, from 0, and its ``budget`` where it has one."""
+    if not settings.curriculum:
+        return {}
+    budget = settings.at(step).max_backtracks
+    limited = {} if budget is None else {"backtrack/budget": float(budget)}
+    return {"backtrack/stage": float(settings.stage(step)), **limited}
 
 
 def _correction(infos: Sequence[Mapping[str, Any]]) -> dict[str, float]:

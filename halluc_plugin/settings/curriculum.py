@@ -43,11 +43,11 @@ def check_stages(stages: Sequence[Stage]) -> None:
             )
 
 
-def stage_at(stages: Sequence[Stage], step: int) -> Stage:
-    """The stage of a global step; steps count from 1, and what comes before belongs to the first."""
-    for stage in stages[:-1]:
+def stage_number(stages: Sequence[Stage], step: int) -> int:
+    """Which stage a global step is in, from 0; steps count from 1, what comes before is in the first."""
+    for number, stage in enumerate(stages[:-1]):
         assert stage.steps is not None  # check_stages
         if step <= stage.steps:
-            return stage
+            return number
         step -= stage.steps
-    return stages[-1]
+    return len(stages) - 1

@@ -18,7 +18,7 @@ from halluc_plugin.settings.blocks import (
     check_weights,
 )
 from halluc_plugin.settings.credit import CreditSettings, CreditValues, ValueSettings, ValueSource
-from halluc_plugin.settings.curriculum import Stage, check_stages, stage_at
+from halluc_plugin.settings.curriculum import Stage, check_stages, stage_number
 from halluc_plugin.settings.reading import read
 
 VALUED = frozenset({"process", "backtrack", "score_bonus"})
@@ -85,10 +85,14 @@ class Settings:
         """
         if not self.curriculum:
             return self
-        stage = stage_at(self.curriculum, step)
+        stage = self.curriculum[self.stage(step)]
         weights = self.reward.weights if stage.weights is None else stage.weights
         reward = replace(self.reward, weights=weights)
         return replace(self, max_backtracks=stage.max_backtracks, reward=reward, curriculum=())
+
+    def stage(self, step: int) -> int:
+        """The number of a global step's stage of the curriculum, from 0; 0 without one."""
+        return stage_number(self.curriculum, step) if self.curriculum else 0
 
     @property
     def stages(self) -> tuple["Settings", ...]:

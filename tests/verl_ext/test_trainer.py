@@ -13,7 +13,7 @@ from halluc_plugin.rl.step_metrics import rollout_metrics
 from halluc_plugin.trace_log import logged_steps, read_step
 from verl_ext import trainer as trainer_module
 from verl_ext.guard import PolicyDriftError, Precision
-from verl_ext.run_settings import from_config
+from verl_ext.run_settings import complete, from_config
 from verl_ext.trainer import BacktrackTrainer, precision, why_incomparable
 
 
@@ -231,6 +231,7 @@ def queue(fp32_config, tokenizer, monkeypatch, tmp_path):
 
     def trainer(**halluc):
         fp32_config.halluc = halluc
+        complete(fp32_config, from_config(fp32_config))
         return BacktrackTrainer(fp32_config)
 
     return SimpleNamespace(fill=fill, trainer=trainer, put=put)
@@ -259,6 +260,7 @@ def finished_step(queue):
 def test_metrics_leave_padding_rows_out(finished_step):
     """Rows that verl adds to fill a batch are not answers."""
     metrics = finished_step()
+    assert "backtrack/stage" not in metrics
     assert metrics["backtrack/per_answer"] == 2.0
     assert metrics["backtrack/masked_share"] == pytest.approx(0.25)
     assert metrics["backtrack/degenerate/groups"] == 0  # one answer alone keeps its reward
@@ -275,6 +277,16 @@ def test_some_answers_are_judged_state_by_state(finished_step):
     assert metrics["backtrack/good_tokens_erased"] == 0
     assert metrics["backtrack/stutter_rate"] == 0
     assert "backtrack/judged" not in finished_step(metrics={"judged_per_step": 0})
+
+
+def test_the_stage_is_logged(finished_step):
+    """Of a curriculum: number and budget of the step's stage; the fixture is at step 3."""
+    curriculum = [{"steps": 2, "max_backtracks": 1}, {"steps": 5, "max_backtracks": 4}, {}]
+    metrics = finished_step(curriculum=curriculum)
+    assert (metrics["backtrack/stage"], metrics["backtrack/budget"]) == (1, 4)
+    unlimited = finished_step(curriculum=[{"steps": 1, "max_backtracks": 0}, {}])
+    assert unlimited["backtrack/stage"] == 1
+    assert "backtrack/budget" not in unlimited
 
 
 def test_correction_needs_continuations():

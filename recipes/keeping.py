@@ -11,13 +11,19 @@ from halluc_plugin.errors import SettingsError
 COMPLETE = "complete"
 
 
-def keep_scale(out: Path, scale: Any) -> None:
+def keep_scale(out: Path, scale: Any, arms: Any = None) -> None:
     """Say in the folder of an experiment what its scale is, or see that it is this one.
+
+    Args:
+        out: The folder.
+        scale: A dataclass.
+        arms: What else must not change, JSON-able; None for nothing.
 
     Raises:
         SettingsError: What is kept there is of another scale.
     """
-    described = json.dumps(asdict(scale), indent=1, sort_keys=True)
+    whole = asdict(scale) | ({} if arms is None else {"arms": arms})
+    described = json.dumps(whole, indent=1, sort_keys=True)
     path = out / "scale.json"
     if not path.exists():
         out.mkdir(parents=True, exist_ok=True)

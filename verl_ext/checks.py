@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from halluc_plugin.errors import DataError, SettingsError
 
@@ -27,9 +27,35 @@ def check_run(config: DictConfig, settings: Any) -> None:
         from halluc_plugin.tokens import edit_vocab
 
         edit_vocab(tokenizer, step_delimiter=settings.tokens.step_delimiter)
+    _require_our_parts(config, settings)
     for path in _paths(config.data.train_files, config.data.val_files):
         rows = _check_file(path, config, tokenizer)
         _require_judges(path, {row["data_source"] for row in rows}, config, settings)
+
+
+def _require_our_parts(config: DictConfig, settings: Any) -> None:
+    """Refuse settings that the parts of verl which are selected would pass over without a word."""
+    from halluc_plugin.rl.answers import shapes_actions
+
+    loop = ("actor_rollout_ref.rollout.agent.default_agent_loop", "backtrack")
+    manager, trainer = (
+        ("reward.reward_manager.name", "backtrack"),
+        ("trainer.v1.trainer_mode", "backtrack_sync"),
+    )
+    budgets = any(stage.max_backtracks is not None for stage in settings.stages)
+    needed = (
+        # asked for, by what, which part does it
+        (shapes_actions(settings), "halluc.credit.alpha or halluc.erased_tokens=negative", trainer),
+        (bool(settings.paid_values), ", ".join(settings.paid_values), manager),
+        (bool(settings.curriculum), "halluc.curriculum", manager),
+        (bool(settings.curriculum) and budgets, "halluc.curriculum", loop),
+    )
+    for asked, what, (path, name) in needed:
+        selected = OmegaConf.select(config, path)
+        if asked and selected != name:
+            raise SettingsError(
+                f"{what} is set, but {path}={selected} knows nothing of it.", f"Set {path}={name}."
+            )
 
 
 def _require_judges(path: Path, sources: set[str], config: DictConfig, settings: Any) -> None:

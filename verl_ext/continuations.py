@@ -41,7 +41,7 @@ class Continuations:
         resolution: Resolution,
         sampling_params: Mapping[str, Any],
     ) -> dict[int, list[list[int]]]:
-        """Sample ``halluc.values.continuations`` answers from each state.
+        """Sample ``halluc.values.continuations`` answers from each state; one where decoding is greedy.
 
         In soft context a continuation sees all that the policy saw there, in hard context the live text.
 
@@ -57,7 +57,8 @@ class Continuations:
         """
         marks = self.marks if self.settings.reward.weights.get("process") else Marks(ends=self.marks.ends)
         positions = states_of(resolution, 0, marks).positions()
-        count = self.settings.values.continuations
+        greedy = float(sampling_params.get("temperature", 1.0)) == 0
+        count = 1 if greedy else self.settings.values.continuations  # greedy answers are all the same
 
         async def answer(position: int) -> list[int]:
             live = live_at(resolution, 0, position)

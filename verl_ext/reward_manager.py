@@ -1,5 +1,6 @@
 """verl's reward manager ``backtrack``: resolves ids, then scores the text that is left."""
 
+import asyncio
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +19,8 @@ from halluc_plugin.rewards import Answer, Trace, Verdict, judge, observe, score
 from halluc_plugin.rl.answers import reward_info
 from halluc_plugin.rl.reading import step_marks
 from halluc_plugin.settings import Settings
-from halluc_plugin.tokens import BACKTRACK_TOKEN, edit_vocab
+from halluc_plugin.tokens import edit_vocab
+from halluc_plugin.training.dataset import vocab_of
 from halluc_plugin.verifiers import Outcome, Verifier, find_verifier
 from verl_ext.continuations import COLUMN as CONTINUATIONS
 from verl_ext.refinement import TURNS
@@ -68,7 +70,7 @@ class BacktrackRewardManager(RewardManagerBase):
             ``reward_score``, and ``reward_extra_info``: :func:`halluc_plugin.rl.answers.reward_info`.
 
         Raises:
-            DataError: Nothing can score the row's data source.
+            DataError: Nothing can score the row's data source, or continuations are asked for and missing.
         """
         ids = data.batch["responses"][-1:]
         valid = data.batch["attention_mask"][-1:, -ids.shape[1] :].bool()
@@ -116,13 +118,21 @@ class BacktrackRewardManager(RewardManagerBase):
     async def _sampled_values(
         self, row: Mapping[str, Any], verifier: Verifier | None
     ) -> dict[int, float] | None:
-        """What the continuations of each state came to, None without any."""
-        sampled = (row.get("tool_extra_fields") or {}).get(CONTINUATIONS)
-        if sampled is None:
+        """What the continuations of each state came to, None where they are not asked for."""
+        if not self._settings.samples_continuations:
             return None
+        extra_fields = row.get("tool_extra_fields") or {}
+        sampled = extra_fields.get(CONTINUATIONS, {} if TURNS in extra_fields else None)
+        if sampled is None:
+            raise DataError(
+                "halluc.values.source=continuations, but an answer comes without any.",
+                "Use the agent loop 'backtrack', in the recipe and in the data's agent_name.",
+            )
         values = {}
         for position, answers in sampled.items():
-            verdicts = [await self._verdict(self._decode(ids), row, verifier) for ids in answers]
+            verdicts = await asyncio.gather(
+                *(self._verdict(self._decode(ids), row, verifier) for ids in answers)
+            )
             values[position] = sum(verdict.accuracy for verdict in verdicts) / len(verdicts)
         return values
 
@@ -157,9 +167,8 @@ class BacktrackRewardManager(RewardManagerBase):
 
 def _vocab(config: DictConfig, tokenizer: Any, settings: Settings) -> EditVocab:
     backtracking = config.actor_rollout_ref.rollout.agent.default_agent_loop == "backtrack"
-    if not backtracking and BACKTRACK_TOKEN not in tokenizer.get_vocab():
-        return EditVocab(backtrack=len(tokenizer))  # an id that is never sampled: nothing edits
-    return edit_vocab(tokenizer, step_delimiter=settings.tokens.step_delimiter)
+    find = edit_vocab if backtracking else vocab_of
+    return find(tokenizer, step_delimiter=settings.tokens.step_delimiter)
 
 
 def _host_verdict(result: Any, text: str) -> Verdict:

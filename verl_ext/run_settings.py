@@ -53,6 +53,10 @@ def complete(config: DictConfig, settings: Settings) -> None:
     Raises:
         SettingsError: The run cannot do what the settings ask for (see :func:`check`).
     """
+    if settings.steers_rollouts:
+        with open_dict(config):
+            for key, value in _engine_args(config, settings).items():
+                OmegaConf.update(config, f"{_VLLM}.{key}", value, force_add=True)
     if settings.needs_own_engine:
         model = config.actor_rollout_ref
         with open_dict(config):
@@ -63,8 +67,6 @@ def complete(config: DictConfig, settings: Settings) -> None:
                 role.fsdp_config["halluc"] = OmegaConf.to_container(config.halluc, resolve=True)
             if settings.context is Context.HARD and OmegaConf.select(config, _ATTENTION) is None:
                 OmegaConf.update(config, _ATTENTION, "sdpa", force_add=True)
-            for key, value in _engine_args(config, settings).items():
-                OmegaConf.update(config, f"{_VLLM}.{key}", value, force_add=True)
     check(config, settings)
 
 
@@ -78,7 +80,7 @@ def check(config: DictConfig, settings: Settings) -> None:
     Raises:
         SettingsError: Naming what one of them would do otherwise, and the setting that mends it.
     """
-    if not settings.needs_own_engine:
+    if not settings.steers_rollouts:
         return
     hard = settings.context is Context.HARD
     why = (
@@ -87,7 +89,8 @@ def check(config: DictConfig, settings: Settings) -> None:
     if not hard and not settings.bans_edits:
         why = "halluc.values.source=continuations"
     what = "rewinds the context after an edit" if hard else "bans edit tokens during sampling"
-    _check_actor(config, settings, f"{why} {what}")
+    if settings.needs_own_engine:
+        _check_actor(config, settings, f"{why} {what}")
     rollout = config.actor_rollout_ref.rollout
     if rollout.name != "vllm":
         raise SettingsError(

@@ -21,6 +21,7 @@ from halluc_plugin.rl.answers import Answers, shape, shapes_actions
 from halluc_plugin.rl.reading import Reading
 from halluc_plugin.rl.step_metrics import ProblemRow, drawn, event_metrics, rollout_metrics, stage_metrics
 from halluc_plugin.trace_log import LoggedTrace, TraceLog, logged_trace
+from halluc_plugin.verifiers import find_verifier
 from verl_ext.compat import AnswersToSync
 from verl_ext.guard import Precision, compare, stop_if_drifted
 from verl_ext.run_settings import check, from_config
@@ -110,12 +111,13 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
     def _event_metrics(self, batch: KVBatchMeta, keys: list[str]) -> dict[str, float]:
         """What the backtracks of some answers were worth, every state of them judged."""
         chosen = drawn(keys, self._settings.metrics.judged_per_step, self.global_steps)
-        if not chosen or not self._reading.marks.delimiters:
+        custom = (self.config.reward.get("custom_reward_function") or {}).get("path")
+        if not chosen or custom or not self._reading.marks.delimiters:
             return {}
         fields = ["responses", "data_source", "reward_model"]
         data = tq.kv_batch_get(keys=chosen, partition_id=batch.partition_id, select_fields=fields)
         rows = [
-            ProblemRow(ids.tolist(), str(source), problem["ground_truth"])
+            ProblemRow(ids.tolist(), find_verifier(source), problem["ground_truth"])
             for ids, source, problem in zip(
                 data["responses"].unbind(), data["data_source"], data["reward_model"], strict=True
             )

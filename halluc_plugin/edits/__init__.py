@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         sft_labels,
         tree_attention_mask,
     )
-    from halluc_plugin.edits.records import EditEvent, events, trace_record
+    from halluc_plugin.edits.records import EditEvent, events, row_events, trace_record
     from halluc_plugin.edits.resolution import Backend, Resolution, resolve, resolve_row
     from halluc_plugin.edits.rows import pad_rows, resolve_rows
 
@@ -37,7 +37,7 @@ _BUILDERS = (
     "response_mask", "sft_labels", "tree_attention_mask",
 )  # fmt: skip
 _HOME = dict.fromkeys(_BUILDERS, "builders")
-_HOME |= dict.fromkeys(("EditEvent", "events", "trace_record"), "records")
+_HOME |= dict.fromkeys(("EditEvent", "events", "row_events", "trace_record"), "records")
 _HOME |= dict.fromkeys(("Backend", "Resolution", "resolve", "resolve_row"), "resolution")
 
 _HOME |= dict.fromkeys(("pad_rows", "resolve_rows"), "rows")
@@ -64,6 +64,7 @@ __all__ = [
     "resolve_row",
     "resolve_rows",
     "response_mask",
+    "row_events",
     "sft_labels",
     "trace_record",
     "tree_attention_mask",

@@ -38,10 +38,11 @@ class EditEvent:
 def events(resolution: Resolution) -> list[EditEvent]:
     """All events of a batch, by row and time."""
     on_cpu = resolution.to("cpu")
-    return [event for row in range(len(on_cpu.ids)) for event in _row_events(on_cpu, row)]
+    return [event for row in range(len(on_cpu.ids)) for event in row_events(on_cpu, row)]
 
 
-def _row_events(resolution: Resolution, row: int) -> list[EditEvent]:
+def row_events(resolution: Resolution, row: int) -> list[EditEvent]:
+    """The events of one row of a batch, by time."""
     # Lists, because reading a tensor element by element is two orders of magnitude slower.
     fields = (resolution.event, resolution.noop, resolution.depth, resolution.erased, resolution.erased_at)
     event, noop, depth, erased, erased_at = (field[row].tolist() for field in fields)

@@ -15,12 +15,16 @@ Component = Callable[[Answer, "RewardSettings"], float]
 COMPONENTS: dict[str, Component] = {}
 """Components by name. Add one with :func:`component` in a module that every process imports."""
 
+VALUED: set[str] = set()
+"""Those that read values of states: paying them needs somebody who judges states."""
 
-def component(name: str) -> Callable[[Component], Component]:
+
+def component(name: str, *, reads_values: bool = False) -> Callable[[Component], Component]:
     """Register a reward component.
 
     Args:
         name: Name under ``halluc.reward.weights``, and of the part in the logs.
+        reads_values: Whether it reads ``moves`` or ``steps`` of an answer.
 
     Returns:
         A decorator for a pure function of a judged answer and the reward settings.
@@ -32,6 +36,8 @@ def component(name: str) -> Callable[[Component], Component]:
     def register(function: Component) -> Component:
         if COMPONENTS.setdefault(name, function) is not function:
             raise SettingsError(f"Two reward components are named {name!r}.", "Rename one of them.")
+        if reads_values:
+            VALUED.add(name)
         return function
 
     return register
@@ -51,7 +57,7 @@ def form(answer: Answer, _: "RewardSettings") -> float:
     return float(answer.final.outcome is not Outcome.NO_ANSWER)
 
 
-@component("backtrack")
+@component("backtrack", reads_values=True)
 def backtrack(answer: Answer, settings: "RewardSettings") -> float:
     """``alpha·max(0, R_final - R_before) - beta·N_unnecessary + gamma/√max(1, N)``, the last when correct.
 
@@ -69,7 +75,7 @@ def backtrack(answer: Answer, settings: "RewardSettings") -> float:
     return reward
 
 
-@component("process")
+@component("process", reads_values=True)
 def process(answer: Answer, _: "RewardSettings") -> float:
     """Mean value of the states after each step of the resolved answer; the last step is the answer itself.
 
@@ -96,7 +102,7 @@ def n_mars(answer: Answer, settings: "RewardSettings") -> float:
     return 2.0 if within else 1.5
 
 
-@component("score_bonus")
+@component("score_bonus", reads_values=True)
 def score_bonus(answer: Answer, _: "RewardSettings") -> float:
     """What the second attempt made better or worse: ``R_final - R_before`` (SCoRe, arXiv 2409.12917, eq. 5).
 

@@ -53,12 +53,12 @@ def states_of(resolution: "Resolution", row: int, marks: Marks) -> States:
         row: Which of its rows.
         marks: Where steps end.
     """
-    from halluc_plugin.edits import events
+    from halluc_plugin.edits import row_events
 
     moves: tuple[tuple[int, int], ...] = ()
     if int(resolution.num_edits[row]):
-        of_row = [event for event in events(resolution) if event.row == row and event.effective]
-        moves = tuple((event.start, event.stop) for event in of_row)
+        effective = [event for event in row_events(resolution, row) if event.effective]
+        moves = tuple((event.start, event.stop) for event in effective)
     live = resolution.live[row].nonzero().flatten().tolist()
     ids = resolution.ids[row].tolist()
     text = [column for column in live if ids[column] not in marks.ends]

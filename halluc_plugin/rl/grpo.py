@@ -8,6 +8,7 @@ run that was interrupted ends at the same weights.
 import json
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -57,8 +58,8 @@ def train_policy(
         ``out``.
 
     Raises:
-        SettingsError: Values of states are to be sampled, which only verl's rollouts do; or there are fewer
-            problems than a step takes.
+        SettingsError: Values of states are to be sampled, which only verl's rollouts do; there are fewer
+            problems than a step takes; ``out`` holds a finished run, or an interrupted one of other settings.
     """
     if settings.samples_continuations:
         raise SettingsError(
@@ -69,6 +70,8 @@ def train_policy(
         raise SettingsError(
             f"{len(problems)} problems for {run.prompts} a step.", "Give more, or fewer a step."
         )
+    if (out / "config.json").exists():
+        raise SettingsError(f"{out} holds a model already.", "Give another folder, or delete it.")
     trainer = _Trainer(model, Reading.of(tokenizer, settings), problems, settings, run)
     out.mkdir(parents=True, exist_ok=True)
     left = range(trainer.resume(out) + 1, run.steps + 1)
@@ -107,6 +110,11 @@ class _Trainer:
     ) -> None:
         self._model, self._reading, self._problems = model, reading, problems
         self._settings, self._run = settings, run
+
+    @cached_property
+    def _identity(self) -> str:
+        """What an interrupted run must have in common with the one that goes on; it may be longer."""
+        return json.dumps([asdict(self._settings), asdict(self._run) | {"steps": None}], sort_keys=True)
 
     @cached_property
     def _optimizer(self) -> torch.optim.Optimizer:
@@ -162,7 +170,7 @@ class _Trainer:
         shares = unchanged_groups(answers.infos, answers.prompts, settings.reward, normalize_by_std=by_std)
         judged = set(drawn(answers.keys, settings.metrics.judged_per_step, step))
         rows = [
-            ProblemRow(ids, problem.verifier.data_sources[0], problem.truth)
+            ProblemRow(ids, problem.verifier, problem.truth)
             for key, ids, problem in zip(answers.keys, answers.responses, asked, strict=True)
             if key in judged
         ]
@@ -178,6 +186,11 @@ class _Trainer:
         done = 0
         if (out / CHECKPOINT).exists():
             saved = torch.load(out / CHECKPOINT, weights_only=True)
+            if saved["of"] != self._identity:
+                raise SettingsError(
+                    f"{out} holds an interrupted run with other settings.",
+                    "Give the settings it was started with, or another folder.",
+                )
             self._model.load_state_dict(saved["model"])
             self._optimizer.load_state_dict(saved["optimizer"])
             done = int(saved["step"])
@@ -189,6 +202,7 @@ class _Trainer:
     def save(self, out: Path, step: int) -> None:
         """Write the checkpoint; one that was there before is replaced at once."""
         partial = out / f".{CHECKPOINT}.partial"
-        state = {"model": self._model.state_dict(), "optimizer": self._optimizer.state_dict(), "step": step}
+        state = {"model": self._model.state_dict(), "optimizer": self._optimizer.state_dict()}
+        state |= {"step": step, "of": self._identity}
         torch.save(state, partial)
         partial.replace(out / CHECKPOINT)

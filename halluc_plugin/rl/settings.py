@@ -48,6 +48,9 @@ class GrpoSettings:
                 raise SettingsError(f"{name} is {getattr(self, name)}.", "Give an integer of at least 1.")
         if self.group < 2:
             raise SettingsError(f"group is {self.group}.", "Give at least 2: one answer has no group.")
+        for name in ("warmup_steps", "weight_decay", "seed"):
+            if getattr(self, name) < 0:
+                raise SettingsError(f"{name} is {getattr(self, name)}.", "Give a number of at least 0.")
         for name in ("learning_rate", "max_grad_norm"):
             if not getattr(self, name) > 0:
                 raise SettingsError(f"{name} is {getattr(self, name)}.", "Give a number above 0.")

@@ -12,7 +12,7 @@ from halluc_plugin.metrics import PrefixOracle, judge_ids, summarise_events
 from halluc_plugin.rewards import COMPONENTS
 from halluc_plugin.rl.reading import Reading
 from halluc_plugin.settings import Settings
-from halluc_plugin.verifiers import PrefixVerifier, find_verifier, prefix_oracle
+from halluc_plugin.verifiers import PrefixVerifier, Verifier, prefix_oracle
 
 COUNTS = (
     "num_events",
@@ -85,12 +85,12 @@ class ProblemRow:
 
     Attributes:
         ids: The raw trace.
-        data_source: Of the problem.
+        verifier: Judge of the answer; None where a host scores it.
         ground_truth: Of the problem, as its verifier reads it.
     """
 
     ids: Sequence[int]
-    data_source: str
+    verifier: Verifier | None
     ground_truth: Any
 
 
@@ -113,10 +113,9 @@ def event_metrics(rows: Sequence[ProblemRow], reading: Reading) -> dict[str, flo
     traces: list[Sequence[int]] = []
     oracles: list[PrefixOracle] = []
     for row in rows:
-        verifier = find_verifier(row.data_source)
-        if isinstance(verifier, PrefixVerifier):
+        if isinstance(row.verifier, PrefixVerifier):
             traces.append(row.ids)
-            oracles.append(prefix_oracle(verifier, row.ground_truth, reading.decode, reading.marks.ends))
+            oracles.append(prefix_oracle(row.verifier, row.ground_truth, reading.decode, reading.marks.ends))
     if not traces:
         return {}
     judged = judge_ids(traces, reading.vocab, oracles)

@@ -21,9 +21,6 @@ from halluc_plugin.settings.credit import CreditSettings, CreditValues, ValueSet
 from halluc_plugin.settings.curriculum import Stage, check_stages, stage_number
 from halluc_plugin.settings.reading import read
 
-VALUED = frozenset({"process", "backtrack", "score_bonus"})
-"""Reward components that read values of states."""
-
 
 @dataclass(frozen=True)
 class Settings:
@@ -116,12 +113,19 @@ class Settings:
 
     @property
     def needs_own_engine(self) -> bool:
-        """Whether sampling, or the actor's log-probs, are others than those of plain decoding."""
-        return self.bans_edits or self.context is Context.HARD or self.samples_continuations
+        """Whether the actor's log-probs are others than a plain causal forward's."""
+        return self.bans_edits or self.context is Context.HARD
+
+    @property
+    def steers_rollouts(self) -> bool:
+        """Whether the rollout engine is told about edits: continuations ban them, though nothing else may."""
+        return self.needs_own_engine or self.samples_continuations
 
     @property
     def paid_values(self) -> tuple[str, ...]:
         """The settings that pay for values of states; what they name must be judged."""
+        from halluc_plugin.rewards.components import VALUED
+
         by_weight = {
             f"halluc.reward.weights.{name}"
             for stage in self.stages

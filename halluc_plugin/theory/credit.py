@@ -66,14 +66,29 @@ class Drift:
     """How fast probabilities change along the expected gradient; its scale is that of a learning rate.
 
     Attributes:
-        error: The fastest change of P(wrong token | right so far) over the states that are right so far.
-        recall: The slowest change of P(backtrack) over the states in which the last token alone is wrong.
-        alarm: The fastest change of P(backtrack | right so far).
+        errors: Of P(wrong token), in each state that is right so far and goes on.
+        recalls: Of P(backtrack), in each state in which the last token alone is wrong.
+        alarms: Of P(backtrack), in each state that is right so far, but the empty one.
     """
 
-    error: float
-    recall: float
-    alarm: float
+    errors: dict[str, float]
+    recalls: dict[str, float]
+    alarms: dict[str, float]
+
+    @property
+    def error(self) -> float:
+        """The fastest of the errors'."""
+        return max(self.errors.values())
+
+    @property
+    def recall(self) -> float:
+        """The slowest of the recalls'."""
+        return min(self.recalls.values())
+
+    @property
+    def alarm(self) -> float:
+        """The fastest of the alarms'."""
+        return max(self.alarms.values())
 
 
 @dataclass(frozen=True)
@@ -106,15 +121,17 @@ class CreditChain:
     def _along(self, gradient: Tensor) -> Drift:
         policy = self._logits.softmax(-1)
         change = policy * (gradient - (policy * gradient).sum(-1, keepdim=True))
-        right = torch.tensor([WRONG not in state for state in self._states])
-        writing = torch.tensor([len(state) < self.length for state in self._states])
-        some = torch.tensor([bool(state) for state in self._states])
-        last = torch.tensor([WRONG in state[-1:] and WRONG not in state[:-1] for state in self._states])
-        return Drift(
-            error=float(change[right & writing, WRONG].max()),
-            recall=float(change[last, BACK].min()),
-            alarm=float(change[right & some, BACK].max()),
-        )
+        errors, recalls, alarms = {}, {}, {}
+        for state, row in zip(self._states, change.tolist(), strict=True):
+            name = "".join(_TEXT[token] for token in state)
+            if WRONG not in state:
+                if len(state) < self.length:
+                    errors[name] = row[WRONG]
+                if state:
+                    alarms[name] = row[BACK]
+            elif WRONG not in state[:-1]:
+                recalls[name] = row[BACK]
+        return Drift(errors, recalls, alarms)
 
     def _advantages(self, rule: Rule, weights: Tensor) -> Tensor:
         """Float[N, T]: for each trace the expectation over its partner, weighted with its own probability."""

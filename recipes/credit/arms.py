@@ -24,10 +24,12 @@ class Arm:
     Attributes:
         start: Its first weights.
         block: The ``halluc:`` block.
+        reference: The arm from which it differs in one setting; empty for none.
     """
 
     start: Start
     block: Mapping[str, Any] = field(default_factory=dict)
+    reference: str = ""
 
     @property
     def settings(self) -> Settings:
@@ -35,26 +37,30 @@ class Arm:
         return load(self.block)
 
 
-BASELINE, REFERENCE = "baseline", "outcome, mask"
-# The baseline may not discover the token by chance: its edits are banned, in sampling and in training.
+BASELINE, DEFAULT, KEEP = "baseline", "outcome, mask", "outcome, keep"
+
+
+def _arm(reference: str = DEFAULT, **block: Any) -> Arm:
+    return Arm(Start.CORRECTING, block, reference)
+
+
+# The baseline must not discover the token by chance: its edits are banned, in sampling and in training.
+# A budget counts deleted tokens. More than half of the events delete three or more, and a quarter of the
+# answers that backtrack more than five in all: smaller stages would cut corrections off in their middle.
 ARMS: dict[str, Arm] = {
     BASELINE: Arm(Start.CLEAN, {"max_backtracks": 0}),
-    REFERENCE: Arm(Start.CORRECTING),
-    "outcome, keep": Arm(Start.CORRECTING, {"erased_tokens": "keep"}),
-    "outcome, negative": Arm(Start.CORRECTING, {"erased_tokens": "negative"}),
-    "credit, verifier": Arm(Start.CORRECTING, {"credit": {"alpha": 0.5}}),
-    "credit, prefix tree": Arm(Start.CORRECTING, {"credit": {"alpha": 0.5, "values": "prefix_tree"}}),
-    "process": Arm(Start.CORRECTING, {"reward": {"weights": {"outcome": 1.0, "process": 0.5}}}),
-    "shaped": Arm(
-        Start.CORRECTING, {"reward": {"weights": {"outcome": 1.0, "format": 0.1, "backtrack": 1.0}}}
+    DEFAULT: Arm(Start.CORRECTING),
+    KEEP: _arm(erased_tokens="keep"),
+    "outcome, negative": _arm(erased_tokens="negative"),
+    "credit, verifier": _arm(credit={"alpha": 0.5}),
+    "credit, prefix tree": _arm(credit={"alpha": 0.5, "values": "prefix_tree"}),
+    "process": _arm(reward={"weights": {"outcome": 1.0, "process": 0.5}}),
+    "shaped": _arm(reward={"weights": {"outcome": 1.0, "format": 0.1, "backtrack": 1.0}}),
+    "n-mars": _arm(reward={"weights": {"n_mars": 1.0}}),
+    "score bonus, keep": _arm(
+        KEEP, erased_tokens="keep", reward={"weights": {"outcome": 1.0, "score_bonus": 10.0}}
     ),
-    "score bonus, keep": Arm(
-        Start.CORRECTING,
-        {"reward": {"weights": {"outcome": 1.0, "score_bonus": 10.0}}, "erased_tokens": "keep"},
-    ),
-    "n-mars": Arm(Start.CORRECTING, {"reward": {"weights": {"n_mars": 1.0}}}),
-    "curriculum": Arm(
-        Start.CORRECTING,
-        {"curriculum": [{"steps": 50, "max_backtracks": 2}, {"steps": 50, "max_backtracks": 5}, {}]},
+    "curriculum": _arm(
+        curriculum=[{"steps": 50, "max_backtracks": 6}, {"steps": 50, "max_backtracks": 12}, {}]
     ),
 }

@@ -11,7 +11,7 @@ from halluc_plugin.metrics import ProblemSamples, compute_matched_gain, maj_at_k
 from halluc_plugin.prepare import show_progress
 from halluc_plugin.recipes.credit.arms import ARMS, BASELINE, Arm, Start
 from halluc_plugin.recipes.credit.scale import Scale
-from halluc_plugin.recipes.keeping import kept_cell, kept_model
+from halluc_plugin.recipes.keeping import COMPLETE, kept_cell, kept_model
 from halluc_plugin.recipes.self_backtracking.answering import decoded_cells, load, sampled
 from halluc_plugin.recipes.self_backtracking.bench import Bench
 from halluc_plugin.recipes.self_backtracking.masking import clean_model, correcting_model
@@ -42,11 +42,11 @@ class Experiment:
         return Bench(self.out, self.scale.models, self.seed)
 
     def cells(self, names: Sequence[str]) -> Iterator[dict[str, Any]]:
-        """What both starts and these arms can do."""
+        """What both starts and these arms can do, each compared with the baseline where that is trained."""
         for start in Start:
-            yield self._cell(f"start, {start}", self._start(start))
+            yield self._cell(f"start, {start}", self._start(start), banned=start is Start.CLEAN)
         for name in names:
-            yield self._cell(name, self._trained(name, ARMS[name]))
+            yield self._cell(name, self._trained(name, ARMS[name]), banned=name == BASELINE)
 
     def _start(self, start: Start) -> Path:
         return clean_model(self.bench) if start is Start.CLEAN else correcting_model(self.bench)
@@ -60,34 +60,44 @@ class Experiment:
                 model, self.bench.tokenizer, problems, arm.settings, run, out=folder, progress=show_progress
             )
 
-        return kept_model(self.bench.folder / "models" / f"rl-{_plain(name)}", train)
+        return kept_model(self._folder(name), train)
 
-    def _cell(self, name: str, folder: Path) -> dict[str, Any]:
+    def _cell(self, name: str, folder: Path, *, banned: bool) -> dict[str, Any]:
         path = self.out / "cells" / f"{_plain(name)}-{self.seed}.json"
-        return kept_cell(path, partial(self._measure, name, folder))
-
-    def _measure(self, name: str, folder: Path) -> dict[str, Any]:
-        model, tests = load(folder), self.bench.clean.test
-        cell: dict[str, Any] = {"arm": name, "seed": self.seed, "curve": _curve(folder)}
-        for split, path in zip(("seen", "new"), tests, strict=True):
-            cell[split] = decoded_cells(self.bench, model, self.bench.asked(path))
-        samples = self._samples(folder)
-        ks = [k for k in KS if k <= self.scale.most_k]
-        cell["pass"] = {str(k): vars(pass_at_k(samples, k)) for k in ks}
-        cell["maj"] = {str(k): vars(maj_at_k(samples, k)) for k in ks}
-        baseline = self.bench.folder / "models" / f"rl-{BASELINE}"
-        if name in ARMS and name != BASELINE and baseline.exists():
-            gain = compute_matched_gain(samples, self._samples(baseline))
+        cell = kept_cell(path, partial(self._measure, name, folder, banned=banned))
+        baseline = self._folder(BASELINE)
+        if name != BASELINE and (baseline / COMPLETE).exists():
+            ours = self._samples(folder, banned=banned)
+            gain = compute_matched_gain(ours, self._samples(baseline, banned=True))
             cell["matched"] = {"k": gain.k, "tokens": gain.mean_tokens, **vars(gain.gain)}
         return cell
 
-    def _samples(self, folder: Path) -> list[ProblemSamples]:
+    def _folder(self, name: str) -> Path:
+        return self.bench.folder / "models" / f"rl-{_plain(name)}"
+
+    def _measure(self, name: str, folder: Path, *, banned: bool) -> dict[str, Any]:
+        model, tests = load(folder), self.bench.clean.test
+        cell: dict[str, Any] = {"arm": name, "seed": self.seed, "curve": _curve(folder)}
+        for split, path in zip(("seen", "new"), tests, strict=True):
+            cells = decoded_cells(self.bench, model, self.bench.asked(path))
+            # What has never seen the token used must not be judged by what it does with it.
+            cell[split] = cells | ({key: cells[f"{key}, banned"] for key in ("T=0", "T=1")} if banned else {})
+        samples = self._samples(folder, banned=banned)
+        ks = [k for k in KS if k <= self.scale.most_k]
+        cell["pass"] = {str(k): vars(pass_at_k(samples, k)) for k in ks}
+        cell["maj"] = {str(k): vars(maj_at_k(samples, k)) for k in ks}
+        return cell
+
+    def _samples(self, folder: Path, *, banned: bool) -> list[ProblemSamples]:
         """Many answers to some problems with seen targets, at temperature 1."""
         path = folder / "samples.json"
 
         def draw() -> dict[str, Any]:
             problems = self.bench.asked(self.bench.clean.test[0], self.scale.sampled)
-            drawn = sampled(self.bench, load(folder), problems, temperature=1.0, copies=self.scale.copies)
+            drawn = sampled(
+                self.bench, load(folder), problems,
+                temperature=1.0, copies=self.scale.copies, edits_banned=banned,
+            )  # fmt: skip
             return {"samples": [[s.answers, s.correct, s.tokens] for s in drawn]}
 
         return [ProblemSamples(*row) for row in kept_cell(path, draw)["samples"]]

@@ -5,6 +5,7 @@
 Data, models and cells are kept: an interrupted run goes on where it was.
 """
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -34,7 +35,7 @@ def main(
         if name not in ARMS:
             raise SettingsError(f"There is no arm {name!r}.", f"Give one of: {'; '.join(ARMS)}.")
     scale = QUICK if quick else FULL
-    keep_scale(out, scale)
+    keep_scale(out, scale, {name: asdict(made) for name, made in ARMS.items()})
     cells = []
     for seed in range(seeds):
         for cell in Experiment(out, scale, seed).cells(names):

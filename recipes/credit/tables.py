@@ -5,12 +5,13 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from halluc_plugin.recipes.credit.arms import REFERENCE
+from halluc_plugin.recipes.credit.arms import ARMS
 from halluc_plugin.recipes.plotting import Line, Plot
 from halluc_plugin.recipes.tabulating import (
     Cell,
     accuracy,
     by_seed,
+    correct_of,
     difference,
     grouped,
     markdown_table,
@@ -25,16 +26,17 @@ EVERY = 10
 def accuracies(cells: Sequence[Cell]) -> Table:
     """Right answers before and after, with edits and without; and what the arm's factor changed."""
     table = markdown_table(
-        "", "T=1, %", "seeds", f"to {REFERENCE}", "edits banned", "with - banned", "greedy", "greedy, banned",
-        "new targets, T=1", "seeds", "new, banned", "new, greedy",
+        "", "T=1, %", "seeds", "to its reference", "by seed", "edits banned", "with - banned",
+        "greedy", "greedy, banned", "new targets, T=1", "seeds", "new, banned", "new, greedy",
     )  # fmt: skip
     groups = grouped(cells, "arm")
-    reference = groups.get((REFERENCE,))
     for (arm,), group in groups.items():
         seen, new = ("seen", "T=1"), ("new", "T=1")
-        compared = "" if reference in (None, group) else difference(group, seen, reference, seen)
+        reference = groups.get((ARMS[arm].reference,)) if arm in ARMS else None
+        compared = "" if reference is None else difference(group, seen, reference, seen)
+        by_itself = "" if reference is None else _by_seed(group, reference, *seen)
         table.add_row(
-            arm, accuracy(group, *seen), by_seed(group, *seen), compared,
+            arm, accuracy(group, *seen), by_seed(group, *seen), compared, by_itself,
             accuracy(group, "seen", "T=1, banned"),
             difference(group, seen, group, ("seen", "T=1, banned")),
             accuracy(group, "seen", "T=0"), accuracy(group, "seen", "T=0, banned"),
@@ -65,6 +67,13 @@ def backtracks(cells: Sequence[Cell]) -> Table:
     return table
 
 
+def _by_seed(group: Sequence[Cell], reference: Sequence[Cell], *path: str) -> str:
+    """Differences of the seeds that both have, in points."""
+    others = {cell["seed"]: correct_of(cell, *path) for cell in reference}
+    pairs = [(correct_of(c, *path), others[c["seed"]]) for c in group if c["seed"] in others]
+    return ", ".join(f"{100 * (sum(ours) - sum(theirs)) / len(ours):+.1f}" for ours, theirs in pairs)
+
+
 def _share(value: float) -> str:
     return "" if math.isnan(value) else f"{100 * value:.1f} %"
 
@@ -77,6 +86,9 @@ def sampled(cells: Sequence[Cell]) -> Table:
     )
     for (arm,), group in grouped(cells, "arm").items():
         shares = [f"{100 * mean(group, kind, k, 'value'):.1f}" for kind in ("pass", "maj") for k in ks]
+        shares[len(ks) - 1] += (
+            " (" + ", ".join(f"{100 * c['pass'][ks[-1]]['value']:.1f}" for c in group) + ")"
+        )
         matched = [cell["matched"] for cell in group if "matched" in cell]
         gains = [points(gain["value"], gain["low"], gain["high"]) for gain in matched]
         table.add_row(arm, *shares, "; ".join(gains))

@@ -125,6 +125,7 @@ def sampled(
     *,
     temperature: float,
     copies: int,
+    edits_banned: bool = False,
     answer: Callable[[str], str] = str,
 ) -> list[ProblemSamples]:
     """Many answers to each problem.
@@ -135,9 +136,12 @@ def sampled(
         problems: The problems.
         temperature: Of the samples.
         copies: Answers to each.
+        edits_banned: Whether no edit can be sampled.
         answer: What of a resolved text is the answer.
     """
-    traces = decoded(bench, model, problems, temperature=temperature, copies=copies)
+    traces = decoded(
+        bench, model, problems, temperature=temperature, edits_banned=edits_banned, copies=copies
+    )
     samples = []
     for number, problem in enumerate(problems):
         ours = traces[number * copies : (number + 1) * copies]

@@ -54,6 +54,18 @@ class EvenLength:
         return len(prefix) % 2 == 0
 
 
+class Anything(EvenLength):
+    """To which nothing is wrong."""
+
+    def verify(self, problem, answer):
+        """Right."""
+        return Outcome.CORRECT
+
+    def prefix_ok(self, problem, prefix):
+        """Right."""
+        return True
+
+
 @pytest.fixture(scope="module")
 def problems(tokenizer):
     """Four Countdown problems, judged by the length of their answers."""
@@ -149,6 +161,28 @@ def test_an_interrupted_run_ends_at_the_same_weights(tokenizer, problems, tmp_pa
     assert not (killed / CHECKPOINT).exists()
 
 
+def test_a_run_goes_on_with_its_own_settings_only(tokenizer, problems, tmp_path, monkeypatch):
+    """One of other settings is not continued, a finished one not trained anew; it may become longer."""
+    step = grpo._Trainer.step
+
+    def dies(self, number):
+        if number == 3:
+            raise KeyboardInterrupt
+        return step(self, number)
+
+    monkeypatch.setattr(grpo._Trainer, "step", dies)
+    with pytest.raises(KeyboardInterrupt):
+        run_it(new_model(tokenizer, Size.TINY, seed=0), tokenizer, problems, tmp_path)
+    monkeypatch.setattr(grpo._Trainer, "step", step)
+    for changed in ({"run": replace(RUN, seed=1)}, {"erased_tokens": "keep"}):
+        with pytest.raises(SettingsError, match="interrupted run with other settings"):
+            run_it(new_model(tokenizer, Size.TINY, seed=0), tokenizer, problems, tmp_path, **changed)
+    run_it(new_model(tokenizer, Size.TINY, seed=0), tokenizer, problems, tmp_path, run=replace(RUN, steps=4))
+    assert len(logged(tmp_path)) == 4
+    with pytest.raises(SettingsError, match="holds a model already"):
+        run_it(new_model(tokenizer, Size.TINY, seed=0), tokenizer, problems, tmp_path)
+
+
 def test_the_step_is_policy_gradient_ascent(tokenizer, problems, tmp_path, monkeypatch):
     """What SGD moves is minus the mean over learning actions of advantage times gradient of the log-prob."""
     monkeypatch.setattr(torch.optim, "AdamW", lambda parameters, lr, **_: torch.optim.SGD(parameters, lr))
@@ -205,13 +239,23 @@ def test_an_epoch_takes_each_problem_once():
 
 
 def test_metrics_are_those_of_a_verl_run(tokenizer, problems, tmp_path):
-    """Rates, reward parts, degenerate groups and judged events under the names that verl's trackers get."""
+    """Rates, reward parts, degenerate groups and judged events under the names that verl's trackers get.
+
+    Events are judged by the problem's own verifier: where nothing is wrong, no event is due.
+    """
     (line, *_) = logged(
         run_it(likes_edits(tokenizer), tokenizer, problems, tmp_path, run=replace(RUN, steps=1))
     )
     for name in ("rate", "reward/process", "degenerate/groups", "event_precision", "judged", "masked_share"):
         assert f"backtrack/{name}" in line
+    assert line["backtrack/judged"] == 6
     assert line["actor/entropy"] > 0
+    lenient = [replace(problem, verifier=Anything()) for problem in problems]
+    (line,) = logged(
+        run_it(likes_edits(tokenizer), tokenizer, lenient, tmp_path / "2", run=replace(RUN, steps=1))
+    )
+    assert line["backtrack/event_precision"] == 0
+    assert line["backtrack/bad_token_share"] == 0
 
 
 def test_refuses(tokenizer, problems, tmp_path):

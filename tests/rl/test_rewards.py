@@ -9,6 +9,7 @@ from halluc_plugin.credit import group_relative
 from halluc_plugin.edits import EditVocab, resolve_row
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.rewards import COMPONENTS, Answer, Marks, Verdict, component, judge, observe, score
+from halluc_plugin.rewards.components import VALUED
 from halluc_plugin.settings import RewardSettings, load
 from halluc_plugin.verifiers import CountdownVerifier, Outcome
 
@@ -225,10 +226,11 @@ def test_n_mars_is_the_outcome_to_a_group_within_its_budget():
 @pytest.fixture
 def restored_components():
     """The registry as it was."""
-    before = dict(COMPONENTS)
+    before, valued = dict(COMPONENTS), set(VALUED)
     yield
     COMPONENTS.clear()
     COMPONENTS.update(before)
+    VALUED.intersection_update(valued)
 
 
 @pytest.mark.usefixtures("restored_components")
@@ -239,6 +241,12 @@ def test_a_component_of_ones_own():
     def brevity(judged, _):
         return -judged.trace.raw_length
 
+    @component("patience", reads_values=True)
+    def patience(judged, _):
+        return float(len(judged.moves or ()))
+
+    assert load({"reward": {"weights": {"brevity": 1.0}}}).paid_values == ()
+    assert load({"reward": {"weights": {"patience": 1.0}}}).paid_values == ("halluc.reward.weights.patience",)
     settings = load({"reward": {"weights": {"outcome": 1.0, "brevity": 0.01}}}).reward
     assert score(answer("3*5=15\n15+7=22\n"), settings)[0] == pytest.approx(1 - 0.15)
     with pytest.raises(SettingsError, match="Two reward components are named 'brevity'"):

@@ -127,6 +127,13 @@ def test_a_curriculum_asks_for_what_any_of_its_stages_does():
     assert load({}).stages == (Settings(),)
 
 
+def test_continuations_concern_the_rollout_alone():
+    """They ban edits in requests of their own; the actor's log-probs stay those of plain decoding."""
+    settings = load({"values": {"source": "continuations"}})
+    assert settings.steers_rollouts
+    assert not settings.needs_own_engine
+
+
 def test_what_pays_for_values():
     """Credit of edits by judged values does, by the group's own does not; nor does a weight of 0."""
     assert load({"credit": {"alpha": 0.5}}).paid_values == ("halluc.credit.alpha",)

@@ -46,25 +46,69 @@ def test_without_the_deviation_by_hand():
 @pytest.mark.parametrize("by_std", [True, False])
 @pytest.mark.parametrize("erased", ErasedTokens)
 @pytest.mark.parametrize("preset", ["outcome", "process", "n_mars"])
-def test_these_rewards_never_raise_errors(chain, preset, erased, by_std):
+def test_these_rewards_lower_errors_here(chain, preset, erased, by_std):
     """Outcome (the default), process and N-MARS lower P(error) in every right state, whatever erased get."""
     drift = chain.drift(rule(preset, erased, by_std=by_std))
     assert drift.error < 0
     assert drift.alarm < 0
 
 
+@pytest.mark.parametrize("budget", [0, 1, 2])
+@pytest.mark.parametrize("recall", [0.1, 0.9])
+@pytest.mark.parametrize("alarm", [0.02, 0.3])
+@pytest.mark.parametrize("error", [0.02, 0.5])
+def test_the_default_lowers_errors_everywhere(error, alarm, recall, budget):
+    """On a grid of policies, masked or kept, with and without the deviation."""
+    chain = CreditChain(length=2, error=error, recall=recall, alarm=alarm, budget=budget)
+    for erased in (ErasedTokens.MASK, ErasedTokens.KEEP):
+        for by_std in (True, False):
+            assert chain.drift(rule(erased=erased, by_std=by_std)).error < 0
+
+
+def test_process_can_teach_errors():
+    """Over the deviation of a group of two any difference counts as one: half a right step is enough."""
+    chain = CreditChain(length=2, error=0.5, recall=0.1, alarm=0.3)
+    assert chain.drift(rule("process")).error > 0
+    assert chain.drift(rule("process", by_std=False)).error < 0
+
+
+@pytest.mark.parametrize("chain", [chain for chain in CHAINS if chain.budget == 1], ids=str)
+@pytest.mark.parametrize("erased", ErasedTokens)
+def test_judged_credit_of_single_edits_goes_to_recall_alone(chain, erased):
+    """With one edit an event: P(error) and P(alarm) change in no right state, recall rises in all states."""
+    paid, unpaid = chain.drift(rule(erased=erased, alpha=0.5)), chain.drift(rule(erased=erased))
+    assert paid.errors == pytest.approx(unpaid.errors, rel=1e-9)
+    assert paid.alarms == pytest.approx(unpaid.alarms, rel=1e-9)
+    assert all(paid.recalls[state] > unpaid.recalls[state] for state in paid.recalls)
+
+
 @pytest.mark.parametrize("chain", CHAINS, ids=str)
 @pytest.mark.parametrize("values", CreditValues)
 @pytest.mark.parametrize("erased", ErasedTokens)
-def test_credit_of_edits_never_raises_errors(chain, erased, values):
-    """What an edit is paid goes to the edit alone: P(error) drifts exactly as without."""
+def test_credit_hardly_moves_errors(chain, erased, values):
+    """Whatever the values: within 4 % of what it was in every right state, and never up."""
     paid, unpaid = (
         chain.drift(rule(erased=erased, alpha=0.5, values=values)),
         chain.drift(rule(erased=erased)),
     )
-    assert paid.error == pytest.approx(unpaid.error, rel=1e-9)
+    assert paid.errors == pytest.approx(unpaid.errors, rel=0.04)
+    assert paid.error < 0
     assert paid.recall > unpaid.recall
-    assert paid.alarm <= unpaid.alarm
+
+
+def test_a_run_that_erases_too_much_is_paid_for_it():
+    """An event's gain is shared by all its edits, those that delete right tokens too: alarms can rise."""
+    chain = CreditChain(length=2, error=0.5, recall=0.9, alarm=0.3, budget=2)
+    assert chain.drift(rule()).alarms["r"] < 0
+    assert chain.drift(rule(alpha=0.5)).alarms["r"] > 0
+
+
+def test_negative_can_teach_alarms():
+    """It punishes right tokens that a false alarm erased, and errors with them: the rest becomes likelier."""
+    chain = CreditChain(length=2, error=0.5, recall=0.6, alarm=0.02)
+    assert chain.drift(rule(erased=ErasedTokens.NEGATIVE)).alarm > 0
+    assert chain.drift(rule(erased=ErasedTokens.MASK)).alarm <= 0
+    assert chain.drift(rule(erased=ErasedTokens.KEEP)).alarm <= 0
 
 
 @pytest.mark.parametrize("chain", CHAINS[1:], ids=str)
@@ -85,7 +129,7 @@ def test_bonuses_for_undone_errors_can_teach_errors(preset):
 
 
 def test_n_mars_is_the_outcome_within_its_budget():
-    """One backtrack of at least four actions is within a fifth plus rounding: the drifts are the same."""
+    """One backtrack and six actions or more: within a fifth, and the drifts are those of the outcome."""
     chain = CreditChain()
     theirs, ours = chain.drift(rule("n_mars")), chain.drift(rule())
     for field in ("error", "recall", "alarm"):

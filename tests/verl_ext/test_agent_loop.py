@@ -208,6 +208,15 @@ def test_samples_after_steps_if_they_are_paid(verl_config, tokenizer, ids):
     assert list(output.extra_fields["backtrack_continuations"]) == [2, 4]
 
 
+def test_a_greedy_continuation_is_drawn_once(verl_config, tokenizer, ids):
+    """More of them would be the same."""
+    verl_config.halluc = {"values": {"source": "continuations", "continuations": 3}}
+    complete(verl_config, from_config(verl_config))
+    output, requests = run_all(verl_config, tokenizer, sampled(ids("a!3$")), {"temperature": 0.0})
+    assert len(requests) == 3
+    assert [len(a) for a in output.extra_fields["backtrack_continuations"].values()] == [1, 1]
+
+
 def test_a_state_at_the_limit_is_its_own_continuation(verl_config, tokenizer, ids):
     """Where no action is left, nothing is asked for."""
     verl_config.halluc = {"values": {"source": "continuations", "continuations": 1}}

@@ -149,6 +149,30 @@ class TestBadInput:
         said = refused(config(*weights, recipe="grpo_baseline"), capsys)
         assert "which the agent loop single_turn_agent does not sample" in said
 
+    @pytest.mark.parametrize(
+        ("overrides", "named"),
+        [
+            (
+                ["halluc.erased_tokens=negative", "trainer.v1.trainer_mode=sync"],
+                "trainer_mode=sync knows nothing of it. Fix: Set trainer.v1.trainer_mode=backtrack_sync",
+            ),
+            (
+                ["halluc.credit.alpha=0.5", "reward.reward_manager.name=naive"],
+                "halluc.credit.alpha is set, but reward.reward_manager.name=naive",
+            ),
+            (
+                [
+                    "halluc.curriculum=[{steps:1,max_backtracks:1},{}]",
+                    "actor_rollout_ref.rollout.agent.default_agent_loop=single_turn_agent",
+                ],
+                "halluc.curriculum is set, but actor_rollout_ref.rollout.agent.default_agent_loop=single",
+            ),
+        ],
+    )
+    def test_parts_that_would_pass_over_a_setting(self, config, capsys, overrides, named):
+        """What only ours does is refused where somebody else's was selected."""
+        assert named in refused(config(*overrides), capsys)
+
     def test_another_verl(self, config, capsys, monkeypatch):
         """A version outside the tested window is refused when a recipe of ours is selected."""
         monkeypatch.setattr(compat, "version", lambda name: "0.12.0")

@@ -194,6 +194,13 @@ def test_continuations_give_values(verl_config, tokenizer, row, source, truth):
     assert info["score_bonus"] == 0.5
 
 
+def test_missing_continuations_are_an_error(verl_config, tokenizer, row):
+    """Values by continuations never fall back on the verifier's in silence."""
+    verl_config.halluc = {"values": {"source": "continuations"}}
+    with pytest.raises(DataError, match="an answer comes without any"):
+        score(verl_config, tokenizer, row("3!3*5=15\n15+7=22\n$"))
+
+
 @pytest.mark.parametrize(("first", "before"), [("3+5=9\n$", 0.0), ("3*5=15\n15+7=22\n$", 1.0)])
 def test_an_answer_in_turns(verl_config, plain_tokenizer, row, first, before):
     """The second attempt is scored, and the bonus compares it with the first; the request is in neither."""

@@ -134,24 +134,36 @@ def _right(bench: Bench, problem: Problem, response: Any) -> bool:
 
 
 def run_likelihood(bench: Bench) -> Iterator[dict[str, Any]]:
-    """How mean log-probability goes with being right, among samples of the models of stage 1."""
+    """How scores go with being right, among samples of the models of stage 1.
+
+    The score is the mean log-probability; for the clean model's samples also what stage 1's verifier says.
+    """
     bench = bench.of(large=True)
     clean, _, back = models(bench)
     problems = bench.asked(bench.clean.test[0])
     n = max(bench.scale.samples)
-    for name, folder, make in (
-        ("sft samples", clean, partial(independent, n=n)),
-        ("back search b=0", back, partial(self_backtracking, n=n, rounds=0)),
-        ("back search b=1", back, partial(self_backtracking, n=n, rounds=1)),
+    sampled = partial(independent, n=n)
+    for name, folder, make, scorer in (
+        ("sft samples", clean, sampled, None),
+        ("sft samples, verifier", clean, sampled, partial(verdicts, bench, clean)),
+        ("back search b=0", back, partial(self_backtracking, n=n, rounds=0), None),
+        ("back search b=1", back, partial(self_backtracking, n=n, rounds=1), None),
     ):
-        yield bench.cell(LIKELIHOOD_STAGE, name, partial(_likelihood, bench, folder, problems, make))
+        measure = partial(_scores, bench, folder, problems, make, scorer=scorer)
+        yield bench.cell(LIKELIHOOD_STAGE, name, measure)
 
 
-def _likelihood(bench: Bench, folder: Path, problems: Sequence[Problem], make: MakeSearch) -> dict[str, Any]:
+def _scores(
+    bench: Bench, folder: Path, problems: Sequence[Problem], make: MakeSearch, *, scorer: Any
+) -> dict[str, Any]:
     found = search(bench, load(folder), problems, make)
+    verifier = None if scorer is None else scorer()
     scores, right, within = [], [], []
     for problem, result in zip(problems, found, strict=True):
-        ours = np.array([response.mean_logprob for response in result.responses])
+        if verifier is None:
+            ours = np.array([response.mean_logprob for response in result.responses])
+        else:
+            ours = np.array(verifier.score(problem.prompt, result.responses))
         verdicts_ = np.array([_right(bench, problem, response) for response in result.responses], dtype=bool)
         scores.append(ours)
         right.append(verdicts_)
@@ -166,7 +178,7 @@ def _likelihood(bench: Bench, folder: Path, problems: Sequence[Problem], make: M
         "auc_within": float(np.mean(within)) if within else float("nan"),
         "auc_within_problems": len(within),
         "deciles": [
-            {"perplexity": float(np.exp(-all_scores[part].mean())), "right": float(all_right[part].mean())}
+            {"score": float(all_scores[part].mean()), "right": float(all_right[part].mean())}
             for part in tenths
             if len(part)
         ],

@@ -82,9 +82,9 @@ def masking(cells: Sequence[Cell]) -> Table:
 
 
 def likelihood(cells: Sequence[Cell]) -> Table:
-    """Table 4: how likelihood goes with being right."""
+    """Table 4: how likelihood, and a verifier, go with being right."""
     table = markdown_table(
-        "", "answers", "correlation", "AUC", "AUC within problems", "right, likeliest tenth", "last tenth"
+        "", "answers", "correlation", "AUC", "AUC within problems", "right, highest tenth", "lowest tenth"
     )
     for (name,), group in grouped(cells, "name").items():
         deciles = [cell["deciles"] for cell in group]

@@ -1,5 +1,6 @@
 """What the documents say is so."""
 
+import doctest
 import re
 from importlib.util import find_spec
 from pathlib import Path
@@ -51,3 +52,15 @@ def test_the_picture_is_right():
     words = sorted(set(sampled))
     left = collapse([words.index(word) for word in sampled], EditVocab(backtrack=words.index("⌫")))
     assert [words[token] for token in left] == answer
+
+
+@pytest.mark.parametrize(("page", "least"), [("edits", 31), ("metrics", 8), ("credit", 11)])
+def test_examples_print_what_the_page_says(page, least):
+    """Every example of a page, run in order as one session, prints what stands below it."""
+    path = ROOT / "docs" / f"{page}.md"
+    blocks = re.findall(r"^```pycon\n(.+?)^```$", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    session = doctest.DocTestParser().get_doctest("\n".join(blocks), {}, path.name, str(path), 0)
+    report = []
+    result = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(session, out=report.append)
+    assert not result.failed, "".join(report)
+    assert result.attempted >= least

@@ -2,6 +2,7 @@
 
 import json
 import math
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -129,6 +130,22 @@ def logged(folder: Path):
     return [json.loads(line) for line in (folder / METRICS).read_text().splitlines()]
 
 
+@contextmanager
+def dying_in_step_3(monkeypatch):
+    """A run that is killed there."""
+    step = grpo._Trainer.step
+
+    def dies(self, number):
+        if number == 3:
+            raise KeyboardInterrupt
+        return step(self, number)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(grpo._Trainer, "step", dies)
+        with pytest.raises(KeyboardInterrupt):
+            yield
+
+
 @pytest.mark.parametrize("context", list(Context))
 def test_an_interrupted_run_ends_at_the_same_weights(tokenizer, problems, tmp_path, context, monkeypatch):
     """Killed after its checkpoint and started again, it has the same weights and one line a step."""
@@ -141,18 +158,9 @@ def test_an_interrupted_run_ends_at_the_same_weights(tokenizer, problems, tmp_pa
     }
     whole = run_it(new_model(tokenizer, Size.TINY, seed=0), tokenizer, problems, tmp_path / "whole", **block)
     killed = tmp_path / "killed"
-    step = grpo._Trainer.step
-
-    def dies(self, number):
-        if number == 3:
-            raise KeyboardInterrupt
-        return step(self, number)
-
-    monkeypatch.setattr(grpo._Trainer, "step", dies)
-    with pytest.raises(KeyboardInterrupt):
+    with dying_in_step_3(monkeypatch):
         run_it(new_model(tokenizer, Size.TINY, seed=0), tokenizer, problems, killed, **block)
     assert (killed / CHECKPOINT).exists()
-    monkeypatch.setattr(grpo._Trainer, "step", step)
     run_it(new_model(tokenizer, Size.TINY, seed=1), tokenizer, problems, killed, **block)
     assert torch.equal(weights(whole), weights(killed))
     assert min(line["backtrack/degenerate/groups"] for line in logged(whole)) < 1
@@ -163,17 +171,8 @@ def test_an_interrupted_run_ends_at_the_same_weights(tokenizer, problems, tmp_pa
 
 def test_a_run_goes_on_with_its_own_settings_only(tokenizer, problems, tmp_path, monkeypatch):
     """One of other settings is not continued, a finished one not trained anew; it may become longer."""
-    step = grpo._Trainer.step
-
-    def dies(self, number):
-        if number == 3:
-            raise KeyboardInterrupt
-        return step(self, number)
-
-    monkeypatch.setattr(grpo._Trainer, "step", dies)
-    with pytest.raises(KeyboardInterrupt):
+    with dying_in_step_3(monkeypatch):
         run_it(new_model(tokenizer, Size.TINY, seed=0), tokenizer, problems, tmp_path)
-    monkeypatch.setattr(grpo._Trainer, "step", step)
     for changed in ({"run": replace(RUN, seed=1)}, {"erased_tokens": "keep"}):
         with pytest.raises(SettingsError, match="interrupted run with other settings"):
             run_it(new_model(tokenizer, Size.TINY, seed=0), tokenizer, problems, tmp_path, **changed)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from halluc_plugin.edits import EditVocab, Resolution
-from halluc_plugin.rewards import Marks, live_at, states_of
+from halluc_plugin.rewards import Marks, states_of
 from halluc_plugin.settings import Context, Settings
 from halluc_plugin.vllm_engine.request import EditRequest
 
@@ -61,7 +61,7 @@ class Continuations:
         count = 1 if greedy else self.settings.values.continuations  # greedy answers are all the same
 
         async def answer(position: int) -> list[int]:
-            live = live_at(resolution, 0, position)
+            live = resolution.live_at(0, position)
             seen = live if self.settings.context is Context.HARD else list(ids[:position])
             left = self.max_tokens - position
             if left < 1:

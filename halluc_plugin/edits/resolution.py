@@ -89,6 +89,11 @@ class Resolution:
         """The ids of one row that are left after all edits."""
         return self.ids[row][self.live[row]].tolist()
 
+    def live_at(self, row: int, column: int) -> list[int]:
+        """The ids of one row that are live just before the action at ``column``; its width for the end."""
+        text = self.valid[row, :column] & ~self.is_edit[row, :column]
+        return self.ids[row, :column][text & (self.erased_at[row, :column] >= column)].tolist()
+
     def to(self, device: torch.device | str) -> "Resolution":
         """The same on another device."""
         tensors = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "vocab"}

@@ -8,11 +8,11 @@ verl engine uses the same inputs.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from halluc_plugin.hard.forward import ActionScores, score_actions
+    from halluc_plugin.hard.forward import ActionScores, ban_edits, score_actions
     from halluc_plugin.hard.inputs import TreeInputs, tree_inputs
     from halluc_plugin.hard.models import Attention, require_full_attention, require_tree_attention
 
-_HOME = {"ActionScores": "forward", "score_actions": "forward"}
+_HOME = dict.fromkeys(("ActionScores", "ban_edits", "score_actions"), "forward")
 _HOME |= {"TreeInputs": "inputs", "tree_inputs": "inputs"}
 _HOME |= dict.fromkeys(("Attention", "require_full_attention", "require_tree_attention"), "models")
 
@@ -20,6 +20,7 @@ __all__ = [
     "ActionScores",
     "Attention",
     "TreeInputs",
+    "ban_edits",
     "require_full_attention",
     "require_tree_attention",
     "score_actions",

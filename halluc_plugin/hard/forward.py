@@ -84,7 +84,18 @@ def score_actions(
     if temperature != 1:
         logits = logits / temperature
     if edits_banned is not None:
-        edit_ids = torch.tensor(sorted(resolution.vocab.edit_ids), device=logits.device)
-        is_edit = torch.isin(torch.arange(logits.shape[-1], device=logits.device), edit_ids)
-        logits = logits.masked_fill(edits_banned[resolution.valid][:, None] & is_edit, -torch.inf)
+        logits = ban_edits(logits, resolution, edits_banned)
     return ActionScores(resolution, logits)
+
+
+def ban_edits(logits: torch.Tensor, resolution: Resolution, edits_banned: torch.Tensor) -> torch.Tensor:
+    """Edit tokens at -inf where they could not be sampled.
+
+    Args:
+        logits: Float[N, V], of the valid actions, row by row.
+        resolution: Of the traces.
+        edits_banned: Bool[B, T], as :func:`score_actions`.
+    """
+    edit_ids = torch.tensor(sorted(resolution.vocab.edit_ids), device=logits.device)
+    is_edit = torch.isin(torch.arange(logits.shape[-1], device=logits.device), edit_ids)
+    return logits.masked_fill(edits_banned[resolution.valid][:, None] & is_edit, -torch.inf)

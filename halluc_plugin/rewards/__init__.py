@@ -7,7 +7,7 @@ host.
 
 from halluc_plugin.rewards.answer import Answer, Trace, Verdict, judge, observe
 from halluc_plugin.rewards.components import COMPONENTS, component, score
-from halluc_plugin.rewards.states import Marks, States, live_at, states_of
+from halluc_plugin.rewards.states import Marks, States, states_of
 
 __all__ = [
     "COMPONENTS",
@@ -18,7 +18,6 @@ __all__ = [
     "Verdict",
     "component",
     "judge",
-    "live_at",
     "observe",
     "score",
     "states_of",

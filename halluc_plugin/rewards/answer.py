@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from halluc_plugin.credit.moves import Move
-from halluc_plugin.rewards.states import WHOLE, Marks, States, live_at, states_of
+from halluc_plugin.rewards.states import WHOLE, Marks, States, states_of
 
 if TYPE_CHECKING:
     from halluc_plugin.edits import Resolution
@@ -139,7 +139,7 @@ def observe(resolution: "Resolution", row: int, decode: Decode, marks: Marks = W
     edits = int(resolution.num_edits[row])
     final = decode(live)
     states = states_of(resolution, row, marks)
-    text_at = {at: decode(live_at(resolution, row, at)) for at in states.positions()}
+    text_at = {at: decode(resolution.live_at(row, at)) for at in states.positions()}
     effective = int(resolution.num_effective[row])
     return Trace(
         final=final,

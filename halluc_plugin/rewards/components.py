@@ -80,7 +80,7 @@ def process(answer: Answer, _: "RewardSettings") -> float:
     """Mean value of the states after each step of the resolved answer; the last step is the answer itself.
 
     By a prefix verifier it is the share of steps before the first wrong one, 1 for a right answer; by
-    continuations a soft estimate of it (Math-Shepherd, arXiv 2312.08935, eq. 4). 0 where nothing can judge
+    continuations a soft estimate of it (Math-Shepherd, arXiv 2312.08935). 0 where nothing can judge
     prefixes. It pays for what is left, however it came about: an error that was undone costs nothing.
     """
     return sum(answer.steps) / len(answer.steps) if answer.steps else 0.0

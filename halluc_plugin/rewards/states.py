@@ -64,10 +64,3 @@ def states_of(resolution: "Resolution", row: int, marks: Marks) -> States:
     text = [column for column in live if ids[column] not in marks.ends]
     # What follows the last delimiter, or the text that it closes, is the answer's last step.
     return States(moves, tuple(column + 1 for column in text[:-1] if ids[column] in marks.delimiters))
-
-
-def live_at(resolution: "Resolution", row: int, position: int) -> list[int]:
-    """Ids that are live in the state of that name."""
-    text = resolution.valid[row, :position] & ~resolution.is_edit[row, :position]
-    live = text & (resolution.erased_at[row, :position] >= position)
-    return resolution.ids[row, :position][live].tolist()

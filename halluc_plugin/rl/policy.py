@@ -8,7 +8,7 @@ from torch import Tensor
 
 from halluc_plugin.edits import Resolution, pad_rows
 from halluc_plugin.edits.builders import budget_mask
-from halluc_plugin.hard import ActionScores, score_actions
+from halluc_plugin.hard import ActionScores, ban_edits, score_actions
 from halluc_plugin.settings import Context, Settings
 
 
@@ -49,6 +49,4 @@ def _score_soft(
     rows, actions = resolution.valid.nonzero(as_tuple=True)
     before = torch.tensor([len(prompt) - 1 for prompt in prompts])[rows] + actions
     logits = logits[rows, before].float() / temperature
-    is_edit = torch.isin(torch.arange(logits.shape[-1]), torch.tensor(sorted(resolution.vocab.edit_ids)))
-    logits = logits.masked_fill(banned[resolution.valid][:, None] & is_edit, -torch.inf)
-    return ActionScores(resolution, logits)
+    return ActionScores(resolution, ban_edits(logits, resolution, banned))

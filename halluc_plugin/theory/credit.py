@@ -17,7 +17,7 @@ from torch import Tensor
 
 from halluc_plugin.credit import Move, group_relative, prefix_tree_moves, shape_advantages, spread
 from halluc_plugin.edits import EditState, EditVocab, Resolution, resolve, resolve_rows
-from halluc_plugin.edits.builders import ErasedTokens, response_mask
+from halluc_plugin.edits.builders import Boundary, ErasedTokens, budget_mask, response_mask
 from halluc_plugin.rewards import Answer, Marks, judge, observe, score
 from halluc_plugin.settings import CreditSettings, CreditValues, RewardSettings
 from halluc_plugin.verifiers import Outcome
@@ -217,8 +217,8 @@ class CreditChain:
         states = torch.zeros_like(ids)
         for row, trace in enumerate(self._traces):
             states[row, : len(trace)] = torch.tensor([number[tuple(live)] for live in _live_before(trace)])
-        used = (ids == BACK).long().cumsum(1) - (ids == BACK).long()
-        banned = (used >= self.budget)[..., None] & (torch.arange(4) == BACK)
+        banned = budget_mask(self._resolution, self.budget, Boundary.NOOP)
+        banned = banned[..., None] & (torch.arange(4) == BACK)
         log_probs = logits[states].masked_fill(banned, -1e9).log_softmax(-1)
         return log_probs.gather(-1, ids[..., None])[..., 0] * valid
 

@@ -152,3 +152,11 @@ def test_rows_of_no_ids_are_refused(row, message):
     """A negative id, and a fraction that a conversion would have cut off."""
     with pytest.raises(TraceError, match=message):
         resolve_row(row, FULL)
+
+
+@given(st.lists(st.sampled_from([1, 2, DOT, B, S, R]), max_size=12))
+def test_live_at_is_the_collapsed_prefix(trace):
+    """Before every action, and at the end, what is live is what the actions so far leave."""
+    resolution = resolve_row(trace, FULL)
+    for column in range(len(trace) + 1):
+        assert resolution.live_at(0, column) == collapse(trace[:column], FULL)

@@ -62,3 +62,11 @@ def verl_config(_composed):
         config.reward.reward_manager.name = "backtrack"
         config.trainer.v1.trainer_mode = "backtrack_sync"
     return OmegaConf.create(OmegaConf.to_container(config))
+
+
+@pytest.fixture
+def fp32_config(verl_config):
+    """A run in single precision on both sides, as on CPU."""
+    verl_config.actor_rollout_ref.rollout.dtype = "float32"
+    verl_config.actor_rollout_ref.actor.fsdp_config.mixed_precision = {"param_dtype": "fp32"}
+    return verl_config

@@ -20,7 +20,8 @@ def check_run(config: DictConfig, settings: Any) -> None:
     Raises:
         TokenizerError: The backtrack agent loop is selected and the tokenizer is not ready for it.
         DataError: A parquet file is missing or malformed.
-        SettingsError: Values of states are paid for, and nothing judges them.
+        SettingsError: Values of states are paid for and nothing judges them, or a setting would be passed
+            over.
     """
     tokenizer = _load_tokenizer(config)
     if config.actor_rollout_ref.rollout.agent.default_agent_loop == "backtrack":
@@ -46,6 +47,7 @@ def _require_our_parts(config: DictConfig, settings: Any) -> None:
     needed = (
         # asked for, by what, which part does it
         (shapes_actions(settings), "halluc.credit.alpha or halluc.erased_tokens=negative", trainer),
+        (shapes_actions(settings), "halluc.credit.alpha or halluc.erased_tokens=negative", loop),
         (bool(settings.paid_values), ", ".join(settings.paid_values), manager),
         (bool(settings.curriculum), "halluc.curriculum", manager),
         (bool(settings.curriculum) and budgets, "halluc.curriculum", loop),
@@ -66,7 +68,7 @@ def _require_judges(path: Path, sources: set[str], config: DictConfig, settings:
 
     paid = ", ".join(settings.paid_values)
     loop = config.actor_rollout_ref.rollout.agent.default_agent_loop
-    if loop == "refine" and "halluc.credit.alpha" not in settings.paid_values:
+    if loop == "refine":
         return  # the first attempt is an answer: whoever scores answers judges it
     if settings.samples_continuations:
         if loop != "backtrack":

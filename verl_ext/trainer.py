@@ -112,7 +112,7 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
         """What the backtracks of some answers were worth, every state of them judged."""
         chosen = drawn(keys, self._settings.metrics.judged_per_step, self.global_steps)
         custom = (self.config.reward.get("custom_reward_function") or {}).get("path")
-        if not chosen or custom or not self._reading.marks.delimiters:
+        if not chosen or custom:
             return {}
         fields = ["responses", "data_source", "reward_model"]
         data = tq.kv_batch_get(keys=chosen, partition_id=batch.partition_id, select_fields=fields)

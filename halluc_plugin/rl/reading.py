@@ -34,7 +34,7 @@ class Reading:
 
     Attributes:
         vocab: Which ids edit.
-        marks: Where steps end, with at least one delimiter.
+        marks: Where steps end.
         decode: The text of ids.
         kappa: Distance in tokens up to which an event stutters.
     """

@@ -108,7 +108,8 @@ def event_metrics(rows: Sequence[ProblemRow], reading: Reading) -> dict[str, flo
 
     Returns:
         :meth:`halluc_plugin.metrics.EventSummary.as_metrics` under ``backtrack/``, without shares of nothing,
-        and ``backtrack/judged``, the number of answers behind them. Empty when that is 0.
+        and ``backtrack/judged``, the number of answers behind them. Empty when that is 0, or no token ends a
+        step.
     """
     traces: list[Sequence[int]] = []
     oracles: list[PrefixOracle] = []
@@ -116,7 +117,7 @@ def event_metrics(rows: Sequence[ProblemRow], reading: Reading) -> dict[str, flo
         if isinstance(row.verifier, PrefixVerifier):
             traces.append(row.ids)
             oracles.append(prefix_oracle(row.verifier, row.ground_truth, reading.decode, reading.marks.ends))
-    if not traces:
+    if not traces or not reading.marks.delimiters:
         return {}
     judged = judge_ids(traces, reading.vocab, oracles)
     summary = summarise_events(judged, delimiters=reading.marks.delimiters, kappa=reading.kappa)

@@ -157,6 +157,13 @@ class TestBadInput:
                 "trainer_mode=sync knows nothing of it. Fix: Set trainer.v1.trainer_mode=backtrack_sync",
             ),
             (
+                [
+                    "halluc.credit.alpha=0.5",
+                    "actor_rollout_ref.rollout.agent.default_agent_loop=refine",
+                ],
+                "default_agent_loop=refine knows nothing of it",
+            ),
+            (
                 ["halluc.credit.alpha=0.5", "reward.reward_manager.name=naive"],
                 "halluc.credit.alpha is set, but reward.reward_manager.name=naive",
             ),

@@ -7,7 +7,7 @@ run that was interrupted ends at the same weights.
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +28,7 @@ from halluc_plugin.rl.step_metrics import ProblemRow, drawn, event_metrics, roll
 from halluc_plugin.search.problems import Problem
 from halluc_plugin.settings import Settings
 from halluc_plugin.tokens.loading import save_tokenizer
+from halluc_plugin.training.attention import unfused_attention
 
 METRICS, CHECKPOINT = "metrics.jsonl", "checkpoint.pt"
 Progress = Callable[[Iterable[int], str, int], Iterable[int]]
@@ -143,12 +144,13 @@ class _Trainer:
         """One optimizer step; the loss is a mean over the actions that learn (verl's ``token-mean``)."""
         total = float(sum(mask.sum() for mask in answers.masks))
         entropy = 0.0
+        longest = max(len(p) + len(r) for p, r in zip(prompts, answers.responses, strict=True))
         self._model.train()
         self._optimizer.zero_grad()
         for start in range(0, len(prompts), self._run.micro_batch):
             part = slice(start, start + self._run.micro_batch)
-            with torch.autocast("cpu", torch.bfloat16) if self._run.bf16 else nullcontext():
-                resolution = resolve_rows(answers.responses[part], self._reading.vocab)
+            resolution = resolve_rows(answers.responses[part], self._reading.vocab)
+            with self._rounded(), unfused_attention(self._model, longest, bf16=self._run.bf16):
                 scores = score_policy(self._model, prompts[part], resolution, settings)
             paid, learns = (
                 torch.nn.utils.rnn.pad_sequence(list(rows[part]), batch_first=True)
@@ -162,6 +164,9 @@ class _Trainer:
             group["lr"] = self._run.learning_rate * min(1.0, step / max(1, self._run.warmup_steps))
         self._optimizer.step()
         return {"actor/grad_norm": float(norm), "actor/entropy": entropy}
+
+    def _rounded(self) -> AbstractContextManager[Any]:
+        return torch.autocast("cpu", torch.bfloat16) if self._run.bf16 else nullcontext()
 
     def _metrics(
         self, answers: Answers, asked: Sequence[Problem], settings: Settings, step: int

@@ -15,6 +15,7 @@ from halluc_plugin.errors import DataError
 from halluc_plugin.hard import require_tree_attention
 from halluc_plugin.settings import Context
 from halluc_plugin.tokens.loading import save_tokenizer
+from halluc_plugin.training.attention import unfused_attention
 from halluc_plugin.training.dataset import TraceCollator, TraceDataset, TreeCollator, vocab_of
 from halluc_plugin.training.settings import TrainSettings
 
@@ -66,16 +67,17 @@ def fine_tune(
         settings.erased_tokens,
     )
     hard = settings.context is Context.HARD
-    trainer = (TreeTrainer if hard else Trainer)(
-        model=model,
-        args=arguments(settings, out, show_progress=show_progress),
-        train_dataset=TraceDataset(rows),
-        data_collator=TreeCollator(*collating, require_tree_attention(model.config))
-        if hard
-        else (soft_collator or TraceCollator)(*collating),
-        callbacks=list(callbacks),
-    )
-    return run(trainer, tokenizer, out)
+    with unfused_attention(model, longest_row(rows), bf16=bool(settings.bf16)):
+        trainer = (TreeTrainer if hard else Trainer)(
+            model=model,
+            args=arguments(settings, out, show_progress=show_progress),
+            train_dataset=TraceDataset(rows),
+            data_collator=TreeCollator(*collating, require_tree_attention(model.config))
+            if hard
+            else (soft_collator or TraceCollator)(*collating),
+            callbacks=list(callbacks),
+        )
+        return run(trainer, tokenizer, out)
 
 
 def run(trainer: Trainer, tokenizer: Any, out: Path) -> dict[str, float]:
@@ -137,8 +139,13 @@ class TreeTrainer(Trainer):
         return (loss, output) if return_outputs else loss
 
 
-def _refuse_overlong(rows: Sequence[Any], limit: int | None) -> None:
-    longest = max(len(row.prompt_ids) + len(row.response_ids) for row in rows)
+def longest_row(rows: Sequence[TraceRow]) -> int:
+    """Tokens of the longest row, with its prompt."""
+    return max(len(row.prompt_ids) + len(row.response_ids) for row in rows)
+
+
+def _refuse_overlong(rows: Sequence[TraceRow], limit: int | None) -> None:
+    longest = longest_row(rows)
     if limit is not None and longest > limit:
         raise DataError(
             f"The longest trace has {longest} tokens with its prompt, the model has {limit} positions.",

@@ -1,0 +1,33 @@
+"""Training on short rows on a CPU without torch's fused attention, whose backward is slow there.
+
+A step of a 0.9M model in bfloat16 takes 1.8 times as long with it on rows of 44 tokens, 1.5 times on 128, and
+as long on 256 (``benchmarks/bench_training.py``).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+LONGEST = 128
+"""Tokens of a row, prompt included."""
+
+
+@contextmanager
+def unfused_attention(model: Any, longest_row: int, *, bf16: bool) -> Iterator[None]:
+    """Let a model attend by plain products where that is faster; afterwards it is as before.
+
+    Args:
+        model: A transformers model; one whose attention is not transformers' ``sdpa`` is left alone.
+        longest_row: Tokens of the longest row.
+        bf16: Whether forward passes compute in bfloat16.
+    """
+    config, on_cpu = model.config, next(model.parameters()).device.type == "cpu"
+    before = config._attn_implementation  # noqa: SLF001 - transformers has no other name for it
+    if before != "sdpa" or not (bf16 and on_cpu and longest_row <= LONGEST):
+        yield
+        return
+    config._attn_implementation = "eager"  # noqa: SLF001 - the setter of the model would check and copy
+    try:
+        yield
+    finally:
+        config._attn_implementation = before  # noqa: SLF001 - as above

@@ -37,6 +37,7 @@ def check_run(config: DictConfig, settings: Any) -> None:
 def _require_our_parts(config: DictConfig, settings: Any) -> None:
     """Refuse settings that the parts of verl which are selected would pass over without a word."""
     from halluc_plugin.rl.answers import shapes_actions
+    from halluc_plugin.settings import FailureSettings
 
     loop = ("actor_rollout_ref.rollout.agent.default_agent_loop", "backtrack")
     manager, trainer = (
@@ -48,6 +49,7 @@ def _require_our_parts(config: DictConfig, settings: Any) -> None:
         # asked for, by what, which part does it
         (shapes_actions(settings), "halluc.credit.alpha or halluc.erased_tokens=negative", trainer),
         (shapes_actions(settings), "halluc.credit.alpha or halluc.erased_tokens=negative", loop),
+        (settings.failures != FailureSettings(), "halluc.failures", trainer),
         (bool(settings.paid_values), ", ".join(settings.paid_values), manager),
         (bool(settings.curriculum), "halluc.curriculum", manager),
         (bool(settings.curriculum) and budgets, "halluc.curriculum", loop),

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,9 @@ from halluc_plugin.trace_log import LoggedTrace, TraceLog, logged_trace
 from halluc_plugin.verifiers import find_verifier
 from verl_ext.compat import AnswersToSync
 from verl_ext.guard import Precision, compare, stop_if_drifted
+from verl_ext.rollout_watch import watch_rollouts
 from verl_ext.run_settings import check, from_config
+from verl_ext.sync_watch import watch_sync
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +52,27 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
         if self._guarded and reason:
             logger.warning("halluc: the guard against stale weights is off, because %s.", reason)
             self._guarded = False
+        watch_rollouts(self.replay_buffer, self._settings.failures, self._samplers)
         keep = self._settings.trace_log
         self._trace_log = TraceLog(Path(config.trainer.default_local_dir), keep.max_megabytes)
+
+    def _samplers(self) -> Sequence[Any]:
+        """Handles of the agent loop workers; verl hands their manager over when training begins."""
+        return getattr(getattr(self, "agent_loop_manager", None), "agent_loop_workers", None) or ()
+
+    def on_init_end(self) -> None:
+        """Give the engines the first weights."""
+        with self._watched_sync():
+            super().on_init_end()
+
+    def on_step_end(self) -> None:
+        """Give the engines the weights of the step."""
+        with self._watched_sync():
+            super().on_step_end()
+
+    def _watched_sync(self) -> AbstractContextManager[None]:
+        servers = [replica.server_address for replica in self.llm_server_manager.get_replicas()]
+        return watch_sync(servers, self.actor_rollout_wg.workers, self._settings.failures.stalled_after)
 
     def _compute_old_log_prob(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         batch = super()._compute_old_log_prob(batch, metrics)

@@ -6,6 +6,7 @@ contradiction are refused before anything starts.
 
 from halluc_plugin.settings.blocks import (
     Context,
+    FailureSettings,
     GuardSettings,
     MetricSettings,
     PrepareSettings,
@@ -24,6 +25,7 @@ __all__ = [
     "Context",
     "CreditSettings",
     "CreditValues",
+    "FailureSettings",
     "GuardSettings",
     "MetricSettings",
     "PrepareSettings",

@@ -131,6 +131,30 @@ class GuardSettings:
 
 
 @dataclass(frozen=True)
+class FailureSettings:
+    """When to stop because answers of a step fail or do not come; see :mod:`verl_ext.rollout_watch`.
+
+    Args:
+        tolerated: Share of the prompts of a step (or of a batch of a validation) whose rollout or reward may
+            raise; their answers are missing from the step.
+        stalled_after: Seconds without any new answer after which the run stops.
+    """
+
+    tolerated: float = 0.0
+    stalled_after: float = 3600.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.tolerated < 1:
+            raise SettingsError(
+                f"halluc.failures.tolerated is {self.tolerated}.", "Give a share from 0 to below 1."
+            )
+        if not 0 < self.stalled_after < math.inf:
+            raise SettingsError(
+                f"halluc.failures.stalled_after is {self.stalled_after}.", "Give seconds, above 0."
+            )
+
+
+@dataclass(frozen=True)
 class TraceLogSettings:
     """Answers of training that are kept to be read; see :mod:`halluc_plugin.trace_log`.
 

@@ -8,6 +8,7 @@ from halluc_plugin.edits.builders import Boundary, ErasedTokens
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.settings.blocks import (
     Context,
+    FailureSettings,
     GuardSettings,
     MetricSettings,
     PrepareSettings,
@@ -39,6 +40,7 @@ class Settings:
         curriculum: Stages of the run by global step; without any, everything stays as it is.
         metrics: What is measured of each training step.
         guard: When to stop because engine and actor disagree.
+        failures: When to stop because answers fail or do not come.
         trace_log: Answers that are kept to be read.
         prepare: The embedded model and data.
     """
@@ -55,6 +57,7 @@ class Settings:
     curriculum: tuple[Stage, ...] = ()
     metrics: MetricSettings = field(default_factory=MetricSettings)
     guard: GuardSettings = field(default_factory=GuardSettings)
+    failures: FailureSettings = field(default_factory=FailureSettings)
     trace_log: TraceLogSettings = field(default_factory=TraceLogSettings)
     prepare: PrepareSettings = field(default_factory=PrepareSettings)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from halluc_plugin.settings import Settings, load
+from halluc_plugin.settings import Context, Settings, load
 
 
 class Start(StrEnum):
@@ -13,8 +13,15 @@ class Start(StrEnum):
 
     CORRECTING = "correcting"
     """Masked fine-tuning on traces that take errors back."""
+    CORRECTING_HARD = "correcting, hard"
+    """The same traces, of which each action sees only what is live."""
     CLEAN = "clean"
     """As many examples and steps without errors: the baseline that has never seen the token used."""
+
+    @property
+    def context(self) -> Context:
+        """What actions see after an edit, in training and afterwards."""
+        return Context.HARD if self is Start.CORRECTING_HARD else Context.SOFT
 
 
 @dataclass(frozen=True)
@@ -38,10 +45,12 @@ class Arm:
 
 
 BASELINE, DEFAULT, KEEP = "baseline", "outcome, mask", "outcome, keep"
+HARD, HARD_KEEP = "hard, mask", "hard, keep"
 
 
 def _arm(reference: str = DEFAULT, **block: Any) -> Arm:
-    return Arm(Start.CORRECTING, block, reference)
+    hard = block.get("context") == Context.HARD
+    return Arm(Start.CORRECTING_HARD if hard else Start.CORRECTING, block, reference)
 
 
 # The baseline must not discover the token by chance: its edits are banned, in sampling and in training.
@@ -63,4 +72,7 @@ ARMS: dict[str, Arm] = {
     "curriculum": _arm(
         curriculum=[{"steps": 50, "max_backtracks": 6}, {"steps": 50, "max_backtracks": 12}, {}]
     ),
+    HARD: _arm(context="hard"),
+    HARD_KEEP: _arm(HARD, context="hard", erased_tokens="keep"),
+    "hard, credit": _arm(HARD, context="hard", credit={"alpha": 0.5}),
 }

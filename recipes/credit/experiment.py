@@ -11,10 +11,10 @@ from halluc_plugin.metrics import ProblemSamples, compute_matched_gain, maj_at_k
 from halluc_plugin.prepare import show_progress
 from halluc_plugin.recipes.credit.arms import ARMS, BASELINE, Arm, Start
 from halluc_plugin.recipes.credit.scale import Scale
+from halluc_plugin.recipes.credit.tasks import Task, problem_files, start_model
 from halluc_plugin.recipes.keeping import COMPLETE, kept_cell, kept_model
 from halluc_plugin.recipes.self_backtracking.answering import decoded_cells, load, sampled
 from halluc_plugin.recipes.self_backtracking.bench import Bench
-from halluc_plugin.recipes.self_backtracking.masking import clean_model, correcting_model
 from halluc_plugin.rl.grpo import METRICS, train_policy
 from halluc_plugin.tokens.loading import load_model
 
@@ -30,11 +30,13 @@ class Experiment:
         out: Folder of the experiment.
         scale: How much of everything.
         seed: Of problems, weights, data order and samples.
+        task: What is answered.
     """
 
     out: Path
     scale: Scale
     seed: int
+    task: Task = Task.COUNTDOWN
 
     @cached_property
     def bench(self) -> Bench:
@@ -43,18 +45,18 @@ class Experiment:
 
     def cells(self, names: Sequence[str]) -> Iterator[dict[str, Any]]:
         """What both starts and these arms can do, each compared with the baseline where that is trained."""
-        for start in Start:
-            yield self._cell(f"start, {start}", self._start(start), banned=start is Start.CLEAN)
+        for start in sorted({ARMS[name].start for name in names}):
+            yield self._cell(f"start, {start}", self._start(start), start)
         for name in names:
-            yield self._cell(name, self._trained(name, ARMS[name]), banned=name == BASELINE)
+            yield self._cell(name, self._trained(name, ARMS[name]), ARMS[name].start)
 
     def _start(self, start: Start) -> Path:
-        return clean_model(self.bench) if start is Start.CLEAN else correcting_model(self.bench)
+        return start_model(self.bench, self.task, start)
 
     def _trained(self, name: str, arm: Arm) -> Path:
         def train(folder: Path) -> None:
             model = load_model(str(self._start(arm.start)), dtype="float32")
-            problems = self.bench.asked(self.bench.clean.train)
+            problems = self.bench.asked(problem_files(self.bench, self.task)[0])
             run = replace(self.scale.run, seed=self.seed)
             train_policy(
                 model, self.bench.tokenizer, problems, arm.settings, run, out=folder, progress=show_progress
@@ -62,41 +64,49 @@ class Experiment:
 
         return kept_model(self._folder(name), train)
 
-    def _cell(self, name: str, folder: Path, *, banned: bool) -> dict[str, Any]:
-        path = self.out / "cells" / f"{_plain(name)}-{self.seed}.json"
-        cell = kept_cell(path, partial(self._measure, name, folder, banned=banned))
+    def _cell(self, name: str, folder: Path, start: Start) -> dict[str, Any]:
+        path = self.out / "cells" / f"{self._plain(name)}-{self.seed}.json"
+        cell = kept_cell(path, partial(self._measure, name, folder, start))
         baseline = self._folder(BASELINE)
         if name != BASELINE and (baseline / COMPLETE).exists():
-            ours = self._samples(folder, banned=banned)
-            gain = compute_matched_gain(ours, self._samples(baseline, banned=True))
+            ours = self._samples(folder, start)
+            gain = compute_matched_gain(ours, self._samples(baseline, Start.CLEAN))
             cell["matched"] = {"k": gain.k, "tokens": gain.mean_tokens, **vars(gain.gain)}
         return cell
 
     def _folder(self, name: str) -> Path:
-        return self.bench.folder / "models" / f"rl-{_plain(name)}"
+        return self.bench.folder / "models" / f"rl-{self._plain(name)}"
 
-    def _measure(self, name: str, folder: Path, *, banned: bool) -> dict[str, Any]:
-        model, tests = load(folder), self.bench.clean.test
+    def _plain(self, name: str) -> str:
+        """A name for files; Countdown's are without the task's."""
+        whole = name if self.task is Task.COUNTDOWN else f"{self.task}, {name}"
+        return whole.replace(", ", "-").replace(" ", "-")
+
+    def _measure(self, name: str, folder: Path, start: Start) -> dict[str, Any]:
+        model, (_, *tests) = load(folder), problem_files(self.bench, self.task)
         cell: dict[str, Any] = {"arm": name, "seed": self.seed, "curve": _curve(folder)}
         for split, path in zip(("seen", "new"), tests, strict=True):
-            cells = decoded_cells(self.bench, model, self.bench.asked(path))
+            cells = decoded_cells(self.bench, model, self.bench.asked(path), start.context)
             # What has never seen the token used must not be judged by what it does with it.
-            cell[split] = cells | ({key: cells[f"{key}, banned"] for key in ("T=0", "T=1")} if banned else {})
-        samples = self._samples(folder, banned=banned)
+            cell[split] = cells | (
+                {key: cells[f"{key}, banned"] for key in ("T=0", "T=1")} if start is Start.CLEAN else {}
+            )
+        samples = self._samples(folder, start)
         ks = [k for k in KS if k <= self.scale.most_k]
         cell["pass"] = {str(k): vars(pass_at_k(samples, k)) for k in ks}
         cell["maj"] = {str(k): vars(maj_at_k(samples, k)) for k in ks}
         return cell
 
-    def _samples(self, folder: Path, *, banned: bool) -> list[ProblemSamples]:
-        """Many answers to some problems with seen targets, at temperature 1."""
+    def _samples(self, folder: Path, start: Start) -> list[ProblemSamples]:
+        """Many answers to some of the problems that are like those of training, at temperature 1."""
         path = folder / "samples.json"
 
         def draw() -> dict[str, Any]:
-            problems = self.bench.asked(self.bench.clean.test[0], self.scale.sampled)
+            problems = self.bench.asked(problem_files(self.bench, self.task)[1], self.scale.sampled)
             drawn = sampled(
                 self.bench, load(folder), problems,
-                temperature=1.0, copies=self.scale.copies, edits_banned=banned,
+                temperature=1.0, copies=self.scale.copies, edits_banned=start is Start.CLEAN,
+                context=start.context,
             )  # fmt: skip
             return {"samples": [[s.answers, s.correct, s.tokens] for s in drawn]}
 
@@ -114,7 +124,3 @@ def _curve(folder: Path) -> list[dict[str, float]]:
         | {key: line[f"backtrack/{key}"] for key in CURVE if f"backtrack/{key}" in line}
         for line in lines
     ]
-
-
-def _plain(name: str) -> str:
-    return name.replace(", ", "-").replace(" ", "-")

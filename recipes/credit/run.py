@@ -17,6 +17,7 @@ from halluc_plugin.recipes.credit import tables
 from halluc_plugin.recipes.credit.arms import ARMS
 from halluc_plugin.recipes.credit.experiment import Experiment
 from halluc_plugin.recipes.credit.scale import FULL, QUICK
+from halluc_plugin.recipes.credit.tasks import Task
 from halluc_plugin.recipes.keeping import keep_scale
 from halluc_plugin.recipes.plotting import draw
 
@@ -27,6 +28,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for data, models, cells, tables and plots.")],
     seeds: Annotated[int, typer.Option(help="Seeds 0 to this, exclusive.")] = 3,
     arm: Annotated[list[str] | None, typer.Option(help="Only this arm (repeat it); all by default.")] = None,
+    task: Annotated[Task, typer.Option(help="What is answered.")] = Task.COUNTDOWN,
     quick: Annotated[bool, typer.Option("--quick", help="Small and short: does everything run?")] = False,
 ) -> None:
     """Run what is missing, then write and print the tables."""
@@ -38,16 +40,17 @@ def main(
     keep_scale(out, scale, {name: asdict(made) for name, made in ARMS.items()})
     cells = []
     for seed in range(seeds):
-        for cell in Experiment(out, scale, seed).cells(names):
+        for cell in Experiment(out, scale, seed, task).cells(names):
             Console(stderr=True).print(f"seed {seed}: {cell['arm']}", highlight=False)
             cells.append(cell)
+    prefix = "" if task is Task.COUNTDOWN else f"{task}-"
     for folder in ("tables", "plots"):
         (out / folder).mkdir(parents=True, exist_ok=True)
     for name, table in tables.TABLES.items():
         Console(width=WIDTH).print(table(cells))
-        with (out / "tables" / f"{name}.md").open("w", encoding="utf-8") as file:
+        with (out / "tables" / f"{prefix}{name}.md").open("w", encoding="utf-8") as file:
             Console(file=file, width=WIDTH).print(table(cells))
-    draw(tables.curves(cells), out / "plots" / "curves.png")
+    draw(tables.curves(cells), out / "plots" / f"{prefix}curves.png")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from halluc_plugin.search import Found, Rule, Space, run
 from halluc_plugin.search.hf import HFSampler, decoder_shape
 from halluc_plugin.search.problems import Problem, Scorer, judged
 from halluc_plugin.search.states import Search
+from halluc_plugin.settings import Context
 from halluc_plugin.tokens.loading import load_model
 from halluc_plugin.verifiers import Outcome, whole_vote
 
@@ -88,12 +89,18 @@ def decoded(
     temperature: float,
     edits_banned: bool = False,
     copies: int = 1,
+    context: Context = Context.SOFT,
 ) -> list[list[int]]:
-    """Raw traces in soft context: ``copies`` of each problem, one problem after the other."""
+    """Raw traces: ``copies`` of each problem, one problem after the other.
+
+    In hard context a greedy model may not return to a state that it has rejected: it would err there again.
+    """
     decoding = Decoding(
         bench.vocab,
         MAX_TOKENS,
+        context,
         temperature=temperature,
+        tabu=context is Context.HARD and temperature == 0,
         budget=0 if edits_banned else None,
         eos_ids=frozenset({int(bench.tokenizer.eos_token_id)}),
     )
@@ -107,12 +114,16 @@ def decoded(
     return traces
 
 
-def decoded_cells(bench: Bench, model: Any, problems: Sequence[Problem]) -> dict[str, Any]:
+def decoded_cells(
+    bench: Bench, model: Any, problems: Sequence[Problem], context: Context = Context.SOFT
+) -> dict[str, Any]:
     """Greedy and at temperature 1, as trained and with edits banned: accuracy and the worth of backtracks."""
     cells: dict[str, Any] = {}
     for temperature in (0.0, 1.0):
         for edits_banned in (False, True):
-            traces = decoded(bench, model, problems, temperature=temperature, edits_banned=edits_banned)
+            traces = decoded(
+                bench, model, problems, temperature=temperature, edits_banned=edits_banned, context=context
+            )
             name = f"T={temperature:g}" + (", banned" if edits_banned else "")
             cells[name] = judged_cell(traces, problems, bench.tokenizer, bench.vocab)
     return cells
@@ -127,6 +138,7 @@ def sampled(
     copies: int,
     edits_banned: bool = False,
     answer: Callable[[str], str] = str,
+    context: Context = Context.SOFT,
 ) -> list[ProblemSamples]:
     """Many answers to each problem.
 
@@ -138,9 +150,16 @@ def sampled(
         copies: Answers to each.
         edits_banned: Whether no edit can be sampled.
         answer: What of a resolved text is the answer.
+        context: What the model sees after an edit.
     """
     traces = decoded(
-        bench, model, problems, temperature=temperature, edits_banned=edits_banned, copies=copies
+        bench,
+        model,
+        problems,
+        temperature=temperature,
+        edits_banned=edits_banned,
+        copies=copies,
+        context=context,
     )
     samples = []
     for number, problem in enumerate(problems):

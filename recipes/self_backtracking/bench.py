@@ -24,6 +24,7 @@ from halluc_plugin.scratch.tokenizer import number_tokenizer
 from halluc_plugin.search import Space
 from halluc_plugin.search.problems import Problem as AskedProblem
 from halluc_plugin.search.problems import read_problems
+from halluc_plugin.settings import Context
 from halluc_plugin.tokens import BACKTRACK_TOKEN, STEP_TOKEN
 from halluc_plugin.tokens.loading import load_model
 from halluc_plugin.training import TrainSettings, fine_tune
@@ -142,6 +143,7 @@ class Bench:
         size: Size | None = None,
         start: Path | None = None,
         erased: ErasedTokens = ErasedTokens.MASK,
+        context: Context = Context.SOFT,
         callbacks: Sequence[TrainerCallback] = (),
     ) -> Path:
         """A model, trained on trace files unless it has been.
@@ -153,11 +155,15 @@ class Bench:
             size: Of a model from scratch, by default that of the others.
             start: The model to go on with; None for one with random weights.
             erased: Whether erased tokens are imitated.
+            context: What each action sees in training.
             callbacks: Of the trainer.
         """
         size = size or self.models.size
         rate = PEAK[size] if start is None else TUNING_RATE
-        settings = self.training(steps=steps or self.models.steps, learning_rate=rate, erased=erased)
+        settings = replace(
+            self.training(steps=steps or self.models.steps, learning_rate=rate, erased=erased),
+            context=context,
+        )
 
         def train(folder: Path) -> None:
             if start is None:

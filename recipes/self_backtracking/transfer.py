@@ -34,8 +34,16 @@ def run_stage(bench: Bench) -> Iterator[dict[str, Any]]:
         yield bench.cell(STAGE, taught, measure) | {"arm": taught}
 
 
-def _chains(bench: Bench, task: ChainTask, *, backtracking: float) -> StepFiles:
-    files = StepFiles(bench.folder / "data" / f"chain-{backtracking:g}", task.name)
+def chain_files(bench: Bench, task: ChainTask, folder: str = "chain", *, backtracking: float) -> StepFiles:
+    """Chains and traces of the training problems, made on first use.
+
+    Args:
+        bench: The experiment.
+        task: What chains look like.
+        folder: A name of their own.
+        backtracking: Traces with errors for each one without.
+    """
+    files = StepFiles(bench.folder / "data" / f"{folder}-{backtracking:g}", task.name)
     if not files.card.exists():
         request = StepRequest(bench.models.train, bench.scale.test, backtracking, StepTraceSettings())
         write_steps(files.root, task, request, bench.tokenizer, show_progress)
@@ -43,12 +51,12 @@ def _chains(bench: Bench, task: ChainTask, *, backtracking: float) -> StepFiles:
 
 
 def _model(bench: Bench, task: ChainTask, taught: str) -> Path:
-    countdown, chain = bench.clean.traces, _chains(bench, task, backtracking=0).traces
+    countdown, chain = bench.clean.traces, chain_files(bench, task, backtracking=0).traces
     files = {
         # As many rows of one task as of the other: what is taught has twice as many, the other comes twice.
         "neither": [countdown, chain],
         COUNTDOWN: [correcting_traces(bench), chain, chain],
-        CHAIN: [countdown, countdown, _chains(bench, task, backtracking=1).traces],
+        CHAIN: [countdown, countdown, chain_files(bench, task, backtracking=1).traces],
     }
     return bench.trained(f"8-{taught}", files[taught])
 
@@ -58,7 +66,11 @@ def _measure(bench: Bench, task: ChainTask, folder: Path) -> dict[str, Any]:
     cells: dict[str, Any] = {}
     for name, path, places in (
         (COUNTDOWN, bench.clean.test[0], _countdown_places(bench)),
-        (CHAIN, _chains(bench, task, backtracking=0).problems(StepSplit.TEST), _chain_places(bench, task)),
+        (
+            CHAIN,
+            chain_files(bench, task, backtracking=0).problems(StepSplit.TEST),
+            _chain_places(bench, task),
+        ),
     ):
         cells[name] = decoded_cells(bench, model, bench.asked(path))
         cells[name]["emission"] = emitted(bench, model, places)
@@ -74,7 +86,7 @@ def _countdown_places(bench: Bench) -> Places:
 
 def _chain_places(bench: Bench, task: ChainTask) -> Places:
     drawn = generate_steps(task, StepSplit.TEST, bench.scale.test)
-    files = _chains(bench, task, backtracking=0)
+    files = chain_files(bench, task, backtracking=0)
     prompts = [problem.prompt for problem in bench.asked(files.problems(StepSplit.TEST))]
     writer = StepTraceWriter(bench.tokenizer, bench.vocab, task, StepTraceSettings())
     return held_out(bench, drawn, prompts, writer, Edit.TOKEN)

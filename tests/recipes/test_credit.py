@@ -32,10 +32,10 @@ def invoke(tmp_path, monkeypatch):
     app = run.typer.Typer()
     app.command()(run.main)
 
-    def invoked(*arms):
+    def invoked(*arms, task="countdown"):
         before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*") if file.is_file()}
         chosen = [part for arm in arms for part in ("--arm", arm)]
-        arguments = ["--out", str(tmp_path), "--seeds", "1", "--quick", *chosen]
+        arguments = ["--out", str(tmp_path), "--seeds", "1", "--quick", "--task", task, *chosen]
         assert CliRunner().invoke(app, arguments, catch_exceptions=False).exit_code == 0
         return {f for f in tmp_path.rglob("*") if f.is_file() and before.get(f) != f.stat().st_mtime_ns}
 
@@ -61,6 +61,16 @@ def test_arms_run_and_are_not_run_again(invoke, tmp_path):
     assert invoke(*arms) == results
 
 
+def test_chains_and_hard_context_run_beside_countdown(invoke, tmp_path):
+    """On the other task an arm in hard context is trained, measured and compared, under names of its own."""
+    made = invoke(BASELINE, "hard, credit", task="chain")
+    assert tmp_path / "tables" / "chain-accuracies.md" in made
+    assert "[" in (tmp_path / "tables" / "chain-sampled.md").read_text()
+    cell = json.loads((tmp_path / "cells" / "chain-hard-credit-0.json").read_text())
+    assert set(cell["seen"]) == {f"T={t}{banned}" for t in "01" for banned in ("", ", banned")}
+    assert not list((tmp_path / "cells").glob("baseline*"))
+
+
 def test_an_unknown_arm_is_named(invoke):
     """Before anything is made, with those that there are."""
     with pytest.raises(SettingsError, match=r"There is no arm 'credit'.*credit, verifier"):
@@ -68,12 +78,16 @@ def test_an_unknown_arm_is_named(invoke):
 
 
 def test_each_arm_changes_one_factor():
-    """Every arm differs from its reference in one setting, and starts from the same weights."""
+    """Every arm differs from its reference in one setting, and starts from the same weights.
+
+    Where that setting is the context, so does the supervised model that it starts from.
+    """
     assert ARMS[DEFAULT].settings == Settings()
     for name, arm in ARMS.items():
         if arm.reference:
             reference = ARMS[arm.reference]
-            assert arm.start is reference.start
+            assert arm.start.context is arm.settings.context
+            assert arm.start is reference.start or arm.settings.context is not reference.settings.context
             ours, theirs = vars(arm.settings), vars(reference.settings)
             assert sum(ours[field] != theirs[field] for field in ours) == 1, name
     assert {name for name, arm in ARMS.items() if not arm.reference} == {BASELINE, DEFAULT}

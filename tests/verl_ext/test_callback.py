@@ -164,6 +164,10 @@ class TestBadInput:
                 "default_agent_loop=refine knows nothing of it",
             ),
             (
+                ["+halluc.failures.stalled_after=60", "trainer.v1.trainer_mode=sync"],
+                "halluc.failures is set, but trainer.v1.trainer_mode=sync",
+            ),
+            (
                 ["halluc.credit.alpha=0.5", "reward.reward_manager.name=naive"],
                 "halluc.credit.alpha is set, but reward.reward_manager.name=naive",
             ),

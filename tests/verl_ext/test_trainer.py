@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from tensordict import TensorDict
+from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 from verl.trainer.ppo.v1.trainer_base import get_trainer_cls
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
@@ -33,7 +34,12 @@ def step(fp32_config, monkeypatch):
             },
             batch_size=len(engine_rows),
         )
-        monkeypatch.setattr(PPOTrainerSync, "__init__", lambda self, config: setattr(self, "config", config))
+
+        def start(self, config):
+            self.config = config
+            self.replay_buffer = ReplayBuffer("sync", config, None, "drop", {})
+
+        monkeypatch.setattr(PPOTrainerSync, "__init__", start)
         monkeypatch.setattr(PPOTrainerSync, "_compute_old_log_prob", lambda self, batch, metrics: batch)
         monkeypatch.setattr(
             trainer_module.tq,

@@ -1,0 +1,55 @@
+"""The tasks: problems to train and to test on, and the supervised models that the arms start from."""
+
+from enum import StrEnum
+from pathlib import Path
+
+from halluc_plugin.data.chain import ChainTask
+from halluc_plugin.data.step_problems import Sizes, StepSplit
+from halluc_plugin.edits.builders import ErasedTokens
+from halluc_plugin.recipes.credit.arms import Start
+from halluc_plugin.recipes.self_backtracking.bench import MAX_TOKENS, Bench
+from halluc_plugin.recipes.self_backtracking.masking import (
+    clean_model,
+    correcting_model,
+    correcting_traces,
+)
+from halluc_plugin.recipes.self_backtracking.transfer import chain_files
+
+SIZES = Sizes(2, 4, 5)
+MODULUS = 41
+"""So that a small model does not learn every product: without errors there is nothing to take back."""
+assert 6 * SIZES.longest < MAX_TOKENS
+
+
+class Task(StrEnum):
+    """What is answered."""
+
+    COUNTDOWN = "countdown"
+    CHAIN = "chain"
+    """Operations modulo 41, worked out one after the other; ``new`` problems are one operation longer."""
+
+
+def start_model(bench: Bench, task: Task, start: Start) -> Path:
+    """The supervised model of a task, trained on first use."""
+    if task is Task.CHAIN:
+        traces = _chains(bench, 0 if start is Start.CLEAN else 1)[0]
+        return bench.trained(f"credit-chain-{start.replace(', ', '-')}", [traces], context=start.context)
+    if start is Start.CORRECTING_HARD:
+        traces = correcting_traces(bench)
+        return bench.trained("credit-correcting-hard", [traces], context=start.context)
+    return clean_model(bench) if start is Start.CLEAN else correcting_model(bench, ErasedTokens.MASK)
+
+
+def problem_files(bench: Bench, task: Task) -> tuple[Path, Path, Path]:
+    """Files of problems to train on, held-out ones like those, and held-out ones of another kind."""
+    if task is Task.CHAIN:
+        _, *files = _chains(bench, 0)
+        return files[0], files[1], files[2]
+    return (bench.clean.train, *bench.clean.test)
+
+
+def _chains(bench: Bench, backtracking: float) -> list[Path]:
+    """Traces, training problems, test problems, longer ones."""
+    task = ChainTask(MODULUS, sizes=SIZES, seed=bench.seed)
+    files = chain_files(bench, task, f"chain-mod{MODULUS}", backtracking=backtracking)
+    return [files.traces, *map(files.problems, (StepSplit.TRAIN, StepSplit.TEST, StepSplit.TEST_LONG))]

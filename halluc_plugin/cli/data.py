@@ -16,14 +16,14 @@ from halluc_plugin.cli.data_options import (
     Train,
     Workers,
 )
-from halluc_plugin.cli.data_own import align, correct, inject
+from halluc_plugin.cli.data_own import align, correct, inject, verdicts
 from halluc_plugin.cli.data_steps import addition, chain, dag
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     commands = typer.Typer(help="Write problems and raw traces as verl parquet files.", no_args_is_help=True)
-    for command in (countdown, addition, chain, dag, inject, align, correct):
+    for command in (countdown, addition, chain, dag, inject, align, correct, verdicts):
         commands.command(command.__name__)(command)
     app.add_typer(commands, name="data")
 

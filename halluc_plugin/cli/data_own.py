@@ -1,4 +1,4 @@
-"""``halluc data inject | align | correct``: raw traces of any data set, a model's own mistakes included."""
+"""``halluc data inject | align | correct | verdicts``: raw traces of any data set, own mistakes included."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +10,7 @@ from halluc_plugin.cli.data_options import Edits, Seed, Workers
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from halluc_plugin.data.reference_traces import Reference, Writing
+    from halluc_plugin.data.reference_traces import Writing
     from halluc_plugin.search.states import Space
 
 Data = Annotated[Path, typer.Option(help="Problems: a verl parquet file.")]
@@ -149,6 +149,47 @@ def correct(
     typer.echo(f"Written to {out}; train on it with halluc train --data FILE")
 
 
+def verdicts(
+    data: Data,
+    model: Model,
+    out: TraceFile,
+    samples: Annotated[int, typer.Option("-k", help="Answers of each problem.")] = 8,
+    ban_edits: Annotated[
+        bool, typer.Option("--ban-edits", help="The model is not allowed to backtrack.")
+    ] = False,
+    temperature: Temperature = 0.7,
+    max_tokens: MaxTokens = 256,
+    step_delimiter: Delimiter = "\n",
+    limit: Limit = None,
+    seed: Seed = 0,
+    backend: Engine = "hf",
+) -> None:
+    """Write a model's answers, each with whether it is right: what a verifier model is trained on."""
+    from halluc_plugin.data.parts import named
+    from halluc_plugin.search.job import Backend, Method, SearchJob, open_sampler, space_of
+    from halluc_plugin.search.problems import read_problems
+    from halluc_plugin.search.verdicts import RIGHT, WRONG, Verdicts, verdict_id
+    from halluc_plugin.settings import choose
+    from halluc_plugin.tokens.loading import load_tokenizer
+
+    job = SearchJob(
+        model, data, Method.SAMPLE, samples, ban_edits=ban_edits, temperature=temperature,
+        max_tokens=max_tokens, step_delimiter=step_delimiter, limit=limit, seed=seed,
+        backend=choose(Backend, backend, "--backend"),
+    )  # fmt: skip
+    known = load_tokenizer(model)
+    for text in (RIGHT, WRONG):
+        verdict_id(known, text)
+    problems = read_problems(data, known, limit)  # before a model is loaded
+    space = space_of(job, known)
+    make = Verdicts(open_sampler(model, job.backend, space, seed), space, known, samples, seed)
+    described = {"how": "verdicts", "model": model, "samples": samples, "ban_edits": ban_edits}
+    described |= {"temperature": temperature, "max_tokens": max_tokens, "data": named(data), "limit": limit}
+    described |= {"step_delimiter": step_delimiter, "backend": backend}
+    _write(out, problems, known, make, described, seed, workers=1, of="problems")
+    typer.echo("and answer with halluc search --rule verifier --verifier MODEL --verifier-says verdict")
+
+
 def _writing(tokenizer: Any, edit: str, marker: str | None, delimiter: str) -> "Writing":
     from halluc_plugin.data.raw_traces import Edit
     from halluc_plugin.data.reference_traces import Writing
@@ -173,12 +214,14 @@ def _sampler(model: str, backend: str, space: "Space", seed: int) -> Any:
 
 def _write(
     out: Path,
-    references: "Sequence[Reference]",
+    asked: "Sequence[Any]",
     tokenizer: Any,
     make: Any,
     described: dict[str, Any],
     seed: int,
     workers: int,
+    *,
+    of: str = "references",
 ) -> None:
     from halluc_plugin.data.parts import PartedFile
     from halluc_plugin.data.problem_files import write_card
@@ -186,11 +229,9 @@ def _write(
     from halluc_plugin.prepare import show_progress
 
     metadata = {"seed": seed, FINGERPRINT: fingerprint(tokenizer)}
-    file: PartedFile[Reference] = PartedFile(out, make, {**metadata, **described}, metadata, 256)
-    count, tally = file.write(show_progress(references, "references", len(references)), workers)
+    file: PartedFile[Any] = PartedFile(out, make, {**metadata, **described}, metadata, 256)
+    count, tally = file.write(show_progress(asked, of, len(asked)), workers)
     card = out.with_suffix(".card.json")
-    write_card(
-        card, {"count": count, "references": len(references), **metadata, **tally, "request": described}
-    )
+    write_card(card, {"count": count, of: len(asked), **metadata, **tally, "request": described})
     typer.echo(card.read_text(encoding="utf-8"), nl=False)
     typer.echo(f"Written to {out}; train on it with halluc train --data {out}")

@@ -36,8 +36,14 @@ def search(
         str, typer.Option(help="mean-logprob, majority, summed, or verifier (with --verifier).")
     ] = "mean-logprob",
     verifier: Annotated[
-        str | None, typer.Option(help="Model whose mean log-probability of an answer scores it.")
+        str | None, typer.Option(help="Model that scores answers; it has the same ids.", metavar="PATH")
     ] = None,
+    verifier_says: Annotated[
+        str,
+        typer.Option(
+            help="likelihood: how likely an answer is; verdict: whether it is right (halluc data verdicts)."
+        ),
+    ] = "likelihood",
     ban_edits: Annotated[
         bool, typer.Option("--ban-edits", help="The same model, not allowed to backtrack.")
     ] = False,
@@ -54,6 +60,7 @@ def search(
 ) -> None:
     """Answer problems by Self-Backtracking's search or by a baseline."""
     from halluc_plugin.search import Rule
+    from halluc_plugin.search.hf import Says
     from halluc_plugin.search.job import Backend, Method, SearchJob, answer
     from halluc_plugin.settings import choose
 
@@ -66,6 +73,7 @@ def search(
         budget=budget,
         rule=choose(Rule, rule, "--rule"),
         verifier=verifier,
+        verifier_says=choose(Says, verifier_says, "--verifier-says"),
         ban_edits=ban_edits,
         oracle=oracle,
         temperature=temperature,

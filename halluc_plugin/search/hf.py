@@ -1,6 +1,7 @@
 """Samples, beams and scores of transformers models."""
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Any
 
 import torch
@@ -134,6 +135,15 @@ class _StepCounter(LogitsProcessor):
         return scores
 
 
+class Says(StrEnum):
+    """What a verifier model says of an answer."""
+
+    LIKELIHOOD = "likelihood"
+    """How likely it is: the mean log-probability of its tokens."""
+    VERDICT = "verdict"
+    """Whether it is right: see :mod:`halluc_plugin.search.verdicts`."""
+
+
 class ModelScorer:
     """Scores responses by their mean log-probability under another model.
 
@@ -146,13 +156,7 @@ class ModelScorer:
     """
 
     def __init__(self, model: str, tokenizer: Any) -> None:
-        own = load_tokenizer(model)
-        if fingerprint(own) != fingerprint(tokenizer):
-            raise TokenizerError(
-                f"The verifier {model} has another tokenizer than the model that answers.",
-                "Use a verifier with the same ids.",
-            )
-        self._model = load_model(model, dtype="float32").eval()
+        self._model = load_verifier(model, tokenizer)
         self._shape = decoder_shape(self._model.config)
 
     def score(self, prompt: Sequence[int], responses: Sequence[Response]) -> list[float]:
@@ -167,6 +171,24 @@ class ModelScorer:
         for response in responses:
             cost.add(len(prompt), len(response.ids))
         return cost.flops(self._shape)
+
+
+def load_verifier(model: str, tokenizer: Any) -> Any:
+    """A model that judges responses, in eval mode.
+
+    Args:
+        model: Its folder or hub name.
+        tokenizer: The tokenizer of the responses.
+
+    Raises:
+        TokenizerError: The model cannot be loaded, or has other ids.
+    """
+    if fingerprint(load_tokenizer(model)) != fingerprint(tokenizer):
+        raise TokenizerError(
+            f"The verifier {model} has another tokenizer than the model that answers.",
+            "Use a verifier with the same ids.",
+        )
+    return load_model(model, dtype="float32").eval()
 
 
 @torch.no_grad()

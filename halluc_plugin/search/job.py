@@ -11,10 +11,11 @@ from halluc_plugin.errors import HostVersionError, SettingsError, TokenizerError
 from halluc_plugin.search.backtracking import self_backtracking
 from halluc_plugin.search.baselines import StepOracle, breadth_first, depth_first, greedy, independent
 from halluc_plugin.search.driver import Found, Sampler, run
-from halluc_plugin.search.hf import HFSampler, ModelScorer, beam_search, decoder_shape
-from halluc_plugin.search.problems import Answered, judged, read_problems, step_oracle
+from halluc_plugin.search.hf import HFSampler, ModelScorer, Says, beam_search, decoder_shape, load_verifier
+from halluc_plugin.search.problems import Answered, Scorer, judged, read_problems, step_oracle
 from halluc_plugin.search.selection import Rule
 from halluc_plugin.search.states import Search, Space
+from halluc_plugin.search.verdicts import VerdictScorer
 
 
 class Method(StrEnum):
@@ -51,7 +52,8 @@ class SearchJob:
         rounds: Rounds of backtracking, None for one; for :attr:`Method.BACKTRACK` alone.
         budget: States kept at a depth or expanded in all, None for 8; for trees alone.
         rule: How an answer is selected.
-        verifier: Model whose mean log-probability of an answer scores it; with :attr:`Rule.VERIFIER` alone.
+        verifier: Model that scores answers; with :attr:`Rule.VERIFIER` alone.
+        verifier_says: What it says of them.
         ban_edits: Whether the model cannot backtrack; for all but :attr:`Method.BACKTRACK` and
             :attr:`Method.BEAM`.
         oracle: Whether trees drop steps that the problem's prefix verifier refutes.
@@ -74,6 +76,7 @@ class SearchJob:
     budget: int | None = None
     rule: Rule = Rule.MEAN_LOGPROB
     verifier: str | None = None
+    verifier_says: Says = Says.LIKELIHOOD
     ban_edits: bool = False
     oracle: bool = False
     temperature: float = 0.7
@@ -88,6 +91,8 @@ class SearchJob:
             raise SettingsError(f"n is {self.n} and limit {self.limit}.", "Give at least 1.")
         if (self.rule is Rule.VERIFIER) != (self.verifier is not None):
             raise SettingsError("--rule verifier and --verifier MODEL go together.", "Give both or neither.")
+        if self.verifier is None and self.verifier_says is not Says.LIKELIHOOD:
+            raise SettingsError("--verifier-says has no meaning without --verifier.", "Give the verifier.")
         for name, given, allowed in (
             ("-b", self.rounds is not None, {Method.BACKTRACK}),
             ("--budget", self.budget is not None, TREES),
@@ -123,17 +128,23 @@ def answer(job: SearchJob) -> list[Answered]:
     from halluc_plugin.tokens.loading import load_tokenizer
 
     tokenizer = load_tokenizer(job.model)
-    space = _space(job, tokenizer)
+    space = space_of(job, tokenizer)
     problems = read_problems(job.data, tokenizer, job.limit)
     judges = [step_oracle(problem, tokenizer) if job.oracle else None for problem in problems]
     shape = decoder_shape(AutoConfig.from_pretrained(job.model))
-    scorer = None if job.verifier is None else ModelScorer(job.verifier, tokenizer)
+    scorer = None if job.verifier is None else _scorer(job.verifier, job.verifier_says, tokenizer)
     prompts = [problem.prompt for problem in problems]
     if job.method is Method.BEAM:
         found = beam_search(_network(job.model), prompts, space, job.n)
     else:
         found = _run(job, prompts, space, open_sampler(job.model, job.backend, space, job.seed), judges)
     return list(judged(problems, found, job.rule, tokenizer, shape=shape, scorer=scorer))
+
+
+def _scorer(model: str, says: Says, tokenizer: Any) -> Scorer:
+    if says is Says.LIKELIHOOD:
+        return ModelScorer(model, tokenizer)
+    return VerdictScorer(load_verifier(model, tokenizer), tokenizer)
 
 
 def _run(
@@ -162,7 +173,12 @@ def _search(job: SearchJob, prompt: tuple[int, ...], space: Space, judge: StepOr
     return greedy(prompt, space)
 
 
-def _space(job: SearchJob, tokenizer: Any) -> Space:
+def space_of(job: SearchJob, tokenizer: Any) -> Space:
+    """Where a job's answers are sampled.
+
+    Raises:
+        TokenizerError: The tokenizer lacks what the search needs.
+    """
     from halluc_plugin.tokens import BACKTRACK_TOKEN
     from halluc_plugin.training.dataset import vocab_of
 

@@ -5,15 +5,21 @@ said in a token instead of by a head of its own (as L. Zhang et al., "Generative
 without reasoning), so that it is fine-tuned like any other model.
 """
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from halluc_plugin.data.reference_traces import seed_part
 from halluc_plugin.data.trace_files import TraceRow
 from halluc_plugin.errors import TokenizerError
 from halluc_plugin.probes.behind import logits_behind
-from halluc_plugin.search.driver import Cost
+from halluc_plugin.search.baselines import independent
+from halluc_plugin.search.driver import Cost, Found, Sampler, run
 from halluc_plugin.search.hf import decoder_shape
-from halluc_plugin.search.states import Response
+from halluc_plugin.search.problems import Problem, text_of
+from halluc_plugin.search.states import Response, Space
+from halluc_plugin.verifiers import Outcome
 
 WRONG, RIGHT = "0", "1"
 
@@ -70,6 +76,55 @@ def verdict_example(
         TokenizerError: The verdict is not one token.
     """
     return TraceRow([*prompt, *response], [verdict_id(tokenizer, RIGHT if correct else WRONG)])
+
+
+def verdict_rows(problems: Sequence[Problem], found: Sequence[Found], tokenizer: Any) -> list[TraceRow]:
+    """What a verifier is fine-tuned on, of each distinct answer that was found.
+
+    Args:
+        problems: The problems; their verifiers say what is right.
+        found: Answers to each.
+        tokenizer: Of the ids.
+
+    Raises:
+        TokenizerError: The verdict is not one token.
+    """
+    rows = []
+    for problem, result in zip(problems, found, strict=True):
+        for response in {response.ids: response for response in result.responses}.values():
+            outcome = problem.verifier.verify(problem.truth, text_of(response, tokenizer))
+            right = outcome is Outcome.CORRECT
+            rows.append(verdict_example(problem.prompt, response.ids, correct=right, tokenizer=tokenizer))
+    return rows
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """Makes the rows of a part of a file: a model's answers, each with what its problem's verifier says.
+
+    Attributes:
+        sampler: The model that answers.
+        space: Where it is sampled.
+        tokenizer: Its tokenizer.
+        samples: Answers of each problem.
+        seed: Of the samples, where the sampler can be seeded.
+    """
+
+    sampler: Sampler
+    space: Space
+    tokenizer: Any
+    samples: int
+    seed: int
+
+    def __call__(self, number: int, problems: Sequence[Problem]) -> tuple[list[dict[str, Any]], Counter[str]]:
+        """Rows and counts; an answer that comes twice gives one row."""
+        seed_part(self.sampler, self.seed, number)
+        prompts = [problem.prompt for problem in problems]
+        searches = [independent(prompt, self.space, self.samples) for prompt in prompts]
+        rows = verdict_rows(problems, run(searches, prompts, self.sampler), self.tokenizer)
+        right = verdict_id(self.tokenizer, RIGHT)
+        said = Counter("right" if row.response_ids == [right] else "wrong" for row in rows)
+        return [row.columns() for row in rows], said
 
 
 def verdict_id(tokenizer: Any, text: str) -> int:

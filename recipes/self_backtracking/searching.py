@@ -11,7 +11,6 @@ from halluc_plugin.data.trace_files import write_traces
 from halluc_plugin.recipes.self_backtracking.answering import MakeSearch, by_rule, load, search
 from halluc_plugin.recipes.self_backtracking.bench import Bench, paper_traces
 from halluc_plugin.search import (
-    Found,
     Rule,
     breadth_first,
     depth_first,
@@ -21,7 +20,7 @@ from halluc_plugin.search import (
 )
 from halluc_plugin.search.hf import beam_search
 from halluc_plugin.search.problems import Problem, text_of
-from halluc_plugin.search.verdicts import VerdictScorer, verdict_example
+from halluc_plugin.search.verdicts import VerdictScorer, verdict_rows
 from halluc_plugin.verifiers import Outcome
 
 STAGE, LIKELIHOOD_STAGE = "1-search", "4-likelihood"
@@ -110,22 +109,10 @@ def verdicts(bench: Bench, clean: Path) -> VerdictScorer:
     if not path.exists():
         problems = bench.asked(bench.pool)
         found = search(bench, load(clean), problems, partial(independent, n=VERDICT_SAMPLES))
-        rows = [
-            verdict_example(problem.prompt, ids, correct=right, tokenizer=bench.tokenizer)
-            for problem, result in zip(problems, found, strict=True)
-            for ids, right in _distinct(bench, problem, result)
-        ]
-        write_traces(path, rows, bench.tokenizer)
+        write_traces(path, verdict_rows(problems, found, bench.tokenizer), bench.tokenizer)
     size, steps = bench.scale.small.size, bench.models.steps // 2
     folder = bench.trained("1-verdict", [path], size=size, steps=steps)
     return VerdictScorer(load(folder), bench.tokenizer)
-
-
-def _distinct(bench: Bench, problem: Problem, result: Found) -> list[tuple[tuple[int, ...], bool]]:
-    return [
-        (response.ids, _right(bench, problem, response))
-        for response in {response.ids: response for response in result.responses}.values()
-    ]
 
 
 def _right(bench: Bench, problem: Problem, response: Any) -> bool:

@@ -233,7 +233,7 @@ def model(tokenizer, tmp_path_factory):
 
 
 class TestCommands:
-    """`halluc data inject | align | correct`."""
+    """`halluc data inject | align | correct | verdicts`."""
 
     def invoke(self, *args):
         """Run a command that must succeed."""
@@ -275,6 +275,24 @@ class TestCommands:
             assert tokenizer.decode(collapse(row.response_ids, vocab)[:-1]) == "1+1=2\n"
         assert corrected
         assert {file.name for file in out.iterdir()} == {"right.parquet", "corrected.parquet", "card.json"}
+
+    def test_verdicts(self, tokenizer, references, model, tmp_path):
+        """Each distinct answer stands in a prompt, and behind it 1 or 0, as its verifier judges."""
+        out = tmp_path / "verdicts.parquet"
+        args = ["verdicts", "--data", references, "--model", model, "--out", out, "-k", "12"]
+        self.invoke(*args, "--max-tokens", "9", "--ban-edits", "--temperature", "1")
+        card = json.loads(out.with_suffix(".card.json").read_text())
+        rows = read_traces(out, tokenizer)
+        assert card["problems"] == 2
+        assert len(rows) == len({tuple(row.prompt_ids) for row in rows}) == card["count"]
+        said = [tokenizer.decode(row.response_ids) for row in rows]
+        assert (said.count("1"), said.count("0")) == (card["right"], card["wrong"])
+        for row, verdict in zip(rows, said, strict=True):
+            asked, answer = tokenizer.decode(row.prompt_ids, skip_special_tokens=True).split("\n", 1)
+            right = "1+1=2\n" if asked.startswith("1 +1") else ANSWER
+            assert (answer == right) == (verdict == "1")
+        assert card["right"] > 0
+        assert card["wrong"] > 0
 
     def test_nothing_right(self, references, model, tmp_path):
         """Where no answer is right there is nothing to write, and the message says what to try."""

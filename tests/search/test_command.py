@@ -11,6 +11,7 @@ from halluc_plugin.metrics import DecoderShape
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
 from halluc_plugin.search import Cost, Found, Response, Rule
+from halluc_plugin.search.hf import Says
 from halluc_plugin.search.job import Method
 from halluc_plugin.search.problems import judged, read_problems, step_oracle
 from halluc_plugin.tokens import BACKTRACK_TOKEN
@@ -63,9 +64,11 @@ def test_every_method_answers(search, method, tmp_path):
     assert answers[0]["search"]["method"] == method
 
 
-def test_a_verifier_model_scores(search, model):
-    """Any causal model of the same ids will do."""
-    done = search("--method", "sample", "--rule", "verifier", "--verifier", str(model))
+@pytest.mark.parametrize("says", list(Says))
+def test_a_verifier_model_scores(search, model, says):
+    """Any causal model of the same ids will do, whatever is read from it."""
+    verifier = ("--rule", "verifier", "--verifier", str(model), "--verifier-says", says)
+    done = search("--method", "sample", *verifier)
     assert done.exit_code == 0, done.exception
     assert "sample, verifier, 5 problems" in done.stdout
 
@@ -90,6 +93,7 @@ def test_trees_with_the_prefix_verifier(search):
         (("--method", "nonsense"), "nonsense"),
         (("--rule", "verifier"), "go together"),
         (("--verifier", "x"), "go together"),
+        (("--verifier-says", "verdict"), "without --verifier"),
         (("--oracle",), "no meaning for --method backtrack"),
         (("--method", "beam", "--backend", "vllm"), "--backend hf"),
         (("-n", "0"), "n is 0"),

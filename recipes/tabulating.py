@@ -1,5 +1,7 @@
 """What the tables of all experiments share: pooled shares, each seed by itself, paired differences."""
 
+import math
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
@@ -62,6 +64,33 @@ def mean(group: Group, *path: str) -> float:
             at = at[key]
         total += at
     return total / len(group)
+
+
+def over_seeds(group: Group, other: Group, *path: str) -> str:
+    """Mean difference of a number over the seeds that both have, in points, ± half of its 95 % interval.
+
+    Student's t over seeds: it says what to expect of another one. Shares of right answers are found in
+    ``correct``; a seed without a value (nan) has no part in it, and a single one has no interval.
+    """
+    others = {cell["seed"]: _number(cell, *path) for cell in other}
+    found = [_number(cell, *path) - others[cell["seed"]] for cell in group if cell["seed"] in others]
+    differences = [100 * value for value in found if not math.isnan(value)]
+    if not differences:
+        return ""
+    value = f"{statistics.fmean(differences):+.1f}"
+    if len(differences) == 1:
+        return value
+    from scipy.stats import t
+
+    error = statistics.stdev(differences) / math.sqrt(len(differences))
+    return f"{value} ± {t.ppf(0.975, len(differences) - 1) * error:.1f}"
+
+
+def _number(cell: Cell, *path: str) -> float:
+    at: Any = cell
+    for key in path:
+        at = at[key]
+    return statistics.fmean(at["correct"]) if isinstance(at, Mapping) else float(at)
 
 
 def markdown_table(*headings: str) -> Table:

@@ -1,21 +1,21 @@
 """The tables and plots of the experiment."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
-from halluc_plugin.recipes.credit.arms import ARMS
+from halluc_plugin.recipes.credit.arms import ARMS, BASELINE, DEFAULT
 from halluc_plugin.recipes.plotting import Line, Plot
 from halluc_plugin.recipes.tabulating import (
     Cell,
     accuracy,
     by_seed,
-    correct_of,
     difference,
     grouped,
     markdown_table,
     mean,
+    over_seeds,
     points,
 )
 
@@ -26,15 +26,15 @@ EVERY = 10
 def accuracies(cells: Sequence[Cell]) -> Table:
     """Right answers before and after, with edits and without; and what the arm's factor changed."""
     table = markdown_table(
-        "", "T=1, %", "seeds", "to its reference", "by seed", "edits banned", "with - banned",
+        "", "T=1, %", "seeds", "to its reference", "over seeds", "edits banned", "with - banned",
         "greedy", "greedy, banned", "new targets, T=1", "seeds", "new, banned", "new, greedy",
     )  # fmt: skip
     groups = grouped(cells, "arm")
     for (arm,), group in groups.items():
         seen, new = ("seen", "T=1"), ("new", "T=1")
-        reference = groups.get((ARMS[arm].reference,)) if arm in ARMS else None
-        compared = "" if reference is None else difference(group, seen, reference, seen)
-        by_itself = "" if reference is None else _by_seed(group, reference, *seen)
+        reference = _reference(groups, arm)
+        compared = difference(group, seen, reference, seen) if reference else ""
+        by_itself = over_seeds(group, reference, *seen)
         table.add_row(
             arm, accuracy(group, *seen), by_seed(group, *seen), compared, by_itself,
             accuracy(group, "seen", "T=1, banned"),
@@ -56,22 +56,27 @@ def backtracks(cells: Sequence[Cell]) -> Table:
         "success_after_backtrack": "next step right",
         "stutter_rate": "stutter",
     }
+    compared = ("event_precision", "event_recall")
     table = markdown_table(
-        "", "answers with a backtrack", *names.values(), "tokens", "new: precision", "new: recall"
-    )
-    for (arm,), group in grouped(cells, "arm").items():
+        "", "answers with a backtrack", *names.values(), "tokens", "new: precision", "new: recall",
+        *(f"{names[key]} to its reference, over seeds" for key in compared),
+    )  # fmt: skip
+    groups = grouped(cells, "arm")
+    for (arm,), group in groups.items():
         cell = [c["seen"]["T=1"] for c in group]
+        reference = _reference(groups, arm)
         shares = [_share(mean(cell, key)) for key in ("backtracked", *names)]
         new = [_share(mean(group, "new", "T=1", key)) for key in ("event_precision", "event_recall")]
-        table.add_row(arm, *shares, f"{mean(cell, 'raw_length'):.1f}", *new)
+        gained = [over_seeds(group, reference, "seen", "T=1", key) for key in compared]
+        table.add_row(arm, *shares, f"{mean(cell, 'raw_length'):.1f}", *new, *gained)
     return table
 
 
-def _by_seed(group: Sequence[Cell], reference: Sequence[Cell], *path: str) -> str:
-    """Differences of the seeds that both have, in points."""
-    others = {cell["seed"]: correct_of(cell, *path) for cell in reference}
-    pairs = [(correct_of(c, *path), others[c["seed"]]) for c in group if c["seed"] in others]
-    return ", ".join(f"{100 * (sum(ours) - sum(theirs)) / len(ours):+.1f}" for ours, theirs in pairs)
+def _reference(groups: Mapping[tuple[str, ...], Sequence[Cell]], arm: str) -> Sequence[Cell]:
+    """The cells that an arm is compared with: of its reference, or of the model that it comes from."""
+    if arm in {BASELINE, DEFAULT}:
+        return groups.get((f"start, {ARMS[arm].start}",), ())
+    return groups.get((ARMS[arm].reference,), ()) if arm in ARMS else ()
 
 
 def _share(value: float) -> str:

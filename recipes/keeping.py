@@ -1,7 +1,7 @@
 """What an experiment has made is kept, so that an interrupted one goes on where it was."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,28 +11,39 @@ from halluc_plugin.errors import SettingsError
 COMPLETE = "complete"
 
 
-def keep_scale(out: Path, scale: Any, arms: Any = None) -> None:
+def keep_scale(out: Path, scale: Any, arms: Mapping[str, Any] | None = None) -> None:
     """Say in the folder of an experiment what its scale is, or see that it is this one.
 
     Args:
         out: The folder.
         scale: A dataclass.
-        arms: What else must not change, JSON-able; None for nothing.
+        arms: What each arm is, JSON-able; an arm that the folder has never seen joins those that are there.
 
     Raises:
-        SettingsError: What is kept there is of another scale.
+        SettingsError: What is kept there is of another scale, or has an arm of the same name.
     """
-    whole = asdict(scale) | ({} if arms is None else {"arms": arms})
-    described = json.dumps(whole, indent=1, sort_keys=True)
     path = out / "scale.json"
-    if not path.exists():
+    described = json.loads(json.dumps(asdict(scale) | ({} if arms is None else {"arms": arms})))
+    if path.exists():
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        known, ours = kept.pop("arms", {}), described.pop("arms", {})
+        if kept != described:
+            raise SettingsError(
+                f"{out} holds an experiment of another scale (see scale.json there).",
+                "Give another --out, or leave --quick as it was.",
+            )
+        changed = [name for name in known.keys() & ours.keys() if known[name] != ours[name]]
+        if changed:
+            raise SettingsError(
+                f"{out} holds an arm {changed[0]!r} with other settings (see scale.json there).",
+                "Give another --out.",
+            )
+        if known or ours:
+            described["arms"] = known | ours
+    text = json.dumps(described, indent=1, sort_keys=True)
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
         out.mkdir(parents=True, exist_ok=True)
-        path.write_text(described, encoding="utf-8")
-    elif path.read_text(encoding="utf-8") != described:
-        raise SettingsError(
-            f"{out} holds an experiment of another scale (see scale.json there).",
-            "Give another --out, or leave --quick as it was.",
-        )
+        path.write_text(text, encoding="utf-8")
 
 
 def kept_model(folder: Path, train: Callable[[Path], None]) -> Path:

@@ -29,6 +29,7 @@ def check_run(config: DictConfig, settings: Any) -> None:
 
         edit_vocab(tokenizer, step_delimiter=settings.tokens.step_delimiter)
     _require_our_parts(config, settings)
+    _require_tolerance(config, settings)
     for path in _paths(config.data.train_files, config.data.val_files):
         rows = _check_file(path, config, tokenizer)
         _require_judges(path, {row["data_source"] for row in rows}, config, settings)
@@ -60,6 +61,18 @@ def _require_our_parts(config: DictConfig, settings: Any) -> None:
             raise SettingsError(
                 f"{what} is set, but {path}={selected} knows nothing of it.", f"Set {path}={name}."
             )
+
+
+def _require_tolerance(config: DictConfig, settings: Any) -> None:
+    """Refuse that verl should replace prompts that failed, where the run stops at the first of them."""
+    replaces = OmegaConf.select(config, "trainer.v1.sampler.sync_refill_failed_groups")
+    ours = OmegaConf.select(config, "trainer.v1.trainer_mode") == "backtrack_sync"
+    if ours and replaces and not settings.failures.tolerated:
+        raise SettingsError(
+            "trainer.v1.sampler.sync_refill_failed_groups replaces prompts that failed, but with "
+            "halluc.failures.tolerated=0 the run stops at the first.",
+            "Set halluc.failures.tolerated to the share of a step's prompts that may fail and be replaced.",
+        )
 
 
 def _require_judges(path: Path, sources: set[str], config: DictConfig, settings: Any) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 
-from halluc_plugin.errors import HallucError
+from halluc_plugin.errors import HallucError, SettingsError
 from halluc_plugin.settings import FailureSettings
 
 if TYPE_CHECKING:  # the import would bring in verl's trainers, and with them ours, which import this module
@@ -30,13 +30,15 @@ def watch_rollouts(
 ) -> None:
     """Make ``buffer.sample`` raise where verl's would go on with less, or wait for ever.
 
-    Any sampler of verl's can be watched, a user's own too. It looks at the queue every two seconds; what is
-    checked here is what it saw.
+    verl's samplers look at the queue every two seconds; what is checked here is what they saw.
 
     Args:
-        buffer: verl's replay buffer; changed in place.
+        buffer: verl's replay buffer, or a user's subclass of it; changed in place.
         settings: What is tolerated, and for how long.
         workers: Handles of the actors that write answers, asked at every call.
+
+    Raises:
+        SettingsError: (from ``sample``) A user's own sampler looks at the queue in a way of its own.
     """
     sample, look = buffer.sample, buffer._sync_metadata_from_transfer_queue  # noqa: SLF001 - the only seam
 
@@ -53,7 +55,12 @@ def watch_rollouts(
             batch, metrics = sample(global_steps, partition_id, batch_size)
         finally:
             buffer._sync_metadata_from_transfer_queue = look  # noqa: SLF001
-        return batch, {**metrics, FAILED_PROMPTS: watch.failed}
+        if not watch.looked:
+            raise SettingsError(
+                f"{type(buffer).__name__} is a sampler that cannot be watched for answers that fail.",
+                "Let it call _sync_metadata_from_transfer_queue, or set trainer.v1.trainer_mode=sync.",
+            )
+        return batch, {**metrics, FAILED_PROMPTS: len(watch.failed)}
 
     buffer.sample = watched
 
@@ -79,7 +86,8 @@ class _Watch:
     def __init__(
         self, of: _Round, buffer: "ReplayBuffer", settings: FailureSettings, workers: Sequence[Any]
     ) -> None:
-        self.failed = 0
+        self.failed: set[str] = set()
+        self.looked = False
         self._of, self._buffer, self._settings = of, buffer, settings
         self._alive = [(worker, worker.__ray_ready__.remote()) for worker in workers]
         self._came = (-1, -1, -1)
@@ -87,15 +95,17 @@ class _Watch:
 
     def check(self) -> None:
         """Raise if the step cannot be completed as it should be."""
+        self.looked = True
         self._check_failures()
         self._check_workers()
         self._check_progress()
 
     def _check_failures(self) -> None:
-        self.failed = len(self._buffer.failure_keys[self._of.partition])
-        if self.failed > self._settings.tolerated * self._of.prompts:
+        # All of this wait: a sampler may replace those that failed.
+        self.failed |= self._buffer.failure_keys[self._of.partition]
+        if len(self.failed) > self._settings.tolerated * self._of.prompts:
             raise RolloutError(
-                f"{self.failed} of {self._of.prompts} prompts of {self._of.name} failed in rollout or "
+                f"{len(self.failed)} of {self._of.prompts} prompts of {self._of.name} failed in rollout or "
                 "reward.",
                 f"Look for 'Error in _run_prompt' above, which names the cause, and remove it; {GO_ON}. "
                 "halluc.failures.tolerated is the share of prompts that may fail.",
@@ -107,6 +117,8 @@ class _Watch:
                 continue
             try:
                 ray.get(ready)
+            except ray.exceptions.ActorUnavailableError:
+                pass  # for the moment: asked again
             except ray.exceptions.RayActorError as error:
                 raise RolloutError(
                     f"A worker that samples answers died in {self._of.name}: {error}",
@@ -116,7 +128,7 @@ class _Watch:
 
     def _check_progress(self) -> None:
         seen, partition, now = self._buffer, self._of.partition, time.monotonic()
-        came = (len(seen.finished_keys[partition]), self.failed, len(seen.partitions[partition]))
+        came = (len(seen.finished_keys[partition]), len(self.failed), len(seen.partitions[partition]))
         if came != self._came:
             self._came, self._since = came, now
         elif now - self._since > self._settings.stalled_after:

@@ -1,5 +1,6 @@
 """Ends a weight sync whose rollout engine is dead: verl 0.9.1 waits for its answer without end."""
 
+import http.client
 import threading
 import time
 import urllib.error
@@ -31,36 +32,58 @@ def watch_sync(servers: Sequence[str], actors: Sequence[Any], stalled_after: flo
     Raises:
         RolloutError: A server says, by its ``/health``, that its engine is dead; or time is up.
     """
-    over, causes = threading.Event(), []
-
-    def watch() -> None:
-        begun = time.monotonic()
-        while not over.wait(POLL_SECONDS):
-            dead = [server for server in servers if is_dead(server)]
-            if dead:
-                causes.append(f"The rollout engine behind {dead[0]} died, and waits for no weights.")
-            elif time.monotonic() - begun > stalled_after:
-                causes.append(
-                    f"The rollout engines have not taken new weights for {stalled_after:.0f} seconds."
-                )
-            if causes:
-                for actor in actors:
-                    ray.kill(actor)
-                return
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
+    watch = _SyncWatch(servers, actors, stalled_after)
+    threading.Thread(target=watch.run, daemon=True).start()
     try:
         yield
-    except ray.exceptions.RayActorError as error:
-        if not causes:
-            raise
-        raise RolloutError(
-            causes[0], f"Look for the cause above (memory is the usual one); {GO_ON}."
-        ) from error
-    finally:
-        over.set()
-        thread.join()
+    except Exception as error:
+        # Of several workers that were killed, one may fail by the loss of another.
+        watch.end(error)
+        raise
+    watch.end(None)
+
+
+class _SyncWatch:
+    """Asks the servers how they are, beside the thread that waits."""
+
+    def __init__(self, servers: Sequence[str], actors: Sequence[Any], stalled_after: float) -> None:
+        self._servers, self._actors, self._stalled_after = servers, actors, stalled_after
+        self._begun = time.monotonic()
+        self._over, self._lock = threading.Event(), threading.Lock()
+        self._why: RolloutError | None = None
+
+    def run(self) -> None:
+        """Ask now and then, until the sync is over or hopeless; in a thread of its own."""
+        while not self._over.wait(POLL_SECONDS):
+            why = self._hopeless()
+            with self._lock:  # a sync that is over by now was a good one: its workers live on
+                if why is not None and not self._over.is_set():
+                    self._why = why
+                    for actor in self._actors:
+                        ray.kill(actor)
+                    return
+
+    def end(self, error: Exception | None) -> None:
+        """The sync is over; raise what ended it, if that was the watch."""
+        with self._lock:
+            self._over.set()
+        if self._why is not None:
+            raise self._why from error
+
+    def _hopeless(self) -> RolloutError | None:
+        for server in self._servers:
+            if is_dead(server):
+                return RolloutError(
+                    f"The rollout engine behind {server} died, and waits for no weights.",
+                    f"Look for the cause above (memory is the usual one); {GO_ON}.",
+                )
+        if time.monotonic() - self._begun > self._stalled_after:
+            return RolloutError(
+                f"The rollout engines have not taken new weights for {self._stalled_after:.0f} seconds.",
+                "Look at the rollout server and the actor workers for what hangs; "
+                f"{GO_ON}. halluc.failures.stalled_after is this limit.",
+            )
+        return None
 
 
 def is_dead(server: str) -> bool:
@@ -77,6 +100,8 @@ def is_dead(server: str) -> bool:
     except urllib.error.HTTPError as error:
         return error.code >= 500
     except urllib.error.URLError as error:
-        return isinstance(error.reason, ConnectionRefusedError)
-    except TimeoutError:
+        return isinstance(error.reason, ConnectionError)
+    except ConnectionError:  # it broke off before it had answered
+        return True
+    except (OSError, http.client.HTTPException):  # too slow, or unlike a web server: the next poll settles it
         return False

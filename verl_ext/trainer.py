@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.trainer_base import register_trainer
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
+from halluc_plugin.credit import require_finite
 from halluc_plugin.rewards import COMPONENTS
 from halluc_plugin.rewards.influence import unchanged_groups
 from halluc_plugin.rl.answers import Answers, shape, shapes_actions
@@ -60,19 +60,17 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
         """Handles of the agent loop workers; verl hands their manager over when training begins."""
         return getattr(getattr(self, "agent_loop_manager", None), "agent_loop_workers", None) or ()
 
-    def on_init_end(self) -> None:
-        """Give the engines the first weights."""
-        with self._watched_sync():
-            super().on_init_end()
-
-    def on_step_end(self) -> None:
-        """Give the engines the weights of the step."""
-        with self._watched_sync():
-            super().on_step_end()
-
-    def _watched_sync(self) -> AbstractContextManager[None]:
+    def _setup(self) -> None:
+        super()._setup()
         servers = [replica.server_address for replica in self.llm_server_manager.get_replicas()]
-        return watch_sync(servers, self.actor_rollout_wg.workers, self._settings.failures.stalled_after)
+        update_weights, limit = self.checkpoint_manager.update_weights, self._settings.failures.stalled_after
+
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            with watch_sync(servers, self.actor_rollout_wg.workers, limit):
+                return update_weights(*args, **kwargs)
+
+        # Here, not in the trainer's hooks: with a colocated reward model, validations sync weights too.
+        self.checkpoint_manager.update_weights = watched
 
     def _compute_old_log_prob(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         batch = super()._compute_old_log_prob(batch, metrics)
@@ -87,6 +85,9 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
         return batch
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
+        # verl's estimators would make advantages of any; the whole step would then be skipped, or worse.
+        _, scores = _fetch_answers(batch, ("rm_scores",))
+        require_finite(torch.stack([row.sum() for row in scores["rm_scores"]]))
         batch = super()._compute_advantage(batch, metrics)
         # verl's estimators see neither ids nor columns of ours: what they return is shaped here.
         if not shapes_actions(self._settings):

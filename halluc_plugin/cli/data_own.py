@@ -166,12 +166,17 @@ def verdicts(
 ) -> None:
     """Write a model's answers, each with whether it is right: what a verifier model is trained on."""
     from halluc_plugin.data.parts import named
+    from halluc_plugin.errors import SettingsError
     from halluc_plugin.search.job import Backend, Method, SearchJob, open_sampler, space_of
     from halluc_plugin.search.problems import read_problems
     from halluc_plugin.search.verdicts import RIGHT, WRONG, Verdicts, verdict_id
     from halluc_plugin.settings import choose
     from halluc_plugin.tokens.loading import load_tokenizer
 
+    if samples < 1 or not temperature > 0:
+        raise SettingsError(
+            f"-k {samples}, --temperature {temperature}.", "Give at least 1, and a temperature above 0."
+        )
     job = SearchJob(
         model, data, Method.SAMPLE, samples, ban_edits=ban_edits, temperature=temperature,
         max_tokens=max_tokens, step_delimiter=step_delimiter, limit=limit, seed=seed,

@@ -7,7 +7,7 @@ erased tokens can be discouraged (:func:`turn_against`); :func:`shape_advantages
 """
 
 from halluc_plugin.credit.events import event_credit, turn_against
-from halluc_plugin.credit.groups import group_relative, spread
+from halluc_plugin.credit.groups import group_relative, require_finite, spread
 from halluc_plugin.credit.moves import Move
 from halluc_plugin.credit.prefix_tree import prefix_tree_moves
 from halluc_plugin.credit.shaping import shape_advantages
@@ -17,6 +17,7 @@ __all__ = [
     "event_credit",
     "group_relative",
     "prefix_tree_moves",
+    "require_finite",
     "shape_advantages",
     "spread",
     "turn_against",

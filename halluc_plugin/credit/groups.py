@@ -6,6 +6,24 @@ from torch import Tensor
 from halluc_plugin.errors import TraceError
 
 
+def require_finite(rewards: Tensor) -> None:
+    """Refuse a reward that is no finite number: it would spoil its whole group.
+
+    Args:
+        rewards: Float[B], one per answer.
+
+    Raises:
+        TraceError: One is nan or infinite.
+    """
+    broken = (~torch.isfinite(rewards)).nonzero().flatten().tolist()
+    if broken:
+        raise TraceError(
+            f"{len(broken)} of {rewards.numel()} rewards are no finite numbers, the first of them answer "
+            f"{broken[0]} with {float(rewards.flatten()[broken[0]])}.",
+            "Mend the reward function: it must return a finite number for every answer.",
+        )
+
+
 def group_relative(
     rewards: Tensor, groups: Tensor, *, normalize_by_std: bool = True, epsilon: float = 1e-6
 ) -> Tensor:
@@ -24,16 +42,9 @@ def group_relative(
         ``1 + epsilon`` when normalising), as in verl.
 
     Raises:
-        TraceError: Shapes differ, or a reward is no finite number: it would spoil its whole group, and with
-            the next step all weights.
+        TraceError: Shapes differ, or as :func:`require_finite`.
     """
-    broken = (~torch.isfinite(rewards)).nonzero().flatten().tolist()
-    if broken:
-        raise TraceError(
-            f"{len(broken)} of {rewards.numel()} rewards are no finite numbers, the first of them answer "
-            f"{broken[0]} with {float(rewards.flatten()[broken[0]])}.",
-            "Mend the reward function: it must return a finite number for every answer.",
-        )
+    require_finite(rewards)
     if rewards.shape != groups.shape or rewards.dim() != 1:
         raise TraceError(
             f"rewards {tuple(rewards.shape)} and groups {tuple(groups.shape)} are not one number per answer.",

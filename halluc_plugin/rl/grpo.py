@@ -7,7 +7,7 @@ run that was interrupted ends at the same weights.
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -147,26 +147,24 @@ class _Trainer:
         longest = max(len(p) + len(r) for p, r in zip(prompts, answers.responses, strict=True))
         self._model.train()
         self._optimizer.zero_grad()
-        for start in range(0, len(prompts), self._run.micro_batch):
-            part = slice(start, start + self._run.micro_batch)
-            resolution = resolve_rows(answers.responses[part], self._reading.vocab)
-            with self._rounded(), unfused_attention(self._model, longest, bf16=self._run.bf16):
-                scores = score_policy(self._model, prompts[part], resolution, settings)
-            paid, learns = (
-                torch.nn.utils.rnn.pad_sequence(list(rows[part]), batch_first=True)
-                for rows in (advantages, answers.masks)
-            )
-            loss = -(scores.log_probs * paid * learns).sum() / total
-            loss.backward()
-            entropy += float((scores.entropy.detach() * learns).sum()) / total
+        with unfused_attention(self._model, longest, bf16=self._run.bf16):
+            for start in range(0, len(prompts), self._run.micro_batch):
+                part = slice(start, start + self._run.micro_batch)
+                with torch.autocast("cpu", torch.bfloat16) if self._run.bf16 else nullcontext():
+                    resolution = resolve_rows(answers.responses[part], self._reading.vocab)
+                    scores = score_policy(self._model, prompts[part], resolution, settings)
+                paid, learns = (
+                    torch.nn.utils.rnn.pad_sequence(list(rows[part]), batch_first=True)
+                    for rows in (advantages, answers.masks)
+                )
+                loss = -(scores.log_probs * paid * learns).sum() / total
+                loss.backward()
+                entropy += float((scores.entropy.detach() * learns).sum()) / total
         norm = torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._run.max_grad_norm)
         for group in self._optimizer.param_groups:
             group["lr"] = self._run.learning_rate * min(1.0, step / max(1, self._run.warmup_steps))
         self._optimizer.step()
         return {"actor/grad_norm": float(norm), "actor/entropy": entropy}
-
-    def _rounded(self) -> AbstractContextManager[Any]:
-        return torch.autocast("cpu", torch.bfloat16) if self._run.bf16 else nullcontext()
 
     def _metrics(
         self, answers: Answers, asked: Sequence[Problem], settings: Settings, step: int

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
+
 LONGEST = 128
 """Tokens of a row, prompt included."""
 
@@ -21,7 +23,9 @@ def unfused_attention(model: Any, longest_row: int, *, bf16: bool) -> Iterator[N
         longest_row: Tokens of the longest row.
         bf16: Whether forward passes compute in bfloat16.
     """
-    config, on_cpu = model.config, next(model.parameters()).device.type == "cpu"
+    config = model.config
+    # A trainer moves a model to an accelerator, if there is one, only after it was handed over.
+    on_cpu = next(model.parameters()).device.type == "cpu" and not torch.accelerator.is_available()
     before = config._attn_implementation  # noqa: SLF001 - transformers has no other name for it
     if before != "sdpa" or not (bf16 and on_cpu and longest_row <= LONGEST):
         yield

@@ -51,6 +51,15 @@ def test_another_scale_is_refused(tmp_path):
         keep_scale(tmp_path, SMOKE)
 
 
+def test_arms_may_join_but_not_change(tmp_path):
+    """A folder takes in arms that it has never seen, and keeps those that a start does not name."""
+    keep_scale(tmp_path, QUICK, {"a": {"x": 1}})
+    keep_scale(tmp_path, QUICK, {"b": {"x": (2, 3)}})
+    keep_scale(tmp_path, QUICK, {"a": {"x": 1}, "b": {"x": (2, 3)}})
+    with pytest.raises(SettingsError, match="holds an arm 'a' with other settings"):
+        keep_scale(tmp_path, QUICK, {"a": {"x": 2}})
+
+
 def test_the_chain_by_hand():
     """Right and wrong letters, letters behind a wrong one, backspaces, and the start."""
     chain = Chain(4)

@@ -184,6 +184,12 @@ class TestBadInput:
         """What only ours does is refused where somebody else's was selected."""
         assert named in refused(config(*overrides), capsys)
 
+    def test_replacing_failures_needs_tolerance(self, config, capsys):
+        """A run that stops at the first failure never comes to replace it."""
+        replaces = "trainer.v1.sampler.sync_refill_failed_groups=true"
+        assert "halluc.failures.tolerated=0 the run stops" in refused(config(replaces), capsys)
+        start(config(replaces, "+halluc.failures.tolerated=0.1"))
+
     def test_another_verl(self, config, capsys, monkeypatch):
         """A version outside the tested window is refused when a recipe of ours is selected."""
         monkeypatch.setattr(compat, "version", lambda name: "0.12.0")

@@ -73,6 +73,26 @@ def test_failures_can_be_tolerated(sample):
         sample(Queue([["failure", "failure", "finished", "finished"]]), tolerated=0.25)
 
 
+def test_failures_that_were_replaced_count(sample):
+    """Of one wait all are counted, also those that are gone from the queue at the next look."""
+    looks = [["failure", *["running"] * 3], ["finished", "failure", "running", "running"], ["finished"] * 4]
+    with pytest.raises(RolloutError, match="2 of 4"):
+        sample(Queue(looks), tolerated=0.25)
+    _, metrics = sample(Queue(looks), tolerated=0.5)
+    assert metrics == {FAILED_PROMPTS: 2}
+
+
+def test_a_sampler_that_cannot_be_watched_is_refused(sample):
+    """One that looks at the queue in a way of its own would have its failures passed over."""
+
+    class Own(verl_buffer.ReplayBuffer):
+        def sample(self, global_steps, partition_id, batch_size):
+            return "batch", {}
+
+    with pytest.raises(SettingsError, match="Own is a sampler that cannot be watched"):
+        sample(Queue([[]]), buffer=Own("sync", OmegaConf.create({}), None, "drop", {}, 0.0))
+
+
 def test_a_rollout_that_never_ends_stops_the_run(sample):
     """Ten seconds a look: after more than 35 without anything new the run stops, and says how far it is."""
     with pytest.raises(RolloutError, match=r"No answer has come for 40 seconds.* 1 are done and 3 are"):
@@ -95,15 +115,16 @@ class Worker:
 
     def get(self):
         """The next answer."""
-        if not self.answers.pop(0):
-            raise ray.exceptions.RayActorError
+        if (answer := self.answers.pop(0)) is not None:
+            raise answer
 
 
 def test_a_dead_worker_stops_the_run(sample, monkeypatch):
-    """Its prompts would stay "running" for ever; a worker that is only busy is waited for."""
+    """Its prompts would stay "running" for ever; one that is busy, or out of reach, is asked again."""
     monkeypatch.setattr(rollout_watch.ray, "wait", lambda refs, timeout: ([r for r in refs if r.answers], []))
     monkeypatch.setattr(rollout_watch.ray, "get", lambda ref: ref.get())
-    busy, dying = Worker([]), Worker([True, False])
+    away = ray.exceptions.ActorUnavailableError("no connection", b"0" * 16)
+    busy, dying = Worker([]), Worker([None, away, ray.exceptions.ActorDiedError()])
     with pytest.raises(RolloutError, match=r"worker that samples answers died in step 3"):
         sample(Queue([["running"] * 4]), workers=[busy, dying])
     assert dying.answers == []

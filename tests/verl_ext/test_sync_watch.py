@@ -40,10 +40,10 @@ class Worker:
     def __init__(self):
         self.killed = threading.Event()
 
-    def wait(self):
+    def wait(self, error=ray.exceptions.RayActorError):
         """As ``ray.get`` of what the worker does."""
         assert self.killed.wait(10)
-        raise ray.exceptions.RayActorError
+        raise error
 
 
 @pytest.fixture
@@ -66,6 +66,20 @@ def test_who_does_not_listen_is_dead():
     with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as http:
         address = f"127.0.0.1:{http.server_port}"
     assert is_dead(address)
+
+
+def test_who_breaks_off_is_dead():
+    """A server that goes down while it is asked closes the connection without a word."""
+
+    class Closing(BaseHTTPRequestHandler):
+        def handle(self):
+            """No answer."""
+
+    with HTTPServer(("127.0.0.1", 0), Closing) as http:
+        thread = threading.Thread(target=http.handle_request)
+        thread.start()
+        assert is_dead(f"127.0.0.1:{http.server_port}")
+        thread.join()
 
 
 def test_a_slow_answer_is_waited_for(monkeypatch):
@@ -102,3 +116,39 @@ def test_a_sync_that_works_is_left_alone(server, worker):
     worker.killed.set()
     with pytest.raises(ray.exceptions.RayActorError), watch_sync([server[0]], [worker], 60):
         worker.wait()
+
+
+def test_a_sync_that_is_over_while_a_server_is_asked_was_good(monkeypatch, worker):
+    """What a late answer says kills nobody, and a good sync does not wait for it."""
+    asked, answered = threading.Event(), threading.Event()
+
+    def late(server):
+        asked.set()
+        return answered.wait(10)
+
+    monkeypatch.setattr(sync_watch, "is_dead", late)
+    with watch_sync(["a:1"], [worker], 60):
+        assert asked.wait(10)
+    answered.set()
+    time.sleep(0.1)
+    assert not worker.killed.is_set()
+
+
+def test_the_error_of_a_worker_that_lost_another_is_not_the_cause(server, worker):
+    """Of two workers that are killed, one may fail first by the broken connection to the other."""
+    server[1].status = 503
+    with (
+        pytest.raises(RolloutError, match="engine behind"),
+        watch_sync([server[0]], [worker], 60),
+    ):
+        worker.wait(RuntimeError)
+
+
+def test_a_sync_that_ends_as_its_engine_dies_is_told(server, worker):
+    """The workers are dead, so the run cannot go on, whatever the sync returned."""
+    server[1].status = 503
+    with (
+        pytest.raises(RolloutError, match="engine behind"),
+        watch_sync([server[0]], [worker], 60),
+    ):
+        assert worker.killed.wait(10)

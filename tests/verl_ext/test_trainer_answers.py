@@ -4,9 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
-from halluc_plugin.errors import DataError
+from halluc_plugin.errors import DataError, TraceError
 from halluc_plugin.rl.step_metrics import rollout_metrics
 from halluc_plugin.trace_log import logged_steps, read_step
 from verl_ext import trainer as trainer_module
@@ -90,6 +91,7 @@ def queue(fp32_config, tokenizer, monkeypatch, tmp_path):
 
     def initialise(self, config):
         self.config, self.tokenizer, self.global_steps = config, tokenizer, 3
+        self.replay_buffer = ReplayBuffer("sync", config, None, "drop", {})
 
     monkeypatch.setattr(PPOTrainerSync, "__init__", initialise)
     monkeypatch.setattr(PPOTrainerSync, "_compute_metrics", lambda *args, **kwargs: None)
@@ -187,13 +189,13 @@ def test_correction_needs_continuations():
 def credited(queue):
     """The advantages of two answers to one prompt, ``1 2 <back> 3`` (right) and ``1 2`` (wrong)."""
 
-    def run(mask=1.0, moves="[[0.0, 1.0]]", **halluc):
+    def run(mask=1.0, moves="[[0.0, 1.0]]", scores=(1.0, 0.0, 0.0), **halluc):
         batch = queue.fill(
             keys=["u_0_0", "u_1_0", "fill"],
             responses=["12<|BACKTRACK|>3", "12", "0"],
             masks=[[1.0, mask, 1.0, 1.0], [1.0, 1.0], [0.0]],
             advantages=[[0.5, 0.5 * mask, 0.5, 0.5], [-0.5, -0.5], [0.0]],
-            scores=[1.0, 0.0, 0.0],
+            scores=scores,
             infos=[info(moves=moves), info(moves="[]"), info(moves="null")],
         )
         metrics = {}
@@ -206,6 +208,14 @@ def credited(queue):
 def test_the_estimators_advantages_stay_by_default(credited):
     """Nothing is written, nothing fetched."""
     assert credited() == ({}, {})
+
+
+@pytest.mark.parametrize("reward", [float("nan"), float("inf")])
+def test_a_reward_that_is_no_number_stops_the_step(credited, reward):
+    """Before any estimator sees it, whichever is selected; what fills up the batch is not looked at."""
+    with pytest.raises(TraceError, match="1 of 2 rewards are no finite numbers"):
+        credited(scores=(1.0, reward, 0.0))
+    assert credited(scores=(1.0, 0.0, reward)) == ({}, {})
 
 
 def test_edits_are_paid_their_gain(credited):

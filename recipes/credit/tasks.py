@@ -16,7 +16,7 @@ from halluc_plugin.recipes.self_backtracking.masking import (
 from halluc_plugin.recipes.self_backtracking.transfer import chain_files
 
 SIZES = Sizes(2, 4, 5)
-MODULUS, SHARE = 17, 0.6
+MODULUS, SHARE = 17, 0.5
 """Of the optimizer steps of Countdown. With all of them a small model knows every result modulo 17, and next
 to none modulo 23: without errors there would be nothing to take back."""
 assert 6 * SIZES.longest < MAX_TOKENS

@@ -69,6 +69,8 @@ def _fill_in_embedded(config: DictConfig, settings: Any) -> None:
 
 
 def _place_logs(config: DictConfig) -> None:
+    # Workers of a cluster that was there before do not run in the driver's folder.
+    config.trainer.default_local_dir = str(run_dir(config))
     env_vars = config.ray_kwargs.ray_init.runtime_env.setdefault("env_vars", {})
     for name, value in log_places(config).items():
         # A user's own choice wins. The logger lives in a Ray worker, which sees the runtime environment.

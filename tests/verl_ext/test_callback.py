@@ -190,6 +190,12 @@ class TestBadInput:
         assert "halluc.failures.tolerated=0 the run stops" in refused(config(replaces), capsys)
         start(config(replaces, "+halluc.failures.tolerated=0.1"))
 
+    def test_a_relative_folder_is_the_drivers(self, config, tmp_path, monkeypatch):
+        """Workers of a cluster run elsewhere: they are told the whole path of the checkpoints."""
+        monkeypatch.chdir(tmp_path)
+        started = start(config("trainer.default_local_dir=runs/one"))
+        assert started.trainer.default_local_dir == str(tmp_path / "runs" / "one")
+
     def test_another_verl(self, config, capsys, monkeypatch):
         """A version outside the tested window is refused when a recipe of ours is selected."""
         monkeypatch.setattr(compat, "version", lambda name: "0.12.0")

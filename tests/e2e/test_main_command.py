@@ -25,12 +25,12 @@ SMALL = (
 )
 
 # The model has hardly been warmed up: the answers of a group may all be wrong alike. This pays by the text.
-# In the step behind the second one, whose metrics are logged, its worker is killed as by a lack of memory.
+# In the step behind the second one, whose answers are logged, its worker is killed as by a lack of memory.
 USERS_FUNCTION = """
 import os, pathlib, signal
 
 def compute_score(data_source, solution_str, ground_truth, extra_info=None):
-    if any('"step": 2' in file.read_text() for file in pathlib.Path({metrics!r}).glob("*.jsonl")):
+    if pathlib.Path({logged!r}).exists():
         os.kill(os.getpid(), signal.SIGKILL)
     return sum(map(ord, solution_str)) % 97 / 97
 """
@@ -74,7 +74,8 @@ def first(tmp_path_factory):
     """The embedded task with a user's reward function, whose worker dies in step 3, and what was printed."""
     run = Run(tmp_path_factory.mktemp("run"))
     function = run.folder / "function.py"
-    function.write_text(USERS_FUNCTION.format(metrics=str(run.checkpoints / "metrics")), encoding="utf-8")
+    logged = run.checkpoints / "traces" / "step-000002.jsonl"
+    function.write_text(USERS_FUNCTION.format(logged=str(logged)), encoding="utf-8")
     by_function = f"reward.custom_reward_function.path={function}"
     return run, run.start("trainer.total_training_steps=3", by_function, exit_code=1)
 

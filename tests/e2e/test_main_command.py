@@ -153,7 +153,10 @@ class TestFirstRun:
         """Resumed, the greedy validation of step 2 is the dead run's own, within one standard error."""
         run, _ = first
         before = run.metrics()[2]
-        run.start("trainer.val_only=true", "trainer.total_training_steps=3")
+        function = run.folder / "lives.py"
+        function.write_text(USERS_FUNCTION.format(logged=str(run.folder / "none")), encoding="utf-8")
+        by_function = f"reward.custom_reward_function.path={function}"
+        run.start("trainer.val_only=true", "trainer.total_training_steps=3", by_function)
         for source in ("halluc/countdown", "halluc/countdown-new"):
             key = f"val-core/{source}/acc/mean@1"
             resumed = run.metrics(slice(-1, None))[2][key]

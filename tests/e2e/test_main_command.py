@@ -24,6 +24,8 @@ SMALL = (
     "trainer.save_freq=2",
 )
 
+GREEDY_VALIDATION = "actor_rollout_ref.rollout.val_kwargs.temperature=0"
+
 # The model has hardly been warmed up: the answers of a group may all be wrong alike. This pays by the text.
 # In the step behind the second one, whose answers are logged, its worker is killed as by a lack of memory.
 USERS_FUNCTION = """
@@ -77,7 +79,7 @@ def first(tmp_path_factory):
     logged = run.checkpoints / "traces" / "step-000002.jsonl"
     function.write_text(USERS_FUNCTION.format(logged=str(logged)), encoding="utf-8")
     by_function = f"reward.custom_reward_function.path={function}"
-    return run, run.start("trainer.total_training_steps=3", by_function, exit_code=1)
+    return run, run.start("trainer.total_training_steps=3", by_function, GREEDY_VALIDATION, exit_code=1)
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +158,7 @@ class TestFirstRun:
         function = run.folder / "lives.py"
         function.write_text(USERS_FUNCTION.format(logged=str(run.folder / "none")), encoding="utf-8")
         by_function = f"reward.custom_reward_function.path={function}"
-        run.start("trainer.val_only=true", "trainer.total_training_steps=3", by_function)
+        run.start("trainer.val_only=true", "trainer.total_training_steps=3", by_function, GREEDY_VALIDATION)
         for source in ("halluc/countdown", "halluc/countdown-new"):
             key = f"val-core/{source}/acc/mean@1"
             resumed = run.metrics(slice(-1, None))[2][key]

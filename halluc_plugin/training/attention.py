@@ -1,7 +1,7 @@
 """Training on short rows on a CPU without torch's fused attention, whose backward is slow there.
 
 A step of a 0.9M model in bfloat16 takes 1.8 times as long with it on rows of 44 tokens, 1.5 times on 128, and
-as long on 256 (``benchmarks/bench_training.py``).
+as long on 256 (``benchmarks/bench_training.py``, two cores with other jobs beside it).
 """
 
 from collections.abc import Iterator

@@ -17,11 +17,25 @@ class Start(StrEnum):
     """The same traces, of which each action sees only what is live."""
     CLEAN = "clean"
     """As many examples and steps without errors: the baseline that has never seen the token used."""
+    CORRECTING_LOW_RANK = "correcting, low-rank"
+    """The clean model with low-rank updates, by as many steps again, on traces that take errors back."""
+    CLEAN_LOW_RANK = "clean, low-rank"
+    """The same on traces without errors: the baseline of as many steps."""
 
     @property
     def context(self) -> Context:
         """What actions see after an edit, in training and afterwards."""
         return Context.HARD if self is Start.CORRECTING_HARD else Context.SOFT
+
+    @property
+    def clean(self) -> bool:
+        """Whether it has never seen the token used."""
+        return self in {Start.CLEAN, Start.CLEAN_LOW_RANK}
+
+    @property
+    def baseline(self) -> str:
+        """The arm without the token that has had as many supervised steps."""
+        return LOW_RANK_BASELINE if self in {Start.CORRECTING_LOW_RANK, Start.CLEAN_LOW_RANK} else BASELINE
 
 
 @dataclass(frozen=True)
@@ -31,7 +45,7 @@ class Arm:
     Attributes:
         start: Its first weights.
         block: The ``halluc:`` block.
-        reference: The arm from which it differs in one setting; empty for none.
+        reference: The arm from which it differs in one setting; empty where it is compared with its start.
     """
 
     start: Start
@@ -46,6 +60,7 @@ class Arm:
 
 BASELINE, DEFAULT, KEEP = "baseline", "outcome, mask", "outcome, keep"
 HARD, HARD_KEEP = "hard, mask", "hard, keep"
+LOW_RANK, LOW_RANK_BASELINE = "low-rank, mask", "low-rank baseline"
 
 
 def _arm(reference: str = DEFAULT, **block: Any) -> Arm:
@@ -75,4 +90,7 @@ ARMS: dict[str, Arm] = {
     HARD: _arm(context="hard"),
     HARD_KEEP: _arm(HARD, context="hard", erased_tokens="keep"),
     "hard, credit": _arm(HARD, context="hard", credit={"alpha": 0.5}),
+    LOW_RANK_BASELINE: Arm(Start.CLEAN_LOW_RANK, {"max_backtracks": 0}),
+    LOW_RANK: Arm(Start.CORRECTING_LOW_RANK),
+    "low-rank, credit": Arm(Start.CORRECTING_LOW_RANK, {"credit": {"alpha": 0.5}}, LOW_RANK),
 }

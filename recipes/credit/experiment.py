@@ -9,7 +9,7 @@ from typing import Any
 
 from halluc_plugin.metrics import ProblemSamples, compute_matched_gain, maj_at_k, pass_at_k
 from halluc_plugin.prepare import show_progress
-from halluc_plugin.recipes.credit.arms import ARMS, BASELINE, Arm, Start
+from halluc_plugin.recipes.credit.arms import ARMS, Arm, Start
 from halluc_plugin.recipes.credit.scale import Scale
 from halluc_plugin.recipes.credit.tasks import Task, problem_files, start_model
 from halluc_plugin.recipes.keeping import COMPLETE, kept_cell, kept_model
@@ -67,10 +67,10 @@ class Experiment:
     def _cell(self, name: str, folder: Path, start: Start) -> dict[str, Any]:
         path = self.out / "cells" / f"{self._plain(name)}-{self.seed}.json"
         cell = kept_cell(path, partial(self._measure, name, folder, start))
-        baseline = self._folder(BASELINE)
-        if name != BASELINE and (baseline / COMPLETE).exists():
+        baseline = self._folder(start.baseline)
+        if name != start.baseline and (baseline / COMPLETE).exists():
             ours = self._samples(folder, start)
-            gain = compute_matched_gain(ours, self._samples(baseline, Start.CLEAN))
+            gain = compute_matched_gain(ours, self._samples(baseline, ARMS[start.baseline].start))
             cell["matched"] = {"k": gain.k, "tokens": gain.mean_tokens, **vars(gain.gain)}
         return cell
 
@@ -89,7 +89,7 @@ class Experiment:
             cells = decoded_cells(self.bench, model, self.bench.asked(path), start.context)
             # What has never seen the token used must not be judged by what it does with it.
             cell[split] = cells | (
-                {key: cells[f"{key}, banned"] for key in ("T=0", "T=1")} if start is Start.CLEAN else {}
+                {key: cells[f"{key}, banned"] for key in ("T=0", "T=1")} if start.clean else {}
             )
         samples = self._samples(folder, start)
         ks = [k for k in KS if k <= self.scale.most_k]
@@ -105,7 +105,7 @@ class Experiment:
             problems = self.bench.asked(problem_files(self.bench, self.task)[1], self.scale.sampled)
             drawn = sampled(
                 self.bench, load(folder), problems,
-                temperature=1.0, copies=self.scale.copies, edits_banned=start is Start.CLEAN,
+                temperature=1.0, copies=self.scale.copies, edits_banned=start.clean,
                 context=start.context,
             )  # fmt: skip
             return {"samples": [[s.answers, s.correct, s.tokens] for s in drawn]}

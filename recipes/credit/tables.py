@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
-from halluc_plugin.recipes.credit.arms import ARMS, BASELINE, DEFAULT
+from halluc_plugin.recipes.credit.arms import ARMS, Start
 from halluc_plugin.recipes.plotting import Line, Plot
 from halluc_plugin.recipes.tabulating import (
     Cell,
@@ -26,8 +26,9 @@ EVERY = 10
 def accuracies(cells: Sequence[Cell]) -> Table:
     """Right answers before and after, with edits and without; and what the arm's factor changed."""
     table = markdown_table(
-        "", "T=1, %", "seeds", "to its reference", "over seeds", "edits banned", "with - banned",
-        "greedy", "greedy, banned", "new targets, T=1", "seeds", "new, banned", "new, greedy",
+        "", "T=1, %", "seeds", "to its reference", "over seeds", "to the baseline", "edits banned",
+        "with - banned", "greedy", "greedy, banned",
+        "new targets, T=1", "seeds", "new, banned", "new, greedy",
     )  # fmt: skip
     groups = grouped(cells, "arm")
     for (arm,), group in groups.items():
@@ -37,6 +38,7 @@ def accuracies(cells: Sequence[Cell]) -> Table:
         by_itself = over_seeds(group, reference, *seen)
         table.add_row(
             arm, accuracy(group, *seen), by_seed(group, *seen), compared, by_itself,
+            over_seeds(group, _baseline(groups, arm), *seen),
             accuracy(group, "seen", "T=1, banned"),
             difference(group, seen, group, ("seen", "T=1, banned")),
             accuracy(group, "seen", "T=0"), accuracy(group, "seen", "T=0, banned"),
@@ -74,9 +76,16 @@ def backtracks(cells: Sequence[Cell]) -> Table:
 
 def _reference(groups: Mapping[tuple[str, ...], Sequence[Cell]], arm: str) -> Sequence[Cell]:
     """The cells that an arm is compared with: of its reference, or of the model that it comes from."""
-    if arm in {BASELINE, DEFAULT}:
-        return groups.get((f"start, {ARMS[arm].start}",), ())
-    return groups.get((ARMS[arm].reference,), ()) if arm in ARMS else ()
+    if arm not in ARMS:
+        return ()
+    return groups.get((ARMS[arm].reference or f"start, {ARMS[arm].start}",), ())
+
+
+def _baseline(groups: Mapping[tuple[str, ...], Sequence[Cell]], arm: str) -> Sequence[Cell]:
+    """The cells without the token at equal compute: before RL of a start, after it of an arm."""
+    start = ARMS[arm].start if arm in ARMS else Start(arm.removeprefix("start, "))
+    baseline = start.baseline if arm in ARMS else f"start, {ARMS[start.baseline].start}"
+    return () if arm == baseline else groups.get((baseline,), ())
 
 
 def _share(value: float) -> str:

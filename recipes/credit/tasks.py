@@ -12,6 +12,8 @@ from halluc_plugin.recipes.self_backtracking.masking import (
     clean_model,
     correcting_model,
     correcting_traces,
+    low_rank_model,
+    tuned_model,
 )
 from halluc_plugin.recipes.self_backtracking.transfer import chain_files
 
@@ -33,13 +35,26 @@ class Task(StrEnum):
 def start_model(bench: Bench, task: Task, start: Start) -> Path:
     """The supervised model of a task, trained on first use."""
     if task is Task.CHAIN:
-        traces = _chains(bench, 0 if start is Start.CLEAN else 1)[0]
-        name, steps = f"credit-chain-{start.replace(', ', '-')}", round(SHARE * bench.models.steps)
-        return bench.trained(name, [traces], steps=steps, context=start.context)
-    if start is Start.CORRECTING_HARD:
-        traces = correcting_traces(bench)
-        return bench.trained("credit-correcting-hard", [traces], context=start.context)
-    return clean_model(bench) if start is Start.CLEAN else correcting_model(bench, ErasedTokens.MASK)
+        return _chain_model(bench, start)
+    match start:
+        case Start.CLEAN:
+            return clean_model(bench)
+        case Start.CORRECTING:
+            return correcting_model(bench, ErasedTokens.MASK)
+        case Start.CORRECTING_HARD:
+            return bench.trained("credit-correcting-hard", [correcting_traces(bench)], context=start.context)
+        case Start.CORRECTING_LOW_RANK:
+            return low_rank_model(bench, ErasedTokens.MASK)
+        case Start.CLEAN_LOW_RANK:
+            return tuned_model(bench, "credit-clean-low-rank", clean_model(bench), bench.clean.traces)
+
+
+def _chain_model(bench: Bench, start: Start) -> Path:
+    name, steps = f"credit-chain-{start.replace(', ', '-')}", round(SHARE * bench.models.steps)
+    traces = _chains(bench, 0 if start.clean else 1)[0]
+    if start in {Start.CORRECTING_LOW_RANK, Start.CLEAN_LOW_RANK}:
+        return tuned_model(bench, name, _chain_model(bench, Start.CLEAN), traces, steps=steps)
+    return bench.trained(name, [traces], steps=steps, context=start.context)
 
 
 def problem_files(bench: Bench, task: Task) -> tuple[Path, Path, Path]:

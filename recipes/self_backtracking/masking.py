@@ -62,10 +62,39 @@ def correcting_model(bench: Bench, erased: ErasedTokens = ErasedTokens.MASK) -> 
 
 
 def low_rank_model(bench: Bench, erased: ErasedTokens) -> Path:
-    """The clean model with low-rank updates of all projections and rows of its own for the edit tokens."""
-    from peft import LoraConfig, get_peft_model
+    """The clean model, tuned on traces that correct themselves."""
+    traces, name = correcting_traces(bench), f"3-low-rank-{erased}"
+    cosines = Cosines(bench, traces, bench.models.steps, bench.folder / "models" / name / COSINES)
+    return tuned_model(bench, name, clean_model(bench), traces, erased=erased, callbacks=[cosines])
 
-    traces, steps = correcting_traces(bench), bench.models.steps
+
+def tuned_model(
+    bench: Bench,
+    name: str,
+    start: Path,
+    traces: Path,
+    *,
+    steps: int | None = None,
+    erased: ErasedTokens = ErasedTokens.MASK,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> Path:
+    """A model with low-rank updates of all projections and rows of its own for the edit tokens, merged.
+
+    Args:
+        bench: The experiment.
+        name: Its folder.
+        start: The model that is tuned.
+        traces: On which file.
+        steps: Optimizer steps, by default those of a model from scratch.
+        erased: Whether erased tokens are imitated.
+        callbacks: Of the trainer.
+
+    Raises:
+        SettingsError: peft is not installed.
+    """
+    if find_spec("peft") is None:
+        raise SettingsError("Low-rank updates need peft.", "Run: pip install peft")
+    from peft import LoraConfig, get_peft_model
 
     def train(folder: Path) -> None:
         rows = {"embed_tokens": sorted(bench.vocab.edit_ids)}
@@ -74,14 +103,15 @@ def low_rank_model(bench: Bench, erased: ErasedTokens) -> Path:
             task_type="CAUSAL_LM",
         )  # fmt: skip
         torch.manual_seed(bench.seed)
-        tuned: Any = get_peft_model(load_model(str(clean_model(bench)), dtype="float32"), config)
-        settings = bench.training(steps=steps, learning_rate=LOW_RANK_RATE, erased=erased)
-        cosines = Cosines(bench, traces, steps, folder / COSINES)
-        fine_tune(tuned, bench.tokenizer, [traces], settings, folder / "adapter", callbacks=[cosines])
+        tuned: Any = get_peft_model(load_model(str(start), dtype="float32"), config)
+        settings = bench.training(
+            steps=steps or bench.models.steps, learning_rate=LOW_RANK_RATE, erased=erased
+        )
+        fine_tune(tuned, bench.tokenizer, [traces], settings, folder / "adapter", callbacks=callbacks)
         tuned.merge_and_unload().save_pretrained(folder)
         save_tokenizer(bench.tokenizer, folder)
 
-    return bench.model(f"3-low-rank-{erased}", train)
+    return bench.model(name, train)
 
 
 class Cosines(TrainerCallback):

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.recipes.credit import run
-from halluc_plugin.recipes.credit.arms import ARMS, BASELINE, DEFAULT
+from halluc_plugin.recipes.credit.arms import ARMS, BASELINE, DEFAULT, LOW_RANK, LOW_RANK_BASELINE
 from halluc_plugin.recipes.credit.scale import FULL, QUICK
 from halluc_plugin.recipes.self_backtracking.scale import Models
 from halluc_plugin.scratch.model import Size
@@ -71,6 +71,28 @@ def test_chains_and_hard_context_run_beside_countdown(invoke, tmp_path):
     assert not list((tmp_path / "cells").glob("baseline*"))
 
 
+@pytest.mark.parametrize(("task", "tuned"), [("countdown", "3-clean"), ("chain", "credit-chain-clean")])
+def test_low_rank_arms_start_from_the_clean_model_and_meet_a_baseline_of_as_many_steps(
+    invoke, tmp_path, task, tuned
+):
+    """Both starts are tuned from one model, and the arm is compared with the low-rank baseline.
+
+    The baseline is measured without the token.
+    """
+    made = invoke(LOW_RANK_BASELINE, LOW_RANK, task=task)
+    prefix = "" if task == "countdown" else f"{task}-"
+    models = {file.parent.name for file in made if file.name == "model.safetensors"}
+    assert tuned in models
+    assert len(models) == 5
+    cells = {name: tmp_path / "cells" / f"{prefix}low-rank-{name}-0.json" for name in ("baseline", "mask")}
+    baseline = json.loads(cells["baseline"].read_text())
+    assert baseline["seen"]["T=1"] == baseline["seen"]["T=1, banned"]
+    assert set(json.loads(cells["mask"].read_text())["seen"]) > {"T=1"}
+    *_, arm = (tmp_path / "tables" / f"{prefix}sampled.md").read_text().strip().splitlines()
+    assert arm.startswith("| low-rank, mask")
+    assert "[" in arm
+
+
 def test_an_unknown_arm_is_named(invoke):
     """Before anything is made, with those that there are."""
     with pytest.raises(SettingsError, match=r"There is no arm 'credit'.*credit, verifier"):
@@ -90,8 +112,12 @@ def test_each_arm_changes_one_factor():
             assert arm.start is reference.start or arm.settings.context is not reference.settings.context
             ours, theirs = vars(arm.settings), vars(reference.settings)
             assert sum(ours[field] != theirs[field] for field in ours) == 1, name
-    assert {name for name, arm in ARMS.items() if not arm.reference} == {BASELINE, DEFAULT}
-    assert ARMS[BASELINE].settings == replace(Settings(), max_backtracks=0)
+    alone = {BASELINE, DEFAULT, LOW_RANK, LOW_RANK_BASELINE}
+    assert {name for name, arm in ARMS.items() if not arm.reference} == alone
+    for name in (BASELINE, LOW_RANK_BASELINE):
+        assert ARMS[name].settings == replace(Settings(), max_backtracks=0)
+        assert ARMS[name].start.clean
+        assert ARMS[name].start.baseline == name
 
 
 def test_the_stages_of_the_curriculum_fit_the_run():

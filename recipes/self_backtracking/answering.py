@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from halluc_plugin.edits import collapse
 from halluc_plugin.metrics import ProblemSamples
 from halluc_plugin.recipes.judging import judged_cell
 from halluc_plugin.recipes.self_backtracking.bench import MAX_TOKENS, Bench
-from halluc_plugin.search import Found, Rule, Space, run
+from halluc_plugin.search import Found, Rule, Space, greedy, independent, run, self_backtracking
 from halluc_plugin.search.hf import HFSampler, decoder_shape
 from halluc_plugin.search.problems import Problem, Scorer, judged
 from halluc_plugin.search.states import Search
@@ -45,6 +46,33 @@ def search(
     sampler = HFSampler(model, space, batch_size=BATCH, seed=bench.seed)
     with rounded():
         return run([make(prompt, space) for prompt in prompts], prompts, sampler)
+
+
+def searched_cells(
+    bench: Bench, model: Any, problems: Sequence[Problem], samples: Sequence[int], rounds: Sequence[int]
+) -> dict[str, Any]:
+    """Greedy and by search, and the same with edits banned: a search without the token is best of N.
+
+    Args:
+        bench: The experiment.
+        model: The model.
+        problems: The problems.
+        samples: N of the searches.
+        rounds: b of the searches.
+    """
+    cells: dict[str, Any] = {}
+
+    def add(name: str, make: MakeSearch, *, edits_banned: bool = False) -> None:
+        found = search(bench, model, problems, make, edits_banned=edits_banned)
+        cells[name] = by_rule(bench, problems, found, model)
+
+    add("greedy", greedy)
+    add("greedy, banned", greedy, edits_banned=True)
+    for n in samples:
+        for b in rounds:
+            add(f"b={b} N={n}", partial(self_backtracking, n=n, rounds=b))
+        add(f"N={n}, banned", partial(independent, n=n), edits_banned=True)
+    return cells
 
 
 def rounded() -> AbstractContextManager[Any]:

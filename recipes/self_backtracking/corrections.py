@@ -10,9 +10,11 @@ from halluc_plugin.data.corrections import Collected, CorrectionSettings, Depth,
 from halluc_plugin.data.trace_files import TraceRow, read_traces, write_traces
 from halluc_plugin.edits import collapse
 from halluc_plugin.metrics import maj_at_k, pass_at_k
+from halluc_plugin.recipes.judging import judged_cell
 from halluc_plugin.recipes.self_backtracking.answering import (
     BATCH,
     SEARCH_TEMPERATURE,
+    decoded,
     load,
     rounded,
     sampled,
@@ -43,7 +45,11 @@ def run_stage(bench: Bench) -> Iterator[dict[str, Any]]:
         folder = "7-" + name.replace(", ", "-").replace(" ", "-")
         arms[name] = bench.trained(folder, files, steps=bench.scale.tune_steps, start=start)
     for name, folder_ in arms.items():
-        yield bench.cell(STAGE, name, partial(_measure, bench, folder_, found)) | {"arm": name}
+        measure = partial(_measure, bench, folder_, found)
+        yield bench.cell(STAGE, name, partial(measure, edits=name in (TOKEN, WHOLE))) | {"arm": name}
+        if name in (TOKEN, WHOLE):
+            banned = f"{name}, banned"
+            yield bench.cell(STAGE, banned, partial(measure, edits_banned=True)) | {"arm": banned}
 
 
 def _without_errors(bench: Bench, corrected: Path) -> Path:
@@ -73,8 +79,16 @@ def _collect(bench: Bench, start: Path, arm: str) -> list[Path]:
     return paths
 
 
-def _measure(bench: Bench, folder: Path, found: Mapping[str, Sequence[Path]]) -> dict[str, Any]:
-    draw = partial(sampled, bench, load(folder), bench.asked(bench.clean.test[0]), answer=_answer)
+def _measure(
+    bench: Bench,
+    folder: Path,
+    found: Mapping[str, Sequence[Path]],
+    *,
+    edits: bool = False,
+    edits_banned: bool = False,
+) -> dict[str, Any]:
+    model, problems = load(folder), bench.asked(bench.clean.test[0])
+    draw = partial(sampled, bench, model, problems, answer=_answer, edits_banned=edits_banned)
     cell: dict[str, Any] = {
         "rows": {
             arm: [len(read_traces(path, bench.tokenizer)) for path in paths] for arm, paths in found.items()
@@ -86,6 +100,9 @@ def _measure(bench: Bench, folder: Path, found: Mapping[str, Sequence[Path]]) ->
     ks = [k for k in (1, 2, 4, 8, 16, 32) if k <= bench.scale.most_k]
     cell["pass"] = {str(k): vars(pass_at_k(samples, k)) for k in ks}
     cell["maj"] = {str(k): vars(maj_at_k(samples, k)) for k in ks}
+    if edits:
+        traces = decoded(bench, model, problems, temperature=SEARCH_TEMPERATURE)
+        cell["edits"] = judged_cell(traces, problems, bench.tokenizer, bench.vocab)
     return cell
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from halluc_plugin.data.trace_files import TraceRow, read_traces, write_traces
-from halluc_plugin.recipes.self_backtracking.answering import by_rule, load, search
-from halluc_plugin.recipes.self_backtracking.bench import Bench
+from halluc_plugin.recipes.self_backtracking.answering import load, search, searched_cells
+from halluc_plugin.recipes.self_backtracking.bench import Bench, paper_traces
+from halluc_plugin.recipes.self_backtracking.contexts import emitted, own
 from halluc_plugin.recipes.self_backtracking.masking import clean_model
 from halluc_plugin.recipes.self_backtracking.mixes import mixed_model
-from halluc_plugin.search import greedy, self_backtracking
+from halluc_plugin.search import self_backtracking
 from halluc_plugin.search.problems import text_of
 from halluc_plugin.verifiers import Outcome
 
@@ -72,9 +73,8 @@ def _collect(bench: Bench, folder: Path, name: str) -> Path:
 
 def _measure(bench: Bench, folder: Path, collected: Path | None = None) -> dict[str, Any]:
     problems, model = bench.asked(bench.clean.test[0]), load(folder)
-    make = partial(self_backtracking, n=min(8, bench.scale.iteration_samples), rounds=1)
     return {
-        "greedy": by_rule(bench, problems, search(bench, model, problems, greedy), model),
-        "search": by_rule(bench, problems, search(bench, model, problems, make), model),
+        "searches": searched_cells(bench, model, problems, [min(8, bench.scale.iteration_samples)], [1]),
+        "own": emitted(bench, model, own(bench, model, problems, paper_traces().edit)),
         "collected": 0 if collected is None else len(read_traces(collected, bench.tokenizer)),
     }

@@ -8,12 +8,11 @@ from typing import Any
 from halluc_plugin.data.countdown import Split, generate
 from halluc_plugin.data.countdown_errors import ErrorMix
 from halluc_plugin.data.countdown_traces import TraceSettings, TraceWriter
-from halluc_plugin.recipes.self_backtracking.answering import by_rule, load, search
+from halluc_plugin.recipes.self_backtracking.answering import load, searched_cells
 from halluc_plugin.recipes.self_backtracking.bench import Bench, paper_traces
 from halluc_plugin.recipes.self_backtracking.contexts import emitted, held_out, own
 from halluc_plugin.recipes.self_backtracking.masking import correcting_model
 from halluc_plugin.recipes.self_backtracking.searching import ROUNDS, models
-from halluc_plugin.search import greedy, self_backtracking
 
 STAGE, EMISSION_STAGE = "2-mixes", "6-emission"
 MIXES = {
@@ -34,14 +33,10 @@ def run_stage(bench: Bench) -> Iterator[dict[str, Any]]:
 
         def measure(folder: Path = folder) -> dict[str, Any]:
             model = load(folder)
-            found = search(bench, model, problems, greedy)
-            cell = {"greedy": by_rule(bench, problems, found, model)}
-            for n in bench.scale.mix_samples:
-                for rounds in ROUNDS:
-                    make = partial(self_backtracking, n=n, rounds=rounds)
-                    found = search(bench, model, problems, make)
-                    cell[f"b={rounds} N={n}"] = by_rule(bench, problems, found, model)
-            return cell
+            return {
+                "searches": searched_cells(bench, model, problems, bench.scale.mix_samples, ROUNDS),
+                "own": emitted(bench, model, own(bench, model, problems, paper_traces().edit)),
+            }
 
         yield bench.cell(STAGE, name, measure) | {"arm": name}
 

@@ -32,10 +32,10 @@ def search(cells: Sequence[Cell]) -> Plot:
 
 def mixes(cells: Sequence[Cell]) -> Plot:
     """Accuracy of each search over mixtures."""
-    searches = [key for key, value in cells[0].items() if isinstance(value, dict)]
     groups = grouped(cells, "arm")
     lines = [
-        Line(name, {arm: _right(group, name, RULE) for (arm,), group in groups.items()}) for name in searches
+        Line(name, {arm: _right(group, "searches", name, RULE) for (arm,), group in groups.items()})
+        for name in cells[0]["searches"]
     ]
     return Plot("Clean to backtracking traces, and kinds of error", "mixture", "right, %", lines)
 
@@ -68,9 +68,9 @@ def expert(cells: Sequence[Cell]) -> Plot:
     """Accuracy over rounds."""
     groups, lines = grouped(cells, "arm", "round"), []
     for arm in [arm for arm in dict.fromkeys(cell["arm"] for cell in cells) if arm not in {"start", "base"}]:
-        for how in ("greedy", "search"):
+        for how in cells[0]["searches"]:
             values = {
-                str(number): _right(group, how, RULE)
+                str(number): _right(group, "searches", how, RULE)
                 for (name, number), group in groups.items()
                 if name in {"start", arm}
             }

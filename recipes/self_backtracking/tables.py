@@ -1,5 +1,6 @@
 """A table for each stage: all seeds together, each seed by itself, and paired differences."""
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import chain
 
@@ -15,6 +16,7 @@ from halluc_plugin.recipes.tabulating import (
     grouped,
     markdown_table,
     mean,
+    over_seeds,
     percent,
 )
 
@@ -40,19 +42,41 @@ def search(cells: Sequence[Cell]) -> Table:
 
 def mixes(cells: Sequence[Cell]) -> Table:
     """Table 2: accuracy of each search for each mixture, and what more the first has."""
-    searches = [key for key, value in cells[0].items() if isinstance(value, dict)]
+    searches = list(cells[0]["searches"])
+    last = [name for name in searches if "banned" not in name][-1]
     table = markdown_table(
-        "", *chain.from_iterable((f"{name}, %", "seeds") for name in searches), "to 1:1, 1:2:2 (last)"
-    )
+        "", *chain.from_iterable((f"{name}, %", "seeds") for name in searches),
+        f"{last}, to 1:1, 1:2:2", f"{last}, to {searches[-1]}", *OWN,
+    )  # fmt: skip
     groups = grouped(cells, "arm")
-    reference, last = groups[("1:1, 1:2:2",)], (searches[-1], "mean-logprob")
+    reference, path = groups[("1:1, 1:2:2",)], _searched(last)
     for (arm,), group in groups.items():
         shown = chain.from_iterable(
-            (accuracy(group, name, "mean-logprob"), by_seed(group, name, "mean-logprob")) for name in searches
+            (accuracy(group, *_searched(name)), by_seed(group, *_searched(name))) for name in searches
         )
-        compared = "" if group is reference else difference(group, last, reference, last)
-        table.add_row(arm, *shown, compared)
+        compared = "" if group is reference else difference(group, path, reference, path)
+        worth = difference(group, path, group, _searched(searches[-1]))
+        table.add_row(arm, *shown, compared, worth, *_own(group))
     return table
+
+
+def _searched(name: str) -> tuple[str, str, str]:
+    return "searches", name, "mean-logprob"
+
+
+NOWHERE = {"own": {"places": 0, "emitted": 0, "probability": math.nan}}  # no answer had a bad step
+OWN = ("fires behind own bad steps", "behind own right steps", "precision")
+
+
+def _own(group: Group) -> list[str]:
+    """Where an edit is the likeliest token in a model's own answers, at the end of a step.
+
+    Behind which share of the bad ones (recall), of the right ones, and how many of all such places are bad.
+    """
+    places = [NOWHERE | cell["own"] for cell in group]
+    bad, right = (sum(cell[kind]["emitted"] for cell in places) for kind in ("own", "right"))
+    precision = percent(Proportion.of(bad, bad + right)) if bad + right else ""
+    return [emission_rate(places, kind) for kind in ("own", "right")] + [precision]
 
 
 def masking(cells: Sequence[Cell]) -> Table:
@@ -100,18 +124,21 @@ def likelihood(cells: Sequence[Cell]) -> Table:
 
 def expert(cells: Sequence[Cell]) -> Table:
     """Table 5: greedy and search after each round."""
+    searches = cells[0]["searches"]
     table = markdown_table(
-        "", "round", "collected", "greedy, %", "seeds", "search, %", "seeds", "greedy, to the start"
-    )
+        "", "round", "collected", *chain.from_iterable((f"{name}, %", "seeds") for name in searches),
+        "greedy, to the start", "over seeds", *OWN,
+    )  # fmt: skip
     groups = grouped(cells, "arm", "round")
-    start, rule = groups["start", 0], "mean-logprob"
+    start, greedy = groups["start", 0], _searched("greedy")
     for (arm, number), group in groups.items():
-        table.add_row(
-            arm, str(number), f"{mean(group, 'collected'):.0f}",
-            accuracy(group, "greedy", rule), by_seed(group, "greedy", rule),
-            accuracy(group, "search", rule), by_seed(group, "search", rule),
-            "" if group is start else difference(group, ("greedy", rule), start, ("greedy", rule)),
-        )  # fmt: skip
+        shown = chain.from_iterable(
+            (accuracy(group, *_searched(name)), by_seed(group, *_searched(name))) for name in searches
+        )
+        compared = ["", ""]
+        if group is not start:
+            compared = [difference(group, greedy, start, greedy), over_seeds(group, start, *greedy)]
+        table.add_row(arm, str(number), f"{mean(group, 'collected'):.0f}", *shown, *compared, *_own(group))
     return table
 
 
@@ -136,13 +163,24 @@ def corrections(cells: Sequence[Cell]) -> Table:
     """Table 7: greedy, pass@k and maj@k of each arm."""
     ks = list(cells[0]["pass"])
     table = markdown_table(
-        "", "greedy, %", "seeds", *(f"pass@{k}" for k in ks), *(f"maj@{k}" for k in ks), "tokens an answer"
-    )
+        "", "greedy, %", "seeds", *(f"pass@{k}" for k in ks), *(f"maj@{k}" for k in ks), "tokens an answer",
+        *WORTH.values(),
+    )  # fmt: skip
     for (arm,), group in grouped(cells, "arm").items():
         shares = [f"{100 * mean(group, kind, k, 'value'):.1f}" for kind in ("pass", "maj") for k in ks]
         values = (accuracy(group, "greedy"), by_seed(group, "greedy"))
-        table.add_row(arm, *values, *shares, f"{mean(group, 'tokens'):.1f}")
+        worth = [f"{100 * mean(group, 'edits', key):.1f} %" if "edits" in group[0] else "" for key in WORTH]
+        table.add_row(arm, *values, *shares, f"{mean(group, 'tokens'):.1f}", *worth)
     return table
+
+
+WORTH = {
+    "backtracked": "answers with a backtrack",
+    "bad_steps_erased": "bad steps erased",
+    "good_steps_erased": "good steps erased",
+    "event_precision": "precision",
+    "event_recall": "recall",
+}
 
 
 def transfer(cells: Sequence[Cell]) -> Table:

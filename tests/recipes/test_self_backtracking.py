@@ -1,21 +1,26 @@
 """The Self-Backtracking recipe: its stages run, go on where they were, and its figures are those by hand."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from halluc_plugin.data.corrections import Collected
 from halluc_plugin.data.countdown import Split, generate
-from halluc_plugin.data.countdown_traces import TraceWriter
+from halluc_plugin.data.countdown_traces import TraceSettings, TraceWriter
 from halluc_plugin.data.raw_traces import Edit
+from halluc_plugin.data.trace_files import TraceRow, read_traces
 from halluc_plugin.recipes import tabulating
-from halluc_plugin.recipes.self_backtracking import run, tables
+from halluc_plugin.recipes.self_backtracking import corrections, expert, run, tables
 from halluc_plugin.recipes.self_backtracking.bench import Bench, paper_traces
 from halluc_plugin.recipes.self_backtracking.contexts import first_errors, held_out
 from halluc_plugin.recipes.self_backtracking.scale import QUICK, Models
 from halluc_plugin.recipes.self_backtracking.searching import area_under_roc
 from halluc_plugin.scratch.model import Size
+from halluc_plugin.search.driver import Cost, Found
+from halluc_plugin.search.states import Response
 
 # As quick as it gets: nothing is learned, everything is run.
 FEW = Models(Size.TINY, steps=2, largest_operand=10, train=60)
@@ -54,6 +59,68 @@ def test_a_stage_runs_and_is_not_run_again(invoke, out, stage):
     results = {out / "tables" / f"{stage}.md", out / "plots" / f"{stage}.png"}
     assert all(file.stat().st_size > 100 for file in results)
     assert invoke(stage) == results
+
+
+@pytest.fixture
+def pool(out, monkeypatch):
+    """Right answers to the pool's problems instead of sampled ones, which such models never are."""
+    bench = Bench(out, SMOKE, 0)
+    writer = TraceWriter(bench.tokenizer, bench.vocab, bench.settings, TraceSettings())
+    rng = np.random.default_rng(0)
+    asked, drawn = bench.asked(bench.pool), list(bench._pool_problems())
+    right = [tuple(writer.clean(problem)) for problem in drawn]
+    taken_back = [writer.backtracking(problem, rng).ids for problem in drawn]
+
+    def search(_bench, _model, problems, _make):
+        assert problems == asked
+        return [Found([Response(ids, (0.0,) * len(ids))] * 2, Cost()) for ids in right]
+
+    def collect(problems, _sampler, _space, _tokenizer, settings):
+        assert problems == asked
+        corrected = right if settings.marker else taken_back
+        rows = [
+            [TraceRow(list(p.prompt), list(ids)) for p, ids in zip(problems, answers, strict=True)]
+            for answers in (right, corrected)
+        ]
+        return [Collected([r], [c], 2, 1) for r, c in zip(*rows, strict=True)]
+
+    monkeypatch.setattr(expert, "search", search)
+    monkeypatch.setattr(corrections, "collect", collect)
+    return len(drawn)
+
+
+def test_expert_iteration_collects_right_answers_once(invoke, out, pool):
+    """Each round keeps the distinct right answer of every pool problem; every arm has its banned twin."""
+    invoke("expert")
+    cells = [json.loads(path.read_text()) for path in sorted((out / "cells" / "5-expert").iterdir())]
+    assert {c["name"]: c["collected"] for c in cells} == {
+        "start": 0,
+        "base": 0,
+        **{f"{arm} {number}": pool for arm in ("accumulate", "restart") for number in (1, 2)},
+        **{f"supervised only {number}": 0 for number in (1, 2)},
+    }
+    assert all(set(c["searches"]) == {"greedy", "greedy, banned", "b=1 N=8", "N=8, banned"} for c in cells)
+    assert invoke("expert") == {out / "tables" / "expert.md", out / "plots" / "expert.png"}
+
+
+def test_corrections_are_learned_by_token_and_in_words(invoke, out, pool):
+    """What corrects itself by the token is measured with it banned, too, and has its edits judged."""
+    invoke("corrections")
+    cells = [json.loads(path.read_text()) for path in sorted((out / "cells" / "7-corrections").iterdir())]
+    by_token = {"wrong to right, from the error", "wrong to right, whole answer"}
+    assert {c["name"] for c in cells if "edits" in c} == by_token
+    assert {c["name"] for c in cells if c["name"].endswith("banned")} == {f"{n}, banned" for n in by_token}
+    assert all(rows == [pool, pool] for c in cells for rows in c["rows"].values())
+    bench = Bench(out, SMOKE, 0)
+    retried, right = (
+        [
+            row.response_ids
+            for row in read_traces(bench.folder / "data" / f"error-{what}.parquet", bench.tokenizer)
+        ]
+        for what in ("retried", "right")
+    )
+    assert retried == right
+    assert invoke("corrections") == {out / "tables" / "corrections.md", out / "plots" / "corrections.png"}
 
 
 def test_area_under_roc_by_hand():

@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from halluc_plugin.errors import DataError, SettingsError
+from halluc_plugin.errors import DataError, SettingsError, TokenizerError
 
 
 def check_run(config: DictConfig, settings: Any) -> None:
@@ -18,7 +18,8 @@ def check_run(config: DictConfig, settings: Any) -> None:
         settings: The parsed ``halluc:`` block.
 
     Raises:
-        TokenizerError: The backtrack agent loop is selected and the tokenizer is not ready for it.
+        TokenizerError: The backtrack agent loop is selected and the tokenizer is not ready for it; or a loop
+            that knows no edits is, and the tokenizer has them.
         DataError: A parquet file is missing or malformed.
         SettingsError: Values of states are paid for and nothing judges them, or a setting would be passed
             over.
@@ -33,6 +34,27 @@ def check_run(config: DictConfig, settings: Any) -> None:
     for path in _paths(config.data.train_files, config.data.val_files):
         rows = _check_file(path, config, tokenizer)
         _require_judges(path, {row["data_source"] for row in rows}, config, settings)
+    _refuse_unknown_edits(config, tokenizer)
+
+
+def _refuse_unknown_edits(config: DictConfig, tokenizer: Any) -> None:
+    """Refuse a model with edit tokens where nothing but the reward would apply them: no baseline is that."""
+    from halluc_plugin.tokens import BACKTRACK_TOKEN, RESTART_TOKEN, STEP_TOKEN
+
+    loop = config.actor_rollout_ref.rollout.agent.default_agent_loop
+    ours = OmegaConf.select(config, "reward.reward_manager.name") == "backtrack"
+    if loop == "backtrack" or not ours:
+        return
+    known = tokenizer.get_vocab()
+    names = ", ".join(token for token in (BACKTRACK_TOKEN, STEP_TOKEN, RESTART_TOKEN) if token in known)
+    if names:
+        raise TokenizerError(
+            f"{config.actor_rollout_ref.model.path} has {names}, of which the agent loop {loop} knows "
+            "nothing; the reward would collapse them.",
+            "Give a model without the token (a baseline's is the one before `halluc add-token`, or "
+            "fine-tuned from it), or actor_rollout_ref.rollout.agent.default_agent_loop=backtrack, with "
+            "halluc.max_backtracks=0 if edits are to be banned.",
+        )
 
 
 def _require_our_parts(config: DictConfig, settings: Any) -> None:

@@ -1,6 +1,8 @@
 """One seed: the two supervised models, and every arm from them; each is trained and measured once."""
 
 import json
+import statistics
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -66,7 +68,7 @@ class Experiment:
 
     def _cell(self, name: str, folder: Path, start: Start) -> dict[str, Any]:
         path = self.out / "cells" / f"{self._plain(name)}-{self.seed}.json"
-        cell = kept_cell(path, partial(self._measure, name, folder, start))
+        cell = kept_cell(path, partial(self._measure, name, folder, start)) | {"moved": _moved(folder)}
         baseline = self._folder(start.baseline)
         if name != start.baseline and (baseline / COMPLETE).exists():
             ours = self._samples(folder, start)
@@ -115,12 +117,25 @@ class Experiment:
 
 def _curve(folder: Path) -> list[dict[str, float]]:
     """What a run logged of its steps; nothing for a supervised model."""
-    path = folder / METRICS
-    if not path.exists():
-        return []
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     return [
         {"step": line["step"]}
         | {key: line[f"backtrack/{key}"] for key in CURVE if f"backtrack/{key}" in line}
-        for line in lines
+        for line in _logged(folder)
     ]
+
+
+def _moved(folder: Path) -> dict[str, float]:
+    """Share of groups whose advantages each paid part changes, mean over steps; ``groups``: that learn."""
+    prefix, shares = "backtrack/degenerate/", defaultdict[str, list[float]](list)
+    for line in _logged(folder):
+        for key, share in line.items():
+            if key.startswith(prefix):
+                shares[key.removeprefix(prefix)].append(1 - share)
+    return {name: statistics.fmean(found) for name, found in shares.items()}
+
+
+def _logged(folder: Path) -> list[dict[str, float]]:
+    path = folder / METRICS
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

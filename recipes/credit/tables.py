@@ -109,6 +109,22 @@ def sampled(cells: Sequence[Cell]) -> Table:
     return table
 
 
+def moved(cells: Sequence[Cell]) -> Table:
+    """Shares of groups with an advantage at all, and of those that each paid part of an arm changes."""
+    groups = {arm: group for (arm,), group in grouped(cells, "arm").items() if group[0]["moved"]}
+    parts = list(dict.fromkeys(part for group in groups.values() for part in group[0]["moved"]))
+    table = markdown_table(
+        "groups, %", *("with an advantage" if part == "groups" else part for part in parts)
+    )
+    for arm, group in groups.items():
+        shares = [
+            ", ".join(f"{100 * cell['moved'][part]:.1f}" for cell in group if part in cell["moved"])
+            for part in parts
+        ]
+        table.add_row(arm, *shares)
+    return table
+
+
 def curves(cells: Sequence[Cell]) -> Plot:
     """Accuracy of the rollouts over steps."""
     lines = []
@@ -124,4 +140,4 @@ def curves(cells: Sequence[Cell]) -> Plot:
     return Plot(f"Rollouts, means of {EVERY} steps", "step of GRPO", "right, %", lines)
 
 
-TABLES = {"accuracies": accuracies, "backtracks": backtracks, "sampled": sampled}
+TABLES = {"accuracies": accuracies, "backtracks": backtracks, "sampled": sampled, "moved": moved}

@@ -9,7 +9,9 @@ from typer.testing import CliRunner
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.recipes.credit import run
 from halluc_plugin.recipes.credit.arms import ARMS, BASELINE, DEFAULT, LOW_RANK, LOW_RANK_BASELINE
+from halluc_plugin.recipes.credit.experiment import _moved
 from halluc_plugin.recipes.credit.scale import FULL, QUICK
+from halluc_plugin.recipes.credit.tables import TABLES
 from halluc_plugin.recipes.self_backtracking.scale import Models
 from halluc_plugin.scratch.model import Size
 from halluc_plugin.settings import Settings
@@ -55,10 +57,21 @@ def test_arms_run_and_are_not_run_again(invoke, tmp_path):
     baseline = json.loads((tmp_path / "cells" / "baseline-0.json").read_text())
     assert baseline["seen"]["T=1"] == baseline["seen"]["T=1, banned"]
     assert [point["step"] for point in baseline["curve"]] == [1]
-    tables = {tmp_path / "tables" / f"{name}.md" for name in ("accuracies", "backtracks", "sampled")}
+    tables = {tmp_path / "tables" / f"{name}.md" for name in TABLES}
     results = {*tables, tmp_path / "plots" / "curves.png"}
     assert all(file.stat().st_size > 100 for file in results)
     assert invoke(*arms) == results
+
+
+def test_what_each_part_changes_is_read_from_the_log(tmp_path):
+    """Shares of groups that a part changes are means over steps; a supervised model has none."""
+    lines = [
+        {"step": 1, "backtrack/degenerate/groups": 0.25, "backtrack/degenerate/credit": 1.0},
+        {"step": 2, "backtrack/degenerate/groups": 0.75, "backtrack/degenerate/credit": 0.5},
+    ]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert _moved(tmp_path) == {"groups": 0.5, "credit": 0.25}
+    assert _moved(tmp_path / "none") == {}
 
 
 def test_chains_and_hard_context_run_beside_countdown(invoke, tmp_path):

@@ -184,6 +184,15 @@ class TestBadInput:
         """What only ours does is refused where somebody else's was selected."""
         assert named in refused(config(*overrides), capsys)
 
+    @pytest.mark.parametrize("recipe", ["grpo_baseline", "refinement"])
+    def test_a_baseline_without_the_token_is_without_it(self, config, capsys, tmp_path, recipe):
+        """A model that could write edits is refused where only the reward would apply them."""
+        said = refused(config(recipe=recipe), capsys)
+        assert "has <|BACKTRACK|>, of which the agent loop" in said
+        assert "halluc.max_backtracks=0" in said
+        number_tokenizer().save_pretrained(tmp_path / "plain")
+        start(config(f"actor_rollout_ref.model.path={tmp_path / 'plain'}", recipe=recipe))
+
     def test_replacing_failures_needs_tolerance(self, config, capsys):
         """A run that stops at the first failure never comes to replace it."""
         replaces = "trainer.v1.sampler.sync_refill_failed_groups=true"
@@ -274,8 +283,8 @@ class TestReport:
     def finished(self, config, tmp_path):
         """A run with two validations and a checkpoint."""
 
-        def build(**overrides):
-            started = start(config("trainer.total_training_steps=30", **overrides))
+        def build(*overrides, **recipe):
+            started = start(config("trainer.total_training_steps=30", *overrides, **recipe))
             log = started.ray_kwargs.ray_init.runtime_env.env_vars.VERL_FILE_LOGGER_PATH
             records = [
                 {"step": step, "data": {f"val-aux/{source}/acc/mean@1": acc + more}}
@@ -303,11 +312,11 @@ class TestReport:
         assert command in said.replace("\n", "")
         assert "The run is complete." in said
 
-    def test_the_baseline_is_scored_by_the_stock_model(self, finished, capsys):
+    def test_the_baseline_is_scored_by_the_stock_model(self, finished, capsys, tmp_path):
         """Without edit tokens there is nothing for hf-backtrack to do."""
-        RunCallback().on_run_end(
-            finished(recipe="grpo_baseline"), SimpleNamespace(status=JobStatus.COMPLETED)
-        )
+        number_tokenizer().save_pretrained(tmp_path / "plain")
+        run = finished(f"actor_rollout_ref.model.path={tmp_path / 'plain'}", recipe="grpo_baseline")
+        RunCallback().on_run_end(run, SimpleNamespace(status=JobStatus.COMPLETED))
         assert "lm_eval --model hf --model_args" in capsys.readouterr().out
 
     def test_a_failed_run_reports_nothing(self, finished, capsys):

@@ -21,7 +21,7 @@ from halluc_plugin.rl.reading import step_marks
 from halluc_plugin.settings import Settings
 from halluc_plugin.tokens import edit_vocab
 from halluc_plugin.training.dataset import vocab_of
-from halluc_plugin.verifiers import Outcome, Verifier, find_verifier
+from halluc_plugin.verifiers import Outcome, Verifier, find_verifier, read_score
 from verl_ext.continuations import COLUMN as CONTINUATIONS
 from verl_ext.refinement import TURNS
 from verl_ext.run_settings import from_config
@@ -173,8 +173,7 @@ def _vocab(config: DictConfig, tokenizer: Any, settings: Settings) -> EditVocab:
 
 def _host_verdict(result: Any, text: str) -> Verdict:
     """Read what verl's scoring functions return: a number, or a dict with ``score`` and sometimes ``acc``."""
-    worth = float(result["score"] if isinstance(result, Mapping) else result)
-    accuracy = float(result.get("acc", worth)) if isinstance(result, Mapping) else worth
+    worth, accuracy = read_score(result)
     if not text.strip():
         return Verdict(Outcome.NO_ANSWER, worth, accuracy)
     return Verdict(Outcome.CORRECT if accuracy >= 1 else Outcome.WRONG, worth, accuracy)

@@ -22,6 +22,14 @@ Edits = Annotated[str, typer.Option(help="Errors are deleted by token or by step
 Endings = Annotated[
     str, typer.Option(help="Backtracking traces end with the correction or at the backtrack.")
 ]
+RewardFunction = Annotated[
+    str | None,
+    typer.Option(
+        help="Judges answers instead of the source's verifier, with the signature of verl's compute_score: "
+        "FILE.py:FUNCTION or MODULE:FUNCTION, such as verl.utils.reward_score:default_compute_score.",
+        metavar="PLACE",
+    ),
+]
 
 
 def weights(text: str, count: int) -> list[float]:

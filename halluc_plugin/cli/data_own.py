@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from halluc_plugin.cli.data_options import Edits, Seed, Workers
+from halluc_plugin.cli.data_options import Edits, RewardFunction, Seed, Workers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -120,6 +120,7 @@ def correct(
     limit: Limit = None,
     seed: Seed = 0,
     backend: Engine = "hf",
+    reward_function: RewardFunction = None,
 ) -> None:
     """Write a model's right answers, and its wrong ones taken back and followed by a right one (verified)."""
     from halluc_plugin.data.correction_files import CorrectionRequest, write_corrections
@@ -138,11 +139,11 @@ def correct(
         _marker_ids(known, marker),
         most,
     )
-    read_problems(data, known, limit)  # before a model is loaded
+    read_problems(data, known, limit, reward_function=reward_function)  # before a model is loaded
     space = edit_free_space(
         model, known, step_delimiter=step_delimiter, max_tokens=max_tokens, temperature=temperature
     )
-    request = CorrectionRequest(model, data, settings, space, seed, limit)
+    request = CorrectionRequest(model, data, settings, space, seed, limit, reward_function)
     sampler = _sampler(model, backend, space, seed)
     card = write_corrections(out, request, sampler, known, show_progress)
     typer.echo(card.read_text(encoding="utf-8"), nl=False)
@@ -163,6 +164,7 @@ def verdicts(
     limit: Limit = None,
     seed: Seed = 0,
     backend: Engine = "hf",
+    reward_function: RewardFunction = None,
 ) -> None:
     """Write a model's answers, each with whether it is right: what a verifier model is trained on."""
     from halluc_plugin.data.parts import named
@@ -185,12 +187,13 @@ def verdicts(
     known = load_tokenizer(model)
     for text in (RIGHT, WRONG):
         verdict_id(known, text)
-    problems = read_problems(data, known, limit)  # before a model is loaded
+    # Before a model is loaded.
+    problems = read_problems(data, known, limit, reward_function=reward_function)
     space = space_of(job, known)
     make = Verdicts(open_sampler(model, job.backend, space, seed), space, known, samples, seed)
     described = {"how": "verdicts", "model": model, "samples": samples, "ban_edits": ban_edits}
     described |= {"temperature": temperature, "max_tokens": max_tokens, "data": named(data), "limit": limit}
-    described |= {"step_delimiter": step_delimiter, "backend": backend}
+    described |= {"step_delimiter": step_delimiter, "backend": backend, "reward_function": reward_function}
     _write(out, problems, known, make, described, seed, workers=1, of="problems")
     typer.echo("and answer with halluc search --rule verifier --verifier MODEL --verifier-says verdict")
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from halluc_plugin.cli.data_options import RewardFunction
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -56,6 +58,7 @@ def search(
     limit: Annotated[int | None, typer.Option(help="Problems, from the first; all by default.")] = None,
     seed: Annotated[int, typer.Option(help="Of all samples.")] = 0,
     backend: Annotated[str, typer.Option(help="hf or vllm.")] = "hf",
+    reward_function: RewardFunction = None,
     out: Annotated[Path | None, typer.Option(help="JSONL file: one answer a problem.")] = None,
 ) -> None:
     """Answer problems by Self-Backtracking's search or by a baseline."""
@@ -82,6 +85,7 @@ def search(
         limit=limit,
         seed=seed,
         backend=choose(Backend, backend, "--backend"),
+        reward_function=reward_function,
     )
     if out is not None:  # before the work, not after it
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -39,6 +39,7 @@ class CorrectionRequest:
         space: Where answers are sampled; edits are banned.
         seed: Of the samples, where the sampler can be seeded.
         limit: Problems, from the first; None for all.
+        reward_function: Place of a scoring function that judges answers; None for the source's verifier.
     """
 
     model: str
@@ -47,6 +48,7 @@ class CorrectionRequest:
     space: Space
     seed: int = 0
     limit: int | None = None
+    reward_function: str | None = None
 
 
 def write_corrections(
@@ -67,7 +69,7 @@ def write_corrections(
     Raises:
         DataError: A row has no verifier, or its verifier cannot do what is asked; or nothing was right.
     """
-    problems = read_problems(request.data, tokenizer, request.limit)
+    problems = read_problems(request.data, tokenizer, request.limit, reward_function=request.reward_function)
     rows = check_rows(request.data)[: request.limit]
     asked: Iterable[Asked] = progress(zip(rows, problems, strict=True), "problems answered", len(rows))
     metadata = {"seed": request.seed, FINGERPRINT: fingerprint(tokenizer)}
@@ -99,7 +101,7 @@ def write_corrections(
     write_card(
         card,
         {"model": request.model, "data": request.data.name, "problems": len(rows), **metadata, **counts}
-        | {"settings": settings},
+        | {"settings": settings, "reward_function": request.reward_function},
     )
     return card
 

@@ -63,6 +63,7 @@ class SearchJob:
         limit: Problems, from the first; None for all.
         seed: Of all samples.
         backend: What samples.
+        reward_function: Place of a scoring function that judges answers; None for the source's verifier.
 
     Raises:
         SettingsError: A value is out of range, or has no meaning beside another.
@@ -85,6 +86,7 @@ class SearchJob:
     limit: int | None = None
     seed: int = 0
     backend: Backend = Backend.HF
+    reward_function: str | None = None
 
     def __post_init__(self) -> None:
         if self.n < 1 or (self.limit is not None and self.limit < 1):
@@ -129,7 +131,7 @@ def answer(job: SearchJob) -> list[Answered]:
 
     tokenizer = load_tokenizer(job.model)
     space = space_of(job, tokenizer)
-    problems = read_problems(job.data, tokenizer, job.limit)
+    problems = read_problems(job.data, tokenizer, job.limit, reward_function=job.reward_function)
     judges = [step_oracle(problem, tokenizer) if job.oracle else None for problem in problems]
     shape = decoder_shape(AutoConfig.from_pretrained(job.model))
     scorer = None if job.verifier is None else _scorer(job.verifier, job.verifier_says, tokenizer)

@@ -14,10 +14,12 @@ from halluc_plugin.search.driver import Found
 from halluc_plugin.search.selection import Canonical, Rule, select
 from halluc_plugin.search.states import Response
 from halluc_plugin.verifiers import (
+    FunctionVerifier,
     Outcome,
     PrefixVerifier,
     Verifier,
     final_vote,
+    load_score,
     prefix_oracle,
     require_verifier,
 )
@@ -71,20 +73,31 @@ class Answered:
     flops: int
 
 
-def read_problems(path: Path, tokenizer: Any, limit: int | None = None) -> list[Problem]:
+def read_problems(
+    path: Path, tokenizer: Any, limit: int | None = None, *, reward_function: str | None = None
+) -> list[Problem]:
     """Rows of a verl parquet file whose source has a verifier.
 
     Args:
         path: The file.
         tokenizer: Writes the prompts.
         limit: At most so many, from the first.
+        reward_function: Place of a scoring function that judges instead of verifiers
+            (:func:`halluc_plugin.verifiers.load_score`).
 
     Raises:
         DataError: The file is missing or malformed, or a source has no verifier.
+        SettingsError: There is no such function.
     """
+    score = None if reward_function is None else load_score(reward_function)
     problems = []
     for row in check_rows(path)[:limit]:
-        verifier = require_verifier(row["data_source"])
+        source = row["data_source"]
+        verifier: Verifier
+        if score is None:
+            verifier = require_verifier(source)
+        else:
+            verifier = FunctionVerifier(score, source, row.get("extra_info") or {})
         prompt = tuple(prompt_ids(tokenizer, row["prompt"]))
         problems.append(Problem(prompt, row["reward_model"]["ground_truth"], verifier))
     return problems

@@ -10,6 +10,7 @@ from halluc_plugin.verifiers.base import FinalVerifier, Outcome, PrefixVerifier,
 from halluc_plugin.verifiers.chain import ChainVerifier
 from halluc_plugin.verifiers.countdown import CountdownVerifier
 from halluc_plugin.verifiers.dag import DagVerifier
+from halluc_plugin.verifiers.function import VERLS, FunctionVerifier, load_score, read_score
 from halluc_plugin.verifiers.gsm8k import Gsm8kVerifier
 from halluc_plugin.verifiers.oracle import prefix_oracle
 from halluc_plugin.verifiers.votes import final_vote, whole_vote
@@ -23,6 +24,7 @@ __all__ = [
     "CountdownVerifier",
     "DagVerifier",
     "FinalVerifier",
+    "FunctionVerifier",
     "Gsm8kVerifier",
     "Outcome",
     "PrefixVerifier",
@@ -30,7 +32,9 @@ __all__ = [
     "final_vote",
     "find_verifier",
     "known_sources",
+    "load_score",
     "prefix_oracle",
+    "read_score",
     "require_verifier",
     "whole_vote",
 ]
@@ -55,7 +59,8 @@ def require_verifier(data_source: str) -> Verifier:
     if verifier is None:
         raise DataError(
             f"A row has data_source {data_source!r}, for which there is no verifier.",
-            f"Use rows of {', '.join((*known_sources(), *Gsm8kVerifier.data_sources))}.",
+            f"Use rows of {', '.join((*known_sources(), *Gsm8kVerifier.data_sources))}, "
+            f"or give a scoring function, such as verl's (--reward-function {VERLS}).",
         )
     return verifier
 

@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from halluc_plugin.cli.app import app
 from halluc_plugin.data.countdown_files import CountdownRequest, write_countdown
+from halluc_plugin.errors import DataError, SettingsError
 from halluc_plugin.metrics import DecoderShape
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
@@ -16,6 +17,7 @@ from halluc_plugin.search.job import Method
 from halluc_plugin.search.problems import judged, read_problems, step_oracle
 from halluc_plugin.tokens import BACKTRACK_TOKEN
 from halluc_plugin.tokens.loading import save_tokenizer
+from halluc_plugin.verifiers import FunctionVerifier, Outcome, load_score
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +109,69 @@ def test_trees_with_the_prefix_verifier(search):
 def test_bad_input(search, options, said):
     """One error that names the option."""
     assert said in str(search(*options).exception)
+
+
+FUNCTION = """
+def compute_score(data_source, solution_str, ground_truth, extra_info):
+    assert data_source == "halluc/countdown" and "target" in ground_truth, ground_truth
+    return {"score": -1.0, "acc": 1.0}
+
+async def later(**_):
+    return 1.0
+
+def unknown(**_):
+    raise NotImplementedError("never heard of it")
+"""
+
+
+def test_a_function_of_ones_own_judges(search, problems, tokenizer, tmp_path):
+    """With verl's signature, by its place: its accuracy counts, not its reward; the log says who judged."""
+    (tmp_path / "judge.py").write_text(FUNCTION)
+    place = f"{tmp_path / 'judge.py'}:compute_score"
+    for problem in read_problems(problems, tokenizer, reward_function=place):
+        assert problem.verifier.verify(problem.truth, "anything") is Outcome.CORRECT
+        assert problem.verifier.verify(problem.truth, "\n") is Outcome.NO_ANSWER
+    done = search("--method", "greedy", "--reward-function", place, "--out", str(tmp_path / "answers.jsonl"))
+    assert done.exit_code == 0, done.exception
+    for line in (tmp_path / "answers.jsonl").read_text().splitlines():
+        assert json.loads(line)["search"]["reward_function"] == place
+
+
+def test_a_function_that_does_not_know_the_source_says_so(problems, tokenizer, tmp_path):
+    """As verl's own does for sources that it cannot score."""
+    (tmp_path / "judge.py").write_text(FUNCTION)
+    place = f"{tmp_path / 'judge.py'}:unknown"
+    problem = read_problems(problems, tokenizer, reward_function=place)[0]
+    with pytest.raises(DataError, match=r"data source 'halluc/countdown' \(never heard of it\)"):
+        problem.verifier.verify(problem.truth, "1")
+
+
+@pytest.mark.parametrize(
+    ("function", "said"), [("later", "is not a plain function"), ("absent", "has no attribute 'absent'")]
+)
+def test_a_function_that_cannot_judge_is_refused(search, tmp_path, function, said):
+    """Named, with what is wrong with it."""
+    (tmp_path / "judge.py").write_text(FUNCTION)
+    done = search("--method", "greedy", "--reward-function", f"{tmp_path / 'judge.py'}:{function}")
+    with pytest.raises(SettingsError, match=said):
+        raise done.exception
+
+
+@pytest.mark.parametrize("place", ["judge", "judge:", ":f", "absent.py:f", "no.such.module:f"])
+def test_a_place_without_a_function_is_refused(search, place):
+    """Before any model is loaded."""
+    with pytest.raises(SettingsError, match=f"--reward-function {place} "):
+        raise search("--reward-function", place).exception
+
+
+def test_verls_own_function_judges():
+    """What verl scores in training can be searched and corrected: MATH by its last boxed answer."""
+    pytest.importorskip("verl")
+    score = load_score("verl.utils.reward_score:default_compute_score")
+    verifier = FunctionVerifier(score, "lighteval/MATH")
+    assert verifier.verify("12", "so it is \\boxed{12}") is Outcome.CORRECT
+    assert verifier.verify("12", "so it is \\boxed{13}") is Outcome.WRONG
+    assert verifier.verify("12", " ") is Outcome.NO_ANSWER
 
 
 def test_a_model_without_the_token(search, tmp_path):

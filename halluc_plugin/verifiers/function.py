@@ -1,0 +1,108 @@
+"""A scoring function with verl's signature as a verifier: the one a run is trained with, or verl's own.
+
+``compute_score(data_source=, solution_str=, ground_truth=, extra_info=)`` returns a number, or a mapping with
+``score`` and sometimes ``acc`` (verl's ``reward.custom_reward_function``).
+"""
+
+import importlib
+import importlib.util
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from halluc_plugin.errors import DataError, SettingsError
+from halluc_plugin.verifiers.base import Outcome
+
+Score = Callable[..., Any]
+VERLS = "verl.utils.reward_score:default_compute_score"
+"""Place of the function that verl scores known sources with."""
+
+
+class FunctionVerifier:
+    """Judges the answers to one row.
+
+    Args:
+        score: The function.
+        data_source: Of the row.
+        extra_info: Of the row.
+    """
+
+    def __init__(self, score: Score, data_source: str, extra_info: Mapping[str, Any] | None = None) -> None:
+        self.data_sources: tuple[str, ...] = (data_source,)
+        self._score, self._extra_info = score, dict(extra_info or {})
+
+    def verify(self, problem: Any, answer: str) -> Outcome:
+        """Judge a resolved answer.
+
+        Args:
+            problem: The row's ``reward_model.ground_truth``.
+            answer: The text; a blank one is none.
+
+        Raises:
+            DataError: The function does not know the row's source.
+        """
+        if not answer.strip():
+            return Outcome.NO_ANSWER
+        (source,) = self.data_sources
+        try:
+            result = self._score(
+                data_source=source, solution_str=answer, ground_truth=problem, extra_info=self._extra_info
+            )
+        except NotImplementedError as error:
+            raise DataError(
+                f"The reward function does not know the data source {source!r} ({error}).",
+                "Use rows of a source that it scores, or another --reward-function.",
+            ) from error
+        return Outcome.CORRECT if read_score(result)[1] >= 1 else Outcome.WRONG
+
+
+def read_score(result: Any) -> tuple[float, float]:
+    """What verl's scoring functions return, as reward and accuracy; a plain number is both.
+
+    Args:
+        result: A number, or a mapping with ``score`` and sometimes ``acc``.
+    """
+    worth = float(result["score"] if isinstance(result, Mapping) else result)
+    return worth, float(result.get("acc", worth)) if isinstance(result, Mapping) else worth
+
+
+def load_score(name: str) -> Score:
+    """A scoring function by its place.
+
+    Args:
+        name: ``FILE.py:FUNCTION`` or ``MODULE:FUNCTION``, such as :data:`VERLS`.
+
+    Raises:
+        SettingsError: There is no such function, or it is asynchronous.
+    """
+    place, colon, function = name.rpartition(":")
+    if not colon or not place or not function:
+        raise SettingsError(
+            f"--reward-function {name} names no function.",
+            f"Give FILE.py:FUNCTION, or MODULE:FUNCTION such as {VERLS}.",
+        )
+    try:
+        module = _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+        found = getattr(module, function)
+    except (ImportError, OSError, AttributeError) as error:
+        raise SettingsError(
+            f"--reward-function {name} cannot be loaded: {error}.",
+            "Look at the file and the function's name.",
+        ) from error
+    if not callable(found) or inspect.iscoroutinefunction(found):
+        raise SettingsError(
+            f"--reward-function {name} is not a plain function.",
+            "Give one with verl's signature: data_source, solution_str, ground_truth, extra_info.",
+        )
+    score: Score = found
+    return score
+
+
+def _from_file(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None  # its name ends in .py
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

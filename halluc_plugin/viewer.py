@@ -6,6 +6,7 @@ from rich.console import Console, Group
 from rich.panel import Panel
 from rich.text import Text
 
+from halluc_plugin.rewards import COMPONENTS
 from halluc_plugin.tokens import BACKTRACK_TOKEN, RESTART_TOKEN, STEP_TOKEN
 from halluc_plugin.trace_log import LoggedTrace
 
@@ -32,6 +33,9 @@ def show(trace: LoggedTrace, console: Console) -> None:
 def _lines(trace: LoggedTrace) -> Iterator[Text]:
     scores = "  ".join(f"{name} {trace.scores[name]:g}" for name in HEADLINE if name in trace.scores)
     yield Text(f"reward {trace.reward:g}  {_advantage(trace)}  {scores}", style="dim")
+    parts = "  ".join(f"{name} {trace.scores[name]:g}" for name in COMPONENTS if name in trace.scores)
+    if parts:
+        yield _labelled("parts", Text(f"{parts}  (of the reward, unweighted)", style="dim"))
     yield _labelled("problem", Text(trace.prompt.rstrip("\n")))
     yield _labelled("sampled", sampled(trace))
     yield _labelled("answer", answer(trace))

@@ -54,6 +54,13 @@ def test_what_is_written_is_read(trace, tmp_path):
     assert logged_steps(tmp_path / "traces") == steps
 
 
+def test_components_of_the_reward_are_shown(trace):
+    """Those that a record has, unweighted, in a line of their own; a record without any has no such line."""
+    assert "parts" not in shown(trace)
+    told = shown(replace(trace, scores={"acc": 1.0, "outcome": 1.0, "backtrack": -0.25}))
+    assert "parts    outcome 1  backtrack -0.25" in told
+
+
 def test_the_record_by_hand(trace):
     """Texts of actions, and what became of each."""
     assert trace.prompt == "38\n"

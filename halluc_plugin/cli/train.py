@@ -1,7 +1,7 @@
 """``halluc train`` and ``halluc match`` fine-tune on raw traces; ``halluc warmstart`` starts from scratch."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,6 +22,18 @@ ContextOption = Annotated[
     typer.Option("--context", help="What an action sees in training: soft (all), or hard (the live text)."),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of data order and dropout.")]
+SaveSteps = Annotated[int, typer.Option(help="Steps between checkpoints; the last one is kept.")]
+BF16 = Annotated[
+    bool | None,
+    typer.Option(
+        "--bf16/--no-bf16",
+        help="Compute in bfloat16, weights stay float32. [default: on accelerators]",
+        show_default=False,
+    ),
+]
+Delimiter = Annotated[
+    str, typer.Option(help="Text that ends a step, for a tokenizer with a step backtrack token.")
+]
 Out = Annotated[
     Path, typer.Option(help="Folder for the model; an interrupted run with the same folder goes on.")
 ]
@@ -44,16 +56,29 @@ def train(
     learning_rate: LearningRate = 1e-5,
     erased_tokens: ErasedTokens = "mask",
     context: ContextOption = "soft",
+    step_delimiter: Delimiter = "\n",
+    bf16: BF16 = None,
+    save_steps: SaveSteps = 200,
     seed: Seed = 0,
 ) -> None:
     """Fine-tune a model on raw traces; erased tokens stay in the context and out of the loss."""
     from halluc_plugin.tokens.loading import load_model, load_tokenizer
     from halluc_plugin.training import fine_tune
 
-    settings = _settings(steps, batch_size, micro_batch_size, learning_rate, erased_tokens, context, seed)
+    settings = _settings(
+        erased_tokens,
+        context,
+        steps=steps,
+        batch_size=batch_size,
+        micro_batch_size=micro_batch_size,
+        learning_rate=learning_rate,
+        bf16=bf16,
+        save_steps=save_steps,
+        seed=seed,
+    )
     tokenizer = load_tokenizer(model)
     network = load_model(model, dtype="float32")
-    _report(fine_tune(network, tokenizer, data, settings, out), out)
+    _report(fine_tune(network, tokenizer, data, settings, out, step_delimiter=step_delimiter), out)
 
 
 def match(
@@ -73,6 +98,9 @@ def match(
     fresh: Annotated[int, typer.Option(help="Responses of a draw.")] = 256,
     capacity: Annotated[int, typer.Option(help="Responses that are kept.")] = 1024,
     max_actions: Annotated[int, typer.Option(help="Most actions of a response.")] = 128,
+    step_delimiter: Delimiter = "\n",
+    bf16: BF16 = None,
+    save_steps: SaveSteps = 200,
     seed: Seed = 0,
 ) -> None:
     """Fine-tune a model by SequenceMatch, in hard context: match occupancies instead of next tokens."""
@@ -82,7 +110,16 @@ def match(
     from halluc_plugin.training.match_settings import MatchSettings
     from halluc_plugin.training.matching import match_sequences
 
-    settings = _settings(steps, batch_size, None, learning_rate, erased_tokens, "hard", seed)
+    settings = _settings(
+        erased_tokens,
+        "hard",
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        bf16=bf16,
+        save_steps=save_steps,
+        seed=seed,
+    )
     matching = MatchSettings(
         gamma=gamma,
         divergence=choose(Divergence, divergence, "--divergence"),
@@ -96,7 +133,10 @@ def match(
     )
     tokenizer = load_tokenizer(model)
     network = load_model(model, dtype="float32")
-    _report(match_sequences(network, tokenizer, data, settings, out, matching=matching), out)
+    done = match_sequences(
+        network, tokenizer, data, settings, out, matching=matching, step_delimiter=step_delimiter
+    )
+    _report(done, out)
 
 
 def warmstart(
@@ -131,27 +171,15 @@ def warmstart(
     _report(prepare.warm_start(files, kind, settings, out, size=choose(Size, size, "--size")), out)
 
 
-def _settings(
-    steps: int,
-    batch_size: int,
-    micro: int | None,
-    learning_rate: float,
-    erased_tokens: str,
-    context: str,
-    seed: int,
-) -> "TrainSettings":
+def _settings(erased_tokens: str, context: str, **settings: Any) -> "TrainSettings":
     from halluc_plugin.edits.builders import ErasedTokens as Erased
     from halluc_plugin.settings import Context, choose
     from halluc_plugin.training import TrainSettings
 
     return TrainSettings(
-        steps=steps,
-        batch_size=batch_size,
-        micro_batch_size=micro,
-        learning_rate=learning_rate,
         erased_tokens=choose(Erased, erased_tokens, "--erased-tokens"),
         context=choose(Context, context, "--context"),
-        seed=seed,
+        **settings,
     )
 
 

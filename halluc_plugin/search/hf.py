@@ -188,7 +188,14 @@ def load_verifier(model: str, tokenizer: Any) -> Any:
             f"The verifier {model} has another tokenizer than the model that answers.",
             "Use a verifier with the same ids.",
         )
-    return load_model(model, dtype="float32").eval()
+    return load_network(model)
+
+
+def load_network(model: str) -> Any:
+    """A model that answers or judges, in eval mode: on an accelerator in its own dtype, if there is one."""
+    device = torch.accelerator.current_accelerator()
+    network = load_model(model, dtype="float32" if device is None else "auto").eval()
+    return network if device is None else network.to(device)
 
 
 @torch.no_grad()

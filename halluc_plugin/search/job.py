@@ -11,7 +11,15 @@ from halluc_plugin.errors import HostVersionError, SettingsError, TokenizerError
 from halluc_plugin.search.backtracking import self_backtracking
 from halluc_plugin.search.baselines import StepOracle, breadth_first, depth_first, greedy, independent
 from halluc_plugin.search.driver import Found, Sampler, run
-from halluc_plugin.search.hf import HFSampler, ModelScorer, Says, beam_search, decoder_shape, load_verifier
+from halluc_plugin.search.hf import (
+    HFSampler,
+    ModelScorer,
+    Says,
+    beam_search,
+    decoder_shape,
+    load_network,
+    load_verifier,
+)
 from halluc_plugin.search.problems import Answered, Scorer, judged, read_problems, step_oracle
 from halluc_plugin.search.selection import Rule
 from halluc_plugin.search.states import Search, Space
@@ -137,7 +145,7 @@ def answer(job: SearchJob) -> list[Answered]:
     scorer = None if job.verifier is None else _scorer(job.verifier, job.verifier_says, tokenizer)
     prompts = [problem.prompt for problem in problems]
     if job.method is Method.BEAM:
-        found = beam_search(_network(job.model), prompts, space, job.n)
+        found = beam_search(load_network(job.model), prompts, space, job.n)
     else:
         found = _run(job, prompts, space, open_sampler(job.model, job.backend, space, job.seed), judges)
     return list(judged(problems, found, job.rule, tokenizer, shape=shape, scorer=scorer))
@@ -230,16 +238,6 @@ def _eos_ids(model: str, tokenizer: Any) -> frozenset[int]:
     return found
 
 
-def _network(model: str) -> Any:
-    import torch
-
-    from halluc_plugin.tokens.loading import load_model
-
-    network = load_model(model, dtype="auto" if torch.accelerator.is_available() else "float32").eval()
-    device = torch.accelerator.current_accelerator()
-    return network if device is None else network.to(device)
-
-
 def open_sampler(model: str, backend: Backend, space: Space, seed: int) -> Sampler:
     """A model, loaded to be sampled from.
 
@@ -254,7 +252,7 @@ def open_sampler(model: str, backend: Backend, space: Space, seed: int) -> Sampl
         HostVersionError: vLLM is asked for and not installed.
     """
     if backend is Backend.HF:
-        return HFSampler(_network(model), space, seed=seed)
+        return HFSampler(load_network(model), space, seed=seed)
     try:
         from vllm import LLM
     except ImportError as error:

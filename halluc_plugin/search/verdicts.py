@@ -22,6 +22,8 @@ from halluc_plugin.search.states import Response, Space
 from halluc_plugin.verifiers import Outcome
 
 WRONG, RIGHT = "0", "1"
+ROWS = 64
+"""Responses in a forward pass."""
 
 
 class VerdictScorer:
@@ -54,10 +56,11 @@ class VerdictScorer:
         return cost.flops(self._shape)
 
     def _log_odds(self, prompt: Sequence[int], responses: Sequence[tuple[int, ...]]) -> list[float]:
-        if not responses:
-            return []
-        logits = logits_behind(self._model, [[*prompt, *ids] for ids in responses])
-        odds: list[float] = (logits[:, self._right] - logits[:, self._wrong]).tolist()
+        odds: list[float] = []
+        for start in range(0, len(responses), ROWS):
+            rows = [[*prompt, *ids] for ids in responses[start : start + ROWS]]
+            logits = logits_behind(self._model, rows)
+            odds += (logits[:, self._right] - logits[:, self._wrong]).tolist()
         return odds
 
 

@@ -6,7 +6,7 @@ import torch
 from halluc_plugin.errors import TokenizerError
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
-from halluc_plugin.search import Response
+from halluc_plugin.search import Response, verdicts
 from halluc_plugin.search.hf import decoder_shape
 from halluc_plugin.search.verdicts import VerdictScorer, verdict_example, verdict_id
 
@@ -18,8 +18,13 @@ RESPONSES = [
 ]
 
 
-def test_scores_are_log_odds_of_the_verdict():
-    """Of right against wrong behind each response; equal responses score alike, and are paid for once."""
+@pytest.mark.parametrize("rows", [2, 64])
+def test_scores_are_log_odds_of_the_verdict(monkeypatch, rows):
+    """Of right against wrong behind each response, however many share a forward pass.
+
+    Equal responses score alike, and are paid for once.
+    """
+    monkeypatch.setattr(verdicts, "ROWS", rows)
     model = new_model(TOKENIZER, Size.TINY, seed=0).eval()
     scorer = VerdictScorer(model, TOKENIZER)
     scores = scorer.score(PROMPT, RESPONSES)

@@ -217,6 +217,26 @@ class TestCommands:
         assert "Mean loss" in done.output
         assert (tmp_path / "out" / "model.safetensors").exists()
 
+    def test_train_takes_what_a_run_needs(self, tokenizer, trace_file, tmp_path, monkeypatch):
+        """Checkpoints, precision and the end of steps are settings; the default saves before it is done."""
+        new_model(tokenizer, Size.TINY, seed=0).save_pretrained(tmp_path / "model")
+        save_tokenizer(tokenizer, tmp_path / "model")
+        given = []
+
+        def record(*arguments, step_delimiter):
+            given.append((arguments[3], step_delimiter))
+            return {"train_loss": 0.0, "train_runtime": 0.0}
+
+        monkeypatch.setattr("halluc_plugin.training.fine_tune", record)
+        fixed = ("train", "--model", tmp_path / "model", "--data", trace_file(("3 -> 3\n", "3\n")))
+        fixed = (*fixed, "--out", tmp_path / "out")
+        own = ("--save-steps", 7, "--no-bf16", "--step-delimiter", ";")
+        assert self.run(*fixed).exit_code == self.run(*fixed, *own).exit_code == 0
+        (default, newline), (settings, semicolon) = given
+        assert (default.save_steps, default.bf16, newline) == (200, None, "\n")
+        assert default.save_steps < default.steps
+        assert (settings.save_steps, settings.bf16, semicolon) == (7, False, ";")
+
     def test_warmstart(self, trace_file, tmp_path):
         """A model from scratch, on files of one's own."""
         data = trace_file(("3 -> 3\n", f"4{BACKTRACK_TOKEN}3\n"))

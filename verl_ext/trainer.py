@@ -19,6 +19,7 @@ from halluc_plugin.credit import require_finite
 from halluc_plugin.rewards import COMPONENTS
 from halluc_plugin.rewards.influence import unchanged_groups
 from halluc_plugin.rl.answers import Answers, shape, shapes_actions
+from halluc_plugin.rl.collapse import CollapseWatch
 from halluc_plugin.rl.reading import Reading
 from halluc_plugin.rl.step_metrics import ProblemRow, drawn, event_metrics, rollout_metrics, stage_metrics
 from halluc_plugin.trace_log import LoggedTrace, TraceLog, logged_trace
@@ -53,6 +54,7 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
             logger.warning("halluc: the guard against stale weights is off, because %s.", reason)
             self._guarded = False
         watch_rollouts(self.replay_buffer, self._settings.failures, self._samplers)
+        self._collapse = CollapseWatch()
         keep = self._settings.trace_log
         self._trace_log = TraceLog(Path(config.trainer.default_local_dir), keep.max_megabytes)
 
@@ -120,6 +122,13 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
         metrics.update(self._event_metrics(batch, keys))
         metrics.update(stage_metrics(self._settings, self.global_steps))
         self._log_traces(batch, keys)
+        self._warn_of_collapse(metrics)
+
+    def _warn_of_collapse(self, metrics: Mapping[str, Any]) -> None:
+        edits = self.config.actor_rollout_ref.rollout.agent.default_agent_loop == "backtrack"
+        may_edit = edits and self._settings.at(self.global_steps).max_backtracks != 0
+        for told in self._collapse.observe(self.global_steps, metrics, may_edit=may_edit):
+            logger.warning("halluc: %s", told)
 
     def _degeneracy(self, infos: list[dict[str, Any]], keys: list[str]) -> dict[str, float]:
         """Shares of groups that a component of the reward does not move; empty as ``rollout_metrics``."""

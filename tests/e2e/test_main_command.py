@@ -1,28 +1,12 @@
 """The main job, word for word, on the real hosts: ``python -m verl.trainer.main_ppo +recipe=halluc_grpo``."""
 
-import json
 import math
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from halluc_plugin.tokens import edit_vocab
 from halluc_plugin.tokens.loading import load_model, load_tokenizer
 from halluc_plugin.trace_log import logged_steps, read_step
-
-SMALL = (
-    "halluc.prepare.train_problems=60",
-    "halluc.prepare.test_problems=8",
-    "halluc.prepare.warm_start_steps=40",
-    "data.train_batch_size=8",
-    "actor_rollout_ref.actor.ppo_mini_batch_size=4",
-    "actor_rollout_ref.rollout.n=4",
-    "trainer.test_freq=2",
-    "trainer.save_freq=2",
-)
 
 GREEDY_VALIDATION = "actor_rollout_ref.rollout.val_kwargs.temperature=0"
 
@@ -38,43 +22,10 @@ def compute_score(data_source, solution_str, ground_truth, extra_info=None):
 """
 
 
-class Run:
-    """One start of the command in a folder of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.checkpoints = folder / "checkpoints" / "halluc" / "halluc_grpo"
-
-    def start(self, *overrides, recipe="halluc_grpo", exit_code=0):
-        """Run the command; returns what it printed."""
-        command = [sys.executable, "-m", "verl.trainer.main_ppo", f"+recipe={recipe}", *SMALL, *overrides]
-        environment = {**os.environ, "HALLUC_HOME": str(self.folder / "home"), "COLUMNS": "200"}
-        done = subprocess.run(
-            command,
-            cwd=self.folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=900,
-        )
-        assert done.returncode == exit_code, done.stdout[-3000:] + done.stderr[-3000:]
-        return done.stdout + done.stderr
-
-    def metrics(self, starts=slice(None)):
-        """Every logged metric by step, of these starts."""
-        found = {}
-        for file in sorted((self.checkpoints / "metrics").glob("*.jsonl"))[starts]:
-            for line in file.read_text().splitlines():
-                record = json.loads(line)
-                found.setdefault(record["step"], {}).update(record["data"])
-        return found
-
-
 @pytest.fixture(scope="module")
-def first(tmp_path_factory):
+def first(new_run):
     """The embedded task with a user's reward function, whose worker dies in step 3, and what was printed."""
-    run = Run(tmp_path_factory.mktemp("run"))
+    run = new_run("halluc_grpo")
     function = run.folder / "function.py"
     logged = run.checkpoints / "traces" / "step-000002.jsonl"
     function.write_text(USERS_FUNCTION.format(logged=str(logged)), encoding="utf-8")

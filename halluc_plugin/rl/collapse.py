@@ -1,0 +1,78 @@
+"""Signs that a run learns nothing, or nothing good, read from the metrics of its steps."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+PATIENCE = 3
+"""Steps in a row that show a sign before it is told: one step is noise."""
+MOST = 0.5
+"""Share of events that stutter, and of answers that are cut off, above which it is a sign."""
+
+
+class Sign(StrEnum):
+    """What is wrong."""
+
+    SILENT = "silent"
+    """Nothing is taken back, though it might be."""
+    ALIKE = "alike"
+    """The answers to each prompt earn the same: no advantage, no gradient."""
+    STUTTERING = "stuttering"
+    """Most events begin right behind another one: what was rewritten is erased again."""
+    CUT_OFF = "cut off"
+    """Most answers do not end."""
+
+
+ADVICE = {
+    Sign.SILENT: "no answer takes anything back, so nothing is learned about it. A new token must be taught "
+    "first: halluc train or +recipe=halluc_sft on traces with backtracks (halluc data).",
+    Sign.ALIKE: "all answers to a prompt earn the same, for every prompt: nothing is learned. Take problems "
+    "that the model solves sometimes, or more answers a prompt (actor_rollout_ref.rollout.n).",
+    Sign.STUTTERING: "more than half of the backtracks begin right behind another one. Limit them "
+    "(halluc.max_backtracks, halluc.curriculum), or pay single events (halluc.credit.alpha).",
+    Sign.CUT_OFF: "more than half of the answers are cut off before they end. Raise "
+    "data.max_response_length, or limit backtracks (halluc.max_backtracks).",
+}
+
+
+def signs(metrics: Mapping[str, float], *, may_edit: bool) -> Iterator[Sign]:
+    """The signs that one step shows.
+
+    Args:
+        metrics: Of the step, by their names in a tracker; what is missing is no sign.
+        may_edit: Whether the model could have taken something back.
+    """
+    if metrics.get("backtrack/rate") == 0 and may_edit:
+        yield Sign.SILENT
+    if metrics.get("backtrack/degenerate/groups") == 1:
+        yield Sign.ALIKE
+    if metrics.get("backtrack/stutter_rate", 0.0) > MOST:
+        yield Sign.STUTTERING
+    if metrics.get("backtrack/truncated", 0.0) > MOST:
+        yield Sign.CUT_OFF
+
+
+@dataclass
+class CollapseWatch:
+    """Tells each sign once when it has lasted, and once more when it comes back."""
+
+    _lasted: dict[Sign, int] = field(default_factory=dict)
+
+    def observe(self, step: int, metrics: Mapping[str, float], *, may_edit: bool) -> list[str]:
+        """Take in a step.
+
+        Args:
+            step: Its number.
+            metrics: As :func:`signs`.
+            may_edit: As :func:`signs`.
+
+        Returns:
+            What to tell of it, a sentence or two for each sign.
+        """
+        seen = set(signs(metrics, may_edit=may_edit))
+        self._lasted = {sign: self._lasted.get(sign, 0) + 1 for sign in Sign if sign in seen}
+        return [
+            f"for {PATIENCE} steps, up to step {step}, {ADVICE[sign]}"
+            for sign, lasted in self._lasted.items()
+            if lasted == PATIENCE
+        ]

@@ -31,6 +31,7 @@ def check_run(config: DictConfig, settings: Any) -> None:
         edit_vocab(tokenizer, step_delimiter=settings.tokens.step_delimiter)
     _require_our_parts(config, settings)
     _require_tolerance(config, settings)
+    _require_room(config)
     for path in _paths(config.data.train_files, config.data.val_files):
         rows = _check_file(path, config, tokenizer)
         _require_judges(path, {row["data_source"] for row in rows}, config, settings)
@@ -94,6 +95,18 @@ def _require_tolerance(config: DictConfig, settings: Any) -> None:
             "trainer.v1.sampler.sync_refill_failed_groups replaces prompts that failed, but with "
             "halluc.failures.tolerated=0 the run stops at the first.",
             "Set halluc.failures.tolerated to the share of a step's prompts that may fail and be replaced.",
+        )
+
+
+def _require_room(config: DictConfig) -> None:
+    """Refuse an engine that holds less than a prompt and its answer: verl would cut answers off silently."""
+    rollout = config.actor_rollout_ref.rollout
+    needed = int(config.data.max_prompt_length) + int(config.data.max_response_length)
+    if rollout.max_model_len is not None and rollout.max_model_len < needed:
+        raise SettingsError(
+            f"actor_rollout_ref.rollout.max_model_len={rollout.max_model_len} holds less than "
+            f"data.max_prompt_length + data.max_response_length = {needed}: longer answers would be cut off.",
+            f"Set actor_rollout_ref.rollout.max_model_len={needed}, or shorter lengths.",
         )
 
 

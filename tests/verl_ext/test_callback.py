@@ -193,6 +193,16 @@ class TestBadInput:
         number_tokenizer().save_pretrained(tmp_path / "plain")
         start(config(f"actor_rollout_ref.model.path={tmp_path / 'plain'}", recipe=recipe))
 
+    def test_an_engine_that_is_too_short(self, config, capsys):
+        """Answers that would be cut off silently are refused; just enough room is enough."""
+        lengths = ["data.max_prompt_length=500", "data.max_response_length=100"]
+        room = "actor_rollout_ref.rollout.max_model_len"
+        said = refused(config(*lengths, f"{room}=599"), capsys)
+        assert f"{room}=599 holds less than" in said
+        assert f"Fix: Set {room}=600" in said
+        start(config(*lengths, f"{room}=600"))
+        start(config(*lengths, f"{room}=null"))
+
     def test_replacing_failures_needs_tolerance(self, config, capsys):
         """A run that stops at the first failure never comes to replace it."""
         replaces = "trainer.v1.sampler.sync_refill_failed_groups=true"

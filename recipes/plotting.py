@@ -38,7 +38,7 @@ def draw(plot: Plot, path: Path) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise SettingsError(f"Plots need matplotlib ({error}).", "Run: pip install halluc[plots]") from error
+        raise SettingsError(f"Plots need matplotlib ({error}).", "Run: pip install matplotlib") from error
     figure = Figure(figsize=SIZE_INCHES, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()

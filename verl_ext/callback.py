@@ -13,7 +13,14 @@ from typing import Any, ClassVar
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from halluc_plugin.trace_log import FOLDER as TRACES
-from verl_ext.recipe_callback import EMBEDDED_DATA, RecipeCallback, latest_step, log_places, run_dir
+from verl_ext.recipe_callback import (
+    EMBEDDED_DATA,
+    RecipeCallback,
+    latest_step,
+    log_places,
+    run_dir,
+    warn_of_rate,
+)
 
 EMBEDDED_MODEL = "halluc:warm-start"
 
@@ -51,6 +58,9 @@ def _prepare(config: DictConfig) -> None:
         require_ours(config)
         _fill_in_embedded(config, settings)
         check_run(config, settings)
+        warn_of_rate(
+            config, model="actor_rollout_ref.model", rate="actor_rollout_ref.actor.optim.lr", usual="1e-6"
+        )
         _place_logs(config)
 
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from halluc_plugin.errors import SettingsError
-from verl_ext.recipe_callback import EMBEDDED_DATA, RecipeCallback, latest_step, log_places
+from verl_ext.recipe_callback import EMBEDDED_DATA, RecipeCallback, latest_step, log_places, warn_of_rate
 
 EMBEDDED_MODEL = "halluc:scratch"
 
@@ -53,6 +53,7 @@ def _prepare(config: DictConfig) -> None:
         if settings.context is Context.HARD:
             _take_own_engine(config)
     _check(config)
+    warn_of_rate(config, model="model", rate="optim.lr", usual="1e-5")
 
 
 def _fill_in_embedded(config: DictConfig, settings: Any) -> None:

@@ -64,9 +64,3 @@ def test_constraints_name_no_place(name):
     """The pins serve with any index: no address and no path is in them."""
     text = (ROOT / "constraints" / name).read_text()
     assert "/" not in "\n".join(line for line in text.splitlines() if not line.startswith("#"))
-
-
-def test_compatibility_page_is_current():
-    """`docs/compatibility.md` is what `make docs` writes."""
-    page = runpy.run_path(str(ROOT / "scripts" / "compatibility.py"))["page"]
-    assert (ROOT / "docs" / "compatibility.md").read_text() == page()

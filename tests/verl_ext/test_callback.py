@@ -251,6 +251,21 @@ def test_long_references_are_a_warning(config):
         start(config("data.max_response_length=12"))
 
 
+@pytest.mark.parametrize(
+    ("size", "warned"), [((576, 1e-4), True), ((576, 9e-5), False), ((512, 1e-3), False)]
+)
+def test_a_rate_for_small_models_is_a_warning_on_large_ones(config, tmp_path, recwarn, size, warned):
+    """The recipe's learning rate is for its embedded model; on pretrained ones it is questioned."""
+    width, rate = size
+    number_tokenizer(edit_tokens=(BACKTRACK_TOKEN,)).save_pretrained(tmp_path / "large")
+    (tmp_path / "large" / "config.json").write_text(json.dumps({"model_type": "qwen3", "hidden_size": width}))
+    path, key = f"actor_rollout_ref.model.path={tmp_path / 'large'}", "actor_rollout_ref.actor.optim.lr"
+    start(config(path, f"{key}={rate}"))
+    said = [str(warning.message) for warning in recwarn if key in str(warning.message)]
+    assert len(said) == warned
+    assert not warned or (f"hidden size {width}" in said[0] and f"Set {key}=1e-6" in said[0])
+
+
 def test_nothing_is_prepared_for_a_users_own_run(config, monkeypatch, tmp_path):
     """With a model and data of one's own the cache stays empty, and the logs get their places."""
     monkeypatch.setenv("HALLUC_HOME", str(tmp_path / "home"))

@@ -78,6 +78,14 @@ def refused(config, capsys, callback=SFTCallback):
     return capsys.readouterr().err
 
 
+def test_the_recipes_rate_is_questioned_on_a_large_model(config, tokenizer, tmp_path):
+    """2e-3 is for random weights; fine-tuning a pretrained model with it would undo it."""
+    tokenizer.save_pretrained(tmp_path / "large")
+    (tmp_path / "large" / "config.json").write_text('{"model_type": "qwen3", "hidden_size": 896}')
+    with pytest.warns(UserWarning, match=r"optim.lr=0.002 suits models of a few million.*Set optim.lr=1e-5"):
+        SFTCallback().on_run_start(config(f"model.path={tmp_path / 'large'}"))
+
+
 def dataset(data, tokenizer, max_samples=-1, **halluc):
     """The data set as verl builds it."""
     config = OmegaConf.create({"max_length": 256, "halluc": halluc})

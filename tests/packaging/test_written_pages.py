@@ -1,0 +1,35 @@
+"""Pages that `make docs` writes say what the code says."""
+
+import re
+import runpy
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from halluc_plugin.settings import load
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("script", "name"), [("compatibility", "compatibility"), ("settings_page", "settings")]
+)
+def test_written_pages_are_current(script, name):
+    """They are what `make docs` writes."""
+    page = runpy.run_path(str(ROOT / "scripts" / f"{script}.py"))["page"]
+    assert (ROOT / "docs" / f"{name}.md").read_text() == page()
+
+
+def test_the_page_of_settings_has_them_all():
+    """Every key of the block stands there with its default and what it is for, and nothing else does."""
+    rows = re.findall(
+        r"^\| `halluc\.([\w.]+)` \| (.+?) \| (.+) \|$",
+        (ROOT / "docs" / "settings.md").read_text(),
+        re.MULTILINE,
+    )
+    block = asdict(load({}))
+    keys = {f"{name}.{key}" for name, part in block.items() if isinstance(part, dict) for key in part}
+    keys |= {name for name, part in block.items() if not isinstance(part, dict)}
+    assert {name for name, *_ in rows} == keys
+    assert all(default and text for _, default, text in rows)

@@ -16,10 +16,11 @@ INTRODUCTION = """\
 Written by `make docs` from `constraints/cpu.txt` and `pyproject.toml`.
 
 *Tested* is the version all tests run with. *Accepted* is what `pip` is told; empty means any, so that an
-installation beside verl 0.9.1 or later and TransferQueue 0.1.11 or later moves nothing. (With an older verl the
-extra `verl` upgrades it, and its own requirements move transformers and numpy.) Other versions may work, but are
-not tested: `halluc doctor` shows where yours differ. Another verl than 0.9.1 to below 0.10 installs all the same, and is
-refused when a run selects a name of ours; another vLLM than 0.24 to below 0.30 when an engine is to rewind.
+installation beside verl 0.9.1 or later and TransferQueue 0.1.11 or later moves nothing. (With an older verl
+the extra `verl` upgrades it, and its own requirements move transformers and numpy.) Other versions may work,
+but are not tested: `halluc doctor` shows where yours differ. Another verl than 0.9.1 to below 0.10 installs
+all the same, and is refused when a run selects a name of ours; another vLLM than 0.24 to below 0.30 when an
+engine is to rewind.
 
 | package | tested | accepted |
 | --- | --- | --- |

@@ -1,5 +1,6 @@
 """verl's agent loop ``backtrack``: one generation, kept as it was sampled, with the edits' mask on it."""
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 from uuid import uuid4
@@ -14,12 +15,13 @@ from halluc_plugin.edits.builders import NO_LIMIT, response_mask
 from halluc_plugin.errors import SettingsError, TraceError
 from halluc_plugin.rewards import Marks
 from halluc_plugin.rl.reading import step_marks
-from halluc_plugin.settings import Settings
+from halluc_plugin.settings import Settings, ValueSource
 from halluc_plugin.tokens import edit_vocab
+from halluc_plugin.verifiers import find_verifier
 from halluc_plugin.vllm_engine.request import EditRequest
 from verl_ext.continuations import COLUMN as CONTINUATIONS
 from verl_ext.continuations import Continuations
-from verl_ext.run_settings import BUDGET_COLUMN, check, from_config
+from verl_ext.run_settings import BUDGET_COLUMN, check, from_config, has_reward_function
 
 
 class BacktrackOutput(AgentLoopOutput):
@@ -91,7 +93,7 @@ class BacktrackAgentLoop(AgentLoopBase):
         ids, log_probs = self._checked(sampled)
         resolution = resolve_row(ids, self._vocab)
         extra_fields = {**sampled.extra_fields, "backtrack": self._statistics(ids, resolution)}
-        if settings.samples_continuations:
+        if self._samples_continuations(settings, kwargs):
             sampler = Continuations(settings, self._vocab, self._marks, self._max_tokens)
 
             async def generate(prompt: list[int], params: dict[str, Any]) -> list[int]:
@@ -113,6 +115,12 @@ class BacktrackAgentLoop(AgentLoopBase):
             event=resolution.event[0].tolist(),
             budget=settings.max_backtracks,
         )
+
+    def _samples_continuations(self, settings: Settings, row: Mapping[str, Any]) -> bool:
+        if settings.values.source is not ValueSource.AUTO:
+            return settings.samples_continuations
+        custom = has_reward_function(self.config)
+        return settings.values.sampled_for(None if custom else find_verifier(row["data_source"]))
 
     async def _generate(
         self, prompt_ids: list[int], sampling_params: dict[str, Any], **kwargs: Any

@@ -115,25 +115,25 @@ def _require_judges(path: Path, sources: set[str], config: DictConfig, settings:
     if not settings.paid_values:
         return
     from halluc_plugin.verifiers import PrefixVerifier, find_verifier
+    from verl_ext.run_settings import has_reward_function
 
     paid = ", ".join(settings.paid_values)
     loop = config.actor_rollout_ref.rollout.agent.default_agent_loop
     if loop == "refine":
         return  # the first attempt is an answer: whoever scores answers judges it
-    if settings.samples_continuations:
-        if loop != "backtrack":
+    for source in sorted(sources):
+        verifier = None if has_reward_function(config) else find_verifier(source)
+        sampled = settings.values.sampled_for(verifier)
+        if sampled and loop != "backtrack":
             raise SettingsError(
                 f"{paid} pays for values of states by continuations, which the agent loop {loop} does not "
                 "sample.",
                 "Set actor_rollout_ref.rollout.agent.default_agent_loop=backtrack, or pay the outcome alone.",
             )
-        return
-    custom = bool((config.reward.get("custom_reward_function") or {}).get("path"))
-    for source in sorted(sources):
-        if custom or not isinstance(find_verifier(source), PrefixVerifier):
+        if not sampled and not isinstance(verifier, PrefixVerifier):
             raise SettingsError(
                 f"{paid} pays for values of states, and nothing judges states of {source} ({path}).",
-                "Set halluc.values.source=continuations (answers sampled from each state), "
+                "Set halluc.values.source=auto (answers sampled from each state where no verifier judges), "
                 "halluc.credit.values=prefix_tree for the credit, or pay the outcome alone.",
             )
 

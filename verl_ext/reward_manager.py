@@ -18,13 +18,13 @@ from halluc_plugin.errors import DataError
 from halluc_plugin.rewards import Answer, Trace, Verdict, judge, observe, score
 from halluc_plugin.rl.answers import reward_info
 from halluc_plugin.rl.reading import step_marks
-from halluc_plugin.settings import Settings
+from halluc_plugin.settings import Settings, ValueSource
 from halluc_plugin.tokens import edit_vocab
 from halluc_plugin.training.dataset import vocab_of
 from halluc_plugin.verifiers import Outcome, Verifier, find_verifier, read_score
 from verl_ext.continuations import COLUMN as CONTINUATIONS
 from verl_ext.refinement import TURNS
-from verl_ext.run_settings import from_config
+from verl_ext.run_settings import from_config, has_reward_function
 
 
 @register("backtrack")
@@ -52,7 +52,7 @@ class BacktrackRewardManager(RewardManagerBase):
         self._vocab = _vocab(config, tokenizer, self._settings)
         self._marks = step_marks(tokenizer, self._settings, self._vocab)
         self._max_tokens = int(config.actor_rollout_ref.rollout.response_length)
-        self._custom = bool((config.reward.get("custom_reward_function") or {}).get("path"))
+        self._custom = has_reward_function(config)
         self._router = {}
         if reward_router_address is not None:
             self._router = {
@@ -91,7 +91,8 @@ class BacktrackRewardManager(RewardManagerBase):
             answer,
             parts,
             finished=finished,
-            without_edits=self._settings.samples_continuations or bool(turns),
+            # The same keys for every answer of a run: with ``auto`` some have no such value.
+            without_edits=self._settings.values.source is ValueSource.CONTINUATIONS or bool(turns),
         )
         return {"reward_score": reward, "reward_extra_info": extra_info}
 
@@ -119,13 +120,14 @@ class BacktrackRewardManager(RewardManagerBase):
         self, row: Mapping[str, Any], verifier: Verifier | None
     ) -> dict[int, float] | None:
         """What the continuations of each state came to, None where they are not asked for."""
-        if not self._settings.samples_continuations:
+        if not self._settings.values.sampled_for(verifier):
             return None
         extra_fields = row.get("tool_extra_fields") or {}
         sampled = extra_fields.get(CONTINUATIONS, {} if TURNS in extra_fields else None)
         if sampled is None:
             raise DataError(
-                "halluc.values.source=continuations, but an answer comes without any.",
+                f"halluc.values.source={self._settings.values.source}, but an answer comes without "
+                "continuations.",
                 "Use the agent loop 'backtrack', in the recipe and in the data's agent_name.",
             )
         values = {}

@@ -41,6 +41,11 @@ def from_config(config: DictConfig) -> Settings:
     return load(config.get("halluc"))
 
 
+def has_reward_function(config: DictConfig) -> bool:
+    """Whether a function of the user's scores all answers (``reward.custom_reward_function``)."""
+    return bool((config.reward.get("custom_reward_function") or {}).get("path"))
+
+
 def complete(config: DictConfig, settings: Settings) -> None:
     """Fill in what bans on edit tokens and hard context need elsewhere: in rollout engine and actor.
 

@@ -27,7 +27,7 @@ from halluc_plugin.verifiers import find_verifier
 from verl_ext.compat import AnswersToSync
 from verl_ext.guard import Precision, compare, stop_if_drifted
 from verl_ext.rollout_watch import watch_rollouts
-from verl_ext.run_settings import check, from_config
+from verl_ext.run_settings import check, from_config, has_reward_function
 from verl_ext.sync_watch import watch_sync
 
 logger = logging.getLogger(__name__)
@@ -143,8 +143,7 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
     def _event_metrics(self, batch: KVBatchMeta, keys: list[str]) -> dict[str, float]:
         """What the backtracks of some answers were worth, every state of them judged."""
         chosen = drawn(keys, self._settings.metrics.judged_per_step, self.global_steps)
-        custom = (self.config.reward.get("custom_reward_function") or {}).get("path")
-        if not chosen or custom:
+        if not chosen or has_reward_function(self.config):
             return {}
         fields = ["responses", "data_source", "reward_model"]
         data = tq.kv_batch_get(keys=chosen, partition_id=batch.partition_id, select_fields=fields)

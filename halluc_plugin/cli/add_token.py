@@ -19,7 +19,9 @@ def add_token(
     ] = "mean",
     step: Annotated[bool, typer.Option("--step", help="Also add <|BACKTRACK_STEP|>.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Also add <|RESTART|>.")] = False,
-    description: Annotated[str, typer.Option(help="Text that --init description reads.")] = "",
+    description: Annotated[
+        str, typer.Option(help="Text that --init description reads; a sentence for each token by default.")
+    ] = "",
 ) -> None:
     """Add <|BACKTRACK|> to a model and its tokenizer as an ordinary token, and save both."""
     from rich.console import Console
@@ -28,7 +30,7 @@ def add_token(
     from halluc_plugin.settings import choose
     from halluc_plugin.tokens import BACKTRACK_TOKEN, RESTART_TOKEN, STEP_TOKEN, inspect_tokenizer
     from halluc_plugin.tokens.addition import add_edit_tokens
-    from halluc_plugin.tokens.initialisation import DESCRIPTION, Initialisation
+    from halluc_plugin.tokens.initialisation import Initialisation
     from halluc_plugin.tokens.loading import load_model, load_tokenizer, save_tokenizer
 
     how = choose(Initialisation, init, "--init")
@@ -36,7 +38,7 @@ def add_token(
     tokenizer = load_tokenizer(model)
     network = load_model(model, dtype="auto")
     tokens = [BACKTRACK_TOKEN, *([STEP_TOKEN] if step else []), *([RESTART_TOKEN] if restart else [])]
-    added = add_edit_tokens(network, tokenizer, tokens, how=how, description=description or DESCRIPTION)
+    added = add_edit_tokens(network, tokenizer, tokens, how=how, description=description)
     network.save_pretrained(out)
     save_tokenizer(tokenizer, out)
     console = Console()

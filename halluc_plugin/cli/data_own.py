@@ -203,8 +203,10 @@ def _writing(tokenizer: Any, edit: str, marker: str | None, delimiter: str) -> "
     from halluc_plugin.data.reference_traces import Writing
     from halluc_plugin.settings import choose
     from halluc_plugin.tokens import edit_vocab
+    from halluc_plugin.training.dataset import vocab_of
 
-    vocab = edit_vocab(tokenizer, step_delimiter=delimiter)
+    # Words take back without any token; a tokenizer may have none then.
+    vocab = (edit_vocab if marker is None else vocab_of)(tokenizer, step_delimiter=delimiter)
     eos = frozenset({int(tokenizer.eos_token_id)})
     return Writing(vocab, eos, choose(Edit, edit, "--edit"), _marker_ids(tokenizer, marker))
 

@@ -62,9 +62,9 @@ def train_policy(
         SettingsError: Values of states are to be sampled, which only verl's rollouts do; there are fewer
             problems than a step takes; ``out`` holds a finished run, or an interrupted one of other settings.
     """
-    if settings.samples_continuations:
+    if any(settings.values.sampled_for(problem.verifier) for problem in problems):
         raise SettingsError(
-            "halluc.values.source=continuations is sampled by verl's rollouts only.",
+            f"halluc.values.source={settings.values.source}: only verl's rollouts sample from states.",
             "Train with verl, or take values from the verifier or the prefix tree.",
         )
     if len(problems) < run.prompts:

@@ -2,9 +2,13 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.settings.refusals import require_finite
+
+if TYPE_CHECKING:
+    from halluc_plugin.verifiers import Verifier
 
 
 class ValueSource(StrEnum):
@@ -14,6 +18,8 @@ class ValueSource(StrEnum):
     """The verifier of the data source: 1 where a right answer can still be reached, else 0."""
     CONTINUATIONS = "continuations"
     """The policy itself: the share of answers sampled from the state, edits banned, that are right."""
+    AUTO = "auto"
+    """The verifier where the data source has one that judges states, else the policy."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +28,7 @@ class ValueSettings:
 
     Args:
         source: Who judges.
-        continuations: Answers sampled from each state, for ``source=continuations``: from the states before
+        continuations: Answers sampled from each state, where the policy judges: from the states before
             and after each event and, if ``process`` is paid, after each step. With 1, the one before the
             first event is the answer's twin that may not backtrack.
     """
@@ -35,6 +41,18 @@ class ValueSettings:
             raise SettingsError(
                 f"halluc.values.continuations is {self.continuations}.", "Give an integer of at least 1."
             )
+
+    def sampled_for(self, verifier: "Verifier | None") -> bool:
+        """Whether the states of a problem are judged by answers sampled from them.
+
+        Args:
+            verifier: The problem's; None where a host scores it.
+        """
+        from halluc_plugin.verifiers import PrefixVerifier
+
+        if self.source is ValueSource.AUTO:
+            return not isinstance(verifier, PrefixVerifier)
+        return self.source is ValueSource.CONTINUATIONS
 
 
 class CreditValues(StrEnum):

@@ -111,8 +111,8 @@ class Settings:
 
     @property
     def samples_continuations(self) -> bool:
-        """Whether states are judged by answers sampled from them."""
-        return self.values.source is ValueSource.CONTINUATIONS
+        """Whether states of any problem may be judged by answers sampled from them."""
+        return self.values.source is not ValueSource.VERIFIER
 
     @property
     def needs_own_engine(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from halluc_plugin.errors import SettingsError, TokenizerError
-from halluc_plugin.tokens.initialisation import DESCRIPTION, Initialisation, initial_rows
+from halluc_plugin.tokens.initialisation import Initialisation, initial_rows
 from halluc_plugin.tokens.vocabulary import BACKTRACK_TOKEN, EDIT_TOKENS, find, why_unusable
 
 
@@ -34,7 +34,7 @@ def add_edit_tokens(
     tokens: Sequence[str] = (BACKTRACK_TOKEN,),
     *,
     how: Initialisation = Initialisation.MEAN,
-    description: str = DESCRIPTION,
+    description: str = "",
 ) -> AddedTokens:
     """Add edit tokens as ordinary tokens, in place.
 
@@ -46,7 +46,7 @@ def add_edit_tokens(
         tokenizer: Its tokenizer.
         tokens: Which of :data:`~halluc_plugin.tokens.EDIT_TOKENS` to add; one that is there is left alone.
         how: First values of the new rows.
-        description: What ``DESCRIPTION`` reads.
+        description: What ``DESCRIPTION`` reads; by default a sentence of each token's own.
 
     Returns:
         The ids and what changed.

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from halluc_plugin.errors import TokenizerError
+from halluc_plugin.tokens.vocabulary import BACKTRACK_TOKEN, RESTART_TOKEN, STEP_TOKEN
 
 
 class Initialisation(StrEnum):
@@ -21,21 +22,36 @@ class Initialisation(StrEnum):
     SEMANTIC = "semantic"
     """Mean of the rows of words with the token's meaning (:data:`ANCHORS`)."""
     DESCRIPTION = "description"
-    """The model's own last hidden state after reading a description of the token, at the mean row's norm."""
+    """The model's own last hidden state after reading a description of the token (:data:`DESCRIPTIONS`), at
+    the mean row's norm."""
     SUBTOKENS = "subtokens"
     """Mean of the rows of the pieces that the token's text is split into without it."""
 
 
-ANCHORS = (
-    "delete", "remove", "undo", "erase", "back", "cancel", "retry", "revert", "reset", "clear", "backspace",
-)  # fmt: skip
+ANCHORS = {
+    BACKTRACK_TOKEN: (
+        "delete", "remove", "undo", "erase", "back", "cancel", "retry", "revert", "reset", "clear",
+        "backspace",
+    ),
+    STEP_TOKEN: ("undo", "line", "step", "sentence", "delete", "remove", "revert", "cancel", "previous"),
+    RESTART_TOKEN: ("restart", "again", "over", "start", "begin", "reset", "clear", "everything", "new"),
+}  # fmt: skip
+"""Words with the meaning of each token."""
 
-DESCRIPTION = "This token takes back the previous token: what was just written is wrong and is deleted."
+DESCRIPTIONS = {
+    BACKTRACK_TOKEN: "This token takes back the previous token: what was just written is wrong and is "
+    "deleted.",
+    STEP_TOKEN: "This token takes back the last step: the whole line that was just written is wrong and is "
+    "deleted.",
+    RESTART_TOKEN: "This token takes back the whole answer: it is wrong, all of it is deleted, and it begins "
+    "again.",
+}
+"""What each token does, in words."""
 
 
 @torch.no_grad()
 def initial_rows(
-    model: Any, tokenizer: Any, token: str, how: Initialisation, *, description: str = DESCRIPTION
+    model: Any, tokenizer: Any, token: str, how: Initialisation, *, description: str = ""
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Compute the rows of a token that the tokenizer does not have yet.
 
@@ -44,7 +60,7 @@ def initial_rows(
         tokenizer: Its tokenizer, without ``token``.
         token: Text of the new token.
         how: The initialisation.
-        description: What ``DESCRIPTION`` reads.
+        description: What ``DESCRIPTION`` reads instead of :data:`DESCRIPTIONS`.
 
     Returns:
         Float[H] for the input embedding, and for the output embedding; None for the latter when it is tied
@@ -58,7 +74,7 @@ def initial_rows(
     known = min(len(tokenizer), inputs.shape[0])  # rows beyond the tokenizer are padding that nothing trained
     weights = [inputs] if outputs is None else [inputs, outputs]
     if how is Initialisation.DESCRIPTION:
-        hidden = _hidden_state(model, tokenizer, description)
+        hidden = _hidden_state(model, tokenizer, description or DESCRIPTIONS[token])
         rows = [_scaled(hidden, weight[:known]) for weight in weights]
     else:
         groups = _groups(tokenizer, token, how, known)
@@ -79,7 +95,7 @@ def _groups(tokenizer: Any, token: str, how: Initialisation, known: int) -> list
     if how is Initialisation.MEAN:
         return [range(known)]
     if how is Initialisation.SEMANTIC:
-        return [_pieces(tokenizer, f" {word}") for word in ANCHORS]
+        return [_pieces(tokenizer, f" {word}") for word in ANCHORS[token]]
     return [_pieces(tokenizer, token)]
 
 

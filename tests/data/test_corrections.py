@@ -11,13 +11,14 @@ from halluc_plugin.data.parquet import write_parquet
 from halluc_plugin.data.reference_traces import Aligned, Injected, Writing, read_references, text_pool
 from halluc_plugin.data.trace_files import TraceRow, read_traces, write_traces
 from halluc_plugin.edits import EditVocab, collapse
-from halluc_plugin.errors import DataError, SettingsError
+from halluc_plugin.errors import DataError, SettingsError, TokenizerError
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
 from halluc_plugin.search import Sample, Space, job
 from halluc_plugin.search.problems import Problem
 from halluc_plugin.settings import Context
 from halluc_plugin.tokens import BACKTRACK_TOKEN, EDIT_TOKENS, edit_vocab
+from halluc_plugin.tokens.loading import load_tokenizer
 from halluc_plugin.training import TrainSettings, fine_tune
 from halluc_plugin.verifiers import ChainVerifier, Gsm8kVerifier, Outcome
 
@@ -255,6 +256,17 @@ class TestCommands:
             vocab = edit_vocab(tokenizer)
             answers = {tokenizer.decode(collapse(row.response_ids, vocab)[:-1]) for row in rows}
             assert answers == {ANSWER, "1+1=2\n"}
+
+    def test_words_need_no_token(self, references, tmp_path):
+        """The twin in words is written for a tokenizer that has never seen an edit."""
+        number_tokenizer().save_pretrained(tmp_path / "plain")
+        out = tmp_path / "words.parquet"
+        args = ("--data", references, "--tokenizer", tmp_path / "plain", "--rate", "0.5", "--out", out)
+        self.invoke("inject", *args, "--marker", "?\n")
+        rows = read_traces(out, load_tokenizer(str(tmp_path / "plain")))
+        assert any(any(row.erased) for row in rows)
+        with pytest.raises(TokenizerError, match="no token"):
+            self.invoke("inject", *args)
 
     def test_correct(self, tokenizer, references, model, tmp_path):
         """The card counts the answers; right ones and corrections are files that training reads."""

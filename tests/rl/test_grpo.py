@@ -259,7 +259,7 @@ def test_metrics_are_those_of_a_verl_run(tokenizer, problems, tmp_path):
 
 def test_refuses(tokenizer, problems, tmp_path):
     """What it cannot do is said before anything is sampled."""
-    with pytest.raises(SettingsError, match="sampled by verl's rollouts only"):
+    with pytest.raises(SettingsError, match="only verl's rollouts sample from states"):
         run_it(None, tokenizer, problems, tmp_path, values={"source": "continuations"})
     with pytest.raises(SettingsError, match="4 problems for 9 a step"):
         run_it(None, tokenizer, problems, tmp_path, run=replace(RUN, prompts=9))

@@ -3,10 +3,16 @@
 import math
 
 import pytest
+import torch
 
-from halluc_plugin.edits.builders import ErasedTokens
+from halluc_plugin.credit import shape_advantages, spread
+from halluc_plugin.edits import EditVocab, resolve_rows
+from halluc_plugin.edits.builders import ErasedTokens, response_mask
+from halluc_plugin.rewards import score
 from halluc_plugin.settings import CreditSettings, CreditValues, RewardSettings
 from halluc_plugin.theory.credit import CreditChain, Rule
+
+TOKENS = {token: number for number, token in enumerate("rw.<")}
 
 CHAINS = [
     CreditChain(),
@@ -117,6 +123,39 @@ def test_masking_is_a_bias_that_costs_recall(chain):
     assert chain.drift(rule(erased=ErasedTokens.MASK)).recall < 0
     assert chain.drift(rule(erased=ErasedTokens.KEEP)).recall > 0
     assert chain.drift(rule(erased=ErasedTokens.MASK, alpha=0.5)).recall > 0
+
+
+def paid_for(answer, settings):
+    """What a whole answer of the chain is paid."""
+    chain = CreditChain()
+    row = chain._traces.index([TOKENS[token] for token in answer])
+    return score(chain._answers[row], settings)[0]
+
+
+@pytest.mark.parametrize("undone", ["w<rrr.", "rw<rr.", "rrw<r."])
+@pytest.mark.parametrize("preset", PRESETS)
+def test_an_undone_error_is_not_paid_above_none(preset, undone):
+    """Nor is a correction that fails; the two bonuses for undone errors are the exceptions, and say so."""
+    settings = RewardSettings(weights=PRESETS[preset])
+    right_first, error_undone = paid_for("rrr.", settings), paid_for(undone, settings)
+    assert (error_undone > right_first) == (preset in {"shaped", "score_bonus"})
+    assert paid_for(undone.replace("<r", "<w"), settings) < right_first
+
+
+@pytest.mark.parametrize("erased", ErasedTokens)
+def test_credit_pays_the_undoing_and_not_the_error(erased):
+    """In a group of both, the error gets no more than the right token; the edit gets α Δ besides."""
+    chain = CreditChain()
+    rows = [chain._traces.index([TOKENS[token] for token in text]) for text in ("rrr.", "w<rrr.")]
+    ids = [chain._traces[row] for row in rows]
+    resolution = resolve_rows(ids, EditVocab(backtrack=TOKENS["<"]))
+    mask = response_mask(resolution, erased)
+    advantages = spread(torch.tensor([0.5, 0.5], dtype=torch.float64), mask)  # both are right
+    moves = [list(chain._answers[row].moves) for row in rows]
+    paid = shape_advantages(advantages, mask, resolution, erased=erased, moves=moves, alpha=0.5)
+    assert paid[0, :4].tolist() == [0.5] * 4
+    assert paid[1, 1].item() == 0.5 + 0.5 * 1.0
+    assert paid[1, 0].item() == {"mask": 0.0, "keep": 0.5, "negative": -0.5}[erased]
 
 
 @pytest.mark.parametrize("preset", ["shaped", "score_bonus"])

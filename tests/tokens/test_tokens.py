@@ -1,5 +1,7 @@
 """Edit tokens: found or refused in a tokenizer, added to a model with the rows they are said to get."""
 
+import itertools
+
 import pytest
 import torch
 from tokenizers import AddedToken
@@ -22,7 +24,7 @@ from halluc_plugin.tokens import (
     edit_vocab,
     inspect_tokenizer,
 )
-from halluc_plugin.tokens.initialisation import ANCHORS, DESCRIPTION, initial_rows
+from halluc_plugin.tokens.initialisation import ANCHORS, DESCRIPTIONS, initial_rows
 from halluc_plugin.tokens.loading import load_tokenizer, save_tokenizer
 
 OK, WARN, FAIL, ABSENT = CheckStatus
@@ -163,14 +165,22 @@ class TestAddition:
         torch.testing.assert_close(row, weight[pieces].mean(0))
         assert none is None  # tied
         row, _ = initial_rows(model, tokenizer, BACKTRACK_TOKEN, Initialisation.SEMANTIC)
-        words = [weight[tokenizer.encode(f" {word}", add_special_tokens=False)].mean(0) for word in ANCHORS]
+        pieces = [tokenizer.encode(f" {word}", add_special_tokens=False) for word in ANCHORS[BACKTRACK_TOKEN]]
+        words = [weight[ids].mean(0) for ids in pieces]
         torch.testing.assert_close(row, torch.stack(words).mean(0))
+
+    @pytest.mark.parametrize("how", [Initialisation.SEMANTIC, Initialisation.DESCRIPTION])
+    def test_each_token_starts_with_its_own_meaning(self, tokenizer, how):
+        """A step, or everything, is something else than a token: no two rows are alike."""
+        model = model_for(tokenizer)
+        rows = [initial_rows(model, tokenizer, token, how)[0] for token in EDIT_TOKENS]
+        assert all(not torch.allclose(a, b) for a, b in itertools.combinations(rows, 2))
 
     def test_description_is_a_hidden_state(self, tokenizer):
         """``description`` points where the model's last hidden state does, at the rows' mean norm."""
         model = model_for(tokenizer, tied=False).eval()
         rows = initial_rows(model, tokenizer, BACKTRACK_TOKEN, Initialisation.DESCRIPTION)
-        ids = torch.tensor([tokenizer.encode(DESCRIPTION, add_special_tokens=False)])
+        ids = torch.tensor([tokenizer.encode(DESCRIPTIONS[BACKTRACK_TOKEN], add_special_tokens=False)])
         with torch.no_grad():
             hidden = model(ids, output_hidden_states=True).hidden_states[-1][0, -1]
         for row, weight in zip(rows, (model.get_input_embeddings(), model.lm_head), strict=True):

@@ -66,13 +66,14 @@ def run(config, tokenizer, output, sampling_params=None, *, step=1):
     return result, requests[0]
 
 
-def run_all(config, tokenizer, output, sampling_params=None, *, step=1):
+def run_all(config, tokenizer, output, sampling_params=None, *, step=1, data_source="x"):
     """One rollout; returns it and all requests that the server saw."""
 
     async def rollout():
         loop, server = build(config, tokenizer, output)
         params = {"temperature": 1.0, "logprobs": True} if sampling_params is None else sampling_params
-        return await loop.run(params, raw_prompt=PROMPT, data_source="x", uid="u", global_steps=step), server
+        row = {"raw_prompt": PROMPT, "data_source": data_source, "uid": "u", "global_steps": step}
+        return await loop.run(params, **row), server
 
     result, server = asyncio.run(rollout())
     return result, server.requests
@@ -195,6 +196,25 @@ def test_samples_from_states(verl_config, tokenizer, ids, context):
     live = {2: ids("ab"), 4: []}
     found = output.extra_fields["backtrack_continuations"]
     assert found == {at: [prefix + trace] * 2 for at, prefix in live.items()}
+
+
+@pytest.mark.parametrize(
+    ("scored", "asked"),
+    [
+        (("halluc/countdown", None), 0),
+        (("openai/gsm8k", None), 2),
+        (("halluc/countdown", "judge.py"), 2),
+    ],
+)
+def test_auto_samples_where_nothing_judges_states(verl_config, tokenizer, ids, scored, asked):
+    """Rows of a source with a prefix verifier are left to it, unless a function of the user's scores all."""
+    source, function = scored
+    verl_config.halluc = {"values": {"source": "auto", "continuations": 1}}
+    verl_config.reward.custom_reward_function.path = function
+    complete(verl_config, from_config(verl_config))
+    output, requests = run_all(verl_config, tokenizer, sampled(ids("ab!!3$")), data_source=source)
+    assert len(requests) == 1 + asked
+    assert ("backtrack_continuations" in output.extra_fields) == bool(asked)
 
 
 def test_samples_after_steps_if_they_are_paid(verl_config, tokenizer, ids):

@@ -197,8 +197,32 @@ def test_continuations_give_values(verl_config, tokenizer, row, source, truth):
 def test_missing_continuations_are_an_error(verl_config, tokenizer, row):
     """Values by continuations never fall back on the verifier's in silence."""
     verl_config.halluc = {"values": {"source": "continuations"}}
-    with pytest.raises(DataError, match="an answer comes without any"):
+    with pytest.raises(DataError, match="an answer comes without continuations"):
         score(verl_config, tokenizer, row("3!3*5=15\n15+7=22\n$"))
+
+
+@pytest.mark.parametrize(
+    ("problem", "moves"),
+    [
+        (("halluc/countdown", COUNTDOWN, "3+5=9\n!!!!!!3*5=15\n15+7=22\n$"), [[0.0, 1.0]]),
+        (("openai/gsm8k", "22", "3!#### 22$"), [[0.5, 1.0]]),
+    ],
+)
+def test_auto_asks_the_verifier_where_there_is_one(verl_config, tokenizer, row, problem, moves):
+    """It needs no continuations where states are judged; elsewhere they are the values.
+
+    What only some answers of a run would have is not logged.
+    """
+    source, truth, text = problem
+    verl_config.halluc = {"values": {"source": "auto"}}
+    data = row(text, data_source=source, ground_truth=truth)
+    if source == "openai/gsm8k":
+        right, wrong = ([tokenizer.get_vocab()[c] for c in text] for text in ("#### 22", "#### 2"))
+        sampled = {"backtrack_continuations": {1: [right, wrong], 2: [right, right]}}
+        data.non_tensor_batch["tool_extra_fields"][0] = sampled
+    info = score(verl_config, tokenizer, data)["reward_extra_info"]
+    assert json.loads(info["moves"]) == moves
+    assert "acc_without_edits" not in info
 
 
 @pytest.mark.parametrize(("first", "before"), [("3+5=9\n$", 0.0), ("3*5=15\n15+7=22\n$", 1.0)])

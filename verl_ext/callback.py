@@ -13,14 +13,8 @@ from typing import Any, ClassVar
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from halluc_plugin.trace_log import FOLDER as TRACES
-from verl_ext.recipe_callback import (
-    EMBEDDED_DATA,
-    RecipeCallback,
-    latest_step,
-    log_places,
-    run_dir,
-    warn_of_rate,
-)
+from verl_ext.model_checks import expand_paths, warn_of_rate
+from verl_ext.recipe_callback import EMBEDDED_DATA, RecipeCallback, latest_step, log_places, run_dir
 
 EMBEDDED_MODEL = "halluc:warm-start"
 
@@ -57,11 +51,12 @@ def _prepare(config: DictConfig) -> None:
         complete(config, settings)
         require_ours(config)
         _fill_in_embedded(config, settings)
+        expand_paths(config.actor_rollout_ref.model)
         check_run(config, settings)
-        warn_of_rate(
-            config, model="actor_rollout_ref.model", rate="actor_rollout_ref.actor.optim.lr", usual="1e-6"
-        )
         _place_logs(config)
+    warn_of_rate(
+        config, model="actor_rollout_ref.model", rate="actor_rollout_ref.actor.optim.lr", usual="1e-6"
+    )
 
 
 def _fill_in_embedded(config: DictConfig, settings: Any) -> None:

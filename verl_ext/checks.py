@@ -100,24 +100,29 @@ def _require_tolerance(config: DictConfig, settings: Any) -> None:
 
 def _require_room(config: DictConfig) -> None:
     """Refuse an engine that holds less than a prompt and its answer: verl would cut answers off silently."""
-    rollout = config.actor_rollout_ref.rollout
+    from verl_ext.model_checks import known_model
+
+    length = config.actor_rollout_ref.rollout.max_model_len
     needed = int(config.data.max_prompt_length) + int(config.data.max_response_length)
-    if rollout.max_model_len is not None and rollout.max_model_len < needed:
-        raise SettingsError(
-            f"actor_rollout_ref.rollout.max_model_len={rollout.max_model_len} holds less than "
-            f"data.max_prompt_length + data.max_response_length = {needed}: longer answers would be cut off.",
-            f"Set actor_rollout_ref.rollout.max_model_len={needed}, or shorter lengths.",
-        )
+    positions = getattr(known_model(config.actor_rollout_ref.model), "max_position_embeddings", None)
+    sizes = (
+        (length, f"actor_rollout_ref.rollout.max_model_len={length}", f"max_model_len={needed}, or "),
+        (positions, f"The model, of {positions} positions,", ""),
+    )
+    for size, what, more in sizes:
+        if size is not None and size < needed:
+            raise SettingsError(
+                f"{what} holds less than data.max_prompt_length + data.max_response_length = {needed}: "
+                "longer answers would be cut off.",
+                f"Set {'actor_rollout_ref.rollout.' if more else ''}{more}shorter lengths.",
+            )
 
 
 def _require_judges(path: Path, sources: set[str], config: DictConfig, settings: Any) -> None:
     """Refuse to pay for values of states that nobody judges: they would silently be worth nothing."""
-    if not settings.paid_values:
-        return
     from halluc_plugin.verifiers import PrefixVerifier, find_verifier
     from verl_ext.run_settings import has_reward_function
 
-    paid = ", ".join(settings.paid_values)
     loop = config.actor_rollout_ref.rollout.agent.default_agent_loop
     if loop == "refine":
         return  # the first attempt is an answer: whoever scores answers judges it
@@ -126,11 +131,13 @@ def _require_judges(path: Path, sources: set[str], config: DictConfig, settings:
         sampled = settings.values.sampled_for(verifier)
         if sampled and loop != "backtrack":
             raise SettingsError(
-                f"{paid} pays for values of states by continuations, which the agent loop {loop} does not "
-                "sample.",
-                "Set actor_rollout_ref.rollout.agent.default_agent_loop=backtrack, or pay the outcome alone.",
+                f"halluc.values.source={settings.values.source} values states of {source} by continuations, "
+                f"which the agent loop {loop} does not sample.",
+                "Set actor_rollout_ref.rollout.agent.default_agent_loop=backtrack, or "
+                "halluc.values.source=verifier and pay the outcome alone.",
             )
-        if not sampled and not isinstance(verifier, PrefixVerifier):
+        paid = ", ".join(settings.paid_values)
+        if paid and not sampled and not isinstance(verifier, PrefixVerifier):
             raise SettingsError(
                 f"{paid} pays for values of states, and nothing judges states of {source} ({path}).",
                 "Set halluc.values.source=auto (answers sampled from each state where no verifier judges), "

@@ -5,7 +5,6 @@ Hydra turns an exception of a callback into a warning and goes on, so an error h
 
 import sys
 import time
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -18,10 +17,6 @@ from halluc_plugin.errors import HallucError, SettingsError
 
 EMBEDDED_DATA = "halluc:countdown"
 EXIT_BAD_INPUT = 2
-LARGE = 576
-"""Hidden size of the smallest pretrained models; the embedded ones have at most 512."""
-RATES = {"actor_rollout_ref.actor.optim.lr": 1e-4, "optim.lr": 1e-3}
-"""Learning rates from which on large models are known to forget: of policy gradients, and of fine-tuning."""
 
 
 class RecipeCallback(Callback, ABC):
@@ -71,33 +66,6 @@ def _exit_on_bad_input(action: Callable[[], None]) -> None:
     except HallucError as error:
         sys.stderr.write(f"halluc: {error}\n")
         raise SystemExit(EXIT_BAD_INPUT) from error
-
-
-def warn_of_rate(config: DictConfig, *, model: str, rate: str, usual: str) -> None:
-    """Warn where the learning rate of the embedded small model, or a larger one, meets a large model.
-
-    Args:
-        config: The composed config.
-        model: Key of the block that holds the model's path.
-        rate: Key of the learning rate.
-        usual: What models of a billion parameters are trained with.
-    """
-    from transformers import AutoConfig
-
-    block, given = OmegaConf.select(config, model), float(OmegaConf.select(config, rate))
-    try:
-        known = AutoConfig.from_pretrained(
-            str(block.path), trust_remote_code=bool(block.get("trust_remote_code", False))
-        )
-    except (OSError, ValueError):
-        return  # the host loads it, and says what is wrong
-    width = getattr(known.get_text_config(), "hidden_size", 0)
-    if width >= LARGE and given >= RATES[rate]:
-        warnings.warn(
-            f"{rate}={given:g} suits models of a few million parameters, and {block.path} is larger (hidden "
-            f"size {width}): it would lose what it has learned. Set {rate}={usual}, for example.",
-            stacklevel=2,
-        )
 
 
 def run_dir(config: DictConfig) -> Path:

@@ -92,7 +92,7 @@ def check(config: DictConfig, settings: Settings) -> None:
         "halluc.context=hard" if hard else "halluc.max_backtracks, halluc.curriculum or halluc.boundary=mask"
     )
     if not hard and not settings.bans_edits:
-        why = "halluc.values.source=continuations"
+        why = f"halluc.values.source={settings.values.source}"
     what = "rewinds the context after an edit" if hard else "bans edit tokens during sampling"
     if settings.needs_own_engine:
         _check_actor(config, settings, f"{why} {what}")

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from halluc_plugin.errors import SettingsError
-from verl_ext.recipe_callback import EMBEDDED_DATA, RecipeCallback, latest_step, log_places, warn_of_rate
+from verl_ext.model_checks import expand_paths, warn_of_rate
+from verl_ext.recipe_callback import EMBEDDED_DATA, RecipeCallback, latest_step, log_places
 
 EMBEDDED_MODEL = "halluc:scratch"
 
@@ -50,6 +51,7 @@ def _prepare(config: DictConfig) -> None:
         )
     with open_dict(config):
         _fill_in_embedded(config, settings)
+        expand_paths(config.model)
         if settings.context is Context.HARD:
             _take_own_engine(config)
     _check(config)

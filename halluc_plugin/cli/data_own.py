@@ -167,7 +167,7 @@ def verdicts(
     reward_function: RewardFunction = None,
 ) -> None:
     """Write a model's answers, each with whether it is right: what a verifier model is trained on."""
-    from halluc_plugin.data.parts import named
+    from halluc_plugin.data.parts import named, named_function
     from halluc_plugin.errors import SettingsError
     from halluc_plugin.search.job import Backend, Method, SearchJob, open_sampler, space_of
     from halluc_plugin.search.problems import read_problems
@@ -193,7 +193,8 @@ def verdicts(
     make = Verdicts(open_sampler(model, job.backend, space, seed), space, known, samples, seed)
     described = {"how": "verdicts", "model": model, "samples": samples, "ban_edits": ban_edits}
     described |= {"temperature": temperature, "max_tokens": max_tokens, "data": named(data), "limit": limit}
-    described |= {"step_delimiter": step_delimiter, "backend": backend, "reward_function": reward_function}
+    described |= {"step_delimiter": step_delimiter, "backend": backend}
+    described["reward_function"] = named_function(reward_function)
     _write(out, problems, known, make, described, seed, workers=1, of="problems")
     typer.echo("and answer with halluc search --rule verifier --verifier MODEL --verifier-says verdict")
 

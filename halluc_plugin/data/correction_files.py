@@ -13,7 +13,7 @@ from typing import Any
 
 from halluc_plugin.data.corrections import CorrectionSettings, collect
 from halluc_plugin.data.parquet import check_rows, read_rows_in_groups, write_parquet
-from halluc_plugin.data.parts import PartedFile, Row, named
+from halluc_plugin.data.parts import PartedFile, Row, named, named_function
 from halluc_plugin.data.problem_files import Progress, write_card
 from halluc_plugin.data.reference_traces import seed_part
 from halluc_plugin.data.trace_files import FINGERPRINT, fingerprint
@@ -74,6 +74,7 @@ def write_corrections(
     asked: Iterable[Asked] = progress(zip(rows, problems, strict=True), "problems answered", len(rows))
     metadata = {"seed": request.seed, FINGERPRINT: fingerprint(tokenizer)}
     described = {**metadata, "model": request.model, "data": named(request.data), "settings": repr(request)}
+    described["reward_function"] = named_function(request.reward_function)
     make = _Made(request, sampler, tokenizer)
     whole = folder / ".collected.parquet"
     file: PartedFile[Asked] = PartedFile(

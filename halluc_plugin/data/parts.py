@@ -120,6 +120,14 @@ def named(path: Path) -> list[str | int]:
     return [str(path), *((known.st_size, known.st_mtime_ns) if known else ())]
 
 
+def named_function(place: str | None) -> list[str | int] | None:
+    """A function for a request, by its place: edited in its file, it is another one."""
+    if place is None:
+        return None
+    file, _, function = place.rpartition(":")
+    return [*named(Path(file)), function]
+
+
 def _done(number: int, future: "Future[None]") -> int:
     future.result()  # raises what the worker raised
     return number

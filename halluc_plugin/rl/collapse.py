@@ -16,7 +16,7 @@ class Sign(StrEnum):
     SILENT = "silent"
     """Nothing is taken back, though it might be."""
     ALIKE = "alike"
-    """The answers to each prompt earn the same: no advantage, no gradient."""
+    """The answers to each prompt earn the same, and no edit is paid: group-relative advantages are 0."""
     STUTTERING = "stuttering"
     """Most events begin right behind another one: what was rewritten is erased again."""
     CUT_OFF = "cut off"
@@ -26,8 +26,8 @@ class Sign(StrEnum):
 ADVICE = {
     Sign.SILENT: "no answer takes anything back, so nothing is learned about it. A new token must be taught "
     "first: halluc train or +recipe=halluc_sft on traces with backtracks (halluc data).",
-    Sign.ALIKE: "all answers to a prompt earn the same, for every prompt: nothing is learned. Take problems "
-    "that the model solves sometimes, or more answers a prompt (actor_rollout_ref.rollout.n).",
+    Sign.ALIKE: "all answers to a prompt earn the same, for every prompt: no group has an advantage. Take "
+    "problems that the model solves sometimes, or more answers a prompt (actor_rollout_ref.rollout.n).",
     Sign.STUTTERING: "more than half of the backtracks begin right behind another one. Limit them "
     "(halluc.max_backtracks, halluc.curriculum), or pay single events (halluc.credit.alpha).",
     Sign.CUT_OFF: "more than half of the answers are cut off before they end. Raise "
@@ -44,7 +44,8 @@ def signs(metrics: Mapping[str, float], *, may_edit: bool) -> Iterator[Sign]:
     """
     if metrics.get("backtrack/rate") == 0 and may_edit:
         yield Sign.SILENT
-    if metrics.get("backtrack/degenerate/groups") == 1:
+    uncredited = metrics.get("backtrack/degenerate/credit", 1.0) == 1
+    if metrics.get("backtrack/degenerate/groups") == 1 and uncredited:
         yield Sign.ALIKE
     if metrics.get("backtrack/stutter_rate", 0.0) > MOST:
         yield Sign.STUTTERING
@@ -54,7 +55,7 @@ def signs(metrics: Mapping[str, float], *, may_edit: bool) -> Iterator[Sign]:
 
 @dataclass
 class CollapseWatch:
-    """Tells each sign once when it has lasted, and once more when it comes back."""
+    """Tells each sign once in a start when it has lasted, and once more when it comes back."""
 
     _lasted: dict[Sign, int] = field(default_factory=dict)
 

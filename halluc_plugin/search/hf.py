@@ -193,7 +193,8 @@ def load_verifier(model: str, tokenizer: Any) -> Any:
 
 def load_network(model: str) -> Any:
     """A model that answers or judges, in eval mode: on an accelerator in its own dtype, if there is one."""
-    device = torch.accelerator.current_accelerator()
+    # What torch was built for may not be there.
+    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     network = load_model(model, dtype="float32" if device is None else "auto").eval()
     return network if device is None else network.to(device)
 

@@ -103,6 +103,11 @@ class SearchJob:
             raise SettingsError("--rule verifier and --verifier MODEL go together.", "Give both or neither.")
         if self.verifier is None and self.verifier_says is not Says.LIKELIHOOD:
             raise SettingsError("--verifier-says has no meaning without --verifier.", "Give the verifier.")
+        if self.reward_function is not None and self.rule in {Rule.MAJORITY, Rule.SUMMED}:
+            raise SettingsError(
+                f"--rule {self.rule} votes on what answers come to, and --reward-function does not say it.",
+                "Leave one of them out.",
+            )
         for name, given, allowed in (
             ("-b", self.rounds is not None, {Method.BACKTRACK}),
             ("--budget", self.budget is not None, TREES),

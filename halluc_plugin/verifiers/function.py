@@ -7,6 +7,7 @@
 import importlib
 import importlib.util
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -62,9 +63,18 @@ def read_score(result: Any) -> tuple[float, float]:
 
     Args:
         result: A number, or a mapping with ``score`` and sometimes ``acc``.
+
+    Raises:
+        DataError: It is anything else.
     """
-    worth = float(result["score"] if isinstance(result, Mapping) else result)
-    return worth, float(result.get("acc", worth)) if isinstance(result, Mapping) else worth
+    try:
+        worth = float(result["score"] if isinstance(result, Mapping) else result)
+        return worth, float(result.get("acc", worth)) if isinstance(result, Mapping) else worth
+    except (TypeError, ValueError, KeyError) as error:
+        raise DataError(
+            f"The reward function returned {result!r}.",
+            "Return a number, or a dict with 'score' and, if you like, 'acc'.",
+        ) from error
 
 
 def load_score(name: str) -> Score:
@@ -85,9 +95,9 @@ def load_score(name: str) -> Score:
     try:
         module = _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
         found = getattr(module, function)
-    except (ImportError, OSError, AttributeError) as error:
+    except Exception as error:  # anything may be wrong with a user's file
         raise SettingsError(
-            f"--reward-function {name} cannot be loaded: {error}.",
+            f"--reward-function {name} cannot be loaded: {type(error).__name__}: {error}.",
             "Look at the file and the function's name.",
         ) from error
     if not callable(found) or inspect.iscoroutinefunction(found):
@@ -100,9 +110,10 @@ def load_score(name: str) -> Score:
 
 
 def _from_file(path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec = importlib.util.spec_from_file_location(f"halluc_reward_function_{path.stem}", path)
     assert spec is not None  # its name ends in .py
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and pickles look their module up
     spec.loader.exec_module(module)
     return module

@@ -6,6 +6,7 @@ Data, models and cells are kept: an interrupted run goes on where it was.
 """
 
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -36,6 +37,10 @@ def main(
     for name in names:
         if name not in ARMS:
             raise SettingsError(f"There is no arm {name!r}.", f"Give one of: {'; '.join(ARMS)}.")
+    if any("low-rank" in ARMS[name].start for name in names) and find_spec("peft") is None:
+        raise SettingsError(
+            "The low-rank arms need peft.", "Run: pip install peft, or leave them out with --arm."
+        )
     scale = QUICK if quick else FULL
     keep_scale(out, scale, {name: asdict(made) for name, made in ARMS.items()})
     cells = []

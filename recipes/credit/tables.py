@@ -114,7 +114,7 @@ def moved(cells: Sequence[Cell]) -> Table:
     groups = {arm: group for (arm,), group in grouped(cells, "arm").items() if group[0]["moved"]}
     parts = list(dict.fromkeys(part for group in groups.values() for part in group[0]["moved"]))
     table = markdown_table(
-        "groups, %", *("with an advantage" if part == "groups" else part for part in parts)
+        "", *("groups with an advantage, %" if part == "groups" else part for part in parts)
     )
     for arm, group in groups.items():
         shares = [

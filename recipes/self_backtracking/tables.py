@@ -156,7 +156,9 @@ def emission(cells: Sequence[Cell]) -> Table:
 def emission_rate(group: Group, *path: str) -> str:
     """How often an edit is the likeliest token at a kind of place, in %, and its mean probability."""
     places, emitted = (round(mean(group, *path, key) * len(group)) for key in ("places", "emitted"))
-    return f"{percent(Proportion.of(emitted, places))}; p {mean(group, *path, 'probability'):.2f}"
+    occupied = [cell for cell in group if mean([cell], *path, "places")]
+    probability = mean(occupied, *path, "probability") if occupied else math.nan
+    return f"{percent(Proportion.of(emitted, places))}; p {probability:.2f}"
 
 
 def corrections(cells: Sequence[Cell]) -> Table:

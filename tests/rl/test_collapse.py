@@ -28,6 +28,13 @@ def test_a_metric_shows_a_sign(name, value, sign):
     assert list(signs({}, may_edit=True)) == []
 
 
+def test_credit_is_something_to_learn_from():
+    """Where edits are paid, groups that all earn the same have advantages yet."""
+    alike = FINE | {"backtrack/degenerate/groups": 1.0}
+    assert list(signs(alike | {"backtrack/degenerate/credit": 0.9}, may_edit=True)) == []
+    assert list(signs(alike | {"backtrack/degenerate/credit": 1.0}, may_edit=True)) == [Sign.ALIKE]
+
+
 def test_silence_that_was_asked_for_is_no_sign():
     """Where edits are banned, or answers are refined in turns, nothing can be taken back."""
     assert list(signs(FINE | {"backtrack/rate": 0.0}, may_edit=False)) == []

@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from halluc_plugin.cli.app import app
 from halluc_plugin.data.countdown_files import CountdownRequest, write_countdown
+from halluc_plugin.data.parts import named_function
 from halluc_plugin.errors import DataError, SettingsError
 from halluc_plugin.metrics import DecoderShape
 from halluc_plugin.scratch.model import Size, new_model
@@ -17,7 +18,7 @@ from halluc_plugin.search.job import Method
 from halluc_plugin.search.problems import judged, read_problems, step_oracle
 from halluc_plugin.tokens import BACKTRACK_TOKEN
 from halluc_plugin.tokens.loading import save_tokenizer
-from halluc_plugin.verifiers import FunctionVerifier, Outcome, load_score
+from halluc_plugin.verifiers import FunctionVerifier, Outcome, load_score, read_score
 
 
 @pytest.fixture(scope="module")
@@ -147,12 +148,18 @@ def test_a_function_that_does_not_know_the_source_says_so(problems, tokenizer, t
 
 
 @pytest.mark.parametrize(
-    ("function", "said"), [("later", "is not a plain function"), ("absent", "has no attribute 'absent'")]
+    ("function", "said"),
+    [
+        ("later", "is not a plain function"),
+        ("absent", "has no attribute 'absent'"),
+        ("compute_score --rule majority", "votes on what answers come to"),
+    ],
 )
 def test_a_function_that_cannot_judge_is_refused(search, tmp_path, function, said):
     """Named, with what is wrong with it."""
     (tmp_path / "judge.py").write_text(FUNCTION)
-    done = search("--method", "greedy", "--reward-function", f"{tmp_path / 'judge.py'}:{function}")
+    name, *options = function.split()
+    done = search("--method", "greedy", "--reward-function", f"{tmp_path / 'judge.py'}:{name}", *options)
     with pytest.raises(SettingsError, match=said):
         raise done.exception
 
@@ -162,6 +169,30 @@ def test_a_place_without_a_function_is_refused(search, place):
     """Before any model is loaded."""
     with pytest.raises(SettingsError, match=f"--reward-function {place} "):
         raise search("--reward-function", place).exception
+
+
+@pytest.mark.parametrize("result", [None, (1.0, 0.0), {"reward": 1.0}, {"score": 1.0, "acc": None}, "right"])
+def test_what_a_function_may_not_return(result):
+    """Anything but a number or a dict with a score is named; True is a number."""
+    assert read_score({"score": True}) == (1.0, 1.0)
+    with pytest.raises(DataError, match="The reward function returned"):
+        FunctionVerifier(lambda **_: result, "any").verify("1", "1")
+
+
+def test_a_judge_that_was_edited_is_another_one(tmp_path):
+    """So that an interrupted file is not continued by it; a file of dataclasses can be loaded."""
+    path = tmp_path / "judge.py"
+    text = (
+        "from __future__ import annotations\nfrom dataclasses import dataclass\n\n@dataclass\nclass Right:\n"
+    )
+    path.write_text(text + "    worth: float = 1.0\n\ndef judge(**_):\n    return Right().worth\n")
+    place = f"{path}:judge"
+    assert FunctionVerifier(load_score(place), "any").verify("1", "1") is Outcome.CORRECT
+    before = named_function(place)
+    path.write_text("def judge(**_):\n    return 0\n")
+    assert named_function(place) != before
+    assert named_function("math:floor") == ["math", "floor"]
+    assert named_function(None) is None
 
 
 def test_verls_own_function_judges():

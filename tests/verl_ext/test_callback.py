@@ -148,6 +148,9 @@ class TestBadInput:
         weights = ["+halluc.values.source=continuations", "+halluc.reward.weights.process=1"]
         said = refused(config(*weights, recipe="grpo_baseline"), capsys)
         assert "which the agent loop single_turn_agent does not sample" in said
+        unpaid = config(own[0], "+halluc.values.source=auto", recipe="grpo_baseline")
+        assert "values states of openai/gsm8k by continuations" in refused(unpaid, capsys)
+        start(config(*own, "halluc.values.source=auto"))
 
     @pytest.mark.parametrize(
         ("overrides", "named"),
@@ -202,6 +205,10 @@ class TestBadInput:
         assert f"Fix: Set {room}=600" in said
         start(config(*lengths, f"{room}=600"))
         start(config(*lengths, f"{room}=null"))
+        said = refused(
+            config("data.max_response_length=1000", f"{room}=null"), capsys
+        )  # and 32 of the prompt
+        assert "The model, of 1024 positions, holds less than" in said
 
     def test_replacing_failures_needs_tolerance(self, config, capsys):
         """A run that stops at the first failure never comes to replace it."""
@@ -264,6 +271,22 @@ def test_a_rate_for_small_models_is_a_warning_on_large_ones(config, tmp_path, re
     said = [str(warning.message) for warning in recwarn if key in str(warning.message)]
     assert len(said) == warned
     assert not warned or (f"hidden size {width}" in said[0] and f"Set {key}=1e-6" in said[0])
+
+
+def test_low_rank_updates_take_their_own_rates(config, tmp_path, recwarn):
+    """What is too fast for all weights is usual for a few."""
+    number_tokenizer(edit_tokens=(BACKTRACK_TOKEN,)).save_pretrained(tmp_path / "large")
+    (tmp_path / "large" / "config.json").write_text('{"model_type": "qwen3", "hidden_size": 896}')
+    path = f"actor_rollout_ref.model.path={tmp_path / 'large'}"
+    start(config(path, "actor_rollout_ref.model.lora_rank=8"))
+    assert not [warning for warning in recwarn if "optim.lr" in str(warning.message)]
+
+
+def test_a_home_folder_is_written_out(config, model, monkeypatch):
+    """Neither verl nor transformers knows what ~ is."""
+    monkeypatch.setenv("HOME", str(model.parent))
+    started = start(config(f"actor_rollout_ref.model.path='~/{model.name}'"))
+    assert started.actor_rollout_ref.model.path == str(model)
 
 
 def test_nothing_is_prepared_for_a_users_own_run(config, monkeypatch, tmp_path):

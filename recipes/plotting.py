@@ -8,6 +8,8 @@ from halluc_plugin.errors import SettingsError
 from halluc_plugin.theory.figures import PALETTE
 
 SIZE_INCHES = (6.4, 4.4)
+FEW, LEGEND_INCHES = 4, 2.2
+"""A legend of more lines stands beside the plot, which is that much wider."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,9 @@ def draw(plot: Plot, path: Path) -> None:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise SettingsError(f"Plots need matplotlib ({error}).", "Run: pip install matplotlib") from error
-    figure = Figure(figsize=SIZE_INCHES, layout="constrained")
+    beside = len(plot.lines) > FEW
+    width, height = SIZE_INCHES
+    figure = Figure(figsize=(width + beside * LEGEND_INCHES, height), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     places = list(dict.fromkeys(place for line in plot.lines for place in line.values))
@@ -53,5 +57,8 @@ def draw(plot: Plot, path: Path) -> None:
             axes.plot([place] * len(values), values, "_", color=colour, alpha=0.6)
     axes.set_xticks(range(len(places)), places, rotation=20 if len(places) > 5 else 0, fontsize=8)
     axes.set(title=plot.title, xlabel=plot.x, ylabel=plot.y)
-    axes.legend(fontsize=7)
+    if beside:
+        figure.legend(fontsize=7, loc="outside right upper")
+    else:
+        axes.legend(fontsize=7)
     figure.savefig(path, dpi=90, metadata={"Software": None})

@@ -20,9 +20,7 @@ from halluc_plugin.recipes.credit.experiment import Experiment
 from halluc_plugin.recipes.credit.scale import FULL, QUICK
 from halluc_plugin.recipes.credit.tasks import Task
 from halluc_plugin.recipes.keeping import keep_scale
-from halluc_plugin.recipes.plotting import draw
-
-WIDTH = 260
+from halluc_plugin.recipes.reporting import report_plot, report_table
 
 
 def main(
@@ -49,13 +47,9 @@ def main(
             Console(stderr=True).print(f"seed {seed}: {cell['arm']}", highlight=False)
             cells.append(cell)
     prefix = "" if task is Task.COUNTDOWN else f"{task}-"
-    for folder in ("tables", "plots"):
-        (out / folder).mkdir(parents=True, exist_ok=True)
     for name, table in tables.TABLES.items():
-        Console(width=WIDTH).print(table(cells))
-        with (out / "tables" / f"{prefix}{name}.md").open("w", encoding="utf-8") as file:
-            Console(file=file, width=WIDTH).print(table(cells))
-    draw(tables.curves(cells), out / "plots" / f"{prefix}curves.png")
+        report_table(table(cells), f"{prefix}{name}", out)
+    report_plot(tables.curves(cells), f"{prefix}curves", out)
 
 
 if __name__ == "__main__":

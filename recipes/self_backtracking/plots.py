@@ -68,7 +68,8 @@ def expert(cells: Sequence[Cell]) -> Plot:
     """Accuracy over rounds."""
     groups, lines = grouped(cells, "arm", "round"), []
     for arm in [arm for arm in dict.fromkeys(cell["arm"] for cell in cells) if arm not in {"start", "base"}]:
-        for how in cells[0]["searches"]:
+        searches = list(cells[0]["searches"])
+        for how in (searches[0], next(name for name in searches if name.startswith("b="))):
             values = {
                 str(number): _right(group, "searches", how, RULE)
                 for (name, number), group in groups.items()

@@ -16,13 +16,15 @@ import typer
 from rich.console import Console
 
 from halluc_plugin.recipes.keeping import keep_scale
+from halluc_plugin.recipes.reporting import report_plot, report_table
 from halluc_plugin.recipes.self_backtracking import (
     corrections,
     expert,
     masking,
     mixes,
-    report,
+    plots,
     searching,
+    tables,
     transfer,
 )
 from halluc_plugin.recipes.self_backtracking.bench import Bench
@@ -74,7 +76,8 @@ def main(
             for cell in STAGES[name](bench):
                 Console(stderr=True).print(f"{name}, seed {seed}: {cell['name']}", highlight=False)
                 cells.append(cell)
-        report.write(str(name), cells, out)
+        report_table(tables.TABLES[str(name)](cells), str(name), out)
+        report_plot(plots.PANELS[str(name)](cells), str(name), out)
 
 
 if __name__ == "__main__":

@@ -15,14 +15,14 @@ from rich.console import Console
 from rich.table import Table
 
 from halluc_plugin.recipes.keeping import keep_scale, kept_cell
-from halluc_plugin.recipes.plotting import Plot, draw
+from halluc_plugin.recipes.plotting import Plot
+from halluc_plugin.recipes.reporting import report_plot, report_table
 from halluc_plugin.recipes.sequence_match import tables
 from halluc_plugin.recipes.sequence_match.arithmetic import Arithmetic
 from halluc_plugin.recipes.sequence_match.regret import regret
 from halluc_plugin.recipes.sequence_match.scale import FULL, QUICK, Scale
 from halluc_plugin.recipes.sequence_match.text import Text
 
-WIDTH = 240
 Cells = Sequence[dict[str, Any]]
 
 
@@ -67,12 +67,8 @@ def _regrets(out: Path, scale: Scale, seed: int) -> Iterator[dict[str, Any]]:
 
 
 def _report(name: str, table: Table, plot: Plot, out: Path) -> None:
-    Console(width=WIDTH).print(table)
-    for folder in ("tables", "plots"):
-        (out / folder).mkdir(parents=True, exist_ok=True)
-    with (out / "tables" / f"{name}.md").open("w", encoding="utf-8") as file:
-        Console(file=file, width=WIDTH).print(table)
-    draw(plot, out / "plots" / f"{name}.png")
+    report_table(table, name, out)
+    report_plot(plot, name, out)
 
 
 PARTS: dict[

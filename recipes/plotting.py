@@ -10,6 +10,8 @@ from halluc_plugin.theory.figures import PALETTE
 SIZE_INCHES = (6.4, 4.4)
 FEW, LEGEND_INCHES = 4, 2.2
 """A legend of more lines stands beside the plot, which is that much wider."""
+STYLES = ("-", "--", ":")
+"""In turn, each in all colours."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def draw(plot: Plot, path: Path) -> None:
     places = list(dict.fromkeys(place for line in plot.lines for place in line.values))
     for number, line in enumerate(plot.lines):
         colour = PALETTE[number % len(PALETTE)]
-        style = "-" if number < len(PALETTE) else "--"
+        style = STYLES[number // len(PALETTE) % len(STYLES)]
         at = [places.index(place) for place in line.values]
         means = [sum(values) / len(values) for values in line.values.values()]
         axes.plot(at, means, style, color=colour, label=line.label, marker="o", markersize=3)

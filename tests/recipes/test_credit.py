@@ -12,6 +12,7 @@ from halluc_plugin.recipes.credit.arms import ARMS, BASELINE, DEFAULT, LOW_RANK,
 from halluc_plugin.recipes.credit.experiment import _moved
 from halluc_plugin.recipes.credit.scale import FULL, QUICK
 from halluc_plugin.recipes.credit.tables import TABLES
+from halluc_plugin.recipes.self_backtracking import answering, bench
 from halluc_plugin.recipes.self_backtracking.scale import Models
 from halluc_plugin.scratch.model import Size
 from halluc_plugin.settings import Settings
@@ -20,11 +21,18 @@ FEW = Models(Size.TINY, steps=2, largest_operand=10, train=60)
 SMOKE = replace(
     QUICK,
     models=replace(QUICK.models, main=FEW, small=FEW, test=6),
-    run=replace(QUICK.run, steps=1, prompts=2, group=2),
+    run=replace(QUICK.run, steps=1, prompts=2, group=2, max_actions=8),
     sampled=2,
     copies=2,
     most_k=1,
 )
+
+
+@pytest.fixture(autouse=True)
+def _short_answers(monkeypatch):
+    """Models that have learned nothing never end."""
+    for module in (answering, bench):
+        monkeypatch.setattr(module, "MAX_TOKENS", 8)
 
 
 @pytest.fixture

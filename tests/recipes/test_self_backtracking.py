@@ -13,7 +13,7 @@ from halluc_plugin.data.countdown_traces import TraceSettings, TraceWriter
 from halluc_plugin.data.raw_traces import Edit
 from halluc_plugin.data.trace_files import TraceRow, read_traces
 from halluc_plugin.recipes import tabulating
-from halluc_plugin.recipes.self_backtracking import corrections, expert, run, tables
+from halluc_plugin.recipes.self_backtracking import answering, bench, corrections, expert, run, tables
 from halluc_plugin.recipes.self_backtracking.bench import Bench, paper_traces
 from halluc_plugin.recipes.self_backtracking.contexts import first_errors, held_out
 from halluc_plugin.recipes.self_backtracking.scale import QUICK, Models
@@ -24,8 +24,15 @@ from halluc_plugin.search.states import Response
 
 # As quick as it gets: nothing is learned, everything is run.
 FEW = Models(Size.TINY, steps=2, largest_operand=10, train=60)
-FEWER = {"pool": 8, "test": 6, "tune_steps": 2, "answers": 2, "most_k": 1}
+FEWER = {"pool": 8, "test": 6, "tune_steps": 2, "rounds": 2, "answers": 2, "most_k": 1}
 SMOKE = replace(QUICK, main=FEW, small=FEW, samples=(1, 2), mix_samples=(2,), **FEWER)
+
+
+@pytest.fixture(autouse=True)
+def _short_answers(monkeypatch):
+    """Models that have learned nothing never end: most of the time would go into their endless answers."""
+    for module in (answering, bench):
+        monkeypatch.setattr(module, "MAX_TOKENS", 8)
 
 
 @pytest.fixture(scope="module")

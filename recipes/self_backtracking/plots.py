@@ -98,9 +98,9 @@ def _rate(places: Cell) -> float:
 
 
 def corrections(cells: Sequence[Cell]) -> Plot:
-    """pass@k and maj@k over k."""
+    """pass@k and maj@k over k; the banned twins are in the table."""
     lines = []
-    for (arm,), group in grouped(cells, "arm").items():
+    for (arm,), group in grouped((cell for cell in cells if "banned" not in cell["arm"]), "arm").items():
         for kind in ("pass", "maj"):
             values = {k: [100 * cell[kind][k]["value"] for cell in group] for k in group[0][kind]}
             lines.append(Line(f"{arm}: {kind}@k", values))

@@ -34,11 +34,12 @@ def run_stage(bench: Bench) -> Iterator[dict[str, Any]]:
         model = start
         collected: list[Path] = []
         for number in range(1, bench.scale.rounds + 1):
-            if arm != SUPERVISED:
-                collected.append(_collect(bench, model, f"{arm}-{number}"))
+            found = None if arm == SUPERVISED else _collect(bench, model, f"{arm}-{number}")
+            if found is not None:
+                collected.append(found)
             model = _train(bench, arm, number, model, collected)
             name = f"{arm} {number}"
-            measure = partial(_measure, bench, model, collected[-1] if collected else None)
+            measure = partial(_measure, bench, model, found)
             yield bench.cell(STAGE, name, measure) | {"arm": arm, "round": number}
 
 
@@ -46,13 +47,15 @@ def _train(bench: Bench, arm: str, number: int, before: Path, collected: Sequenc
     steps = bench.scale.tune_steps
     if arm == RESTART:
         base = clean_model(bench)
+        if not collected:
+            return base
         return bench.trained(f"5-{arm}-{number}", [collected[-1]], steps=steps, start=base)
     supervised = bench.folder / "data" / "mix-1_1-1_2_2" / "countdown" / "traces.parquet"
     return bench.trained(f"5-{arm}-{number}", [supervised, *collected], steps=steps, start=before)
 
 
-def _collect(bench: Bench, folder: Path, name: str) -> Path:
-    """Search the pool, and keep what the verifier finds right."""
+def _collect(bench: Bench, folder: Path, name: str) -> Path | None:
+    """Search the pool, and keep what the verifier finds right; None where that is nothing."""
     path = bench.folder / "data" / f"expert-{name}.parquet"
     if not path.exists():
         problems = bench.asked(bench.pool)
@@ -67,6 +70,8 @@ def _collect(bench: Bench, folder: Path, name: str) -> Path:
                 is Outcome.CORRECT
             ]
             rows += [TraceRow(list(problem.prompt), list(response.ids)) for response in right[:KEPT]]
+        if not rows:
+            return None
         write_traces(path, rows, bench.tokenizer)
     return path
 

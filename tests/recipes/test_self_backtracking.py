@@ -110,6 +110,16 @@ def test_expert_iteration_collects_right_answers_once(invoke, out, pool):
     assert invoke("expert") == {out / "tables" / "expert.md", out / "plots" / "expert.png"}
 
 
+def test_a_round_that_finds_nothing_trains_on_nothing(tmp_path, monkeypatch):
+    """Where no answer of the pool is right expert iteration goes on: nothing is kept, restart is its base."""
+    bench = Bench(tmp_path, SMOKE, 0)
+    monkeypatch.setattr(expert, "load", lambda folder: None)
+    monkeypatch.setattr(expert, "search", lambda *_: [Found([], Cost()) for _ in bench.asked(bench.pool)])
+    monkeypatch.setattr(expert, "clean_model", lambda bench: tmp_path / "base")
+    assert expert._collect(bench, tmp_path, "restart-1") is None
+    assert expert._train(bench, expert.RESTART, 1, tmp_path / "start", []) == tmp_path / "base"
+
+
 def test_corrections_are_learned_by_token_and_in_words(invoke, out, pool):
     """What corrects itself by the token is measured with it banned, too, and has its edits judged."""
     invoke("corrections")

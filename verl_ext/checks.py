@@ -40,14 +40,14 @@ def check_run(config: DictConfig, settings: Any) -> None:
 
 def _refuse_unknown_edits(config: DictConfig, tokenizer: Any) -> None:
     """Refuse a model with edit tokens where nothing but the reward would apply them: no baseline is that."""
-    from halluc_plugin.tokens import BACKTRACK_TOKEN, RESTART_TOKEN, STEP_TOKEN
+    from halluc_plugin.tokens import EDIT_TOKENS
 
     loop = config.actor_rollout_ref.rollout.agent.default_agent_loop
     ours = OmegaConf.select(config, "reward.reward_manager.name") == "backtrack"
     if loop == "backtrack" or not ours:
         return
     known = tokenizer.get_vocab()
-    names = ", ".join(token for token in (BACKTRACK_TOKEN, STEP_TOKEN, RESTART_TOKEN) if token in known)
+    names = ", ".join(token for token in EDIT_TOKENS if token in known)
     if names:
         raise TokenizerError(
             f"{config.actor_rollout_ref.model.path} has {names}, of which the agent loop {loop} knows "

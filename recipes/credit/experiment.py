@@ -1,4 +1,4 @@
-"""One seed: the two supervised models, and every arm from them; each is trained and measured once."""
+"""One seed: the supervised starts, and every arm from them; each is trained and measured once."""
 
 import json
 import statistics
@@ -46,7 +46,7 @@ class Experiment:
         return Bench(self.out, self.scale.models, self.seed)
 
     def cells(self, names: Sequence[str]) -> Iterator[dict[str, Any]]:
-        """What both starts and these arms can do, each compared with the baseline where that is trained."""
+        """What these arms and their starts can do, each compared with the baseline where that is trained."""
         for start in sorted({ARMS[name].start for name in names}):
             yield self._cell(f"start, {start}", self._start(start), start)
         for name in names:

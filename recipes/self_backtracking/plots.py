@@ -58,7 +58,7 @@ def likelihood(cells: Sequence[Cell]) -> Plot:
     """Share of right answers over deciles of likelihood."""
     lines = []
     for (name,), group in grouped(cells, "name").items():
-        tenths = range(len(group[0]["deciles"]))
+        tenths = range(min(len(cell["deciles"]) for cell in group))
         values = {str(at + 1): [100 * cell["deciles"][at]["right"] for cell in group] for at in tenths}
         lines.append(Line(name, values))
     return Plot("Does likelihood tell right answers?", "tenth by mean log-probability", "right, %", lines)

@@ -1,6 +1,7 @@
 """A table for each stage: all seeds together, each seed by itself, and paired differences."""
 
 import math
+import statistics
 from collections.abc import Callable, Sequence
 from itertools import chain
 
@@ -111,8 +112,11 @@ def likelihood(cells: Sequence[Cell]) -> Table:
         "", "answers", "correlation", "AUC", "AUC within problems", "right, highest tenth", "lowest tenth"
     )
     for (name,), group in grouped(cells, "name").items():
-        deciles = [cell["deciles"] for cell in group]
-        ends = [sum(d[place]["right"] for d in deciles) / len(deciles) for place in (-1, 0)]
+        deciles = [cell["deciles"] for cell in group if cell["deciles"]]  # a search may find no answer
+        ends = [
+            statistics.fmean(tenths[place]["right"] for tenths in deciles) if deciles else math.nan
+            for place in (-1, 0)
+        ]
         seeds = {
             key: ", ".join(f"{cell[key]:.2f}" for cell in group)
             for key in ("correlation", "auc", "auc_within")

@@ -1,6 +1,7 @@
 """The Self-Backtracking recipe: its stages run, go on where they were, and its figures are those by hand."""
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,16 @@ from halluc_plugin.data.countdown_traces import TraceSettings, TraceWriter
 from halluc_plugin.data.raw_traces import Edit
 from halluc_plugin.data.trace_files import TraceRow, read_traces
 from halluc_plugin.recipes import tabulating
-from halluc_plugin.recipes.self_backtracking import answering, bench, corrections, expert, run, tables
+from halluc_plugin.recipes.plotting import draw
+from halluc_plugin.recipes.self_backtracking import (
+    answering,
+    bench,
+    corrections,
+    expert,
+    plots,
+    run,
+    tables,
+)
 from halluc_plugin.recipes.self_backtracking.bench import Bench, paper_traces
 from halluc_plugin.recipes.self_backtracking.contexts import first_errors, held_out
 from halluc_plugin.recipes.self_backtracking.scale import QUICK, Models
@@ -146,6 +156,24 @@ def test_area_under_roc_by_hand():
     assert area_under_roc(np.array([4.0, 3.0, 2.0, 1.0]), right) == 0.75
     assert area_under_roc(np.array([4.0, 2.0, 2.0, 1.0]), right) == 0.875
     assert np.isnan(area_under_roc(np.array([1.0, 2.0]), np.array([True, True])))
+
+
+def test_a_search_without_answers_has_no_tenths(tmp_path):
+    """The table leaves the share open where no seed found an answer, and the plot has no place for it."""
+    nothing = {"answers": 0, "correlation": math.nan, "auc": math.nan, "auc_within": math.nan, "deciles": []}
+    tenths = [{"score": -1.0, "right": 0.25}, {"score": -0.5, "right": 0.75}]
+    found = {"answers": 2, "correlation": 0.5, "auc": 1.0, "auc_within": 1.0, "deciles": tenths}
+    cells = [
+        {"name": "none", **nothing},
+        {"name": "some", **found},
+        {"name": "some", **nothing},
+    ]
+    table = tables.likelihood(cells)
+    assert [list(column.cells) for column in table.columns[-2:]] == [["nan %", "75.0 %"], ["nan %", "25.0 %"]]
+    plot = plots.likelihood(cells[:2])
+    assert [list(line.values.values()) for line in plot.lines] == [[], [[25.0], [75.0]]]
+    draw(plot, tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").stat().st_size > 100
 
 
 def test_places_and_errors(tmp_path):

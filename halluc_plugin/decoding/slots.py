@@ -45,8 +45,11 @@ class _SlotLayer(CacheLayerMixin):
     def get_seq_length(self) -> int:
         return self._cache.visible if self.is_initialized else 0
 
-    def get_max_cache_shape(self) -> int:
+    def get_max_length(self) -> int:
         return self._cache.num_slots
+
+    def get_max_cache_shape(self) -> int:  # the same, as transformers 5.10 calls it; 5.17 has the other name
+        return self.get_max_length()
 
     def select(self, rows: torch.Tensor) -> None:
         """Keep these rows only."""

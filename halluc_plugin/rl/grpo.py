@@ -47,7 +47,7 @@ def train_policy(
     """Train in place; save model and tokenizer side by side, and a line of metrics for each step.
 
     Args:
-        model: A transformers causal language model in float32, on CPU.
+        model: A transformers causal language model in float32, on the device that it is to train on.
         tokenizer: Its tokenizer, whose ids the problems are in.
         problems: What is trained on, in an order of each epoch's own.
         settings: What is paid, masked and banned; its context, and its curriculum.
@@ -142,6 +142,7 @@ class _Trainer:
         step: int,
     ) -> dict[str, float]:
         """One optimizer step; the loss is a mean over the actions that learn (verl's ``token-mean``)."""
+        device = self._model.device
         total = float(sum(mask.sum() for mask in answers.masks))
         entropy = 0.0
         longest = max(len(p) + len(r) for p, r in zip(prompts, answers.responses, strict=True))
@@ -150,11 +151,11 @@ class _Trainer:
         with unfused_attention(self._model, longest, bf16=self._run.bf16):
             for start in range(0, len(prompts), self._run.micro_batch):
                 part = slice(start, start + self._run.micro_batch)
-                with torch.autocast("cpu", torch.bfloat16) if self._run.bf16 else nullcontext():
+                with torch.autocast(device.type, torch.bfloat16) if self._run.bf16 else nullcontext():
                     resolution = resolve_rows(answers.responses[part], self._reading.vocab)
                     scores = score_policy(self._model, prompts[part], resolution, settings)
                 paid, learns = (
-                    torch.nn.utils.rnn.pad_sequence(list(rows[part]), batch_first=True)
+                    torch.nn.utils.rnn.pad_sequence(list(rows[part]), batch_first=True).to(device)
                     for rows in (advantages, answers.masks)
                 )
                 loss = -(scores.log_probs * paid * learns).sum() / total
@@ -188,7 +189,7 @@ class _Trainer:
         """Take over the checkpoint, if there is one; returns the steps that are done."""
         done = 0
         if (out / CHECKPOINT).exists():
-            saved = torch.load(out / CHECKPOINT, weights_only=True)
+            saved = torch.load(out / CHECKPOINT, map_location=self._model.device, weights_only=True)
             if saved["of"] != self._identity:
                 raise SettingsError(
                     f"{out} holds an interrupted run with other settings.",

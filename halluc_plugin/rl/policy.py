@@ -25,16 +25,20 @@ def score_policy(
     Args:
         model: A transformers causal language model; in hard context one whose attention can follow a tree.
         prompts: B prompts.
-        resolution: Of the B responses, padded on the right.
+        resolution: Of the B responses, padded on the right; on any device.
         settings: Of the step they were sampled in: its context, budget and boundary.
         temperature: Of the sampling.
+
+    Returns:
+        The scores, on the model's device.
 
     Raises:
         TraceError: An edit stands where the settings ban it.
     """
+    resolution = resolution.to(model.device)
     banned = budget_mask(resolution, settings.max_backtracks, settings.boundary)
     if settings.context is Context.HARD:
-        ids, valid = pad_rows(prompts)
+        ids, valid = (padded.to(model.device) for padded in pad_rows(prompts))
         return score_actions(model, ids, valid, resolution, temperature=temperature, edits_banned=banned)
     return _score_soft(model, prompts, resolution, banned, temperature)
 
@@ -44,9 +48,10 @@ def _score_soft(
 ) -> ActionScores:
     """A causal forward over prompts and responses, one behind the other."""
     responses = [ids[valid].tolist() for ids, valid in zip(resolution.ids, resolution.valid, strict=True)]
-    ids, valid = pad_rows([[*p, *r] for p, r in zip(prompts, responses, strict=True)])
+    whole = pad_rows([[*p, *r] for p, r in zip(prompts, responses, strict=True)])
+    ids, valid = (padded.to(model.device) for padded in whole)
     logits = model(input_ids=ids, attention_mask=valid.long(), use_cache=False).logits
     rows, actions = resolution.valid.nonzero(as_tuple=True)
-    before = torch.tensor([len(prompt) - 1 for prompt in prompts])[rows] + actions
+    before = torch.tensor([len(prompt) - 1 for prompt in prompts], device=rows.device)[rows] + actions
     logits = logits[rows, before].float() / temperature
     return ActionScores(resolution, ban_edits(logits, resolution, banned))

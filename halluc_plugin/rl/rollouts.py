@@ -29,7 +29,7 @@ def sample_groups(
     """Sample ``run.group`` answers to each problem at temperature 1.
 
     Args:
-        model: In eval mode.
+        model: In eval mode, on any device.
         problems: Of a step.
         settings: Of the step.
         run: How many answers, how long; its seed and the step decide the samples.
@@ -45,7 +45,7 @@ def sample_groups(
         boundary=settings.boundary, eos_ids=reading.marks.ends,
     )  # fmt: skip
     seed = int(np.random.SeedSequence([run.seed, 42, step]).generate_state(1)[0])
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator(model.device).manual_seed(seed)
     prompts = [problem.prompt for problem in asked]
     responses = [trace.ids for trace in decode(model, prompts, decoding, generator=generator)]
     return _judged(asked, responses, settings, run, reading)

@@ -13,7 +13,7 @@ from halluc_plugin.errors import TokenizerError
 from halluc_plugin.metrics import DecoderShape
 from halluc_plugin.search.driver import Cost, Found
 from halluc_plugin.search.states import End, Request, Response, Sample, Space
-from halluc_plugin.tokens.loading import load_model, load_tokenizer
+from halluc_plugin.tokens.loading import load_model, load_tokenizer, on_accelerator
 
 
 class HFSampler:
@@ -193,10 +193,8 @@ def load_verifier(model: str, tokenizer: Any) -> Any:
 
 def load_network(model: str) -> Any:
     """A model that answers or judges, in eval mode: on an accelerator in its own dtype, if there is one."""
-    # What torch was built for may not be there.
-    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    network = load_model(model, dtype="float32" if device is None else "auto").eval()
-    return network if device is None else network.to(device)
+    dtype = "auto" if torch.accelerator.is_available() else "float32"
+    return on_accelerator(load_model(model, dtype=dtype).eval())
 
 
 @torch.no_grad()

@@ -39,6 +39,19 @@ def load_model(name: str, **options: Any) -> Any:
     return _load(AutoModelForCausalLM, "model", name, options)
 
 
+def on_accelerator(model: Any) -> Any:
+    """A model, moved to the accelerator of this host; left where it is if there is none.
+
+    What samples from it or trains it follows it there.
+    """
+    import torch
+
+    # What torch was built for may not be there.
+    if not torch.accelerator.is_available():
+        return model
+    return model.to(torch.accelerator.current_accelerator())
+
+
 def _load(loader: Any, what: str, name: str, options: dict[str, Any]) -> Any:
     folder = Path(name).expanduser()
     try:

@@ -18,7 +18,7 @@ from halluc_plugin.recipes.keeping import COMPLETE, kept_cell, kept_model
 from halluc_plugin.recipes.self_backtracking.answering import decoded_cells, load, sampled
 from halluc_plugin.recipes.self_backtracking.bench import Bench
 from halluc_plugin.rl.grpo import METRICS, train_policy
-from halluc_plugin.tokens.loading import load_model
+from halluc_plugin.tokens.loading import load_model, on_accelerator
 
 CURVE = ("acc", "event_precision", "event_recall", "per_answer", "raw_length", "degenerate/groups")
 KS = (1, 2, 4, 8, 16, 32)
@@ -57,7 +57,7 @@ class Experiment:
 
     def _trained(self, name: str, arm: Arm) -> Path:
         def train(folder: Path) -> None:
-            model = load_model(str(self._start(arm.start)), dtype="float32")
+            model = on_accelerator(load_model(str(self._start(arm.start)), dtype="float32"))
             problems = self.bench.asked(problem_files(self.bench, self.task)[0])
             run = replace(self.scale.run, seed=self.seed)
             train_policy(

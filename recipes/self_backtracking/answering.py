@@ -18,7 +18,7 @@ from halluc_plugin.search.hf import HFSampler, decoder_shape
 from halluc_plugin.search.problems import Problem, Scorer, judged
 from halluc_plugin.search.states import Search
 from halluc_plugin.settings import Context
-from halluc_plugin.tokens.loading import load_model
+from halluc_plugin.tokens.loading import load_model, on_accelerator
 from halluc_plugin.verifiers import Outcome, whole_vote
 
 BATCH = 512
@@ -29,7 +29,7 @@ MakeSearch = Callable[[tuple[int, ...], Space], Search]
 
 def load(folder: Path) -> Any:
     """A model as it is measured."""
-    return load_model(str(folder), dtype="float32").eval()
+    return on_accelerator(load_model(str(folder), dtype="float32")).eval()
 
 
 def search(
@@ -44,7 +44,7 @@ def search(
     space = bench.space(temperature=SEARCH_TEMPERATURE, edits_banned=edits_banned)
     prompts = [problem.prompt for problem in problems]
     sampler = HFSampler(model, space, batch_size=BATCH, seed=bench.seed)
-    with rounded():
+    with rounded(model):
         return run([make(prompt, space) for prompt in prompts], prompts, sampler)
 
 
@@ -75,9 +75,9 @@ def searched_cells(
     return cells
 
 
-def rounded() -> AbstractContextManager[Any]:
+def rounded(model: Any) -> AbstractContextManager[Any]:
     """Sampling computes in bfloat16, as training did: several times as fast on the CPUs that have it."""
-    return torch.autocast("cpu", torch.bfloat16)
+    return torch.autocast(model.device.type, torch.bfloat16)
 
 
 def by_rule(
@@ -133,11 +133,11 @@ def decoded(
         eos_ids=frozenset({int(bench.tokenizer.eos_token_id)}),
     )
     prompts = [problem.prompt for problem in problems for _ in range(copies)]
-    generator = torch.Generator().manual_seed(bench.seed)
+    generator = torch.Generator(model.device).manual_seed(bench.seed)
     traces: list[list[int]] = []
     for start in range(0, len(prompts), BATCH):
         batch = prompts[start : start + BATCH]
-        with rounded():
+        with rounded(model):
             traces += [trace.ids for trace in decode(model, batch, decoding, generator=generator)]
     return traces
 

@@ -71,8 +71,9 @@ def _collect(bench: Bench, start: Path, arm: str) -> list[Path]:
     if not all(path.exists() for path in paths):
         problems = bench.asked(bench.pool)
         space = bench.space(temperature=SEARCH_TEMPERATURE, edits_banned=True)
-        sampler = HFSampler(load(start), space, batch_size=BATCH, seed=bench.seed)
-        with rounded():
+        model = load(start)
+        sampler = HFSampler(model, space, batch_size=BATCH, seed=bench.seed)
+        with rounded(model):
             collected: Sequence[Collected] = collect(problems, sampler, space, bench.tokenizer, settings)
         write_traces(paths[0], chain.from_iterable(c.right for c in collected), bench.tokenizer)
         write_traces(paths[1], chain.from_iterable(c.corrected for c in collected), bench.tokenizer)

@@ -25,7 +25,7 @@ from halluc_plugin.scratch.tokenizer import number_tokenizer
 from halluc_plugin.search.problems import Problem, read_problems
 from halluc_plugin.settings import Context
 from halluc_plugin.tokens import BACKTRACK_TOKEN
-from halluc_plugin.tokens.loading import load_model
+from halluc_plugin.tokens.loading import load_model, on_accelerator
 from halluc_plugin.training.dataset import vocab_of
 
 RATE, LENGTHS = 0.1, {1: 1.0, 2: 1.0}
@@ -94,7 +94,7 @@ class Arithmetic:
         return [problem for file in files for problem in read_problems(file, self.tokenizer)]
 
     def _measure(self, arm: str, folder: Path) -> dict[str, Any]:
-        model, problems = load_model(str(folder), dtype="float32").eval(), self._problems()
+        model, problems = on_accelerator(load_model(str(folder), dtype="float32")).eval(), self._problems()
         cell: dict[str, Any] = {"arm": arm, "seed": self._seed}
         for name, temperature, budget in (("greedy", 0.0, None), ("banned", 0.0, 0), ("T=1", 1.0, None)):
             traces = self._decoded(model, problems, temperature, budget)
@@ -108,7 +108,7 @@ class Arithmetic:
             self.vocab, self._scale.matching.max_actions, Context.HARD, temperature=temperature,
             budget=budget, tabu=temperature == 0, eos_ids=frozenset({int(self.tokenizer.eos_token_id)}),
         )  # fmt: skip
-        generator = torch.Generator().manual_seed(self._seed)
+        generator = torch.Generator(model.device).manual_seed(self._seed)
         traces: list[list[int]] = []
         for start in range(0, len(problems), BATCH):
             prompts = [problem.prompt for problem in problems[start : start + BATCH]]

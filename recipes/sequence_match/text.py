@@ -20,7 +20,7 @@ from halluc_plugin.recipes.sequence_match.scale import Scale
 from halluc_plugin.scratch.tokenizer import number_tokenizer
 from halluc_plugin.settings import Context
 from halluc_plugin.tokens import BACKTRACK_TOKEN
-from halluc_plugin.tokens.loading import load_model
+from halluc_plugin.tokens.loading import load_model, on_accelerator
 from halluc_plugin.training.dataset import vocab_of
 
 PROMPT, CONTINUATION = 32, 48
@@ -84,11 +84,11 @@ class Text:
         return path
 
     def _measure(self, arm: str, folder: Path, test: Sequence[Reference]) -> dict[str, Any]:
-        model = load_model(str(folder), dtype="float32").eval()
+        model = on_accelerator(load_model(str(folder), dtype="float32")).eval()
         spans = [(window.prompt, window.ids) for window in test]
         likelihood = sum(span_log_probs(model, spans)) / sum(len(window.ids) for window in test)
         decoding = Decoding(self._vocab, 2 * CONTINUATION, Context.HARD)
-        generator = torch.Generator().manual_seed(self._seed)
+        generator = torch.Generator(model.device).manual_seed(self._seed)
         traces = decode(model, [window.prompt for window in test], decoding, generator=generator)
         left = [collapse(trace.ids, self._vocab)[:CONTINUATION] for trace in traces]
         edits = sum(token in self._vocab.edit_ids for trace in traces for token in trace.ids)

@@ -49,7 +49,7 @@ def decode_rewound(
         max_actions: Most actions of a trace.
         temperature: 0 for greedy.
         eos_id: Ends a trace.
-        generator: Source of randomness.
+        generator: Source of randomness, on the model's device.
     """
     traces: list[list[int]] = [[] for _ in prompts]
     states = [EditState(vocab) for _ in prompts]
@@ -59,9 +59,12 @@ def decode_rewound(
         rows = [[*prompts[i], *traces[i]] for i in going]
         width = max(map(len, rows))
         pads = [width - len(row) for row in rows]
-        ids = torch.tensor([[0] * pad + row for pad, row in zip(pads, rows, strict=True)])
-        seen = torch.tensor([[0] * pad + [1] * len(row) for pad, row in zip(pads, rows, strict=True)])
-        places = torch.tensor([[0] * pad + positions[i] for pad, i in zip(pads, going, strict=True)])
+        inputs = (
+            [[0] * pad + row for pad, row in zip(pads, rows, strict=True)],
+            [[0] * pad + [1] * len(row) for pad, row in zip(pads, rows, strict=True)],
+            [[0] * pad + positions[i] for pad, i in zip(pads, going, strict=True)],
+        )
+        ids, seen, places = (torch.tensor(rows, device=model.device) for rows in inputs)
         logits = model(input_ids=ids, attention_mask=seen, position_ids=places, logits_to_keep=1).logits[
             :, -1
         ]

@@ -26,7 +26,7 @@ from halluc_plugin.scratch.model import new_model
 from halluc_plugin.search.problems import read_problems
 from halluc_plugin.settings import Context, WarmStartTraces
 from halluc_plugin.tokens import edit_vocab
-from halluc_plugin.tokens.loading import load_model, load_tokenizer
+from halluc_plugin.tokens.loading import load_model, load_tokenizer, on_accelerator
 from halluc_plugin.training import fine_tune
 
 MAX_ACTIONS = 48
@@ -100,11 +100,11 @@ def _train(data: CountdownFiles, arm: Arm, seed: int, steps: int, out: Path) -> 
 
 
 def _decode(data: CountdownFiles, folder: Path, arm: Arm, temperature: float, seed: int) -> dict[str, Any]:
-    tokenizer, model = load_tokenizer(str(folder)), load_model(str(folder)).eval()
+    tokenizer, model = load_tokenizer(str(folder)), on_accelerator(load_model(str(folder))).eval()
     vocab, eos_id = edit_vocab(tokenizer), int(tokenizer.eos_token_id)
     problems = read_problems(data.test[0], tokenizer)
     prompts = [problem.prompt for problem in problems]
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator(model.device).manual_seed(seed)
     if arm is Arm.POSITIONS:
         traces = decode_rewound(
             model, prompts, vocab,

@@ -101,7 +101,9 @@ def test_hard_context_is_the_loss_of_its_contexts(tokenizer, trace_file, tmp_pat
     """One step in hard context follows the gradient of the actions scored from the live text."""
     response = f"3+4=7{BACKTRACK_TOKEN * 3}5=8\n"
     data = trace_file(("3 5 -> 8\n", response), ("7 -> 7\n", "7\n"))
-    settings = TrainSettings(steps=1, batch_size=2, context=Context.HARD, learning_rate=1e-3, warmup_steps=0)
+    settings = TrainSettings(
+        steps=1, batch_size=2, context=Context.HARD, learning_rate=1e-3, warmup_steps=0, bf16=False
+    )
     trained = new_model(tokenizer, Size.TINY, seed=0)
     told = fine_tune(trained, tokenizer, [data], settings, tmp_path / "out", show_progress=False)
     model, vocab = new_model(tokenizer, Size.TINY, seed=0), vocab_of(tokenizer)
@@ -115,7 +117,10 @@ def test_hard_context_is_the_loss_of_its_contexts(tokenizer, trace_file, tmp_pat
     assert told["train_loss"] == pytest.approx((total / count).item(), abs=1e-5)
     (total / count).backward()
     # The first step of AdamW moves each weight against the sign of its gradient.
-    moved = trained.lm_head.weight.detach() - new_model(tokenizer, Size.TINY, seed=0).lm_head.weight.detach()
+    moved = (
+        trained.lm_head.weight.detach().cpu()
+        - new_model(tokenizer, Size.TINY, seed=0).lm_head.weight.detach()
+    )
     strong = model.lm_head.weight.grad.abs() > 1e-4
     assert strong.sum() > 1000
     assert torch.equal(moved[strong].sign(), -model.lm_head.weight.grad[strong].sign())

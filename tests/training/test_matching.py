@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from transformers import TrainingArguments
 from typer.testing import CliRunner
 
 from halluc_plugin.cli.app import app
@@ -89,7 +90,8 @@ def test_the_loss_is_that_of_its_parts(tokenizer, erased, tmp_path):
     own = [TraceRow([302, 303, 304], [320, 321, b, b, 322, 323, end])]
     collate = RowCollator(0)
     settings = TrainSettings(batch_size=2, erased_tokens=erased)
-    trainer = MatchTrainer(model=model, data_collator=collate, args=None)
+    on_cpu = TrainingArguments(str(tmp_path), use_cpu=True)
+    trainer = MatchTrainer(model=model, data_collator=collate, args=on_cpu)
     replay = ReplayBuffer(1)
     replay.add(own, 0)
     matching = MatchSettings(gamma=0.8, imitate_steps=0, anneal_steps=0, imitation=0.25)

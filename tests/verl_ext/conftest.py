@@ -1,9 +1,15 @@
-"""A small tokenizer and verl's real default config, for tests of the adapters."""
+"""A small tokenizer, verl's real default config and a run on Countdown, for tests of the adapters."""
 
 import copy
 
 import pytest
+from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf, open_dict
+
+from halluc_plugin.data.countdown_files import CountdownRequest, write_countdown
+from halluc_plugin.scratch.model import Size, new_model
+from halluc_plugin.scratch.tokenizer import number_tokenizer
+from halluc_plugin.tokens.loading import save_tokenizer
 
 BACKTRACK = "<|BACKTRACK|>"
 CHAT_TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
@@ -42,8 +48,6 @@ def plain_tokenizer():
 
 @pytest.fixture(scope="session")
 def _composed():
-    from hydra import compose, initialize_config_module
-
     with initialize_config_module("verl.trainer.config", version_base=None):
         return compose("ppo_trainer")
 
@@ -70,3 +74,39 @@ def fp32_config(verl_config):
     verl_config.actor_rollout_ref.rollout.dtype = "float32"
     verl_config.actor_rollout_ref.actor.fsdp_config.mixed_precision = {"param_dtype": "fp32"}
     return verl_config
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory):
+    """A model folder with the backtrack token."""
+    folder = tmp_path_factory.mktemp("model")
+    tokenizer = number_tokenizer(edit_tokens=(BACKTRACK,))
+    new_model(tokenizer, Size.TINY, seed=0).save_pretrained(folder)
+    save_tokenizer(tokenizer, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory):
+    """A small Countdown data set."""
+    folder = tmp_path_factory.mktemp("data")
+    return write_countdown(folder, CountdownRequest(train=20, test=5), None, lambda items, what, total: items)
+
+
+@pytest.fixture
+def config(model, data, tmp_path):
+    """A composed run on that model and data; takes overrides, and a recipe."""
+
+    def build(*overrides, recipe="halluc_grpo"):
+        own = [
+            f"+recipe={recipe}",
+            "halluc/scale=cpu",
+            f"actor_rollout_ref.model.path={model}",
+            f"data.train_files={data.train}",
+            f"data.val_files=[{data.test[0]},{data.test[1]}]",
+            f"trainer.default_local_dir={tmp_path / 'run'}",
+        ]
+        with initialize_config_module("verl.trainer.config", version_base=None):
+            return compose("ppo_trainer", [*own, *overrides])
+
+    return build

@@ -1,0 +1,203 @@
+"""Runs that are refused before any worker starts, with one clear message."""
+
+import pytest
+
+from halluc_plugin.data.parquet import write_parquet
+from halluc_plugin.scratch.tokenizer import number_tokenizer
+from halluc_plugin.tokens import BACKTRACK_TOKEN
+from verl_ext import compat
+from verl_ext.callback import RunCallback
+from verl_ext.recipe_callback import EXIT_BAD_INPUT
+
+
+def refused(config, capsys):
+    """The one message of a run that is refused."""
+    with pytest.raises(SystemExit) as exit_:
+        RunCallback().on_run_start(config)
+    assert exit_.value.code == EXIT_BAD_INPUT
+    said = capsys.readouterr().err
+    assert said.startswith("halluc: ")
+    assert said.count("\n") == 1
+    assert "Fix: " in said
+    return said
+
+
+class TestBadInput:
+    """Each: one clear message before any worker starts, exit status not zero."""
+
+    def test_tokenizer_without_the_token(self, config, capsys, tmp_path):
+        """The message names the command that adds it."""
+        number_tokenizer().save_pretrained(tmp_path / "plain")
+        said = refused(config(f"actor_rollout_ref.model.path={tmp_path / 'plain'}"), capsys)
+        assert "no token <|BACKTRACK|>" in said
+        assert "halluc add-token" in said
+
+    def test_token_marked_special(self, config, capsys, tmp_path):
+        """A special token would leave what it erased in every decoded text."""
+        tokenizer = number_tokenizer()
+        tokenizer.add_tokens([BACKTRACK_TOKEN], special_tokens=True)
+        tokenizer.save_pretrained(tmp_path / "special")
+        said = refused(config(f"actor_rollout_ref.model.path={tmp_path / 'special'}"), capsys)
+        assert "special token" in said
+
+    def test_no_model(self, config, capsys, tmp_path):
+        """A path without a tokenizer is named."""
+        said = refused(config(f"actor_rollout_ref.model.path={tmp_path / 'absent'}"), capsys)
+        assert str(tmp_path / "absent") in said
+
+    @pytest.mark.parametrize(
+        ("override", "named"),
+        [
+            (
+                "+halluc.reward.weights.outcom=1.0",
+                "Unknown reward component 'outcom'. Fix: Did you mean outcome?",
+            ),
+            ("halluc.boundary=wall", "halluc.boundary is 'wall'"),
+            (
+                "+halluc.max_backtrack=2",
+                "Unknown setting halluc.max_backtrack. Fix: Did you mean max_backtracks?",
+            ),
+            ("halluc.prepare.seed=-1", "halluc.prepare.seed is -1"),
+            ("+halluc.curriculum=[{steps:3}]", "halluc.curriculum[0].steps is 3, but nothing follows it"),
+        ],
+    )
+    def test_settings(self, config, capsys, override, named):
+        """Unknown names come with the closest known one."""
+        assert named in refused(config(override), capsys)
+
+    def test_missing_columns_and_empty_prompts(self, config, capsys, tmp_path):
+        """A malformed file is named with what is wrong with it."""
+        write_parquet(tmp_path / "a.parquet", [{"question": "x"}], {})
+        assert "has no column" in refused(config(f"data.train_files={tmp_path / 'a.parquet'}"), capsys)
+        row = {
+            "data_source": "s",
+            "prompt": [{"role": "user", "content": ""}],
+            "reward_model": {"ground_truth": "1"},
+        }
+        write_parquet(tmp_path / "b.parquet", [row], {})
+        assert "row 0: prompt is empty" in refused(config(f"data.val_files={tmp_path / 'b.parquet'}"), capsys)
+        assert "does not exist" in refused(config("data.train_files=/absent.parquet"), capsys)
+
+    def test_values_that_nobody_judges(self, config, capsys, tmp_path):
+        """Paying for them is refused, with who could; continuations need the loop that samples them."""
+        row = {
+            "data_source": "openai/gsm8k",
+            "prompt": [{"role": "user", "content": "1"}],
+            "reward_model": {"ground_truth": "1"},
+        }
+        write_parquet(tmp_path / "gsm8k.parquet", [row], {})
+        own = [f"data.train_files={tmp_path / 'gsm8k.parquet'}", "halluc.credit.alpha=0.5"]
+        said = refused(config(*own), capsys)
+        assert (
+            "halluc.credit.alpha pays for values of states, and nothing judges states of openai/gsm8k" in said
+        )
+        RunCallback().on_run_start(config(*own, "halluc.credit.values=prefix_tree"))
+        RunCallback().on_run_start(config(*own, "halluc.values.source=continuations"))
+        weights = ["+halluc.values.source=continuations", "+halluc.reward.weights.process=1"]
+        said = refused(config(*weights, recipe="grpo_baseline"), capsys)
+        assert "which the agent loop single_turn_agent does not sample" in said
+        unpaid = config(own[0], "+halluc.values.source=auto", recipe="grpo_baseline")
+        assert "values states of openai/gsm8k by continuations" in refused(unpaid, capsys)
+        RunCallback().on_run_start(config(*own, "halluc.values.source=auto"))
+
+    @pytest.mark.parametrize(
+        ("overrides", "named"),
+        [
+            (
+                ["halluc.erased_tokens=negative", "trainer.v1.trainer_mode=sync"],
+                "trainer_mode=sync knows nothing of it. Fix: Set trainer.v1.trainer_mode=backtrack_sync",
+            ),
+            (
+                [
+                    "halluc.credit.alpha=0.5",
+                    "actor_rollout_ref.rollout.agent.default_agent_loop=refine",
+                ],
+                "default_agent_loop=refine knows nothing of it",
+            ),
+            (
+                ["+halluc.failures.stalled_after=60", "trainer.v1.trainer_mode=sync"],
+                "halluc.failures is set, but trainer.v1.trainer_mode=sync",
+            ),
+            (
+                ["halluc.credit.alpha=0.5", "reward.reward_manager.name=naive"],
+                "halluc.credit.alpha is set, but reward.reward_manager.name=naive",
+            ),
+            (
+                [
+                    "halluc.curriculum=[{steps:1,max_backtracks:1},{}]",
+                    "actor_rollout_ref.rollout.agent.default_agent_loop=single_turn_agent",
+                ],
+                "halluc.curriculum is set, but actor_rollout_ref.rollout.agent.default_agent_loop=single",
+            ),
+        ],
+    )
+    def test_parts_that_would_pass_over_a_setting(self, config, capsys, overrides, named):
+        """What only ours does is refused where somebody else's was selected."""
+        assert named in refused(config(*overrides), capsys)
+
+    @pytest.mark.parametrize("recipe", ["grpo_baseline", "refinement"])
+    def test_a_baseline_without_the_token_is_without_it(self, config, capsys, tmp_path, recipe):
+        """A model that could write edits is refused where only the reward would apply them."""
+        said = refused(config(recipe=recipe), capsys)
+        assert "has <|BACKTRACK|>, of which the agent loop" in said
+        assert "halluc.max_backtracks=0" in said
+        number_tokenizer().save_pretrained(tmp_path / "plain")
+        RunCallback().on_run_start(
+            config(f"actor_rollout_ref.model.path={tmp_path / 'plain'}", recipe=recipe)
+        )
+
+    def test_an_engine_that_is_too_short(self, config, capsys):
+        """Answers that would be cut off silently are refused; just enough room is enough."""
+        lengths = ["data.max_prompt_length=500", "data.max_response_length=100"]
+        room = "actor_rollout_ref.rollout.max_model_len"
+        said = refused(config(*lengths, f"{room}=599"), capsys)
+        assert f"{room}=599 holds less than" in said
+        assert f"Fix: Set {room}=600" in said
+        RunCallback().on_run_start(config(*lengths, f"{room}=600"))
+        RunCallback().on_run_start(config(*lengths, f"{room}=null"))
+        said = refused(
+            config("data.max_response_length=1000", f"{room}=null"), capsys
+        )  # and 32 of the prompt
+        assert "The model, of 1024 positions, holds less than" in said
+
+    def test_replacing_failures_needs_tolerance(self, config, capsys):
+        """A run that stops at the first failure never comes to replace it."""
+        replaces = "trainer.v1.sampler.sync_refill_failed_groups=true"
+        assert "halluc.failures.tolerated=0 the run stops" in refused(config(replaces), capsys)
+        RunCallback().on_run_start(config(replaces, "+halluc.failures.tolerated=0.1"))
+
+    def test_a_relative_folder_is_the_drivers(self, config, tmp_path, monkeypatch):
+        """Workers of a cluster run elsewhere: they are told the whole path of the checkpoints."""
+        monkeypatch.chdir(tmp_path)
+        started = config("trainer.default_local_dir=runs/one")
+        RunCallback().on_run_start(started)
+        assert started.trainer.default_local_dir == str(tmp_path / "runs" / "one")
+
+    def test_another_verl(self, config, capsys, monkeypatch):
+        """A version outside the tested window is refused when a recipe of ours is selected."""
+        monkeypatch.setattr(compat, "version", lambda name: "0.12.0")
+        assert "verl 0.12.0 is installed; halluc is tested with verl>=0.9.1,<0.10" in refused(
+            config(), capsys
+        )
+
+    def test_two_plugins_with_one_name(self, config, capsys, monkeypatch):
+        """An agent loop that another plugin registered over ours is named."""
+        from verl.experimental.agent_loop.agent_loop import _agent_loop_registry
+
+        monkeypatch.setitem(_agent_loop_registry, "backtrack", {"_target_": "theirs.Loop"})
+        said = refused(config(), capsys)
+        assert "selects the agent loop of theirs.Loop: two plugins register one name" in said
+
+    def test_a_name_that_verl_does_not_know(self, config, capsys, monkeypatch):
+        """Where the plugin is not loaded the run is refused before it starts."""
+        from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY
+
+        monkeypatch.delitem(ADV_ESTIMATOR_REGISTRY, "backtrack_grpo")
+        assert "advantage estimator of halluc, which verl does not know" in refused(config(), capsys)
+
+    def test_a_sweep_over_embedded_data(self, config, capsys):
+        """Hydra gives each job of a sweep its own config, which cannot be filled in."""
+        swept = config("actor_rollout_ref.model.path=halluc:warm-start")
+        with pytest.raises(SystemExit):
+            RunCallback().on_multirun_start(swept)
+        assert "--multirun cannot prepare" in capsys.readouterr().err

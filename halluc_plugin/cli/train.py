@@ -53,7 +53,18 @@ def train(
     steps: Steps = 1000,
     batch_size: BatchSize = 64,
     micro_batch_size: MicroBatchSize = None,
-    learning_rate: LearningRate = 1e-5,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(
+            help="Peak learning rate. [default: 1e-5; 2e-4 for low-rank updates]", show_default=False
+        ),
+    ] = None,
+    low_rank: Annotated[
+        int | None,
+        typer.Option(
+            help="Train updates of this rank and the edit tokens' rows (needs peft); all weights by default."
+        ),
+    ] = None,
     erased_tokens: ErasedTokens = "mask",
     context: ContextOption = "soft",
     step_delimiter: Delimiter = "\n",
@@ -63,8 +74,10 @@ def train(
 ) -> None:
     """Fine-tune a model on raw traces; erased tokens stay in the context and out of the loss."""
     from halluc_plugin.tokens.loading import load_model, load_tokenizer
-    from halluc_plugin.training import fine_tune
+    from halluc_plugin.training import fine_tune, fine_tune_low_rank
 
+    if learning_rate is None:
+        learning_rate = 1e-5 if low_rank is None else 2e-4
     settings = _settings(
         erased_tokens,
         context,
@@ -77,8 +90,15 @@ def train(
         seed=seed,
     )
     tokenizer = load_tokenizer(model)
-    network = load_model(model, dtype="float32")
-    _report(fine_tune(network, tokenizer, data, settings, out, step_delimiter=step_delimiter), out)
+    if low_rank is None:
+        network = load_model(model, dtype="float32")
+        done = fine_tune(network, tokenizer, data, settings, out, step_delimiter=step_delimiter)
+    else:
+        network = load_model(model, dtype="auto")  # what is not trained needs no precision of its own
+        done = fine_tune_low_rank(
+            network, tokenizer, data, settings, out, rank=low_rank, step_delimiter=step_delimiter
+        )
+    _report(done, out)
 
 
 def match(

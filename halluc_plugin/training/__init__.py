@@ -1,7 +1,8 @@
 """Supervised fine-tuning on raw traces: masked or unmasked, on the transformers ``Trainer``.
 
 :mod:`.settings` says how, :mod:`.dataset` turns trace files into batches with labels from the edit semantics,
-:mod:`.fine_tuning` runs it, with progress, checkpoints, resuming and TensorBoard.
+:mod:`.fine_tuning` runs it, with progress, checkpoints, resuming and TensorBoard; :mod:`.low_rank` does so
+for low-rank updates.
 """
 
 from typing import TYPE_CHECKING
@@ -10,13 +11,16 @@ from halluc_plugin.training.settings import TrainSettings
 
 if TYPE_CHECKING:
     from halluc_plugin.training.fine_tuning import fine_tune
+    from halluc_plugin.training.low_rank import fine_tune_low_rank
 
-__all__ = ["TrainSettings", "fine_tune"]
+__all__ = ["TrainSettings", "fine_tune", "fine_tune_low_rank"]
+
+_HOME = {"fine_tune": "fine_tuning", "fine_tune_low_rank": "low_rank"}
 
 
 def __getattr__(name: str) -> object:
-    if name == "fine_tune":  # needs torch
-        from halluc_plugin.training.fine_tuning import fine_tune
+    if name in _HOME:  # these need torch
+        from importlib import import_module
 
-        return fine_tune
+        return getattr(import_module(f"halluc_plugin.training.{_HOME[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

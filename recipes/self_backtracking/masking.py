@@ -3,24 +3,22 @@
 import json
 from collections.abc import Iterator, Sequence
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from halluc_plugin.data.countdown import Split, generate
 from halluc_plugin.data.countdown_traces import TraceSettings, TraceWriter
 from halluc_plugin.data.trace_files import TraceRow, read_traces
 from halluc_plugin.edits.builders import ErasedTokens
-from halluc_plugin.errors import SettingsError
 from halluc_plugin.probes import gradient_cosines, negative_learning
 from halluc_plugin.recipes.self_backtracking.answering import decoded_cells, load
 from halluc_plugin.recipes.self_backtracking.bench import Bench
 from halluc_plugin.recipes.self_backtracking.contexts import first_errors
-from halluc_plugin.tokens.loading import load_model, save_tokenizer
-from halluc_plugin.training import fine_tune
+from halluc_plugin.tokens.loading import load_model
+from halluc_plugin.training import fine_tune_low_rank
+from halluc_plugin.training.low_rank import require_peft
 
 STAGE = "3-masking"
 RANK = 8
@@ -31,8 +29,7 @@ COSINE_ROWS, COSINE_TIMES = 64, 8
 
 def run_stage(bench: Bench) -> Iterator[dict[str, Any]]:
     """Five models of the small size: clean, and masked or not from scratch and low-rank."""
-    if find_spec("peft") is None:
-        raise SettingsError("Low-rank updates need peft.", "Run: pip install peft")
+    require_peft()
     clean = clean_model(bench)
     yield bench.cell(STAGE, "clean", partial(_measure, bench, clean, None)) | {"arm": "clean"}
     for erased in (ErasedTokens.MASK, ErasedTokens.KEEP):
@@ -92,24 +89,14 @@ def tuned_model(
     Raises:
         SettingsError: peft is not installed.
     """
-    if find_spec("peft") is None:
-        raise SettingsError("Low-rank updates need peft.", "Run: pip install peft")
-    from peft import LoraConfig, get_peft_model
+    require_peft()
 
     def train(folder: Path) -> None:
-        rows = {"embed_tokens": sorted(bench.vocab.edit_ids)}
-        config = LoraConfig(
-            r=RANK, lora_alpha=2 * RANK, target_modules="all-linear", trainable_token_indices=rows,
-            task_type="CAUSAL_LM",
-        )  # fmt: skip
-        torch.manual_seed(bench.seed)
-        tuned: Any = get_peft_model(load_model(str(start), dtype="float32"), config)
+        model = load_model(str(start), dtype="float32")
         settings = bench.training(
             steps=steps or bench.models.steps, learning_rate=LOW_RANK_RATE, erased=erased
         )
-        fine_tune(tuned, bench.tokenizer, [traces], settings, folder / "adapter", callbacks=callbacks)
-        tuned.merge_and_unload().save_pretrained(folder)
-        save_tokenizer(bench.tokenizer, folder)
+        fine_tune_low_rank(model, bench.tokenizer, [traces], settings, folder, rank=RANK, callbacks=callbacks)
 
     return bench.model(name, train)
 

@@ -22,9 +22,11 @@ but are not tested: `halluc doctor` shows where yours differ. Another verl than 
 all the same, and is refused when a run selects a name of ours; another vLLM than 0.24 to below 0.30 when an
 engine is to rewind.
 
-What needs neither verl, vLLM nor lm-eval has also been tested on an accelerator (one H200) with Python 3.12,
-torch 2.11 and transformers 5.17: `tests/` of `accelerator`, `decoding`, `edits`, `hard`, `losses`, `metrics`,
-`probes`, `recipes`, `rl`, `scratch`, `search`, `theory`, `tokens`, `traces` and `training`.
+What needs neither verl, vLLM nor lm-eval has also been tested on a host with an accelerator (one H200),
+with Python 3.12, torch 2.11 and transformers 5.17: of `tests/` the folders `accelerator`, `decoding`,
+`edits`, `hard`, `losses`, `metrics`, `probes`, `recipes`, `rl`, `scratch`, `search`, `theory`, `tokens`,
+`traces`, `training`. On the accelerator itself ran what `tests/accelerator` asks for, the trainers, the
+searches and the experiments.
 
 | package | tested | accepted |
 | --- | --- | --- |

@@ -27,7 +27,7 @@ BF16 = Annotated[
     bool | None,
     typer.Option(
         "--bf16/--no-bf16",
-        help="Compute in bfloat16, weights stay float32. [default: on accelerators]",
+        help="Compute in bfloat16; weights keep their precision. [default: on accelerators]",
         show_default=False,
     ),
 ]
@@ -75,7 +75,10 @@ def train(
     """Fine-tune a model on raw traces; erased tokens stay in the context and out of the loss."""
     from halluc_plugin.tokens.loading import load_model, load_tokenizer
     from halluc_plugin.training import fine_tune, fine_tune_low_rank
+    from halluc_plugin.training.low_rank import check_low_rank
 
+    if low_rank is not None:
+        check_low_rank(low_rank, out)
     if learning_rate is None:
         learning_rate = 1e-5 if low_rank is None else 2e-4
     settings = _settings(

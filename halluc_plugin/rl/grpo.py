@@ -189,7 +189,7 @@ class _Trainer:
         """Take over the checkpoint, if there is one; returns the steps that are done."""
         done = 0
         if (out / CHECKPOINT).exists():
-            saved = torch.load(out / CHECKPOINT, map_location=self._model.device, weights_only=True)
+            saved = torch.load(out / CHECKPOINT, map_location="cpu", weights_only=True)
             if saved["of"] != self._identity:
                 raise SettingsError(
                     f"{out} holds an interrupted run with other settings.",

@@ -1,6 +1,6 @@
 """Fine-tuning a causal language model on trace files, on the transformers ``Trainer``."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ def fine_tune(
     show_progress: bool = True,
     soft_collator: type[TraceCollator] | None = None,
     callbacks: Sequence[TrainerCallback] = (),
+    finish: Callable[[], None] = lambda: None,
 ) -> dict[str, float]:
     """Train in place and save model and tokenizer side by side.
 
@@ -50,6 +51,7 @@ def fine_tune(
         show_progress: Whether to show a progress bar.
         soft_collator: A collator of your own for soft context.
         callbacks: Further callbacks of the transformers trainer.
+        finish: What is left to do with the trained model, before its checkpoints are deleted.
 
     Returns:
         ``train_loss`` (mean over the steps of this start, nats per label) and ``train_runtime`` (seconds).
@@ -77,16 +79,19 @@ def fine_tune(
             else (soft_collator or TraceCollator)(*collating),
             callbacks=list(callbacks),
         )
-        return run(trainer, tokenizer, out)
+        return run(trainer, tokenizer, out, finish)
 
 
-def run(trainer: Trainer, tokenizer: Any, out: Path) -> dict[str, float]:
+def run(
+    trainer: Trainer, tokenizer: Any, out: Path, finish: Callable[[], None] = lambda: None
+) -> dict[str, float]:
     """Train to the end, from the last checkpoint where there is one; save model and tokenizer side by side.
 
     Args:
         trainer: Its output folder is ``checkpoints`` below ``out``.
         tokenizer: The model's.
         out: Folder for the model and its TensorBoard files.
+        finish: As :func:`fine_tune`.
 
     Returns:
         As :func:`fine_tune`.
@@ -97,6 +102,7 @@ def run(trainer: Trainer, tokenizer: Any, out: Path) -> dict[str, float]:
     done = trainer.train(resume_from_checkpoint=last_checkpoint(out))
     trainer.save_model(str(out))
     save_tokenizer(tokenizer, out)
+    finish()
     _delete_checkpoints(out / CHECKPOINTS)
     return {name: float(done.metrics[name]) for name in ("train_loss", "train_runtime")}
 

@@ -1,35 +1,72 @@
-"""Fine-tuning by low-rank updates (LoRA, arXiv 2106.09685): a model keeps more of what it can do.
+"""Fine-tuning by low-rank updates (LoRA, arXiv 2106.09685).
 
-Its weights stay as they are, but for an update of rank r in each projection and, since a new token must be
-learned whole, the embedding rows of the edit tokens. What is saved is a plain model with the updates merged.
+A model's weights stay as they are, but for an update of rank r in each projection and, since a new token
+must be learned whole, the embedding rows of the edit tokens. A plain model is saved, the updates merged.
 """
 
+import json
 from collections.abc import Sequence
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
+from packaging.version import Version
 from transformers import TrainerCallback
 
 from halluc_plugin.edits import EditVocab
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.tokens.loading import save_tokenizer
 from halluc_plugin.training.dataset import vocab_of
-from halluc_plugin.training.fine_tuning import fine_tune
+from halluc_plugin.training.fine_tuning import CHECKPOINTS, fine_tune, last_checkpoint
 from halluc_plugin.training.settings import TrainSettings
 
 ADAPTER = "adapter"
+OLDEST_PEFT = "0.19"
+"""That transformers 5.10 accepts; earlier ones cannot train rows of an output embedding of its own."""
 
 
 def require_peft() -> None:
-    """Refuse low-rank updates where the package that makes them is missing.
+    """Refuse low-rank updates where the package that makes them is missing or old.
 
     Raises:
-        SettingsError: peft is not installed.
+        SettingsError: It is.
     """
-    if find_spec("peft") is None:
-        raise SettingsError("Low-rank updates need peft.", "Run: pip install peft")
+    try:
+        found = version("peft")
+    except PackageNotFoundError:
+        found = ""
+    if not found or Version(found) < Version(OLDEST_PEFT):
+        raise SettingsError(
+            f"Low-rank updates need peft>={OLDEST_PEFT}, and {found or 'none'} is installed.",
+            f"Run: pip install 'peft>={OLDEST_PEFT}' (the extra low-rank of halluc).",
+        )
+
+
+def check_low_rank(rank: int, out: Path) -> None:
+    """What can be said of a run before its model is loaded.
+
+    Args:
+        rank: Of the updates.
+        out: Folder for the model.
+
+    Raises:
+        SettingsError: peft is missing; the rank is below 1; there is more than one device; ``out`` holds a
+            finished model, or an interrupted run that trains all weights.
+    """
+    require_peft()
+    if rank < 1:
+        raise SettingsError(f"The rank is {rank}.", "Give at least 1.")
+    devices = torch.accelerator.device_count() if torch.accelerator.is_available() else 1
+    if devices > 1:
+        raise SettingsError(
+            f"{devices} devices: low-rank updates train on one.",
+            "Show one, e.g. by CUDA_VISIBLE_DEVICES=0, or use verl's trainer (model.lora_rank).",
+        )
+    finished = (out / "config.json").exists() and last_checkpoint(out / ADAPTER) is None
+    if finished or (out / CHECKPOINTS).exists():
+        what = "a model" if finished else "an interrupted run that trains all weights"
+        raise SettingsError(f"{out} holds {what}.", "Give another folder, or delete it.")
 
 
 def fine_tune_low_rank(
@@ -46,14 +83,14 @@ def fine_tune_low_rank(
 ) -> dict[str, float]:
     """Train low-rank updates of all projections and the rows of the edit tokens; save the merged model.
 
-    The updates by themselves, their checkpoints and TensorBoard files are in ``out/adapter``.
-
     Args:
-        model: As :func:`halluc_plugin.training.fine_tune`; its weights may be of half precision.
+        model: As :func:`halluc_plugin.training.fine_tune`, also of half precision: what is trained is
+            float32, and rounded to the model's precision where it is merged. It is merged in place.
         tokenizer: As there.
         files: As there.
         settings: As there.
-        out: As there.
+        out: Folder for the merged model. The updates as they were trained, checkpoints and TensorBoard
+            files are in ``out/adapter``.
         rank: Of the updates, which are scaled by two.
         step_delimiter: As there.
         show_progress: As there.
@@ -64,13 +101,12 @@ def fine_tune_low_rank(
 
     Raises:
         DataError: As there.
-        SettingsError: peft is not installed, or the rank is below 1; or as there.
+        SettingsError: As :func:`check_low_rank`; an interrupted run in ``out`` had another model, rank or
+            edit tokens; or as there.
     """
-    require_peft()
+    check_low_rank(rank, out)
     from peft import LoraConfig, get_peft_model
 
-    if rank < 1:
-        raise SettingsError(f"The rank is {rank}.", "Give at least 1.")
     config = LoraConfig(
         r=rank,
         lora_alpha=2 * rank,
@@ -80,13 +116,31 @@ def fine_tune_low_rank(
     )
     torch.manual_seed(settings.seed)
     tuned: Any = get_peft_model(model, config)
-    done = fine_tune(
+    _refuse_another_run(out, tuned.peft_config["default"].to_dict())
+
+    def merge() -> None:
+        tuned.merge_and_unload().save_pretrained(out)
+        save_tokenizer(tokenizer, out)
+
+    return fine_tune(
         tuned, tokenizer, files, settings, out / ADAPTER,
-        step_delimiter=step_delimiter, show_progress=show_progress, callbacks=callbacks,
+        step_delimiter=step_delimiter, show_progress=show_progress, callbacks=callbacks, finish=merge,
     )  # fmt: skip
-    tuned.merge_and_unload().save_pretrained(out)
-    save_tokenizer(tokenizer, out)
-    return done
+
+
+def _refuse_another_run(out: Path, ours: dict[str, Any]) -> None:
+    """Peft would load the updates of another run into this one without a word where their shapes fit."""
+    checkpoint = last_checkpoint(out / ADAPTER)
+    if checkpoint is None:
+        return
+    theirs = json.loads((Path(checkpoint) / "adapter_config.json").read_text(encoding="utf-8"))
+    names = ("rank", "r"), ("model", "base_model_name_or_path"), ("edit tokens", "trainable_token_indices")
+    for name, key in names:
+        if theirs[key] != ours[key]:
+            raise SettingsError(
+                f"{out} holds an interrupted run of {name} {theirs[key]}, not {ours[key]}.",
+                "Give what it was started with, or another folder.",
+            )
 
 
 def _rows(model: Any, tokenizer: Any, vocab: EditVocab) -> dict[str, list[int]] | None:

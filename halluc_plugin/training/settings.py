@@ -20,7 +20,7 @@ class TrainSettings:
         weight_decay: Of AdamW.
         erased_tokens: Whether erased tokens are imitated (``keep``) or left out of the loss (``mask``).
         context: What each action sees in training: all before it (``soft``), or the live text (``hard``).
-        bf16: Whether forward passes compute in bfloat16 (weights stay float32); null for accelerators only.
+        bf16: Whether forward passes compute in bfloat16 (weights keep theirs); null for accelerators only.
         seed: Seed of the order of the data and of dropout.
         save_steps: Steps between checkpoints.
         log_steps: Steps between logged losses.

@@ -6,7 +6,6 @@ Data, models and cells are kept: an interrupted run goes on where it was.
 """
 
 from dataclasses import asdict
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +20,7 @@ from halluc_plugin.recipes.credit.scale import FULL, QUICK
 from halluc_plugin.recipes.credit.tasks import Task
 from halluc_plugin.recipes.keeping import keep_scale
 from halluc_plugin.recipes.reporting import report_plot, report_table
+from halluc_plugin.training.low_rank import require_peft
 
 
 def main(
@@ -35,10 +35,8 @@ def main(
     for name in names:
         if name not in ARMS:
             raise SettingsError(f"There is no arm {name!r}.", f"Give one of: {'; '.join(ARMS)}.")
-    if any("low-rank" in ARMS[name].start for name in names) and find_spec("peft") is None:
-        raise SettingsError(
-            "The low-rank arms need peft.", "Run: pip install peft, or leave them out with --arm."
-        )
+    if any("low-rank" in ARMS[name].start for name in names):
+        require_peft()
     scale = QUICK if quick else FULL
     keep_scale(out, scale, {name: asdict(made) for name, made in ARMS.items()})
     cells = []

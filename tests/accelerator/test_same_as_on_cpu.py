@@ -27,7 +27,7 @@ from halluc_plugin.search.problems import read_problems
 from halluc_plugin.settings import Context, load
 from halluc_plugin.tokens import BACKTRACK_TOKEN, STEP_TOKEN
 from halluc_plugin.tokens.loading import load_model, on_accelerator
-from halluc_plugin.training import TrainSettings, fine_tune
+from halluc_plugin.training import TrainSettings, fine_tune, fine_tune_low_rank
 from halluc_plugin.training.dataset import vocab_of
 from halluc_plugin.training.match_settings import MatchSettings
 from halluc_plugin.training.matching import match_sequences
@@ -188,6 +188,21 @@ def test_fine_tuning_learns_there(tokenizer, countdown, tmp_path, context):
     trained = fine_tune(model, tokenizer, [countdown.traces], settings, tmp_path, show_progress=False)
     assert trained["train_loss"] < 5.5  # it starts at ln 677 = 6.5
     assert load_model(str(tmp_path)).config.vocab_size == len(tokenizer)
+
+
+@pytest.mark.parametrize("context", list(Context))
+def test_low_rank_updates_are_trained_there(tokenizer, countdown, tmp_path, context):
+    """The merged model, which stays in half precision, has moved in projections and edit tokens alone."""
+    pytest.importorskip("peft")
+    model = new_model(tokenizer, Size.TINY, seed=0).to(torch.bfloat16)
+    before = {name: weight.clone() for name, weight in model.named_parameters()}
+    settings = TrainSettings(steps=20, learning_rate=2e-3, batch_size=32, context=context, warmup_steps=2)
+    data = [countdown.traces]
+    fine_tune_low_rank(model, tokenizer, data, settings, tmp_path, rank=4, show_progress=False)
+    after = load_model(str(tmp_path), dtype="auto")
+    assert after.dtype is torch.bfloat16
+    moved = {name for name, weight in after.named_parameters() if not torch.equal(weight, before[name])}
+    assert moved == {name for name in before if "proj" in name or "embed" in name}
 
 
 def test_matching_trains_there(tokenizer, countdown, tmp_path):

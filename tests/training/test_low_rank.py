@@ -1,8 +1,11 @@
 """Low-rank updates: what is trained, what stays as it was, and that a plain model is saved."""
 
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
+
 import pytest
 import torch
-from transformers import Qwen3Config, Qwen3ForCausalLM
+from transformers import Qwen3Config, Qwen3ForCausalLM, Trainer
 from typer.testing import CliRunner
 
 from halluc_plugin.cli.app import app
@@ -52,7 +55,7 @@ def test_projections_change_by_that_rank_and_embeddings_at_the_edit_tokens(
     """All else is as it was; the saved model loads as any other, and says what the trained one says."""
     data, before = traces(tokenizer, tmp_path), model_of(tokenizer, tied=tied)
     model = model_of(tokenizer, tied=tied)
-    settings = TrainSettings(**vars(STEPS) | {"context": context})
+    settings = replace(STEPS, context=context)
     fine_tune_low_rank(model, tokenizer, [data], settings, tmp_path / "out", rank=RANK, show_progress=False)
     after = load_model(str(tmp_path / "out"), dtype="float32")
     assert type(after) is Qwen3ForCausalLM
@@ -84,22 +87,90 @@ def test_a_tokenizer_without_edit_tokens(tmp_path):
 
 
 def test_from_the_command_line_a_half_precision_model_stays_one(tokenizer, tmp_path):
-    """`halluc train --low-rank` trains updates of a model whose weights keep their precision."""
+    """`halluc train --low-rank` changes projections and the token's row; the folder is refused afterwards."""
     model_of(tokenizer).to(torch.bfloat16).save_pretrained(tmp_path / "model")
     save_tokenizer(tokenizer, tmp_path / "model")
     args = ["--model", tmp_path / "model", "--data", traces(tokenizer, tmp_path), "--out", tmp_path / "out"]
-    how = ["--low-rank", RANK, "--steps", 2, "--batch-size", 2, "--bf16"]
-    result = CliRunner().invoke(app, ["train", *map(str, [*args, *how])], catch_exceptions=False)
-    assert result.exit_code == 0
-    assert load_model(str(tmp_path / "out"), dtype="auto").dtype is torch.bfloat16
-    assert (tmp_path / "out" / low_rank.ADAPTER / "adapter_model.safetensors").exists()
+    how = ["--low-rank", RANK, "--steps", 3, "--batch-size", 2, "--learning-rate", 1]
+
+    def train():
+        return CliRunner().invoke(app, ["train", *map(str, [*args, *how])], catch_exceptions=False)
+
+    assert train().exit_code == 0
+    before, after = (load_model(str(tmp_path / name), dtype="auto") for name in ("model", "out"))
+    assert after.dtype is torch.bfloat16
+    moved = {
+        n: (w - p).detach() for (n, w), p in zip(after.named_parameters(), before.parameters(), strict=True)
+    }
+    assert all(change.any() == ("proj" in name or "embed" in name) for name, change in moved.items())
+    (rows,) = [change for name, change in moved.items() if "embed" in name]
+    assert rows.abs().sum(-1).nonzero().flatten().tolist() == [vocab_of(tokenizer).backtrack]
+    with pytest.raises(SettingsError, match="holds a model"):
+        train()
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_an_interrupted_run_goes_on_with_what_it_had(tokenizer, tmp_path, monkeypatch, tied):
+    """Started again it ends at the same weights; with another rank it is refused, and nothing is lost.
+
+    The power is cut while the merged model is written, too: the checkpoints are there until it is.
+    """
+    data = traces(tokenizer, tmp_path, [(f"{n} {n}\n", f"{n}{BACKTRACK_TOKEN}{n + 1}\n") for n in range(8)])
+    settings = replace(STEPS, steps=6, save_steps=2)
+
+    def train(name, rank=RANK):
+        model = model_of(tokenizer, tied=tied)
+        fine_tune_low_rank(
+            model, tokenizer, [data], settings, tmp_path / name, rank=rank, show_progress=False
+        )
+
+    train("whole")
+    step, save, taken = Trainer.training_step, low_rank.save_tokenizer, []
+
+    def until_the_power_cut(self, *args, **kwargs):
+        taken.append(self.state.global_step)
+        if len(taken) == 5:
+            raise KeyboardInterrupt
+        return step(self, *args, **kwargs)
+
+    def cut(*_):
+        monkeypatch.setattr(low_rank, "save_tokenizer", save)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "training_step", until_the_power_cut)
+    monkeypatch.setattr(low_rank, "save_tokenizer", cut)
+    with pytest.raises(KeyboardInterrupt):
+        train("cut")
+    with pytest.raises(SettingsError, match="interrupted run of rank 2, not 3"):
+        train("cut", rank=3)
+    with pytest.raises(KeyboardInterrupt):
+        train("cut")
+    train("cut")
+    assert taken[:7] == [0, 1, 2, 3, 4, 4, 5]  # transformers adds a step at a rate of 0 to a finished run
+    whole, resumed = (load_model(str(tmp_path / name)) for name in ("whole", "cut"))
+    for ours, theirs in zip(whole.parameters(), resumed.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs)
+    assert not (tmp_path / "cut" / low_rank.ADAPTER / "checkpoints").exists()
 
 
 def test_bad_input_is_refused(tokenizer, tmp_path, monkeypatch):
-    """A rank of 0, and a missing package, before anything is written."""
+    """A rank of 0, a folder in which all weights are being trained, a missing or old package."""
+
+    def train(rank=1):
+        fine_tune_low_rank(model_of(tokenizer), tokenizer, [], STEPS, tmp_path, rank=rank)
+
     with pytest.raises(SettingsError, match="rank is 0"):
-        fine_tune_low_rank(model_of(tokenizer), tokenizer, [], STEPS, tmp_path / "out", rank=0)
-    monkeypatch.setattr(low_rank, "find_spec", lambda _: None)
-    with pytest.raises(SettingsError, match="pip install peft"):
-        fine_tune_low_rank(model_of(tokenizer), tokenizer, [], STEPS, tmp_path / "out", rank=1)
-    assert not list(tmp_path.iterdir())
+        train(rank=0)
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(SettingsError, match="an interrupted run that trains all weights"):
+        train()
+    monkeypatch.setattr(low_rank, "version", lambda _: "0.14.0")
+    with pytest.raises(SettingsError, match=r"0\.14\.0 is installed.*pip install 'peft>="):
+        train()
+
+    def missing(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(low_rank, "version", missing)
+    with pytest.raises(SettingsError, match="none is installed"):
+        train()

@@ -60,7 +60,7 @@ class VerifiedTask(BacktrackTask):
         return float(verifier.verify(doc["ground_truth"], answer) is Outcome.CORRECT)
 
     def votes(self, doc: dict[str, Any], answers: Sequence[str], pipeline: str) -> list[Hashable | None]:
-        """What the answers come to, else their text without blanks; what cannot be read abstains."""
+        """What the answers come to, else their text as it is judged; what cannot be read abstains."""
         vote = final_vote if pipeline.startswith("flexible") else whole_vote
         return [vote(_verifier(doc), doc["ground_truth"], answer) for answer in answers]
 

@@ -6,7 +6,7 @@ left to it (:func:`find_verifier`); search and data have GSM8K too (:func:`requi
 
 from halluc_plugin.errors import DataError
 from halluc_plugin.verifiers.addition import AdditionVerifier
-from halluc_plugin.verifiers.base import FinalVerifier, Outcome, PrefixVerifier, Verifier
+from halluc_plugin.verifiers.base import CanonicalVerifier, FinalVerifier, Outcome, PrefixVerifier, Verifier
 from halluc_plugin.verifiers.chain import ChainVerifier
 from halluc_plugin.verifiers.countdown import CountdownVerifier
 from halluc_plugin.verifiers.dag import DagVerifier
@@ -20,6 +20,7 @@ _SCORED_BY_VERL: tuple[Verifier, ...] = (Gsm8kVerifier(),)
 
 __all__ = [
     "AdditionVerifier",
+    "CanonicalVerifier",
     "ChainVerifier",
     "CountdownVerifier",
     "DagVerifier",

@@ -40,6 +40,15 @@ class PrefixVerifier(Verifier, Protocol):
 
 
 @runtime_checkable
+class CanonicalVerifier(Verifier, Protocol):
+    """Says which differences of a text do not count."""
+
+    def canonical(self, answer: str) -> str:
+        """An answer without them: equal ones are judged alike, whatever the problem."""
+        ...
+
+
+@runtime_checkable
 class FinalVerifier(Verifier, Protocol):
     """Judges also what an answer comes to, whatever its steps."""
 

@@ -34,6 +34,10 @@ class CountdownVerifier:
         left = self._play(problem, lines)
         return Outcome.CORRECT if left == (int(problem["target"]),) else Outcome.WRONG
 
+    def canonical(self, answer: str) -> str:
+        """An answer without blank lines and spaces."""
+        return "\n".join(_lines(answer))
+
     def prefix_ok(self, problem: Mapping[str, Any], prefix: str) -> bool:
         """Whether a prefix is free of wrong steps and the target still reachable.
 

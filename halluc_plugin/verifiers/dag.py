@@ -23,12 +23,16 @@ class DagVerifier:
 
     def verify(self, problem: Mapping[str, Any], answer: str) -> Outcome:
         """Judge an answer, steps and all; blanks and newlines at its end do not count."""
-        lines = answer.rstrip().split("\n")
+        lines = self.canonical(answer).split("\n")
         if not all(_LINE.fullmatch(line) for line in lines):
             return Outcome.NO_ANSWER
         graph = Graph(problem)
         done = _play(graph, lines)
         return Outcome.CORRECT if done and done[-1] == graph.query else Outcome.WRONG
+
+    def canonical(self, answer: str) -> str:
+        """An answer without blanks and newlines at its end."""
+        return answer.rstrip()
 
     def verify_final(self, problem: Mapping[str, Any], answer: str) -> Outcome:
         """Judge only what an answer comes to."""

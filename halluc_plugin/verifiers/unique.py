@@ -22,9 +22,13 @@ class UniqueAnswerVerifier(ABC):
 
     def verify(self, problem: Mapping[str, Any], answer: str) -> Outcome:
         """Judge an answer, steps and all; blanks and newlines at its end do not count."""
-        if answer.rstrip() == self.reference(problem).rstrip():
+        if self.canonical(answer) == self.canonical(self.reference(problem)):
             return Outcome.CORRECT
         return Outcome.NO_ANSWER if self.final_answer(answer) is None else Outcome.WRONG
+
+    def canonical(self, answer: str) -> str:
+        """An answer without blanks and newlines at its end."""
+        return answer.rstrip()
 
     def verify_final(self, problem: Mapping[str, Any], answer: str) -> Outcome:
         """Judge only what an answer comes to."""

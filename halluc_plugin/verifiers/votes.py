@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from halluc_plugin.verifiers.base import FinalVerifier, Outcome, Verifier
+from halluc_plugin.verifiers.base import CanonicalVerifier, FinalVerifier, Outcome, Verifier
 
 
 def whole_vote(verifier: Verifier, problem: Mapping[str, Any], answer: str) -> str | None:
-    """The text without blanks; None where there is nothing to judge."""
-    absent = verifier.verify(problem, answer) is Outcome.NO_ANSWER
-    return None if absent else "".join(answer.split())
+    """The text without what does not count to the verifier; None where there is nothing to judge."""
+    if verifier.verify(problem, answer) is Outcome.NO_ANSWER:
+        return None
+    return verifier.canonical(answer) if isinstance(verifier, CanonicalVerifier) else answer
 
 
 def final_vote(verifier: Verifier, problem: Mapping[str, Any], answer: str) -> str | None:

@@ -23,7 +23,7 @@ from halluc_plugin.training.settings import TrainSettings
 
 ADAPTER = "adapter"
 OLDEST_PEFT = "0.19"
-"""That transformers 5.10 accepts; earlier ones cannot train rows of an output embedding of its own."""
+"""The oldest that transformers 5.10 accepts."""
 
 
 def require_peft() -> None:

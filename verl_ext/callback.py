@@ -42,6 +42,7 @@ def _prepare(config: DictConfig) -> None:
     from verl_ext.compat import require_tested_verl
     from verl_ext.names import require_ours
     from verl_ext.recipe_check import require_main_ppo
+    from verl_ext.resumption import check_resumption
     from verl_ext.run_settings import complete
 
     require_tested_verl()
@@ -54,6 +55,7 @@ def _prepare(config: DictConfig) -> None:
         expand_paths(config.actor_rollout_ref.model)
         check_run(config, settings)
         _place_logs(config)
+    check_resumption(config, model="actor_rollout_ref.model.path")
     warn_of_rate(
         config, model="actor_rollout_ref.model", rate="actor_rollout_ref.actor.optim.lr", usual="1e-6"
     )

@@ -27,14 +27,20 @@ class SFTCallback(RecipeCallback):
 
     def report(self, config: DictConfig) -> None:
         """First and last losses, where the model is, and how to train on; once for all processes."""
-        if int(os.environ.get("RANK", "0")) == 0:
+        if _is_first():
             _report(config)
+
+
+def _is_first() -> bool:
+    """Whether this is the process, of those that torchrun started, that speaks for all."""
+    return int(os.environ.get("RANK", "0")) == 0
 
 
 def _prepare(config: DictConfig) -> None:
     from halluc_plugin.settings import Context, load
     from verl_ext.compat import require_tested_verl
     from verl_ext.recipe_check import require_sft_trainer
+    from verl_ext.resumption import check_resumption
 
     require_tested_verl()
     require_sft_trainer(config)
@@ -55,6 +61,7 @@ def _prepare(config: DictConfig) -> None:
         if settings.context is Context.HARD:
             _take_own_engine(config)
     _check(config)
+    check_resumption(config, model="model.path", first_process=_is_first())
     warn_of_rate(config, model="model", rate="optim.lr", usual="1e-5")
 
 

@@ -1,6 +1,7 @@
 """Fine-tuning with verl's SFT trainer: targets from the edit semantics, and what is refused."""
 
 import os
+import shutil
 
 import pytest
 import torch
@@ -211,3 +212,18 @@ def test_the_embedded_task_is_prepared_once(monkeypatch, tmp_path):
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "home").rglob("*.[ps]a*")}
     SFTCallback().on_run_start(composed("halluc/sft_scale=cpu", where, *small, recipe="sft_baseline"))
     assert {path: path.stat().st_mtime_ns for path in files} == files
+
+
+def test_another_models_fine_tuning_is_not_resumed(config, model, tmp_path, capsys):
+    """Under the same name verl's SFT trainer would go on from the first model's checkpoint too."""
+    SFTCallback().on_run_start(config())
+    (tmp_path / "latest_checkpointed_iteration.txt").write_text("5")
+    other = shutil.copytree(model, tmp_path / "other")
+    assert f"began with model.path={model}" in refused(config(f"model.path={other}"), capsys)
+
+
+def test_one_process_of_torchrun_speaks(config, tmp_path, capsys, monkeypatch):
+    """The others check, and neither print nor record."""
+    monkeypatch.setenv("RANK", "1")
+    SFTCallback().on_run_start(config())
+    assert not (tmp_path / "configs").exists()

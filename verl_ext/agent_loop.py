@@ -22,6 +22,7 @@ from halluc_plugin.vllm_engine.request import EditRequest
 from verl_ext.continuations import COLUMN as CONTINUATIONS
 from verl_ext.continuations import Continuations
 from verl_ext.run_settings import BUDGET_COLUMN, check, from_config, has_reward_function
+from verl_ext.seeds import seeded
 
 
 class BacktrackOutput(AgentLoopOutput):
@@ -89,14 +90,16 @@ class BacktrackAgentLoop(AgentLoopBase):
         prompt_ids = await self._prompt_ids(list(kwargs["raw_prompt"]))
         timing: dict[str, float] = {}
         with simple_timer("generate_sequences", timing):
-            sampled = await self._generate(prompt_ids, self._limited(sampling_params, settings), **kwargs)
+            params = seeded(self._limited(sampling_params, settings), self.rollout_config, kwargs, prompt_ids)
+            sampled = await self._generate(prompt_ids, params, **kwargs)
         ids, log_probs = self._checked(sampled)
         resolution = resolve_row(ids, self._vocab)
         extra_fields = {**sampled.extra_fields, "backtrack": self._statistics(ids, resolution)}
         if self._samples_continuations(settings, kwargs):
             sampler = Continuations(settings, self._vocab, self._marks, self._max_tokens)
 
-            async def generate(prompt: list[int], params: dict[str, Any]) -> list[int]:
+            async def generate(prompt: list[int], params: dict[str, Any], part: int) -> list[int]:
+                params = seeded(params, self.rollout_config, kwargs, prompt_ids, part=part)
                 return list((await self._generate(prompt, params, **kwargs)).token_ids)
 
             extra_fields[CONTINUATIONS] = await sampler.sample(

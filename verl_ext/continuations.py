@@ -13,8 +13,8 @@ from halluc_plugin.vllm_engine.request import EditRequest
 COLUMN = "backtrack_continuations"
 """Where the reward manager finds them among an answer's extra fields."""
 
-Generate = Callable[[list[int], dict[str, Any]], Awaitable[Sequence[int]]]
-"""``await generate(prompt_ids, sampling_params)`` samples ids."""
+Generate = Callable[[list[int], dict[str, Any], int], Awaitable[Sequence[int]]]
+"""``await generate(prompt_ids, sampling_params, part)`` samples ids; ``part`` counts an answer's, from 1."""
 
 
 @dataclass(frozen=True)
@@ -60,16 +60,17 @@ class Continuations:
         greedy = float(sampling_params.get("temperature", 1.0)) == 0
         count = 1 if greedy else self.settings.values.continuations  # greedy answers are all the same
 
-        async def answer(position: int) -> list[int]:
+        async def answer(part: int, position: int) -> list[int]:
             live = resolution.live_at(0, position)
             seen = live if self.settings.context is Context.HARD else list(ids[:position])
             left = self.max_tokens - position
             if left < 1:
                 return live
-            return live + list(await generate([*prompt_ids, *seen], self._params(sampling_params, left)))
+            params = self._params(sampling_params, left)
+            return live + list(await generate([*prompt_ids, *seen], params, part))
 
         asked = [position for position in positions for _ in range(count)]
-        answers = await asyncio.gather(*map(answer, asked))
+        answers = await asyncio.gather(*(answer(*numbered) for numbered in enumerate(asked, start=1)))
         return {at: list(answers[i * count : (i + 1) * count]) for i, at in enumerate(positions)}
 
     def _params(self, sampling_params: Mapping[str, Any], max_tokens: int) -> dict[str, Any]:

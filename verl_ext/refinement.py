@@ -9,6 +9,7 @@ from verl.workers.rollout.replica import TokenOutput
 
 from halluc_plugin.errors import SettingsError, TraceError
 from verl_ext.run_settings import from_config
+from verl_ext.seeds import seeded
 
 TURNS = "refinement_turns"
 """Among an answer's extra fields: where its first attempt ends, and where its second one begins."""
@@ -52,14 +53,16 @@ class RefineAgentLoop(AgentLoopBase):
         timing: dict[str, float] = {}
         room = self._room_for_one(len(await self._request(messages, "", [])))
         with simple_timer("generate_sequences", timing):
-            first = await self._attempt(ids, sampling_params, room, **kwargs)
+            params = seeded(sampling_params, self.rollout_config, kwargs, prompt)
+            first = await self._attempt(ids, params, room, **kwargs)
             ids, mask, log_probs = self._grown(ids, mask, log_probs, first)
             said = self.tokenizer.decode(first.token_ids, skip_special_tokens=True)
             asked = await self._request(messages, said, ids)
             mask, log_probs = mask + [0] * len(asked), log_probs + [0.0] * len(asked)
             ids = ids + asked
             begins, left = len(mask), self._max_tokens - len(mask)
-            second = await self._attempt(ids, sampling_params, left, **kwargs)
+            params = seeded(sampling_params, self.rollout_config, kwargs, prompt, part=1)
+            second = await self._attempt(ids, params, left, **kwargs)
             ids, mask, log_probs = self._grown(ids, mask, log_probs, second)
         metrics.generate_sequences = timing["generate_sequences"]
         return AgentLoopOutput(

@@ -66,14 +66,14 @@ def run(config, tokenizer, output, sampling_params=None, *, step=1):
     return result, requests[0]
 
 
-def run_all(config, tokenizer, output, sampling_params=None, *, step=1, data_source="x"):
+def run_all(config, tokenizer, output, sampling_params=None, *, step=1, data_source="x", session=0):
     """One rollout; returns it and all requests that the server saw."""
 
     async def rollout():
         loop, server = build(config, tokenizer, output)
         params = {"temperature": 1.0, "logprobs": True} if sampling_params is None else sampling_params
         row = {"raw_prompt": PROMPT, "data_source": data_source, "uid": "u", "global_steps": step}
-        return await loop.run(params, **row), server
+        return await loop.run(params, **row, session_id=session), server
 
     result, server = asyncio.run(rollout())
     return result, server.requests
@@ -235,6 +235,20 @@ def test_a_greedy_continuation_is_drawn_once(verl_config, tokenizer, ids):
     output, requests = run_all(verl_config, tokenizer, sampled(ids("a!3$")), {"temperature": 0.0})
     assert len(requests) == 3
     assert [len(a) for a in output.extra_fields["backtrack_continuations"].values()] == [1, 1]
+
+
+def test_under_full_determinism_every_sample_has_its_seed(verl_config, tokenizer, ids):
+    """Two answers, each with two continuations of two states, are ten samples; drawn again, the same."""
+    verl_config.halluc = {"values": {"source": "continuations", "continuations": 2}}
+    complete(verl_config, from_config(verl_config))
+    verl_config.actor_rollout_ref.rollout.full_determinism = True
+
+    def seeds(session):
+        _, requests = run_all(verl_config, tokenizer, sampled(ids("a!3$")), session=session)
+        return [request["sampling_params"]["seed"] for request in requests]
+
+    assert len({*seeds(0), *seeds(1)}) == 10
+    assert seeds(0) == seeds(0)
 
 
 def test_a_state_at_the_limit_is_its_own_continuation(verl_config, tokenizer, ids):

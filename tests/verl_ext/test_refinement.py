@@ -56,7 +56,8 @@ def run(verl_config, plain_tokenizer):
                 data_config=DictConfigWrap(config=verl_config.data),
                 tools=ToolListWrap([]),
             )
-            return await loop.run({"temperature": 1.0, "logprobs": True}, raw_prompt=PROMPT, uid="u"), server
+            row = {"uid": "u", "global_steps": 1, "session_id": 0}
+            return await loop.run({"temperature": 1.0, "logprobs": True}, raw_prompt=PROMPT, **row), server
 
         output, server = asyncio.run(rollout())
         return output, server.requests
@@ -85,6 +86,13 @@ def test_a_first_attempt_without_an_end(run, ids):
     output, _ = run((ids("3" * 15), [-0.1] * 15), (ids("4$"), [-0.1] * 2))
     assert output.extra_fields[TURNS] == [15, 17]
     assert len(output.response_ids) == 19
+
+
+def test_under_full_determinism_the_attempts_are_two_samples(run, ids, verl_config):
+    """Each has a seed of its own."""
+    verl_config.actor_rollout_ref.rollout.full_determinism = True
+    _, requests = run((ids("3$"), None), (ids("4$"), None))
+    assert len({request["sampling_params"]["seed"] for request in requests}) == 2
 
 
 def test_no_log_prob_is_made_up(run, ids):

@@ -135,10 +135,12 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
         if not all(COMPONENTS.keys() <= info.keys() for info in infos):
             return {}
         prompts = [_prompt_of(key) for key in keys]
-        by_std = bool(self.config.algorithm.get("norm_adv_by_std_in_grpo", True))
+        by_std = _divides_by_deviation(self.config)
         reward = self._settings.at(self.global_steps).reward
-        shares = unchanged_groups(infos, prompts, reward, normalize_by_std=by_std)
-        return {f"backtrack/degenerate/{name}": share for name, share in shares.items()}
+        shares = unchanged_groups(infos, prompts, reward, normalize_by_std=bool(by_std))
+        # Of an estimator that we do not know, only that answers which all earn the same teach it nothing.
+        known = shares if by_std is not None else {"groups": shares["groups"]}
+        return {f"backtrack/degenerate/{name}": share for name, share in known.items()}
 
     def _event_metrics(self, batch: KVBatchMeta, keys: list[str]) -> dict[str, float]:
         """What the backtracks of some answers were worth, every state of them judged."""
@@ -183,6 +185,15 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
     def _reading(self) -> Reading:
         # Once a run: every token's text is looked at for the ends of steps.
         return Reading.of(self.tokenizer, self._settings)
+
+
+def _divides_by_deviation(config: DictConfig) -> bool | None:
+    """Whether advantages are rewards over their group's deviation; None where they are something else."""
+    estimator = str(config.algorithm.adv_estimator)
+    if estimator in {"backtrack_grpo", "grpo", "grpo_vectorized"}:
+        return bool(config.algorithm.get("norm_adv_by_std_in_grpo", True))
+    less_a_baseline = {"rloo", "rloo_vectorized", "opo", "gpg", "reinforce_plus_plus_baseline"}
+    return False if estimator in less_a_baseline else None
 
 
 def why_incomparable(config: DictConfig) -> str | None:

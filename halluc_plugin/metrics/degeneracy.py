@@ -30,7 +30,8 @@ def reward_degeneracy(
         groups: N group ids, of the prompts.
         tolerance: A group is unchanged when no advantage moves by this much. verl's group normalisation adds
             1e-6 to the standard deviation, so a mere rescaling of rewards moves advantages by about 1e-6
-            over it.
+            over it: pass advantages of rewards in units of their range, as
+            :func:`halluc_plugin.rewards.influence.unchanged_groups` does, or a larger tolerance.
 
     Raises:
         MetricError: Lengths differ, or an advantage is not finite.

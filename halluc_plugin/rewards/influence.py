@@ -3,10 +3,14 @@
 from collections.abc import Hashable, Mapping, Sequence
 
 import torch
+from torch import Tensor
 
 from halluc_plugin.credit import group_relative
 from halluc_plugin.metrics import reward_degeneracy
 from halluc_plugin.settings import RewardSettings
+
+ROUNDING = 1e-9
+"""Relative differences between rewards that are those of floating-point sums."""
 
 
 def unchanged_groups(
@@ -33,10 +37,11 @@ def unchanged_groups(
 
     def advantages(without: str | None) -> torch.Tensor:
         weights = {name: 0.0 if name == without else weight for name, weight in settings.weights.items()}
-        rewards = [sum(weight * part[name] for name, weight in weights.items()) for part in parts]
-        return group_relative(
-            torch.tensor(rewards, dtype=torch.float64), index, normalize_by_std=normalize_by_std
-        )
+        paid = [sum(weight * part[name] for name, weight in weights.items()) for part in parts]
+        rewards = torch.tensor(paid, dtype=torch.float64)
+        if normalize_by_std:
+            rewards = _in_units_of_their_range(rewards, index)
+        return group_relative(rewards, index, normalize_by_std=normalize_by_std)
 
     full = advantages(None)
     weighted = [name for name, weight in settings.weights.items() if weight]
@@ -44,3 +49,18 @@ def unchanged_groups(
         "groups": reward_degeneracy(full, torch.zeros_like(full), groups).value,
         **{name: reward_degeneracy(full, advantages(name), groups).value for name in weighted},
     }
+
+
+def _in_units_of_their_range(rewards: Tensor, groups: Tensor) -> Tensor:
+    """Rewards from 0 to 1 in each group that has a contrast.
+
+    Dividing by the deviation removes any scale, but for the epsilon that is added to it: small rewards are
+    divided by a little more than large ones, and a mere rescaling would count as a change.
+    """
+    empty = rewards.new_zeros(int(groups.max()) + 1)
+    low = empty.scatter_reduce(0, groups, rewards, "amin", include_self=False)[groups]
+    high = empty.scatter_reduce(0, groups, rewards, "amax", include_self=False)[groups]
+    span = high - low
+    flat = span <= ROUNDING * torch.maximum(high.abs(), low.abs())
+    # All answers alike: the lowest of them for each, so that rounding is no contrast.
+    return torch.where(flat, low, (rewards - low) / torch.where(flat, 1.0, span))

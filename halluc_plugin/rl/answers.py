@@ -15,6 +15,9 @@ from halluc_plugin.errors import DataError
 from halluc_plugin.rewards import Answer
 from halluc_plugin.settings import CreditValues, Settings
 
+ROUNDING = 1e-9
+"""Gains that are those of floating-point means."""
+
 
 @dataclass(frozen=True)
 class Answers:
@@ -120,7 +123,11 @@ def _metrics(prompts: Sequence[str], moves: Sequence[Sequence[Move]] | None) -> 
     if moves is None:
         return {}
     gains = [move.gain for row in moves for move in row]
-    paid = {prompt for prompt, row in zip(prompts, moves, strict=True) if any(move.gain for move in row)}
+    paid = {
+        prompt
+        for prompt, row in zip(prompts, moves, strict=True)
+        if any(abs(move.gain) > ROUNDING for move in row)
+    }
     degenerate = {"backtrack/degenerate/credit": 1 - len(paid) / len(set(prompts))}
     return degenerate | ({"backtrack/event_gain": sum(gains) / len(gains)} if gains else {})
 

@@ -27,6 +27,33 @@ def test_a_component_that_goes_with_another_changes_nothing():
     assert shares(weights, *answers, by_std=False)["backtrack"] == 0.0
 
 
+@pytest.mark.parametrize("right", range(1, 8))
+@pytest.mark.parametrize("factor", [0.01, 0.25, 5.0, 4000.0])
+def test_no_rescaling_counts_however_large(right, factor):
+    """Eight answers, some right: a component affine in the outcome leaves their advantages as they were."""
+    answers = [("a", float(i < right), 1, 2.0 * (i < right) - 1) for i in range(8)]
+    found = shares({"outcome": 1.0, "backtrack": factor}, *answers)
+    assert found == {"groups": 0.0, "outcome": 1.0, "backtrack": 1.0}
+    assert shares({"outcome": 1e-3, "backtrack": factor}, *answers)["backtrack"] == 1.0
+
+
+def test_rounding_is_no_contrast():
+    """Three times 0.1 + 0.2 and 0.3 are one reward, and a component that all answers get changes nothing."""
+    answers = [("a", 0.3, 0, 0), ("a", 0.1, 0.2, 0), ("a", 0.3, 0, 0)]
+    assert shares({"outcome": 1.0, "format": 1.0}, *answers)["groups"] == 1.0
+
+
+def test_a_small_difference_in_large_rewards_counts():
+    """A thousandth of a reward of a hundred ranks answers."""
+    answers = [("a", 100.0, 0.001, 0), ("a", 100.0, 0, 0)]
+    assert shares({"outcome": 1.0, "format": 1.0}, *answers)["format"] == 0.0
+
+
+def test_an_answer_alone_keeps_its_reward():
+    """As in verl: its advantage is its reward, of which the component is a part."""
+    assert shares({"outcome": 1.0, "backtrack": 0.5}, ("a", 1, 1, 1))["backtrack"] == 0.0
+
+
 def test_a_component_with_contrast_of_its_own_counts():
     """It ranks two right answers, so the advantages are others."""
     weights = {"outcome": 1.0, "backtrack": 0.5}

@@ -154,6 +154,39 @@ def test_metrics_leave_padding_rows_out(finished_step):
     assert "backtrack/degenerate/format" not in metrics  # it has no weight
 
 
+@pytest.mark.parametrize(
+    ("estimator", "logged"),
+    [("grpo", {"groups", "outcome"}), ("rloo", {"groups", "outcome"}), ("grpo_passk", {"groups"})],
+)
+def test_influence_is_that_of_the_estimator(finished_step, fp32_config, estimator, logged):
+    """Of one that is more than a baseline and a deviation, only groups without contrast are known."""
+    fp32_config.algorithm.adv_estimator = estimator
+    metrics = finished_step()
+    assert {name.split("/")[2] for name in metrics if name.startswith("backtrack/degenerate/")} == logged
+
+
+def test_a_rescaling_counts_where_no_deviation_divides(queue):
+    """N-MARS's 2 and -2 are four times the outcome: nothing to GRPO, larger advantages to RLOO."""
+    right, wrong = {"n_mars": 2.0}, {"outcome": 0.0, "n_mars": -2.0}
+    batch = queue.fill(
+        keys=["u_0_0", "u_1_0", "fill"],
+        responses=["12", "12", "0"],
+        masks=[[1.0, 1.0], [1.0, 1.0], [0.0]],
+        advantages=[[0.0, 0.0], [0.0, 0.0], [0.0]],
+        scores=[3.0, -2.0, 0.0],
+        infos=[info(**right, moves="[]"), info(**wrong, moves="[]"), info(moves="[]")],
+    )
+    trainer = queue.trainer(reward={"weights": {"outcome": 1.0, "n_mars": 1.0}})
+
+    def unmoved(estimator):
+        trainer.config.algorithm.adv_estimator = estimator
+        metrics = {}
+        trainer._compute_metrics(batch, metrics, {}, global_steps=3, epoch=0)
+        return metrics["backtrack/degenerate/n_mars"]
+
+    assert (unmoved("backtrack_grpo"), unmoved("rloo")) == (1.0, 0.0)
+
+
 def test_some_answers_are_judged_state_by_state(finished_step):
     """The verifier's precision, recall and aim: "12" is no start of 1+2=3, "1" is; "13" is none again."""
     metrics = finished_step()

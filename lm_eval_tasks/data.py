@@ -62,7 +62,9 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
     """
     text, rows = path.read_text(encoding="utf-8"), []
     try:
-        found = enumerate(json.loads(text) if path.suffix == ".json" else text.splitlines(), 1)
+        # Not splitlines: a problem may hold one of the other line breaks that Unicode knows.
+        lines = [line for line in text.split("\n") if line.strip()]
+        found = enumerate(json.loads(text) if path.suffix == ".json" else lines, 1)
     except json.JSONDecodeError as error:
         raise DataError(f"{path} is not JSON ({error}).", "Give a JSON array of rows.") from error
     for number, written in found:

@@ -54,6 +54,14 @@ def test_what_is_written_is_read(trace, tmp_path):
     assert logged_steps(tmp_path / "traces") == steps
 
 
+@pytest.mark.parametrize("character", ["\u2028", "\u2029", "\x85", "\x0c", "\r"])
+def test_a_line_break_of_unicode_ends_no_record(trace, tmp_path, character):
+    """What a model samples may hold any character; a record is still one line."""
+    sampled_one = replace(trace, tokens=["3", character], trace={**trace.trace, "resolved": character})
+    TraceLog(tmp_path, max_megabytes=1).write(7, [sampled_one, trace])
+    assert read_step(logged_steps(tmp_path)[7]) == [sampled_one, trace]
+
+
 def test_components_of_the_reward_are_shown(trace):
     """Those that a record has, unweighted, in a line of their own; a record without any has no such line."""
     assert "parts" not in shown(trace)

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -250,7 +251,8 @@ def _infos(extra_fields: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _numbers(info: Mapping[str, Any]) -> dict[str, float]:
-    return {name: value for name, value in info.items() if not isinstance(value, str)}
+    # A scorer of the user's may return anything beside its score.
+    return {name: float(value) for name, value in info.items() if isinstance(value, Real)}
 
 
 def _fetch(batch: KVBatchMeta, fields: list[str]) -> TensorDict:

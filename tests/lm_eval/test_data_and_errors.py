@@ -4,7 +4,7 @@ import pytest
 from tokenizers import AddedToken
 
 from halluc_plugin.errors import DataError, SettingsError, TokenizerError
-from lm_eval_tasks.data import local_folder
+from lm_eval_tasks.data import local_folder, read_rows
 from lm_eval_tasks.trace import TraceReader
 
 FILES = ["train.jsonl", "test.jsonl"]
@@ -66,6 +66,13 @@ def test_malformed_files_are_refused(load_task, gsm8k_folder, tmp_path, content,
     (tmp_path / "test.jsonl").write_text(content)
     with pytest.raises(DataError, match=message):
         load_task("gsm8k_backtrack", data_dir=tmp_path)
+
+
+def test_a_line_break_of_unicode_ends_no_row(tmp_path):
+    """A problem may hold any character; rows are lines, and blank lines are none."""
+    path = tmp_path / "test.jsonl"
+    path.write_text('{"question": "a\u2028b", "answer": "1"}\n\n{"question": "c", "answer": "2"}\r\n')
+    assert [row["question"] for row in read_rows(path, ["question"])] == ["a\u2028b", "c"]
 
 
 def test_an_unreachable_hub_is_one_message_with_the_way_out(monkeypatch, load_task):

@@ -288,6 +288,21 @@ def test_answers_are_logged(finished_step, tmp_path):
     assert trace.advantages == [0.5, 0.0, 0.5, 0.5]
 
 
+def test_a_scorers_own_words_do_not_end_a_run(queue, tmp_path):
+    """Beside its score a user's function may return None, a list or a text: only numbers are logged."""
+    batch = queue.fill(
+        keys=["a", "b"],
+        responses=["12", "0"],
+        masks=[[1.0, 1.0], [0.0]],
+        advantages=[[0.5, 0.5], [0.0]],
+        scores=[1.0, 0.0],
+        infos=[{"score": 1.0, "pred": None, "tried": ["1"], "why": "x", "right": True}, {}],
+    )
+    queue.trainer()._compute_metrics(batch, {}, {}, global_steps=3, epoch=0)
+    (logged,) = read_step(logged_steps(tmp_path)[3])
+    assert logged.scores == {"score": 1.0, "right": 1.0}
+
+
 def test_logging_can_be_switched_off(finished_step, tmp_path):
     """Nothing is fetched and nothing written."""
     finished_step(trace_log={"per_step": 0})

@@ -24,7 +24,8 @@ class Continuations:
     Attributes:
         settings: Of the step.
         vocab: Which ids edit.
-        marks: Where steps end; states after steps are sampled from only if ``process`` is paid.
+        marks: Where steps end; states after steps are sampled from only if a component that reads them is
+            paid.
         max_tokens: Raw actions of a whole response.
     """
 
@@ -55,7 +56,7 @@ class Continuations:
         Returns:
             By position (see :class:`halluc_plugin.rewards.States`), the resolved ids of the answers.
         """
-        marks = self.marks if self.settings.reward.weights.get("process") else Marks(ends=self.marks.ends)
+        marks = self.marks if self.settings.pays_steps else Marks(ends=self.marks.ends)
         positions = states_of(resolution, 0, marks).positions()
         greedy = float(sampling_params.get("temperature", 1.0)) == 0
         count = 1 if greedy else self.settings.values.continuations  # greedy answers are all the same

@@ -18,13 +18,19 @@ COMPONENTS: dict[str, Component] = {}
 VALUED: set[str] = set()
 """Those that read values of states: paying them needs somebody who judges states."""
 
+STEPPED: set[str] = set()
+"""Those of them that read the values after steps, not only before and after events."""
 
-def component(name: str, *, reads_values: bool = False) -> Callable[[Component], Component]:
+
+def component(
+    name: str, *, reads_values: bool = False, reads_steps: bool = False
+) -> Callable[[Component], Component]:
     """Register a reward component.
 
     Args:
         name: Name under ``halluc.reward.weights``, and of the part in the logs.
-        reads_values: Whether it reads ``moves`` or ``steps`` of an answer.
+        reads_values: Whether it reads ``moves`` of an answer.
+        reads_steps: Whether it reads ``steps``, whose values may have to be sampled.
 
     Returns:
         A decorator for a pure function of a judged answer and the reward settings.
@@ -36,8 +42,10 @@ def component(name: str, *, reads_values: bool = False) -> Callable[[Component],
     def register(function: Component) -> Component:
         if COMPONENTS.setdefault(name, function) is not function:
             raise SettingsError(f"Two reward components are named {name!r}.", "Rename one of them.")
-        if reads_values:
+        if reads_values or reads_steps:
             VALUED.add(name)
+        if reads_steps:
+            STEPPED.add(name)
         return function
 
     return register
@@ -75,7 +83,7 @@ def backtrack(answer: Answer, settings: "RewardSettings") -> float:
     return reward
 
 
-@component("process", reads_values=True)
+@component("process", reads_steps=True)
 def process(answer: Answer, _: "RewardSettings") -> float:
     """Mean value of the states after each step of the resolved answer; the last step is the answer itself.
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from halluc_plugin.search.problems import Problem
 from halluc_plugin.settings import Settings
 from halluc_plugin.tokens.loading import save_tokenizer
 from halluc_plugin.training.attention import unfused_attention
+from halluc_plugin.verifiers import PrefixVerifier
 
 METRICS, CHECKPOINT = "metrics.jsonl", "checkpoint.pt"
 Progress = Callable[[Iterable[int], str, int], Iterable[int]]
@@ -59,19 +61,27 @@ def train_policy(
         ``out``.
 
     Raises:
-        SettingsError: Values of states are to be sampled, which only verl's rollouts do; there are fewer
-            problems than a step takes; ``out`` holds a finished run, or an interrupted one of other settings.
+        SettingsError: Values of states are to be sampled, which only verl's rollouts do, or are paid for and
+            nothing judges them; there are fewer problems than a step takes; ``out`` holds a finished run, or
+            an interrupted one of other settings or problems.
     """
     if any(settings.values.sampled_for(problem.verifier) for problem in problems):
         raise SettingsError(
             f"halluc.values.source={settings.values.source}: only verl's rollouts sample from states.",
             "Train with verl, or take values from the verifier or the prefix tree.",
         )
+    paid = ", ".join(settings.paid_values)
+    if paid and not all(isinstance(problem.verifier, PrefixVerifier) for problem in problems):
+        raise SettingsError(
+            f"{paid} pays for values of states, and the verifier of a problem judges none.",
+            "Give problems whose verifiers judge prefixes, take halluc.credit.values=prefix_tree for the "
+            "credit, or pay the outcome alone.",
+        )
     if len(problems) < run.prompts:
         raise SettingsError(
             f"{len(problems)} problems for {run.prompts} a step.", "Give more, or fewer a step."
         )
-    if (out / "config.json").exists():
+    if (out / "config.json").exists() and not (out / CHECKPOINT).exists():
         raise SettingsError(f"{out} holds a model already.", "Give another folder, or delete it.")
     trainer = _Trainer(model, Reading.of(tokenizer, settings), problems, settings, run)
     out.mkdir(parents=True, exist_ok=True)
@@ -80,8 +90,8 @@ def train_policy(
         metrics = trainer.step(step)
         with (out / METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **metrics}) + "\n")
-        if step % run.save_steps == 0 and step < run.steps:
-            trainer.save(out, step)
+        if step % run.save_steps == 0 or step == run.steps:
+            trainer.save(out, step)  # the last one, too: whoever is killed below exports again
     model.save_pretrained(out)
     save_tokenizer(tokenizer, out)
     (out / CHECKPOINT).unlink(missing_ok=True)
@@ -115,7 +125,9 @@ class _Trainer:
     @cached_property
     def _identity(self) -> str:
         """What an interrupted run must have in common with the one that goes on; it may be longer."""
-        return json.dumps([asdict(self._settings), asdict(self._run) | {"steps": None}], sort_keys=True)
+        run = asdict(self._run) | {"steps": None}
+        asked = sha256(repr([(problem.prompt, problem.truth) for problem in self._problems]).encode())
+        return json.dumps([asdict(self._settings), run, asked.hexdigest()], sort_keys=True)
 
     @cached_property
     def _optimizer(self) -> torch.optim.Optimizer:
@@ -192,8 +204,8 @@ class _Trainer:
             saved = torch.load(out / CHECKPOINT, map_location="cpu", weights_only=True)
             if saved["of"] != self._identity:
                 raise SettingsError(
-                    f"{out} holds an interrupted run with other settings.",
-                    "Give the settings it was started with, or another folder.",
+                    f"{out} holds an interrupted run with other settings or problems.",
+                    "Give those that it was started with, or another folder.",
                 )
             self._model.load_state_dict(saved["model"])
             self._optimizer.load_state_dict(saved["optimizer"])

@@ -23,7 +23,7 @@ def step_marks(tokenizer: Any, settings: Settings, vocab: EditVocab) -> Marks:
         delimiter = settings.tokens.step_delimiter
         return Marks(find_delimiters(tokenizer, delimiter, edit_ids=vocab.edit_ids), ends)
     except EditVocabError:
-        if "halluc.reward.weights.process" in settings.paid_values:
+        if settings.pays_steps:
             raise
         return Marks(ends=ends)  # a whole answer is one step
 

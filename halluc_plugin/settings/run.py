@@ -125,6 +125,13 @@ class Settings:
         return self.needs_own_engine or self.samples_continuations
 
     @property
+    def pays_steps(self) -> bool:
+        """Whether any stage pays for values of the states after steps."""
+        from halluc_plugin.rewards.components import STEPPED
+
+        return any(stage.reward.weights.get(name) for stage in self.stages for name in STEPPED)
+
+    @property
     def paid_values(self) -> tuple[str, ...]:
         """The settings that pay for values of states; what they name must be judged."""
         from halluc_plugin.rewards.components import VALUED

@@ -55,6 +55,16 @@ class EvenLength:
         return len(prefix) % 2 == 0
 
 
+class OnlyAnswers:
+    """Judges no prefixes."""
+
+    data_sources = ("halluc/countdown",)
+
+    def verify(self, problem, answer):
+        """Right."""
+        return Outcome.CORRECT
+
+
 class Anything(EvenLength):
     """To which nothing is wrong."""
 
@@ -176,10 +186,30 @@ def test_a_run_goes_on_with_its_own_settings_only(tokenizer, problems, tmp_path,
     for changed in ({"run": replace(RUN, seed=1)}, {"erased_tokens": "keep"}):
         with pytest.raises(SettingsError, match="interrupted run with other settings"):
             run_it(new_model(tokenizer, Size.TINY, seed=0), tokenizer, problems, tmp_path, **changed)
+    with pytest.raises(SettingsError, match="or problems"):
+        run_it(new_model(tokenizer, Size.TINY, seed=0), tokenizer, problems[:3], tmp_path)
     run_it(new_model(tokenizer, Size.TINY, seed=0), tokenizer, problems, tmp_path, run=replace(RUN, steps=4))
     assert len(logged(tmp_path)) == 4
     with pytest.raises(SettingsError, match="holds a model already"):
         run_it(new_model(tokenizer, Size.TINY, seed=0), tokenizer, problems, tmp_path)
+
+
+def test_a_run_killed_while_it_saves_its_model_is_not_lost(tokenizer, problems, tmp_path, monkeypatch):
+    """Half a model is none: started again, the run writes it anew from its last checkpoint."""
+    whole = run_it(new_model(tokenizer, Size.TINY, seed=0), tokenizer, problems, tmp_path / "whole")
+    killed = tmp_path / "killed"
+
+    def dies(*_):
+        (killed / "model.safetensors").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(grpo, "save_tokenizer", dies)
+        with pytest.raises(KeyboardInterrupt):
+            run_it(new_model(tokenizer, Size.TINY, seed=0), tokenizer, problems, killed)
+    run_it(new_model(tokenizer, Size.TINY, seed=1), tokenizer, problems, killed)
+    assert torch.equal(weights(whole), weights(killed))
+    assert logged(whole) == logged(killed)
 
 
 def test_the_step_is_policy_gradient_ascent(tokenizer, problems, tmp_path, monkeypatch):
@@ -263,6 +293,13 @@ def test_refuses(tokenizer, problems, tmp_path):
         run_it(None, tokenizer, problems, tmp_path, values={"source": "continuations"})
     with pytest.raises(SettingsError, match="4 problems for 9 a step"):
         run_it(None, tokenizer, problems, tmp_path, run=replace(RUN, prompts=9))
+    unjudged = [replace(problem, verifier=OnlyAnswers()) for problem in problems]
+    for block, named in (
+        ({"reward": {"weights": {"process": 1.0, "outcome": 1.0}}}, "weights.process pays"),
+        ({"credit": {"alpha": 0.5}}, "credit.alpha pays"),
+    ):
+        with pytest.raises(SettingsError, match=f"{named} for values of states, and the verifier"):
+            run_it(None, tokenizer, unjudged, tmp_path, **block)
 
 
 @pytest.mark.parametrize(("name", "value"), [("steps", 0), ("group", 1), ("learning_rate", 0.0)])

@@ -12,6 +12,7 @@ from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 from verl.workers.rollout.replica import TokenOutput
 
 from halluc_plugin.errors import SettingsError, TokenizerError, TraceError
+from halluc_plugin.rewards import components
 from halluc_plugin.settings import Context
 from halluc_plugin.vllm_engine.request import EditRequest
 from verl_ext.agent_loop import BacktrackAgentLoop
@@ -222,6 +223,22 @@ def test_samples_after_steps_if_they_are_paid(verl_config, tokenizer, ids):
     verl_config.halluc = {
         "values": {"source": "continuations", "continuations": 1},
         "reward": {"weights": {"process": 1.0}},
+    }
+    complete(verl_config, from_config(verl_config))
+    output, _ = run_all(verl_config, tokenizer, sampled(ids("a\nb\nc\n$")))
+    assert list(output.extra_fields["backtrack_continuations"]) == [2, 4]
+
+
+def test_a_component_of_ones_own_that_reads_steps_has_them(verl_config, tokenizer, ids, monkeypatch):
+    """It says that it reads steps, and states after steps are sampled from as for ``process``."""
+    for registry in ("COMPONENTS", "VALUED", "STEPPED"):
+        kept = getattr(components, registry)
+        monkeypatch.setattr(components, registry, kept.copy())
+    monkeypatch.setattr("halluc_plugin.rewards.COMPONENTS", components.COMPONENTS)
+    components.component("mine", reads_steps=True)(lambda answer, _: min(answer.steps))
+    verl_config.halluc = {
+        "values": {"source": "continuations", "continuations": 1},
+        "reward": {"weights": {"mine": 1.0}},
     }
     complete(verl_config, from_config(verl_config))
     output, _ = run_all(verl_config, tokenizer, sampled(ids("a\nb\nc\n$")))

@@ -1,13 +1,16 @@
 """Checks of a composed verl config before any worker starts: each failure is one clear message."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from halluc_plugin.errors import DataError, SettingsError, TokenizerError
+
+OUR_LOOPS = frozenset({"backtrack", "refine"})
 
 
 def check_run(config: DictConfig, settings: Any) -> None:
@@ -32,8 +35,10 @@ def check_run(config: DictConfig, settings: Any) -> None:
     _require_our_parts(config, settings)
     _require_tolerance(config, settings)
     _require_room(config)
+    _require_whole_engines(config)
     for path in _paths(config.data.train_files, config.data.val_files):
         rows = _check_file(path, config, tokenizer)
+        _require_one_loop(path, rows, config)
         _require_judges(path, {row["data_source"] for row in rows}, config, settings)
     _refuse_unknown_edits(config, tokenizer)
 
@@ -60,23 +65,33 @@ def _refuse_unknown_edits(config: DictConfig, tokenizer: Any) -> None:
 
 def _require_our_parts(config: DictConfig, settings: Any) -> None:
     """Refuse settings that the parts of verl which are selected would pass over without a word."""
+    from halluc_plugin.edits.builders import ErasedTokens
     from halluc_plugin.rl.answers import shapes_actions
-    from halluc_plugin.settings import FailureSettings
+    from halluc_plugin.settings import Settings
 
+    unset = Settings()
     loop = ("actor_rollout_ref.rollout.agent.default_agent_loop", "backtrack")
     manager, trainer = (
         ("reward.reward_manager.name", "backtrack"),
         ("trainer.v1.trainer_mode", "backtrack_sync"),
     )
-    budgets = any(stage.max_backtracks is not None for stage in settings.stages)
+    shaped = shapes_actions(settings), "halluc.credit.alpha or halluc.erased_tokens=negative"
+    steered = "halluc.context=hard, a budget (halluc.max_backtracks) or halluc.boundary=mask"
+    kept = settings.erased_tokens is not ErasedTokens.MASK
+    stage_rewards = any(stage.weights is not None for stage in settings.curriculum)
     needed = (
         # asked for, by what, which part does it
-        (shapes_actions(settings), "halluc.credit.alpha or halluc.erased_tokens=negative", trainer),
-        (shapes_actions(settings), "halluc.credit.alpha or halluc.erased_tokens=negative", loop),
-        (settings.failures != FailureSettings(), "halluc.failures", trainer),
+        (*shaped, trainer),
+        (*shaped, loop),
+        *(
+            (getattr(settings, block) != getattr(unset, block), f"halluc.{block}", trainer)
+            for block in ("failures", "guard", "trace_log", "metrics")
+        ),
         (bool(settings.paid_values), ", ".join(settings.paid_values), manager),
+        (settings.reward != unset.reward or stage_rewards, "halluc.reward", manager),
         (bool(settings.curriculum), "halluc.curriculum", manager),
-        (bool(settings.curriculum) and budgets, "halluc.curriculum", loop),
+        (settings.needs_own_engine, "halluc.curriculum" if settings.curriculum else steered, loop),
+        (kept, f"halluc.erased_tokens={settings.erased_tokens}", loop),
     )
     for asked, what, (path, name) in needed:
         selected = OmegaConf.select(config, path)
@@ -84,6 +99,18 @@ def _require_our_parts(config: DictConfig, settings: Any) -> None:
             raise SettingsError(
                 f"{what} is set, but {path}={selected} knows nothing of it.", f"Set {path}={name}."
             )
+
+
+def _require_one_loop(path: Path, rows: Iterable[Mapping[str, Any]], config: DictConfig) -> None:
+    """Refuse rows that choose another agent loop than the run's, of which verl would take the rows' word."""
+    loop = config.actor_rollout_ref.rollout.agent.default_agent_loop
+    others = {row["agent_name"] for row in rows if row.get("agent_name")} - {loop}
+    if others and not OUR_LOOPS.isdisjoint({loop, *others}):
+        raise SettingsError(
+            f"{path} has an agent_name column with {', '.join(sorted(map(str, others)))}, and the run's "
+            f"agent loop is {loop}: the rows would be sampled without its settings.",
+            "Drop the column, or set actor_rollout_ref.rollout.agent.default_agent_loop to what it says.",
+        )
 
 
 def _require_tolerance(config: DictConfig, settings: Any) -> None:
@@ -118,17 +145,38 @@ def _require_room(config: DictConfig) -> None:
             )
 
 
+def _require_whole_engines(config: DictConfig) -> None:
+    """Refuse devices that cannot be divided among rollout engines, which verl would find out in a worker."""
+    rollout, trainer = config.actor_rollout_ref.rollout, config.trainer
+    each = prod(int(rollout[f"{what}_parallel_size"]) for what in ("tensor_model", "pipeline_model", "data"))
+    devices = int(trainer.nnodes) * int(trainer.n_gpus_per_node)
+    if devices % each:
+        raise SettingsError(
+            f"{devices} devices (trainer.nnodes times trainer.n_gpus_per_node) cannot be divided among "
+            f"rollout engines of {each}.",
+            "Set actor_rollout_ref.rollout.tensor_model_parallel_size=1, or to a divisor.",
+        )
+
+
 def _require_judges(path: Path, sources: set[str], config: DictConfig, settings: Any) -> None:
     """Refuse to pay for values of states that nobody judges: they would silently be worth nothing."""
     from halluc_plugin.verifiers import PrefixVerifier, find_verifier
     from verl_ext.run_settings import has_reward_function
 
     loop = config.actor_rollout_ref.rollout.agent.default_agent_loop
-    if loop == "refine":
-        return  # the first attempt is an answer: whoever scores answers judges it
     for source in sorted(sources):
         verifier = None if has_reward_function(config) else find_verifier(source)
         sampled = settings.values.sampled_for(verifier)
+        if loop == "refine":
+            # The first attempt is an answer: whoever scores answers judges it. Steps are no answers.
+            if settings.pays_steps and (sampled or not isinstance(verifier, PrefixVerifier)):
+                raise SettingsError(
+                    f"A reward pays for values after steps, and with the agent loop refine nothing judges "
+                    f"those of {source} ({path}).",
+                    "Leave halluc.reward.weights.process out, or use data whose verifier judges prefixes, "
+                    "with halluc.values.source=verifier.",
+                )
+            continue
         if sampled and loop != "backtrack":
             raise SettingsError(
                 f"halluc.values.source={settings.values.source} values states of {source} by continuations, "

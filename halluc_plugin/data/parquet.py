@@ -125,14 +125,14 @@ def check_rows(path: Path, *, prompt_key: str = "prompt") -> list[dict[str, Any]
         prompt_key: The column of the prompts.
 
     Returns:
-        Its rows, reduced to what was checked and ``extra_info``.
+        Its rows, reduced to what was checked, ``extra_info`` and ``agent_name``.
 
     Raises:
         DataError: As :func:`read_rows`; or a row has an empty prompt, no source or no ground truth. The
             message names the first such row.
     """
     columns = [prompt_key if column == "prompt" else column for column in ROW_COLUMNS]
-    rows = read_rows(path, columns, optional=("extra_info",))
+    rows = read_rows(path, columns, optional=("extra_info", "agent_name"))
     for number, row in enumerate(rows):
         if fault := _fault(row, prompt_key):
             raise DataError(

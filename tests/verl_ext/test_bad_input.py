@@ -2,12 +2,16 @@
 
 import pytest
 
-from halluc_plugin.data.parquet import write_parquet
+from halluc_plugin.data.parquet import read_rows_in_groups, write_parquet
 from halluc_plugin.scratch.tokenizer import number_tokenizer
 from halluc_plugin.tokens import BACKTRACK_TOKEN
 from verl_ext import compat
 from verl_ext.callback import RunCallback
 from verl_ext.recipe_callback import EXIT_BAD_INPUT
+
+LOOP = "actor_rollout_ref.rollout.agent.default_agent_loop"
+LIMITED = "a budget (halluc.max_backtracks) or halluc.boundary=mask"
+STOCK_LOOP = (f"{LOOP}=single_turn_agent", "reward.reward_manager.name=naive")
 
 
 def refused(config, capsys):
@@ -129,11 +133,70 @@ class TestBadInput:
                 ],
                 "halluc.curriculum is set, but actor_rollout_ref.rollout.agent.default_agent_loop=single",
             ),
+            *(
+                ([setting, *STOCK_LOOP], f"{named} is set, but {LOOP}=single_turn_agent")
+                for setting, named in (
+                    (
+                        "halluc.context=hard",
+                        f"halluc.context=hard, {LIMITED}",
+                    ),
+                    ("halluc.max_backtracks=2", LIMITED),
+                    ("halluc.erased_tokens=keep", "halluc.erased_tokens=keep"),
+                )
+            ),
+            *(
+                ([setting, "reward.reward_manager.name=naive"], "halluc.reward is set, but reward.reward_man")
+                for setting in (
+                    "halluc/reward=n_mars",
+                    "+halluc.reward.weights.format=0.5",
+                    "halluc.curriculum=[{steps:1,weights:{outcome:1.0,format:0.1}},{}]",
+                )
+            ),
+            *(
+                (
+                    [f"+halluc.{setting}", "trainer.v1.trainer_mode=sync"],
+                    f"halluc.{block} is set, but trainer",
+                )
+                for block, setting in (
+                    ("guard", "guard.max_drift=0.5"),
+                    ("trace_log", "trace_log.per_step=1"),
+                    ("metrics", "metrics.judged_per_step=1"),
+                )
+            ),
+            (["trainer.nnodes=3", "actor_rollout_ref.rollout.tensor_model_parallel_size=2"], "engines of 2"),
         ],
     )
     def test_parts_that_would_pass_over_a_setting(self, config, capsys, overrides, named):
         """What only ours does is refused where somebody else's was selected."""
         assert named in refused(config(*overrides), capsys)
+
+    def test_rows_that_choose_another_loop(self, config, capsys, data, tmp_path):
+        """Else verl would take the row's word for it, and sample without the run's settings."""
+        rows = [{**row, "agent_name": "single_turn_agent"} for row in read_rows_in_groups(data.train)]
+        write_parquet(tmp_path / "rows.parquet", rows, {})
+        said = refused(config(f"data.train_files={tmp_path / 'rows.parquet'}"), capsys)
+        assert "agent_name column with single_turn_agent, and the run's agent loop is backtrack" in said
+        write_parquet(tmp_path / "same.parquet", [{**row, "agent_name": "backtrack"} for row in rows], {})
+        RunCallback().on_run_start(config(f"data.train_files={tmp_path / 'same.parquet'}"))
+
+    @pytest.mark.parametrize("source", ["openai/gsm8k", "halluc/countdown"])
+    def test_steps_of_attempts_need_a_judge(self, config, capsys, data, tmp_path, source):
+        """In turns the first attempt is judged as an answer; what is worth a step only a verifier says."""
+        number_tokenizer().save_pretrained(tmp_path / "plain")
+        rows = [{**row, "data_source": source} for row in read_rows_in_groups(data.train)]
+        write_parquet(tmp_path / "rows.parquet", rows, {})
+        given = [f"actor_rollout_ref.model.path={tmp_path / 'plain'}"]
+        given += [f"data.{part}_files={tmp_path / 'rows.parquet'}" for part in ("train", "val")]
+        pays = [*given, "+halluc.reward.weights.process=0.5"]
+        if source == "openai/gsm8k":
+            assert "nothing judges those of openai/gsm8k" in refused(
+                config(*pays, recipe="refinement"), capsys
+            )
+        else:
+            RunCallback().on_run_start(config(*pays, recipe="refinement"))
+            sampled = [*pays, "+halluc.values.source=continuations"]
+            assert "nothing judges those of halluc" in refused(config(*sampled, recipe="refinement"), capsys)
+        RunCallback().on_run_start(config(*given, recipe="refinement"))
 
     @pytest.mark.parametrize("recipe", ["grpo_baseline", "refinement"])
     def test_a_baseline_without_the_token_is_without_it(self, config, capsys, tmp_path, recipe):

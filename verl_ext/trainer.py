@@ -49,11 +49,10 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
         self._settings = from_config(config)
         check(config, self._settings)
         super().__init__(config)
-        self._guarded = self._settings.guard.enabled
         reason = why_incomparable(config)
-        if self._guarded and reason:
+        self._comparable = reason is None
+        if self._settings.guard.enabled and reason:
             logger.warning("halluc: the guard against stale weights is off, because %s.", reason)
-            self._guarded = False
         watch_rollouts(self.replay_buffer, self._settings.failures, self._samplers)
         self._collapse = CollapseWatch()
         keep = self._settings.trace_log
@@ -77,14 +76,15 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
 
     def _compute_old_log_prob(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         batch = super()._compute_old_log_prob(batch, metrics)
-        if self._guarded:
+        if self._comparable:
             data = _fetch(batch, ["rollout_log_probs", "old_log_probs", "response_mask"]).to_padded_tensor()
             agreement = compare(data["rollout_log_probs"], data["old_log_probs"], data["response_mask"])
             if agreement is not None:
                 metrics["backtrack/engine_drift"] = agreement.drift
                 metrics["backtrack/engine_drift_max"] = agreement.largest
                 metrics["backtrack/engine_correlation"] = agreement.correlation
-            stop_if_drifted(agreement, precision(self.config), self._settings.guard)
+            if self._settings.guard.enabled:
+                stop_if_drifted(agreement, precision(self.config), self._settings.guard)
         return batch
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:

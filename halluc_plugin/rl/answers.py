@@ -57,8 +57,8 @@ def reward_info(
     Returns:
         The components; ``acc`` and ``acc_raw`` (resolved and raw text); the counts of
         :meth:`halluc_plugin.rewards.Trace.counts`; ``truncated``; ``moves``, the events' values before and
-        after as JSON (verl's metrics pass over texts), "null" where nothing judges states; and where known
-        ``acc_without_edits``.
+        after as JSON (verl's metrics pass over texts), "null" where nothing judges states; ``steps``, the
+        values after steps, likewise; and where known ``acc_without_edits``.
     """
     moves = answer.moves
     info: dict[str, Any] = {
@@ -68,6 +68,7 @@ def reward_info(
         **answer.trace.counts(),
         "truncated": float(not finished),
         "moves": json.dumps(moves and [[move.before, move.after] for move in moves]),
+        "steps": json.dumps(answer.steps),
     }
     if without_edits and moves is not None:
         info["acc_without_edits"] = moves[0].before if moves else answer.final.accuracy

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from halluc_plugin.metrics import PrefixOracle, judge_ids, summarise_events
 from halluc_plugin.rewards import COMPONENTS
+from halluc_plugin.rewards.components import STEPPED, VALUED
 from halluc_plugin.rl.reading import Reading
 from halluc_plugin.settings import Settings
 from halluc_plugin.verifiers import PrefixVerifier, Verifier, prefix_oracle
@@ -34,9 +35,10 @@ def rollout_metrics(infos: Sequence[Mapping[str, Any]], masks: Sequence[Tensor])
         masks: Number[T] each: ``response_mask`` of each answer.
 
     Returns:
-        Metrics under ``backtrack/``: means over answers (reward components under ``backtrack/reward/``), the
-        token efficiency and the masked share as ratios of sums over tokens; with continuations also the
-        accuracy without edits, Δ(i→c) and Δ(c→i). Empty when another reward manager scored the answers.
+        Metrics under ``backtrack/``: means over answers (reward components under ``backtrack/reward/``, those
+        that read values only where the states of all answers were judged), the token efficiency and the
+        masked share as ratios of sums over tokens; with continuations also the accuracy without edits,
+        Δ(i→c) and Δ(c→i). Empty when another reward manager scored the answers.
     """
     infos = [info for info in infos if "num_backtracks" in info]
     if not infos:
@@ -53,9 +55,15 @@ def rollout_metrics(infos: Sequence[Mapping[str, Any]], masks: Sequence[Tensor])
         **{f"backtrack/{key}": mean(key) for key in COUNTS},
         "backtrack/token_efficiency": mean("resolved_length") / raw if raw else 1.0,
         "backtrack/masked_share": 1 - sum(float(mask.sum()) for mask in masks) / tokens if tokens else 0.0,
-        **{f"backtrack/reward/{key}": mean(key) for key in COMPONENTS},
+        **{f"backtrack/reward/{key}": mean(key) for key in COMPONENTS.keys() - _unjudged(infos)},
         **_correction(infos),
     }
+
+
+def _unjudged(infos: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Components that would be 0, or less than they are, because some answer has no values for them."""
+    missing = set() if all(info.get("moves", "null") != "null" for info in infos) else VALUED
+    return missing if all(info.get("steps", "null") != "null" for info in infos) else missing | STEPPED
 
 
 def stage_metrics(settings: Settings, step: int) -> dict[str, float]:

@@ -20,6 +20,7 @@ KEYS = {
     "outcome",
     "process",
     "moves",
+    "steps",
     "n_mars",
     "score_bonus",
     "format",

@@ -87,9 +87,9 @@ def test_masked_tokens_are_not_compared(step):
 
 
 def test_a_run_can_switch_the_guard_off(step, fp32_config):
-    """guard.enabled=false neither stops nor compares."""
+    """guard.enabled=false stops nothing; how far engine and actor are apart is logged all the same."""
     fp32_config.halluc = {"guard": {"enabled": False}}
-    assert step(log_probs(0), log_probs(1)) == {}
+    assert step(log_probs(0), log_probs(1))["backtrack/engine_drift"] > 0.02
 
 
 def test_truncated_sampling_switches_the_guard_off(step, fp32_config, caplog):

@@ -8,6 +8,8 @@ from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 from halluc_plugin.errors import DataError, TraceError
+from halluc_plugin.rewards import COMPONENTS
+from halluc_plugin.rewards.components import VALUED
 from halluc_plugin.rl.step_metrics import rollout_metrics
 from halluc_plugin.trace_log import logged_steps, read_step
 from verl_ext import trainer as trainer_module
@@ -39,7 +41,8 @@ def info(**changed):
         "backtracked": 1.0,
     }
     lengths = {"raw_length": 10.0, "resolved_length": 6.0, "token_efficiency": 0.6}
-    return {**parts, **verdicts, **edits, **lengths, **changed}
+    values = {"moves": "[]", "steps": "[]"}
+    return {**parts, **verdicts, **edits, **lengths, **values, **changed}
 
 
 def test_metrics_by_hand():
@@ -56,6 +59,17 @@ def test_metrics_by_hand():
     assert metrics["backtrack/reward/backtrack"] == 0.5
     assert metrics["backtrack/reward/outcome"] == 0.5
     assert all(key.startswith("backtrack/") for key in metrics)
+
+
+@pytest.mark.parametrize(
+    ("unjudged", "left_out"),
+    [({}, set()), ({"steps": "null"}, {"process"}), ({"moves": "null", "steps": "null"}, set(VALUED))],
+)
+def test_values_that_nobody_gave_are_no_zeros(unjudged, left_out):
+    """Where the states of one answer are not judged, no mean of what reads their values is logged."""
+    metrics = rollout_metrics([info(), info(**unjudged)], [torch.ones(10)] * 2)
+    logged = {name.split("/")[2] for name in metrics if name.startswith("backtrack/reward/")}
+    assert logged == set(COMPONENTS) - left_out
 
 
 def test_other_reward_managers_have_no_such_metrics():

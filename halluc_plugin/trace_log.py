@@ -107,7 +107,7 @@ def logged_steps(run_dir: Path) -> dict[int, Path]:
     if not found:
         raise DataError(
             f"{folder} holds no traces of a run.",
-            "Name a run's folder, checkpoints/PROJECT/EXPERIMENT; halluc.trace_log.per_step=0 keeps none.",
+            "Name a run's folder, checkpoints/PROJECT/EXPERIMENT; ++halluc.trace_log.per_step=0 keeps none.",
         )
     return dict(sorted(found.items()))
 

@@ -19,10 +19,11 @@ INTRODUCTION = """\
 
 Written by `make docs` from `halluc_plugin/settings/`.
 
-All settings of ours in a verl run are in one block, `halluc:`. On the command line a key that the recipe's
-YAML names is set by `halluc.max_backtracks=4`, any other by `+halluc.guard.max_drift=0.01`; an unknown name
-is refused, with the closest one. What they mean together: [rewards, credit, curriculum](credit.md),
-[soft or hard](soft-or-hard.md), [failures](failures.md), [traces](traces.md).
+All settings of ours in a verl run are in one block, `halluc:`. On the command line write
+`++halluc.NAME=VALUE`: it sets any key, whether the recipe's YAML names it or not. (Without `++` Hydra takes
+those alone that it names.) An unknown name is refused, with the closest one. What they mean together:
+[rewards, credit, curriculum](credit.md), [soft or hard](soft-or-hard.md), [failures](failures.md),
+[traces](traces.md).
 
 | setting | default | |
 | --- | --- | --- |

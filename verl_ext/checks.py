@@ -59,7 +59,7 @@ def _refuse_unknown_edits(config: DictConfig, tokenizer: Any) -> None:
             "nothing; the reward would collapse them.",
             "Give a model without the token (a baseline's is the one before `halluc add-token`, or "
             "fine-tuned from it), or actor_rollout_ref.rollout.agent.default_agent_loop=backtrack, with "
-            "halluc.max_backtracks=0 if edits are to be banned.",
+            "++halluc.max_backtracks=0 if edits are to be banned.",
         )
 
 
@@ -121,7 +121,7 @@ def _require_tolerance(config: DictConfig, settings: Any) -> None:
         raise SettingsError(
             "trainer.v1.sampler.sync_refill_failed_groups replaces prompts that failed, but with "
             "halluc.failures.tolerated=0 the run stops at the first.",
-            "Set halluc.failures.tolerated to the share of a step's prompts that may fail and be replaced.",
+            "Set ++halluc.failures.tolerated=SHARE: how many of a step's prompts may fail and be replaced.",
         )
 
 
@@ -182,14 +182,14 @@ def _require_judges(path: Path, sources: set[str], config: DictConfig, settings:
                 f"halluc.values.source={settings.values.source} values states of {source} by continuations, "
                 f"which the agent loop {loop} does not sample.",
                 "Set actor_rollout_ref.rollout.agent.default_agent_loop=backtrack, or "
-                "halluc.values.source=verifier and pay the outcome alone.",
+                "++halluc.values.source=verifier and pay the outcome alone.",
             )
         paid = ", ".join(settings.paid_values)
         if paid and not sampled and not isinstance(verifier, PrefixVerifier):
             raise SettingsError(
                 f"{paid} pays for values of states, and nothing judges states of {source} ({path}).",
-                "Set halluc.values.source=auto (answers sampled from each state where no verifier judges), "
-                "halluc.credit.values=prefix_tree for the credit, or pay the outcome alone.",
+                "Set ++halluc.values.source=auto (answers sampled from each state where no verifier judges), "
+                "++halluc.credit.values=prefix_tree for the credit, or pay the outcome alone.",
             )
 
 

@@ -117,6 +117,6 @@ def stop_if_drifted(agreement: Agreement | None, precision: Precision, settings:
             f"In {precision.value} rounding does not explain it.",
             "The engine's weights are probably stale after a sync (look at a tied lm_head and at the worker "
             "extension), or it samples from another distribution than the actor trains (logits processors, "
-            "logprobs_mode). Only if you know better, set halluc.guard.max_drift or min_correlation, "
-            "or halluc.guard.enabled=false.",
+            "logprobs_mode). Only if you know better, set ++halluc.guard.max_drift or "
+            "++halluc.guard.min_correlation, or ++halluc.guard.enabled=false.",
         )

@@ -108,7 +108,7 @@ class _Watch:
                 f"{len(self.failed)} of {self._of.prompts} prompts of {self._of.name} failed in rollout or "
                 "reward.",
                 f"Look for 'Error in _run_prompt' above, which names the cause, and remove it; {GO_ON}. "
-                "halluc.failures.tolerated is the share of prompts that may fail.",
+                "++halluc.failures.tolerated=SHARE lets that share of the prompts fail.",
             )
 
     def _check_workers(self) -> None:
@@ -137,5 +137,5 @@ class _Watch:
                 f"No answer has come for {now - self._since:.0f} seconds in {self._of.name}; of "
                 f"{self._of.prompts} prompts {came[0]} are done and {running} are being answered.",
                 "Look at the rollout server and at the reward function for what hangs; "
-                f"{GO_ON}. halluc.failures.stalled_after is this limit.",
+                f"{GO_ON}. ++halluc.failures.stalled_after=SECONDS sets this limit.",
             )

@@ -48,7 +48,7 @@ def _prepare(config: DictConfig) -> None:
     if settings.bans_edits:
         raise SettingsError(
             "halluc.max_backtracks or halluc.boundary=mask limits what is sampled, and nothing is here.",
-            "Set halluc.max_backtracks=null and halluc.boundary=noop.",
+            "Set ++halluc.max_backtracks=null and ++halluc.boundary=noop.",
         )
     if int(config.trainer.test_freq) > 0 and not config.data.val_files:
         raise SettingsError(

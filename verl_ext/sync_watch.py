@@ -81,7 +81,7 @@ class _SyncWatch:
             return RolloutError(
                 f"The rollout engines have not taken new weights for {self._stalled_after:.0f} seconds.",
                 "Look at the rollout server and the actor workers for what hangs; "
-                f"{GO_ON}. halluc.failures.stalled_after is this limit.",
+                f"{GO_ON}. ++halluc.failures.stalled_after=SECONDS sets this limit.",
             )
         return None
 

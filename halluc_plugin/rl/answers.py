@@ -114,7 +114,7 @@ def _moves(answers: Answers, vocab: EditVocab, settings: Settings) -> list[list[
             raise DataError(
                 f"Nothing judged the states of the answer {key}, but halluc.credit.alpha pays for them.",
                 "Use reward.reward_manager.name=backtrack and data whose verifier judges prefixes, "
-                "halluc.values.source=continuations, or halluc.credit.values=prefix_tree.",
+                "++halluc.values.source=continuations, or ++halluc.credit.values=prefix_tree.",
             )
         judged.append([Move(before, after) for before, after in moves])
     return judged

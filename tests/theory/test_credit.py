@@ -125,6 +125,15 @@ def test_masking_is_a_bias_that_costs_recall(chain):
     assert chain.drift(rule(erased=ErasedTokens.MASK, alpha=0.5)).recall > 0
 
 
+@pytest.mark.parametrize("chain", CHAINS, ids=str)
+def test_recall_suffers_where_a_later_edit_erases_what_followed_the_error(chain):
+    """Behind an error in the last place nothing can be written and erased: there masking changes nothing."""
+    masked, kept = (chain.drift(rule(erased=e)).recalls for e in (ErasedTokens.MASK, ErasedTokens.KEEP))
+    last = "r" * (chain.length - 1) + "w"
+    assert masked[last] == pytest.approx(kept[last], rel=1e-9)
+    assert all(masked[state] < kept[state] for state in masked.keys() - {last})
+
+
 def paid_for(answer, settings):
     """What a whole answer of the chain is paid."""
     chain = CreditChain()

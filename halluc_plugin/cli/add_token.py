@@ -15,10 +15,18 @@ def add_token(
     model: Annotated[str, typer.Option(help="Model folder or hub name to start from.", metavar="PATH")],
     out: Annotated[Path, typer.Option(help="Folder to write; must be empty or new.")],
     init: Annotated[
-        str, typer.Option(help="First rows of a new token: mean, semantic, description or subtokens.")
+        str,
+        typer.Option(
+            help="First rows of a new token. mean: of all rows; semantic: of words such as undo and delete; "
+            "description: the model's state behind a sentence about it; subtokens: of the pieces of its text."
+        ),
     ] = "mean",
-    step: Annotated[bool, typer.Option("--step", help="Also add <|BACKTRACK_STEP|>.")] = False,
-    restart: Annotated[bool, typer.Option("--restart", help="Also add <|RESTART|>.")] = False,
+    step: Annotated[
+        bool, typer.Option("--step", help="Also add <|BACKTRACK_STEP|>, which deletes a step.")
+    ] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Also add <|RESTART|>, which deletes the response.")
+    ] = False,
     description: Annotated[
         str, typer.Option(help="Text that --init description reads; a sentence for each token by default.")
     ] = "",

@@ -112,7 +112,9 @@ def _scoring_command(config: DictConfig, model: Path) -> str:
     if folder.name == "countdown":
         tasks = "countdown_backtrack,countdown_backtrack_new --batch_size 64"
         return f"HALLUC_DATA_DIR={folder.parent} {command} --tasks {tasks}"
-    return f"{command} --tasks gsm8k_backtrack"
+    task = "gsm8k_backtrack" if "openai/gsm8k" in _sources(config) else "TASK"
+    # As training asks: by the chat template, without examples.
+    return f"{command} --tasks {task} --apply_chat_template --num_fewshot 0"
 
 
 def _latest_model(config: DictConfig) -> Path | None:
@@ -125,13 +127,17 @@ def _answers(config: DictConfig) -> dict[str, int]:
     """Answers of each data source in a validation pass; empty where verl draws a part of the rows."""
     if int(config.data.val_max_samples) > 0:
         return {}
+    repeats = int(config.actor_rollout_ref.rollout.val_kwargs.n)
+    return {source: count * repeats for source, count in _sources(config).items()}
+
+
+def _sources(config: DictConfig) -> Counter[str]:
+    """Held-out problems of each data source."""
     from halluc_plugin.data.parquet import read_rows
 
-    sources = Counter(
+    return Counter(
         row["data_source"] for path in _val_files(config) for row in read_rows(path, ("data_source",))
     )
-    repeats = int(config.actor_rollout_ref.rollout.val_kwargs.n)
-    return {source: count * repeats for source, count in sources.items()}
 
 
 def _val_files(config: DictConfig) -> list[Path]:

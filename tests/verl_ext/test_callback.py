@@ -9,6 +9,7 @@ from hydra.core.utils import JobStatus
 
 from halluc_plugin import prepare
 from halluc_plugin.data.countdown_files import CountdownFiles
+from halluc_plugin.data.parquet import read_rows_in_groups, write_parquet
 from halluc_plugin.scratch.tokenizer import number_tokenizer
 from halluc_plugin.tokens import BACKTRACK_TOKEN
 from verl_ext.callback import RunCallback
@@ -134,6 +135,20 @@ class TestReport:
         run = finished(f"actor_rollout_ref.model.path={tmp_path / 'plain'}", recipe="grpo_baseline")
         RunCallback().on_run_end(run, SimpleNamespace(status=JobStatus.COMPLETED))
         assert "lm_eval --model hf --model_args" in capsys.readouterr().out
+
+    @pytest.mark.parametrize("known", [("openai/gsm8k", "gsm8k_backtrack"), ("mine/sums", "TASK")])
+    def test_scoring_asks_as_training_does(self, finished, capsys, tmp_path, data, known):
+        """With data of one's own the command names the task, where one is known, and the chat template."""
+        source, task = known
+        rows = [{**row, "data_source": source} for row in read_rows_in_groups(data.train)]
+        write_parquet(tmp_path / "rows.parquet", rows, {})
+        judge = tmp_path / "judge.py"
+        judge.write_text("def compute_score(**_):\n    return 1.0\n")
+        given = [f"data.{part}_files={tmp_path / 'rows.parquet'}" for part in ("train", "val")]
+        run = finished(*given, f"reward.custom_reward_function.path={judge}")
+        RunCallback().on_run_end(run, SimpleNamespace(status=JobStatus.COMPLETED))
+        said = capsys.readouterr().out
+        assert f"--tasks {task} --apply_chat_template --num_fewshot 0" in said
 
     def test_a_failed_run_reports_nothing(self, finished, capsys):
         """A traceback is not followed by a table."""

@@ -149,11 +149,13 @@ def _require_whole_engines(config: DictConfig) -> None:
     """Refuse devices that cannot be divided among rollout engines, which verl would find out in a worker."""
     rollout, trainer = config.actor_rollout_ref.rollout, config.trainer
     each = prod(int(rollout[f"{what}_parallel_size"]) for what in ("tensor_model", "pipeline_model", "data"))
-    devices = int(trainer.nnodes) * int(trainer.n_gpus_per_node)
+    apart = int(rollout.get("nnodes") or 0) > 0  # engines on devices of their own
+    where, block = ("actor_rollout_ref.rollout", rollout) if apart else ("trainer", trainer)
+    devices = int(block.nnodes) * int(block.n_gpus_per_node)
     if devices % each:
         raise SettingsError(
-            f"{devices} devices (trainer.nnodes times trainer.n_gpus_per_node) cannot be divided among "
-            f"rollout engines of {each}.",
+            f"{devices} devices ({where}.nnodes times n_gpus_per_node) cannot be divided among rollout "
+            f"engines of {each}.",
             "Set actor_rollout_ref.rollout.tensor_model_parallel_size=1, or to a divisor.",
         )
 

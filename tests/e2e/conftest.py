@@ -33,6 +33,8 @@ class Run:
         given = (f"+recipe={recipe or self.recipe}", *SMALL, *overrides)
         command = [sys.executable, "-m", "verl.trainer.main_ppo", *given]
         environment = {**os.environ, "HALLUC_HOME": str(self.folder / "home"), "COLUMNS": "200"}
+        # Ray's workers step back for all others, and would wait until the tests beside this one are done.
+        environment["RAY_worker_niceness"] = "0"
         done = subprocess.run(
             command,
             cwd=self.folder,

@@ -9,7 +9,8 @@ from verl_ext import compat
 from verl_ext.callback import RunCallback
 from verl_ext.recipe_callback import EXIT_BAD_INPUT
 
-LOOP = "actor_rollout_ref.rollout.agent.default_agent_loop"
+ROLLOUT = "actor_rollout_ref.rollout"
+LOOP = f"{ROLLOUT}.agent.default_agent_loop"
 LIMITED = "a budget (halluc.max_backtracks) or halluc.boundary=mask"
 STOCK_LOOP = (f"{LOOP}=single_turn_agent", "reward.reward_manager.name=naive")
 
@@ -163,7 +164,11 @@ class TestBadInput:
                     ("metrics", "metrics.judged_per_step=1"),
                 )
             ),
-            (["trainer.nnodes=3", "actor_rollout_ref.rollout.tensor_model_parallel_size=2"], "engines of 2"),
+            (["trainer.nnodes=3", f"{ROLLOUT}.tensor_model_parallel_size=2"], "3 devices (trainer.nnodes"),
+            (
+                [f"{ROLLOUT}.{key}" for key in ("nnodes=3", "tensor_model_parallel_size=2")],
+                "3 devices (actor_rollout_ref.rollout.nnodes",
+            ),
         ],
     )
     def test_parts_that_would_pass_over_a_setting(self, config, capsys, overrides, named):

@@ -53,6 +53,7 @@ def second(first):
 
 
 @pytest.mark.e2e
+@pytest.mark.timeout(1500)
 class TestFirstRun:
     """From nothing to a trained checkpoint, until a worker dies."""
 
@@ -117,6 +118,7 @@ class TestFirstRun:
 
 
 @pytest.mark.e2e
+@pytest.mark.timeout(1500)
 class TestSecondRun:
     """From the checkpoint to the end."""
 

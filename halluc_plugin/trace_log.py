@@ -119,7 +119,8 @@ def read_step(path: Path) -> list[LoggedTrace]:
         DataError: A line is no answer, or of another version of the layout.
     """
     # Not splitlines: a sampled text may hold one of the other line breaks that Unicode knows.
-    lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    text = path.read_text(encoding="utf-8")
+    lines = text.removesuffix("\n").split("\n") if text else []
     return [_parsed(path, number, line) for number, line in enumerate(lines, 1)]
 
 

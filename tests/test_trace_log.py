@@ -62,6 +62,12 @@ def test_a_line_break_of_unicode_ends_no_record(trace, tmp_path, character):
     assert read_step(logged_steps(tmp_path)[7]) == [sampled_one, trace]
 
 
+def test_an_empty_file_is_a_step_without_answers(tmp_path):
+    """A disk that was full leaves one behind."""
+    (tmp_path / "step-000001.jsonl").touch()
+    assert read_step(tmp_path / "step-000001.jsonl") == []
+
+
 def test_components_of_the_reward_are_shown(trace):
     """Those that a record has, unweighted, in a line of their own; a record without any has no such line."""
     assert "parts" not in shown(trace)

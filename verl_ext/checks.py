@@ -83,10 +83,11 @@ def _require_our_parts(config: DictConfig, settings: Any) -> None:
         # asked for, by what, which part does it
         (*shaped, trainer),
         (*shaped, loop),
-        *(
-            (getattr(settings, block) != getattr(unset, block), f"halluc.{block}", trainer)
-            for block in ("failures", "guard", "trace_log", "metrics")
-        ),
+        (settings.failures != unset.failures, "halluc.failures", trainer),
+        # Where there is none, switching it off is no mistake.
+        (settings.guard != unset.guard and settings.guard.enabled, "halluc.guard", trainer),
+        (settings.trace_log != unset.trace_log and settings.trace_log.per_step, "halluc.trace_log", trainer),
+        (settings.metrics != unset.metrics and settings.metrics.judged_per_step, "halluc.metrics", trainer),
         (bool(settings.paid_values), ", ".join(settings.paid_values), manager),
         (settings.reward != unset.reward or stage_rewards, "halluc.reward", manager),
         (bool(settings.curriculum), "halluc.curriculum", manager),
@@ -104,8 +105,8 @@ def _require_our_parts(config: DictConfig, settings: Any) -> None:
 def _require_one_loop(path: Path, rows: Iterable[Mapping[str, Any]], config: DictConfig) -> None:
     """Refuse rows that choose another agent loop than the run's, of which verl would take the rows' word."""
     loop = config.actor_rollout_ref.rollout.agent.default_agent_loop
-    others = {row["agent_name"] for row in rows if row.get("agent_name")} - {loop}
-    if others and not OUR_LOOPS.isdisjoint({loop, *others}):
+    others = {row["agent_name"] for row in rows if "agent_name" in row} - {loop}
+    if others and (None in others or not OUR_LOOPS.isdisjoint({loop, *others})):
         raise SettingsError(
             f"{path} has an agent_name column with {', '.join(sorted(map(str, others)))}, and the run's "
             f"agent loop is {loop}: the rows would be sampled without its settings.",
@@ -149,13 +150,12 @@ def _require_whole_engines(config: DictConfig) -> None:
     """Refuse devices that cannot be divided among rollout engines, which verl would find out in a worker."""
     rollout, trainer = config.actor_rollout_ref.rollout, config.trainer
     each = prod(int(rollout[f"{what}_parallel_size"]) for what in ("tensor_model", "pipeline_model", "data"))
-    apart = int(rollout.get("nnodes") or 0) > 0  # engines on devices of their own
-    where, block = ("actor_rollout_ref.rollout", rollout) if apart else ("trainer", trainer)
-    devices = int(block.nnodes) * int(block.n_gpus_per_node)
-    if devices % each:
+    devices = int(trainer.nnodes) * int(trainer.n_gpus_per_node)
+    # A trainer that keeps its engines on devices of their own does not share them.
+    if devices % each and OmegaConf.select(config, "trainer.v1.trainer_mode") != "separate_async":
         raise SettingsError(
-            f"{devices} devices ({where}.nnodes times n_gpus_per_node) cannot be divided among rollout "
-            f"engines of {each}.",
+            f"{devices} devices (trainer.nnodes times trainer.n_gpus_per_node) cannot be divided among "
+            f"rollout engines of {each}.",
             "Set actor_rollout_ref.rollout.tensor_model_parallel_size=1, or to a divisor.",
         )
 

@@ -33,8 +33,12 @@ class RecipeCallback(Callback, ABC):
         _exit_on_bad_input(lambda: self.prepare(config))
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Refuse a sweep over the embedded data: Hydra hands each job a copy that we cannot fill in."""
+        """Refuse a sweep over the embedded data, or into one folder.
+
+        Hydra hands each job a copy that we can neither fill in nor check.
+        """
         _exit_on_bad_input(lambda: self._refuse_embedded_sweep(config))
+        _exit_on_bad_input(lambda: _refuse_one_folder(config))
 
     def on_run_end(self, config: DictConfig, job_return: Any = None, **_: Any) -> None:
         """Report, when the run ended well."""
@@ -58,6 +62,21 @@ class RecipeCallback(Callback, ABC):
                 "--multirun cannot prepare the embedded model and data.",
                 f"Run once without --multirun, then sweep with {own}.",
             )
+
+
+def _refuse_one_folder(config: DictConfig) -> None:
+    """Each job of a sweep would go on from the checkpoint of the job before it, whatever it is given."""
+    keys = ("trainer.experiment_name", "trainer.default_local_dir")
+    overrides = OmegaConf.select(config, "hydra.overrides.task", default=None)
+    # As written: Hydra's own interpolations are known to a job alone.
+    given = [] if overrides is None else OmegaConf.to_container(overrides, resolve=False)
+    named = [override.split("=", 1)[1] for override in given if override.lstrip("+").split("=")[0] in keys]
+    if not any("," in value or "${" in value for value in named):
+        raise SettingsError(
+            f"All jobs of the sweep would have the folder {run_dir(config)}: each would go on from the last "
+            "one's checkpoint.",
+            "Give each a name of its own: 'trainer.experiment_name=mine_${hydra:job.num}', for example.",
+        )
 
 
 def _exit_on_bad_input(action: Callable[[], None]) -> None:

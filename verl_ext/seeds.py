@@ -1,10 +1,11 @@
 """Seeds of single samples, where verl is asked for full determinism."""
 
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import Any
-from zlib import crc32
 
-import numpy as np
+NAMED_BY = ("global_steps", "index", "session_id")
+"""What tells a row's samples apart: the step, the row in its file, and the answer in its group."""
 
 
 def seeded(
@@ -20,7 +21,8 @@ def seeded(
     verl's default there is one seed for all requests, with which the answers of a group are copies of one
     another. The seed here is a function of ``rollout.seed``, the step, the row, the answer's number in its
     group and the part, so a resumed run samples what an uninterrupted one would. Without full determinism
-    requests carry no seed: the engine's own stream makes them differ, and batches are sampled at once.
+    requests carry no seed: the engine's own stream makes them differ, and batches are sampled at once. Other
+    engines than vLLM name their seeds otherwise and are left to verl.
 
     Args:
         sampling_params: verl's.
@@ -32,9 +34,9 @@ def seeded(
     Returns:
         A copy, with ``seed`` (unsigned, 32 bits) if asked for.
     """
-    if not rollout.full_determinism:
+    if not rollout.full_determinism or rollout.name != "vllm":
         return dict(sampling_params)
-    prompt = crc32(np.asarray(prompt_ids, dtype=np.int64).tobytes())
-    entropy = (rollout.seed, row["global_steps"], row.get("index") or 0, row["session_id"], part, prompt)
-    sequence = np.random.SeedSequence([int(number) for number in entropy])
-    return {**sampling_params, "seed": int(sequence.generate_state(1)[0])}
+    # As texts: an index may be any value, and managers other than verl's own leave some of these out.
+    name = [rollout.seed, *(row.get(key) for key in NAMED_BY), part, *prompt_ids]
+    digest = sha256(" ".join(map(str, name)).encode()).digest()
+    return {**sampling_params, "seed": int.from_bytes(digest[:4], "big")}

@@ -61,7 +61,9 @@ def _prepare(config: DictConfig) -> None:
         if settings.context is Context.HARD:
             _take_own_engine(config)
     _check(config)
-    check_resumption(config, model="model.path", first_process=_is_first())
+    # verl's SFT trainer takes a given checkpoint under resume_mode=auto, too.
+    automatic = not config.trainer.resume_from_path
+    check_resumption(config, model="model.path", automatic=automatic, first_process=_is_first())
     warn_of_rate(config, model="model", rate="optim.lr", usual="1e-5")
 
 

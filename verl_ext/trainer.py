@@ -193,7 +193,7 @@ def _divides_by_deviation(config: DictConfig) -> bool | None:
     estimator = str(config.algorithm.adv_estimator)
     if estimator in {"backtrack_grpo", "grpo", "grpo_vectorized"}:
         return bool(config.algorithm.get("norm_adv_by_std_in_grpo", True))
-    less_a_baseline = {"rloo", "rloo_vectorized", "opo", "gpg", "reinforce_plus_plus_baseline"}
+    less_a_baseline = {"rloo", "rloo_vectorized", "opo", "gpg"}
     return False if estimator in less_a_baseline else None
 
 

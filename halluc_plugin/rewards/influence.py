@@ -40,7 +40,8 @@ def unchanged_groups(
         paid = [sum(weight * part[name] for name, weight in weights.items()) for part in parts]
         rewards = torch.tensor(paid, dtype=torch.float64)
         if normalize_by_std:
-            rewards = _in_units_of_their_range(rewards, index)
+            terms = [sum(abs(weight * part[name]) for name, weight in weights.items()) for part in parts]
+            rewards = _in_units_of_their_range(rewards, torch.tensor(terms, dtype=torch.float64), index)
         return group_relative(rewards, index, normalize_by_std=normalize_by_std)
 
     full = advantages(None)
@@ -51,16 +52,19 @@ def unchanged_groups(
     }
 
 
-def _in_units_of_their_range(rewards: Tensor, groups: Tensor) -> Tensor:
+def _in_units_of_their_range(rewards: Tensor, terms: Tensor, groups: Tensor) -> Tensor:
     """Rewards from 0 to 1 in each group that has a contrast.
 
     Dividing by the deviation removes any scale, but for the epsilon that is added to it: small rewards are
-    divided by a little more than large ones, and a mere rescaling would count as a change.
+    divided by a little more than large ones, and a mere rescaling would count as a change. ``terms`` are the
+    sums of what was added up, without signs: they say how far rewards may be apart by rounding alone.
     """
     empty = rewards.new_zeros(int(groups.max()) + 1)
-    low = empty.scatter_reduce(0, groups, rewards, "amin", include_self=False)[groups]
-    high = empty.scatter_reduce(0, groups, rewards, "amax", include_self=False)[groups]
-    span = high - low
-    flat = span <= ROUNDING * torch.maximum(high.abs(), low.abs())
+
+    def of_group(values: Tensor, extreme: str) -> Tensor:
+        return empty.scatter_reduce(0, groups, values, extreme, include_self=False)[groups]
+
+    low, span = of_group(rewards, "amin"), of_group(rewards, "amax") - of_group(rewards, "amin")
+    flat = span <= ROUNDING * of_group(terms, "amax")
     # All answers alike: the lowest of them for each, so that rounding is no contrast.
     return torch.where(flat, low, (rewards - low) / torch.where(flat, 1.0, span))

@@ -101,7 +101,7 @@ class GuardSettings:
     """When to stop because engine and actor disagree; see :mod:`verl_ext.guard`.
 
     Args:
-        enabled: Whether to compare at all.
+        enabled: Whether to stop; how far the two are apart is logged either way.
         max_drift: Largest tolerated mean absolute Δ log p in nats; null chooses by dtype.
         min_correlation: Smallest tolerated Pearson correlation of the log-probs; null chooses by dtype.
         min_tokens: Steps with fewer unmasked tokens are not judged.

@@ -41,6 +41,8 @@ def test_rounding_is_no_contrast():
     """Three times 0.1 + 0.2 and 0.3 are one reward, and a component that all answers get changes nothing."""
     answers = [("a", 0.3, 0, 0), ("a", 0.1, 0.2, 0), ("a", 0.3, 0, 0)]
     assert shares({"outcome": 1.0, "format": 1.0}, *answers)["groups"] == 1.0
+    cancelled = [("a", 1.0, 0, -3.0), ("a", 0.0, 0, 0.0)]  # 0.3 - 3 * 0.1 is not quite 0
+    assert shares({"outcome": 0.3, "backtrack": 0.1}, *cancelled)["groups"] == 1.0
 
 
 def test_a_small_difference_in_large_rewards_counts():

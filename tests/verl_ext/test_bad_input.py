@@ -165,15 +165,18 @@ class TestBadInput:
                 )
             ),
             (["trainer.nnodes=3", f"{ROLLOUT}.tensor_model_parallel_size=2"], "3 devices (trainer.nnodes"),
-            (
-                [f"{ROLLOUT}.{key}" for key in ("nnodes=3", "tensor_model_parallel_size=2")],
-                "3 devices (actor_rollout_ref.rollout.nnodes",
-            ),
         ],
     )
     def test_parts_that_would_pass_over_a_setting(self, config, capsys, overrides, named):
         """What only ours does is refused where somebody else's was selected."""
         assert named in refused(config(*overrides), capsys)
+
+    @pytest.mark.parametrize(
+        "off", ["guard.enabled=false", "trace_log.per_step=0", "metrics.judged_per_step=0"]
+    )
+    def test_what_is_not_there_may_be_switched_off(self, config, off):
+        """One set of overrides does for a recipe and its baseline."""
+        RunCallback().on_run_start(config(f"++halluc.{off}", "trainer.v1.trainer_mode=sync"))
 
     def test_rows_that_choose_another_loop(self, config, capsys, data, tmp_path):
         """Else verl would take the row's word for it, and sample without the run's settings."""
@@ -181,6 +184,9 @@ class TestBadInput:
         write_parquet(tmp_path / "rows.parquet", rows, {})
         said = refused(config(f"data.train_files={tmp_path / 'rows.parquet'}"), capsys)
         assert "agent_name column with single_turn_agent, and the run's agent loop is backtrack" in said
+        mixed = [{**row, "agent_name": None if at else "backtrack"} for at, row in enumerate(rows)]
+        write_parquet(tmp_path / "mixed.parquet", mixed, {})
+        assert "column with None" in refused(config(f"data.train_files={tmp_path / 'mixed.parquet'}"), capsys)
         write_parquet(tmp_path / "same.parquet", [{**row, "agent_name": "backtrack"} for row in rows], {})
         RunCallback().on_run_start(config(f"data.train_files={tmp_path / 'same.parquet'}"))
 

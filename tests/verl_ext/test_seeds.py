@@ -14,7 +14,7 @@ PROMPT = (5, 6, 7)
 def seed(*, seed=42, step=1, index=3, session=0, prompt=PROMPT, part=0):
     """The seed of one sample."""
     row = {"global_steps": step, "index": index, "session_id": session}
-    rollout = SimpleNamespace(full_determinism=True, seed=seed)
+    rollout = SimpleNamespace(full_determinism=True, seed=seed, name="vllm")
     return seeded({"temperature": 1.0}, rollout, row, prompt, part=part)["seed"]
 
 
@@ -37,9 +37,19 @@ def test_a_group_is_never_copies(first, step, index):
     assert all(0 <= s < 2**32 for s in found)
 
 
-def test_without_full_determinism_there_is_none():
+@pytest.mark.parametrize("index", ["test/algebra/1.json", -1, None, 7.5])
+def test_an_index_may_be_anything(index):
+    """Rows name themselves as they like; what other managers do not say is left out."""
+    assert seed(index=index) != seed()
+    rollout = SimpleNamespace(full_determinism=True, seed=42, name="vllm")
+    assert seeded({}, rollout, {"index": index}, PROMPT)["seed"] >= 0
+
+
+@pytest.mark.parametrize(("asked", "engine"), [(False, "vllm"), (True, "sglang")])
+def test_without_full_determinism_or_in_another_engine_there_is_none(asked, engine):
     """The engine's own stream decides; verl's parameters are copied and stay as they are."""
     given_params = {"temperature": 0.5}
-    params = seeded(given_params, SimpleNamespace(full_determinism=False), {}, PROMPT)
+    rollout = SimpleNamespace(full_determinism=asked, seed=42, name=engine)
+    params = seeded(given_params, rollout, {}, PROMPT)
     assert params == given_params
     assert params is not given_params

@@ -1,7 +1,6 @@
 """Fine-tuning with verl's SFT trainer: targets from the edit semantics, and what is refused."""
 
 import os
-import shutil
 
 import pytest
 import torch
@@ -214,12 +213,16 @@ def test_the_embedded_task_is_prepared_once(monkeypatch, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in files} == files
 
 
-def test_another_models_fine_tuning_is_not_resumed(config, model, tmp_path, capsys):
-    """Under the same name verl's SFT trainer would go on from the first model's checkpoint too."""
+def test_another_models_fine_tuning_is_not_resumed(config, tokenizer, model, tmp_path, capsys):
+    """Under the same name verl's SFT trainer would go on from the first one too, unless told from where."""
     SFTCallback().on_run_start(config())
+    (tmp_path / "global_step_5").mkdir()
     (tmp_path / "latest_checkpointed_iteration.txt").write_text("5")
-    other = shutil.copytree(model, tmp_path / "other")
+    other = tmp_path / "other"
+    new_model(tokenizer, Size.TINY, seed=1).save_pretrained(other)
+    save_tokenizer(tokenizer, other)
     assert f"began with model.path={model}" in refused(config(f"model.path={other}"), capsys)
+    SFTCallback().on_run_start(config(f"model.path={other}", f"trainer.resume_from_path={tmp_path}/mine"))
 
 
 def test_one_process_of_torchrun_speaks(config, tmp_path, capsys, monkeypatch):

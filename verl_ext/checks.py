@@ -36,6 +36,7 @@ def check_run(config: DictConfig, settings: Any) -> None:
     _require_tolerance(config, settings)
     _require_room(config)
     _require_whole_engines(config)
+    _require_invariant_kernels(config)
     for path in _paths(config.data.train_files, config.data.val_files):
         rows = _check_file(path, config, tokenizer)
         _require_one_loop(path, rows, config)
@@ -157,6 +158,19 @@ def _require_whole_engines(config: DictConfig) -> None:
             f"{devices} devices (trainer.nnodes times trainer.n_gpus_per_node) cannot be divided among "
             f"rollout engines of {each}.",
             "Set actor_rollout_ref.rollout.tensor_model_parallel_size=1, or to a divisor.",
+        )
+
+
+def _require_invariant_kernels(config: DictConfig) -> None:
+    """Refuse full determinism on a CPU, where the engine would die at its first step.
+
+    It sets ``VLLM_BATCH_INVARIANT``, whose kernels are Triton's; tried with vLLM's CPU build 0.28.
+    """
+    if config.actor_rollout_ref.rollout.full_determinism and config.trainer.device == "cpu":
+        raise SettingsError(
+            "actor_rollout_ref.rollout.full_determinism=true needs vLLM's batch-invariant kernels, and its "
+            "CPU build has none.",
+            "Leave it out on a CPU; rollout.seed seeds the engine's stream of random numbers.",
         )
 
 

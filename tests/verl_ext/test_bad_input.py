@@ -164,6 +164,7 @@ class TestBadInput:
                     ("metrics", "metrics.judged_per_step=1"),
                 )
             ),
+            ([f"{ROLLOUT}.full_determinism=true"], "kernels, and its CPU build has none"),
             (["trainer.nnodes=3", f"{ROLLOUT}.tensor_model_parallel_size=2"], "3 devices (trainer.nnodes"),
         ],
     )

@@ -66,6 +66,9 @@ def main(folder: Path) -> None:
     environment = uv_environment(pip_settings(configured))
     install: list[str | Path] = [uv, "pip", "install", "--python", python, *torch_source(environment)]
     install += ["--constraint", PINS, "--override", OVERRIDES, "--editable", f"{ROOT}[cpu,dev]"]
+    # Once here, not by each of the dozen processes of a run: where Python may not write bytecode
+    # (PYTHONDONTWRITEBYTECODE), every one of them would compile all that it imports.
+    install.append("--compile-bytecode")
     run(*install, environment=environment)
 
 

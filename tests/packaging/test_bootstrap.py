@@ -1,6 +1,7 @@
 """The environment that `make` creates: where packages come from, and what is pinned."""
 
 import runpy
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,19 @@ def test_torch_comes_from_find_links_or_from_its_own_index(bootstrap):
     source, environment = bootstrap["torch_source"], bootstrap["uv_environment"]
     assert source(environment({"find-links": ["/wheels"]})) == []
     assert source(environment({})) == ["--torch-backend", "cpu"]
+
+
+def test_bytecode_is_written_with_the_packages(bootstrap, monkeypatch, tmp_path):
+    """A run is a dozen processes, none of which should have to compile what it imports."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").symlink_to(sys.executable)
+    (tmp_path / "bin" / "uv").touch()
+    commands = []
+    monkeypatch.setitem(bootstrap["main"].__globals__, "run", lambda *command, **_: commands.append(command))
+    bootstrap["main"](tmp_path)
+    (install,) = commands
+    assert install[1:3] == ("pip", "install")
+    assert "--compile-bytecode" in install
 
 
 def test_the_users_own_variables_win(bootstrap, monkeypatch):

@@ -69,7 +69,10 @@ class Start:
         """Record it under the time."""
         folder.mkdir(parents=True, exist_ok=True)
         record = {"model": self.model, "fingerprint": self.fingerprint, "config": self.config}
-        OmegaConf.save(OmegaConf.create(record), folder / f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}.yaml")
+        path = folder / f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}.yaml"
+        partial = path.with_suffix(".partial")  # half a record would be no config to compare with
+        OmegaConf.save(OmegaConf.create(record), partial)
+        partial.replace(path)
 
     def has_model_of(self, other: "Start") -> bool:
         """Whether both start from the same weights, wherever they lie."""

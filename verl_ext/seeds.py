@@ -20,9 +20,9 @@ def seeded(
 
     verl's default there is one seed for all requests, with which the answers of a group are copies of one
     another. The seed here is a function of ``rollout.seed``, the step, the row, the answer's number in its
-    group and the part, so a resumed run samples what an uninterrupted one would. Without full determinism
-    requests carry no seed: the engine's own stream makes them differ, and batches are sampled at once. Other
-    engines than vLLM name their seeds otherwise and are left to verl.
+    group and the part, so a resumed run asks for the samples of an uninterrupted one. Without full
+    determinism requests carry no seed: the engine's own stream makes them differ, and batches are sampled at
+    once. Other engines than vLLM name their seeds otherwise and are left to verl.
 
     Args:
         sampling_params: verl's.

@@ -49,16 +49,17 @@ def inject(
     from halluc_plugin.data.reference_traces import Injected, read_references, text_pool
     from halluc_plugin.errors import SettingsError
     from halluc_plugin.tokens.loading import load_tokenizer
+    from halluc_plugin.verifiers.numerals import read
 
-    sizes = lengths.split(",")
-    if not all(size.strip().isdigit() and int(size) > 0 for size in sizes) or not 0 < rate <= 1 or copies < 1:
+    sizes = [read(size.strip()) for size in lengths.split(",")]
+    if not all(sizes) or not 0 < rate <= 1 or copies < 1:
         raise SettingsError(
             f"--lengths {lengths!r}, --rate {rate}, --copies {copies}.",
             "Give lengths such as 1,2,3, a rate above 0, and at least 1 copy.",
         )
     known = load_tokenizer(tokenizer)
     writing = _writing(known, edit, marker, step_delimiter)
-    weights = {int(size): 1.0 for size in sizes}
+    weights = {size: 1.0 for size in sizes if size}
     make = Injected(writing, text_pool(known, writing.vocab), rate, weights, copies, seed)
     described = {"how": "inject", "rate": rate, "lengths": lengths, "copies": copies, "edit": edit}
     described |= {"marker": marker, "data": named(data), "limit": limit, "step_delimiter": step_delimiter}

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from halluc_plugin.data.addition import SOURCES, reference_steps
+from halluc_plugin.verifiers.numerals import NUMERAL
 from halluc_plugin.verifiers.unique import UniqueAnswerVerifier
 
-_DIGITS = re.compile(r"\d+( \d+)*")
+_DIGITS = re.compile(rf"{NUMERAL}( {NUMERAL})*")
 
 
 class AdditionVerifier(UniqueAnswerVerifier):
@@ -20,6 +21,6 @@ class AdditionVerifier(UniqueAnswerVerifier):
         return "".join(reference_steps(problem))
 
     def final_answer(self, answer: str) -> str | None:
-        """The digits on the last line."""
+        """The digits on the last line, as they are written."""
         last = answer.rstrip().rpartition("\n")[2].strip()
         return last if _DIGITS.fullmatch(last) else None

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from halluc_plugin.data.chain import SOURCES, reference_steps
+from halluc_plugin.verifiers.numerals import NUMERAL
 from halluc_plugin.verifiers.unique import UniqueAnswerVerifier
 
-_NUMBER = re.compile(r"\d+")
+_NUMBER = re.compile(NUMERAL)
 
 
 class ChainVerifier(UniqueAnswerVerifier):
@@ -20,6 +21,6 @@ class ChainVerifier(UniqueAnswerVerifier):
         return "".join(reference_steps(problem))
 
     def final_answer(self, answer: str) -> str | None:
-        """The last number."""
+        """The last number, as it is written."""
         numbers = _NUMBER.findall(answer)
         return numbers[-1] if numbers else None

@@ -1,7 +1,8 @@
 """The verifiers that published Countdown numbers were measured with, faults included.
 
 For comparison with those numbers only: nothing trains on them. Both judge equations in order and want the
-last result to be the target; neither wants every number used.
+last result to be the target; neither wants every number used. Numbers are read as everywhere here, in
+their one canonical form (:mod:`halluc_plugin.verifiers.numerals`).
 """
 
 import re
@@ -10,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from halluc_plugin.verifiers.base import Outcome
+from halluc_plugin.verifiers.numerals import DIGITS, read
 
 
 class PublishedVerifier(StrEnum):
@@ -24,7 +26,7 @@ class PublishedVerifier(StrEnum):
     used up: it compares numbers with their names, and a number may be used again and again."""
 
 
-_STEP = re.compile(r"(\d+)\s*([-+*/])\s*(\d+)\s*=\s*(\d+)")
+_STEP = re.compile(rf"({DIGITS})\s*([-+*/])\s*({DIGITS})\s*=\s*({DIGITS})")
 
 
 def verify_as_published(which: PublishedVerifier, problem: Mapping[str, Any], answer: str) -> Outcome:
@@ -40,7 +42,9 @@ def verify_as_published(which: PublishedVerifier, problem: Mapping[str, Any], an
         step = _STEP.match(line) if which is PublishedVerifier.SELF_BACKTRACKING else _STEP.fullmatch(line)
         if step is None:
             return Outcome.NO_ANSWER if last is None else Outcome.WRONG
-        a, b, last = int(step[1]), int(step[3]), int(step[4])
+        a, b, last = read(step[1]), read(step[3]), read(step[4])
+        if a is None or b is None or last is None:
+            return Outcome.WRONG
         if a not in available or b not in available or not _holds(which, a, step[2], b, last):
             return Outcome.WRONG
         if which is PublishedVerifier.SELF_BACKTRACKING:

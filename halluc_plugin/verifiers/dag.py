@@ -11,9 +11,10 @@ from typing import Any
 from halluc_plugin.data.dag import SOURCES
 from halluc_plugin.data.dag_graph import Graph
 from halluc_plugin.verifiers.base import Outcome
+from halluc_plugin.verifiers.numerals import NUMERAL
 
-_LINE = re.compile(r"[a-z]=(\d+[-+*]\d+=)?\d+")
-_RESULT = re.compile(r"=(\d+)")
+_LINE = re.compile(rf"[a-z]=({NUMERAL}[-+*]{NUMERAL}=)?{NUMERAL}")
+_RESULT = re.compile(rf"=({NUMERAL})")
 
 
 class DagVerifier:
@@ -43,7 +44,7 @@ class DagVerifier:
         return Outcome.CORRECT if final == str(graph.values[graph.query]) else Outcome.WRONG
 
     def final_answer(self, answer: str) -> str | None:
-        """The last number after an equals sign."""
+        """The last number after an equals sign, as it is written."""
         numbers = _RESULT.findall(answer)
         return numbers[-1] if numbers else None
 

@@ -1,6 +1,5 @@
 """The Countdown task: equations as answers, and the choice of a published verifier."""
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -8,11 +7,11 @@ from lm_eval.api.filter import Filter
 
 from halluc_plugin.settings import choose
 from halluc_plugin.verifiers import Outcome
+from halluc_plugin.verifiers.countdown import EQUATION
 from halluc_plugin.verifiers.countdown_published import PublishedVerifier, verify_as_published
 from lm_eval_tasks.verified import VerifiedTask
 
 VERIFIER = "verifier"
-_EQUATION = re.compile(r"\d+[-+*/]\d+=\d+")
 
 
 class CountdownTask(VerifiedTask):
@@ -48,4 +47,8 @@ class Equations(Filter):
         docs: Sequence[dict[str, Any]],  # noqa: ARG002 - the host's signature
     ) -> list[list[str]]:
         """The equations of each text, nested like the texts."""
-        return [["\n".join(_EQUATION.findall(text.replace(" ", ""))) for text in texts] for texts in resps]
+        return [["\n".join(_equations(text)) for text in texts] for texts in resps]
+
+
+def _equations(text: str) -> list[str]:
+    return [found[0].replace(" ", "") for found in EQUATION.finditer(text)]

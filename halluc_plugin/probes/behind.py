@@ -1,4 +1,4 @@
-"""The logits behind each of some contexts, in one forward pass."""
+"""The logits behind each of some contexts, in a forward pass for each length."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,11 +17,11 @@ def logits_behind(model: Any, contexts: Sequence[Sequence[int]]) -> torch.Tensor
     Returns:
         Float[N, V], on the model's device.
     """
-    width = max(map(len, contexts))
-    # Right padding: no query before it sees it.
-    ids = torch.tensor([[*row, *[0] * (width - len(row))] for row in contexts], device=model.device)
-    hidden = model.base_model(input_ids=ids).last_hidden_state
-    ends = torch.tensor([len(row) - 1 for row in contexts], device=hidden.device)
-    last = hidden[torch.arange(len(contexts), device=hidden.device), ends]
-    logits: torch.Tensor = model.get_output_embeddings()(last).float()
-    return logits
+    found: dict[int, torch.Tensor] = {}
+    for length in sorted(set(map(len, contexts))):
+        # No padding, and the model's own head: a scale or cap of its logits is part of what it says.
+        same = [number for number, row in enumerate(contexts) if len(row) == length]
+        ids = torch.tensor([list(contexts[number]) for number in same], device=model.device)
+        logits = model(input_ids=ids, use_cache=False, logits_to_keep=1).logits[:, -1].float()
+        found.update(zip(same, logits, strict=True))
+    return torch.stack([found[number] for number in range(len(contexts))])

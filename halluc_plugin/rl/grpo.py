@@ -30,6 +30,7 @@ from halluc_plugin.search.problems import Problem
 from halluc_plugin.settings import Settings
 from halluc_plugin.tokens.loading import save_tokenizer
 from halluc_plugin.training.attention import unfused_attention
+from halluc_plugin.training.fine_tuning import processes
 from halluc_plugin.verifiers import PrefixVerifier
 
 METRICS, CHECKPOINT = "metrics.jsonl", "checkpoint.pt"
@@ -61,10 +62,14 @@ def train_policy(
         ``out``.
 
     Raises:
-        SettingsError: Values of states are to be sampled, which only verl's rollouts do, or are paid for and
-            nothing judges them; there are fewer problems than a step takes; ``out`` holds a finished run, or
-            an interrupted one of other settings or problems.
+        SettingsError: torchrun has started several processes; values of states are to be sampled, which only
+            verl's rollouts do, or are paid for and nothing judges them; there are fewer problems than a step
+            takes; ``out`` holds a finished run, or an interrupted one of other settings or problems.
     """
+    if processes() > 1:
+        raise SettingsError(
+            f"{processes()} processes: this trainer is one.", "Start it without torchrun, or train with verl."
+        )
     if any(settings.values.sampled_for(problem.verifier) for problem in problems):
         raise SettingsError(
             f"halluc.values.source={settings.values.source}: only verl's rollouts sample from states.",

@@ -8,6 +8,7 @@ import torch
 
 from halluc_plugin.errors import SettingsError, TokenizerError
 from halluc_plugin.tokens.initialisation import Initialisation, initial_rows
+from halluc_plugin.tokens.tables import token_tables
 from halluc_plugin.tokens.vocabulary import BACKTRACK_TOKEN, EDIT_TOKENS, find, why_unusable
 
 
@@ -39,7 +40,7 @@ def add_edit_tokens(
     """Add edit tokens as ordinary tokens, in place.
 
     The embeddings grow only when they have no row for a new id; many models have rows to spare. Tied weights
-    stay tied.
+    stay tied. What else has a row for each token, such as the bias of the output, gets one too.
 
     Args:
         model: A transformers causal language model.
@@ -54,7 +55,7 @@ def add_edit_tokens(
     Raises:
         SettingsError: A token is none of ours.
         TokenizerError: A token is there already in a form that gets lost (see
-            :func:`~halluc_plugin.tokens.edit_vocab`).
+            :func:`~halluc_plugin.tokens.edit_vocab`); or a table of the model has no room for it.
     """
     for token in tokens:
         if token not in EDIT_TOKENS:
@@ -63,16 +64,29 @@ def add_edit_tokens(
     rows = {token: initial_rows(model, tokenizer, token, how, description=description) for token in missing}
     _extend(tokenizer, missing)
     before = model.get_input_embeddings().weight.shape[0]
-    needed = max(tokenizer.get_vocab().values()) + 1
-    if missing and needed > before:
-        model.resize_token_embeddings(needed, mean_resizing=False)
+    if missing:
+        _make_room(model, max(tokenizer.get_vocab().values()) + 1)
     ids = {token: _usable_id(tokenizer, token) for token in tokens}
     with torch.no_grad():
-        for token, (input_row, output_row) in rows.items():
-            model.get_input_embeddings().weight[ids[token]] = input_row
-            if output_row is not None:
-                model.get_output_embeddings().weight[ids[token]] = output_row
+        for token, new in rows.items():
+            for name, row in new.items():
+                model.get_parameter(name)[ids[token]] = row
     return AddedTokens(ids, tuple(missing), before, model.get_input_embeddings().weight.shape[0])
+
+
+def _make_room(model: Any, needed: int) -> None:
+    """Let every table have so many rows."""
+    tables = token_tables(model)
+    if all(len(table.rows) >= needed for table in tables):
+        return
+    # The largest size, because embeddings of single layers may have fewer rows than the input embedding.
+    model.resize_token_embeddings(max(needed, len(tables[0].rows)), mean_resizing=False)
+    short = [table.name for table in tables if len(model.get_parameter(table.name)) < needed]
+    if short:
+        raise TokenizerError(
+            f"The model has no room for the token, and transformers does not resize {', '.join(short)}.",
+            "Use a model with spare rows, or one whose resize_token_embeddings resizes all of them.",
+        )
 
 
 def _extend(tokenizer: Any, tokens: Sequence[str]) -> None:

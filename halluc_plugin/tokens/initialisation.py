@@ -1,4 +1,4 @@
-"""First rows of a new edit token in the input and the output embedding.
+"""First rows of a new edit token in each parameter that has a row for each token (:mod:`.tables`).
 
 Sources: ``MEAN`` is the centroid; ``SEMANTIC`` and ``DESCRIPTION`` follow the anchors and the context
 initialisation of N-MARS; ``SUBTOKENS`` averages the pieces that the old tokenizer makes of the token's text.
@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from halluc_plugin.errors import TokenizerError
+from halluc_plugin.tokens.tables import token_tables
 from halluc_plugin.tokens.vocabulary import BACKTRACK_TOKEN, RESTART_TOKEN, STEP_TOKEN
 
 
@@ -52,51 +53,51 @@ DESCRIPTIONS = {
 @torch.no_grad()
 def initial_rows(
     model: Any, tokenizer: Any, token: str, how: Initialisation, *, description: str = ""
-) -> tuple[torch.Tensor, torch.Tensor | None]:
+) -> dict[str, torch.Tensor]:
     """Compute the rows of a token that the tokenizer does not have yet.
 
     Args:
         model: A transformers causal language model.
         tokenizer: Its tokenizer, without ``token``.
         token: Text of the new token.
-        how: The initialisation.
+        how: The initialisation. All tables mix the same tokens by the same weights; a table whose rows are no
+            vectors of the hidden size (a bias, embeddings of single layers) takes its mean row for
+            ``DESCRIPTION``.
         description: What ``DESCRIPTION`` reads instead of :data:`DESCRIPTIONS`.
 
     Returns:
-        Float[H] for the input embedding, and for the output embedding; None for the latter when it is tied
-        to the input or absent.
+        The new row of each of :func:`~halluc_plugin.tokens.tables.token_tables`, by the table's name:
+        Float[H], Float[] for a bias.
 
     Raises:
-        TokenizerError: The tokenizer makes nothing of the words it needs.
+        TokenizerError: The tokenizer makes nothing of the words it needs, or the model has no rows for them.
     """
-    inputs = model.get_input_embeddings().weight
-    outputs = _untied_outputs(model)
-    known = min(len(tokenizer), inputs.shape[0])  # rows beyond the tokenizer are padding that nothing trained
-    weights = [inputs] if outputs is None else [inputs, outputs]
-    if how is Initialisation.DESCRIPTION:
-        hidden = _hidden_state(model, tokenizer, description or DESCRIPTIONS[token])
-        rows = [_scaled(hidden, weight[:known]) for weight in weights]
-    else:
-        groups = _groups(tokenizer, token, how, known)
-        rows = [_mean_of_means(weight, groups) for weight in weights]
-    return rows[0], rows[1] if outputs is not None else None
-
-
-def _untied_outputs(model: Any) -> torch.Tensor | None:
-    head = model.get_output_embeddings()
-    if head is None or head.weight is model.get_input_embeddings().weight:
-        return None
-    weight: torch.Tensor = head.weight
-    return weight
+    described = how is Initialisation.DESCRIPTION
+    hidden = _hidden_state(model, tokenizer, description or DESCRIPTIONS[token]) if described else None
+    rows = {}
+    for table in token_tables(model):
+        # Rows beyond the tokenizer are padding that nothing trained.
+        known = min(len(tokenizer), len(table.rows))
+        if hidden is not None and table.rows.shape[1:] == hidden.shape:
+            rows[table.name] = _scaled(hidden, table.rows[:known])
+        else:
+            groups = _groups(tokenizer, token, Initialisation.MEAN if described else how, known)
+            rows[table.name] = _mean_of_means(table.rows, groups)
+    return rows
 
 
 def _groups(tokenizer: Any, token: str, how: Initialisation, known: int) -> list[Sequence[int]]:
     """The ids whose rows are averaged, group by group."""
     if how is Initialisation.MEAN:
         return [range(known)]
-    if how is Initialisation.SEMANTIC:
-        return [_pieces(tokenizer, f" {word}") for word in ANCHORS[token]]
-    return [_pieces(tokenizer, token)]
+    texts = [f" {word}" for word in ANCHORS[token]] if how is Initialisation.SEMANTIC else [token]
+    found = [[piece for piece in _pieces(tokenizer, text) if piece < known] for text in texts]
+    if not any(found):
+        raise TokenizerError(
+            f"The model has {known} rows, none of them for the pieces of {', '.join(map(repr, texts))}.",
+            "Choose another initialisation, e.g. mean.",
+        )
+    return [group for group in found if group]
 
 
 def _pieces(tokenizer: Any, text: str) -> list[int]:

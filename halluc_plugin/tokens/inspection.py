@@ -32,7 +32,7 @@ def inspect_tokenizer(tokenizer: Any, config: Any, *, step_delimiter: str = "\n"
     lines = [_token(tokenizer, token, ids.get(token)) for token in EDIT_TOKENS]
     text_config = config.get_text_config()
     if ids:
-        lines.append(_rows(ids, int(text_config.vocab_size), len(tokenizer)))
+        lines.append(_rows(ids, _least_rows(text_config), len(tokenizer)))
     tied = (
         "shared by input and output" if text_config.tie_word_embeddings else "one each for input and output"
     )
@@ -51,6 +51,13 @@ def _token(tokenizer: Any, token: str, token_id: int | None) -> Check:
     if fault := why_unusable(tokenizer, token, token_id):
         return Check(token, CheckStatus.FAIL, *fault)
     return Check(token, CheckStatus.OK, f"id {token_id}, not special")
+
+
+def _least_rows(config: Any) -> int:
+    """Rows of the smallest table with a row for each token."""
+    rows = int(config.vocab_size)
+    per_layer = getattr(config, "hidden_size_per_layer_input", None)  # Gemma 3n, Gemma 4
+    return min(rows, int(config.vocab_size_per_layer_input)) if per_layer else rows
 
 
 def _rows(ids: dict[str, int], rows: int, tokens: int) -> Check:

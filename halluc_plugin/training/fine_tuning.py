@@ -1,5 +1,6 @@
 """Fine-tuning a causal language model on trace files, on the transformers ``Trainer``."""
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from transformers.trainer_utils import get_last_checkpoint, set_seed
 
 from halluc_plugin.data.trace_files import TraceRow, read_traces
 from halluc_plugin.edits.builders import IGNORE_INDEX
-from halluc_plugin.errors import DataError
+from halluc_plugin.errors import DataError, SettingsError
 from halluc_plugin.hard import require_tree_attention
 from halluc_plugin.settings import Context
 from halluc_plugin.tokens.loading import save_tokenizer
@@ -59,7 +60,8 @@ def fine_tune(
     Raises:
         DataError: A file is malformed, is in another tokenizer's ids, or a trace is longer than the model's
             positions.
-        SettingsError: The context is hard and the model's attention cannot follow a tree.
+        SettingsError: The context is hard and the model's attention cannot follow a tree; or the batch cannot
+            be divided among the devices.
     """
     rows = read_rows_for(model, tokenizer, files)
     set_seed(settings.seed)
@@ -98,12 +100,16 @@ def run(
     """
     from torch.utils.tensorboard import SummaryWriter
 
-    trainer.add_callback(TensorBoardCallback(SummaryWriter(str(out / TENSORBOARD))))
+    first = trainer.is_world_process_zero()
+    if first:
+        trainer.add_callback(TensorBoardCallback(SummaryWriter(str(out / TENSORBOARD))))
     done = trainer.train(resume_from_checkpoint=last_checkpoint(out))
     trainer.save_model(str(out))
-    save_tokenizer(tokenizer, out)
-    finish()
-    _delete_checkpoints(out / CHECKPOINTS)
+    trainer.accelerator.wait_for_everyone()  # each of several processes writes into the checkpoints
+    if first:
+        save_tokenizer(tokenizer, out)
+        finish()
+        _delete_checkpoints(out / CHECKPOINTS)
     return {name: float(done.metrics[name]) for name in ("train_loss", "train_runtime")}
 
 
@@ -126,6 +132,11 @@ def pad_id(tokenizer: Any) -> int:
 class TreeTrainer(Trainer):
     """The transformers trainer with the loss of hard context: a label is predicted at its action's parent."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # The loss is ours, whatever the model's forward accepts: labels are counted over the optimizer step.
+        self.model_accepts_loss_kwargs = True
+
     def compute_loss(
         self,
         model: Any,
@@ -133,16 +144,34 @@ class TreeTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
-        """Cross entropy over the labelled actions, in nats per label of the whole optimizer step."""
+        """Cross entropy over the labelled actions, in nats per label of the whole optimizer step.
+
+        Several processes hold a part of the step's labels each, and their gradients are averaged, not summed:
+        hence the factor, which transformers has in its own loss.
+        """
         index, labels = inputs.pop("logit_index"), inputs.pop("labels")[:, 1:]
         output = model(**inputs, use_cache=False)
         logits = output.logits.gather(1, index[..., None].expand(-1, -1, output.logits.shape[-1]))
         total = torch.nn.functional.cross_entropy(
             logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORE_INDEX, reduction="sum"
         )
-        count = (labels != IGNORE_INDEX).sum() if num_items_in_batch is None else num_items_in_batch
-        loss = total / count
+        if num_items_in_batch is None:
+            loss = total / (labels != IGNORE_INDEX).sum()
+        else:
+            loss = total / num_items_in_batch * self.accelerator.num_processes
         return (loss, output) if return_outputs else loss
+
+
+def processes() -> int:
+    """Processes that torchrun has started, this one among them."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def devices() -> int:
+    """Devices that share an optimizer step: torchrun's processes, or the accelerators of one process."""
+    if processes() > 1 or not torch.accelerator.is_available():
+        return processes()
+    return max(1, torch.accelerator.device_count())
 
 
 def longest_row(rows: Sequence[TraceRow]) -> int:
@@ -160,15 +189,24 @@ def _refuse_overlong(rows: Sequence[TraceRow], limit: int | None) -> None:
 
 
 def arguments(settings: TrainSettings, out: Path, *, show_progress: bool) -> TrainingArguments:
-    """The transformers trainer's arguments for these settings."""
+    """The transformers trainer's arguments for these settings.
+
+    Raises:
+        SettingsError: The batch cannot be divided among the devices.
+    """
     accelerator = torch.accelerator.is_available()
-    devices = max(1, torch.accelerator.device_count()) if accelerator else 1
-    micro = settings.micro_batch_size or max(1, settings.batch_size // devices)
+    sharing = devices()
+    micro = settings.micro_batch_size or max(1, settings.batch_size // sharing)
+    if settings.batch_size % (micro * sharing):
+        raise SettingsError(
+            f"batch_size is {settings.batch_size}, for {sharing} devices with {micro} traces at a time each.",
+            f"Give a multiple of {micro * sharing}, or show fewer devices, e.g. by CUDA_VISIBLE_DEVICES=0.",
+        )
     return TrainingArguments(
         output_dir=str(out / CHECKPOINTS),
         max_steps=settings.steps,
         per_device_train_batch_size=micro,
-        gradient_accumulation_steps=max(1, settings.batch_size // (micro * devices)),
+        gradient_accumulation_steps=settings.batch_size // (micro * sharing),
         learning_rate=settings.learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=settings.warmup_steps,

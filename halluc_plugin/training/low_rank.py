@@ -1,7 +1,8 @@
 """Fine-tuning by low-rank updates (LoRA, arXiv 2106.09685).
 
 A model's weights stay as they are, but for an update of rank r in each projection and, since a new token
-must be learned whole, the embedding rows of the edit tokens. A plain model is saved, the updates merged.
+must be learned whole, the rows of the edit tokens in each parameter that has a row for each token. A plain
+model is saved, the updates merged.
 """
 
 import json
@@ -17,8 +18,10 @@ from transformers import TrainerCallback
 from halluc_plugin.edits import EditVocab
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.tokens.loading import save_tokenizer
+from halluc_plugin.tokens.tables import token_tables
 from halluc_plugin.training.dataset import vocab_of
-from halluc_plugin.training.fine_tuning import CHECKPOINTS, fine_tune, last_checkpoint
+from halluc_plugin.training.fine_tuning import CHECKPOINTS, devices, fine_tune, last_checkpoint
+from halluc_plugin.training.output_bias import TABLE, OutputBias
 from halluc_plugin.training.settings import TrainSettings
 
 ADAPTER = "adapter"
@@ -57,11 +60,11 @@ def check_low_rank(rank: int, out: Path) -> None:
     require_peft()
     if rank < 1:
         raise SettingsError(f"The rank is {rank}.", "Give at least 1.")
-    devices = torch.accelerator.device_count() if torch.accelerator.is_available() else 1
-    if devices > 1:
+    if devices() > 1:
         raise SettingsError(
-            f"{devices} devices: low-rank updates train on one.",
-            "Show one, e.g. by CUDA_VISIBLE_DEVICES=0, or use verl's trainer (model.lora_rank).",
+            f"{devices()} devices: low-rank updates train on one.",
+            "Show one, e.g. by CUDA_VISIBLE_DEVICES=0 and without torchrun, or use verl's trainer "
+            "(model.lora_rank).",
         )
     finished = (out / "config.json").exists() and last_checkpoint(out / ADAPTER) is None
     if finished or (out / CHECKPOINTS).exists():
@@ -83,6 +86,8 @@ def fine_tune_low_rank(
 ) -> dict[str, float]:
     """Train low-rank updates of all projections and the rows of the edit tokens; save the merged model.
 
+    The rows are those of the embeddings, of the output's bias, and of what else has a row for each token.
+
     Args:
         model: As :func:`halluc_plugin.training.fine_tune`, also of half precision: what is trained is
             float32, and rounded to the model's precision where it is merged. It is merged in place.
@@ -102,24 +107,32 @@ def fine_tune_low_rank(
     Raises:
         DataError: As there.
         SettingsError: As :func:`check_low_rank`; an interrupted run in ``out`` had another model, rank or
-            edit tokens; or as there.
+            edit tokens; a further head of the model has a bias; or as there.
     """
     check_low_rank(rank, out)
     from peft import LoraConfig, get_peft_model
 
+    edits = edit_rows(tokenizer, vocab_of(tokenizer, step_delimiter=step_delimiter))
+    bias = OutputBias.take_from(model) if edits else None
+    trained = _trained_tables(model, with_bias=bias is not None) if edits else []
     config = LoraConfig(
         r=rank,
         lora_alpha=2 * rank,
         target_modules="all-linear",
-        trainable_token_indices=_rows(model, tokenizer, vocab_of(tokenizer, step_delimiter=step_delimiter)),
+        trainable_token_indices=dict.fromkeys(trained, edits) or None,
         task_type="CAUSAL_LM",
     )
     torch.manual_seed(settings.seed)
     tuned: Any = get_peft_model(model, config)
+    if bias is not None:
+        bias.attach(tuned)
     _refuse_another_run(out, tuned.peft_config["default"].to_dict())
 
     def merge() -> None:
-        tuned.merge_and_unload().save_pretrained(out)
+        merged = tuned.merge_and_unload()
+        if bias is not None:
+            bias.put_back()
+        merged.save_pretrained(out)
         save_tokenizer(tokenizer, out)
 
     return fine_tune(
@@ -143,12 +156,18 @@ def _refuse_another_run(out: Path, ours: dict[str, Any]) -> None:
             )
 
 
-def _rows(model: Any, tokenizer: Any, vocab: EditVocab) -> dict[str, list[int]] | None:
-    """Rows of the embeddings that are trained, by the embedding's name; None where there is no edit token."""
-    edits = sorted(token for token in vocab.edit_ids if token < len(tokenizer))
-    if not edits:
-        return None
-    inputs, outputs = model.get_input_embeddings(), model.get_output_embeddings()
-    embeddings = [inputs] if outputs.weight is inputs.weight else [inputs, outputs]
-    names = {module: name for name, module in model.named_modules()}
-    return {names[embedding]: edits for embedding in embeddings}
+def _trained_tables(model: Any, *, with_bias: bool) -> list[str]:
+    """Names of the modules whose rows of the edit tokens are trained."""
+    tables = token_tables(model)
+    biases = [table.name for table in tables if table.name.endswith(".bias")]
+    if biases:
+        raise SettingsError(
+            f"Low-rank updates cannot train a row of {', '.join(biases)}.",
+            "Train all weights: leave out --low-rank.",
+        )
+    return [*(table.module for table in tables), *([TABLE] if with_bias else [])]
+
+
+def edit_rows(tokenizer: Any, vocab: EditVocab) -> list[int]:
+    """The ids of the edit tokens that a tokenizer has."""
+    return sorted(token for token in vocab.edit_ids if token < len(tokenizer))

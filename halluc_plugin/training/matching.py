@@ -35,7 +35,7 @@ from halluc_plugin.losses import (
 )
 from halluc_plugin.settings import Context
 from halluc_plugin.training.dataset import TraceDataset, vocab_of
-from halluc_plugin.training.fine_tuning import arguments, last_checkpoint, pad_id, read_rows_for, run
+from halluc_plugin.training.fine_tuning import arguments, devices, last_checkpoint, pad_id, read_rows_for, run
 from halluc_plugin.training.match_settings import MatchSettings
 from halluc_plugin.training.replay import ReplayBuffer
 from halluc_plugin.training.settings import TrainSettings
@@ -83,6 +83,11 @@ def match_sequences(
         raise SettingsError(
             "micro_batch_size splits a batch, whose matching loss is a ratio.", "Use a smaller batch_size."
         )
+    if devices() > 1:
+        raise SettingsError(
+            f"{devices()} devices: SequenceMatch trains on one.",
+            "Show one, e.g. by CUDA_VISIBLE_DEVICES=0, and start it without torchrun.",
+        )
     rows = read_rows_for(model, tokenizer, files)
     if any(row.erased is not None for row in rows):
         raise DataError(
@@ -99,11 +104,6 @@ def match_sequences(
         data_collator=RowCollator(pad_id(tokenizer)),
         callbacks=list(callbacks),
     )
-    devices = max(trainer.args.n_gpu, trainer.args.world_size)
-    if devices > 1:
-        raise SettingsError(
-            f"{devices} devices: SequenceMatch trains on one.", "Show one, e.g. by CUDA_VISIBLE_DEVICES=0."
-        )
     replay = ReplayBuffer(matching.capacity)
     if checkpoint := last_checkpoint(out):
         replay.load(Path(checkpoint))

@@ -159,12 +159,11 @@ class TestAddition:
         """``subtokens`` averages the pieces of the token's text, ``semantic`` the anchors, word by word."""
         model = model_for(tokenizer)
         weight = model.get_input_embeddings().weight.detach()
-        row, none = initial_rows(model, tokenizer, BACKTRACK_TOKEN, Initialisation.SUBTOKENS)
+        (row,) = initial_rows(model, tokenizer, BACKTRACK_TOKEN, Initialisation.SUBTOKENS).values()  # tied
         pieces = tokenizer.encode(BACKTRACK_TOKEN, add_special_tokens=False)
         assert len(pieces) == len(BACKTRACK_TOKEN)
         torch.testing.assert_close(row, weight[pieces].mean(0))
-        assert none is None  # tied
-        row, _ = initial_rows(model, tokenizer, BACKTRACK_TOKEN, Initialisation.SEMANTIC)
+        (row,) = initial_rows(model, tokenizer, BACKTRACK_TOKEN, Initialisation.SEMANTIC).values()
         pieces = [tokenizer.encode(f" {word}", add_special_tokens=False) for word in ANCHORS[BACKTRACK_TOKEN]]
         words = [weight[ids].mean(0) for ids in pieces]
         torch.testing.assert_close(row, torch.stack(words).mean(0))
@@ -173,7 +172,7 @@ class TestAddition:
     def test_each_token_starts_with_its_own_meaning(self, tokenizer, how):
         """A step, or everything, is something else than a token: no two rows are alike."""
         model = model_for(tokenizer)
-        rows = [initial_rows(model, tokenizer, token, how)[0] for token in EDIT_TOKENS]
+        rows = [row for token in EDIT_TOKENS for row in initial_rows(model, tokenizer, token, how).values()]
         assert all(not torch.allclose(a, b) for a, b in itertools.combinations(rows, 2))
 
     def test_description_is_a_hidden_state(self, tokenizer):
@@ -183,7 +182,7 @@ class TestAddition:
         ids = torch.tensor([tokenizer.encode(DESCRIPTIONS[BACKTRACK_TOKEN], add_special_tokens=False)])
         with torch.no_grad():
             hidden = model(ids, output_hidden_states=True).hidden_states[-1][0, -1]
-        for row, weight in zip(rows, (model.get_input_embeddings(), model.lm_head), strict=True):
+        for row, weight in zip(rows.values(), (model.get_input_embeddings(), model.lm_head), strict=True):
             assert torch.cosine_similarity(row, hidden, dim=0) == pytest.approx(1, abs=1e-5)
             assert row.norm().item() == pytest.approx(weight.weight.norm(dim=1).mean().item(), rel=1e-5)
 

@@ -5,18 +5,18 @@ from importlib.metadata import PackageNotFoundError
 
 import pytest
 import torch
-from transformers import Qwen3Config, Qwen3ForCausalLM, Trainer
+from transformers import PhiConfig, PhiForCausalLM, Qwen3Config, Qwen3ForCausalLM, Trainer, TrainerCallback
 from typer.testing import CliRunner
 
 from halluc_plugin.cli.app import app
-from halluc_plugin.data.trace_files import TraceRow, write_traces
+from halluc_plugin.data.trace_files import TraceRow, read_traces, write_traces
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.scratch.tokenizer import number_tokenizer
 from halluc_plugin.settings import Context
 from halluc_plugin.tokens import BACKTRACK_TOKEN
 from halluc_plugin.tokens.loading import load_model, save_tokenizer
 from halluc_plugin.training import TrainSettings, fine_tune_low_rank, low_rank
-from halluc_plugin.training.dataset import vocab_of
+from halluc_plugin.training.dataset import TraceCollator, vocab_of
 
 RANK = 2
 TEXTS = (("3 5\n", f"7{BACKTRACK_TOKEN}8\n"), ("2 2\n", "4\n"))
@@ -71,6 +71,80 @@ def test_projections_change_by_that_rank_and_embeddings_at_the_edit_tokens(
             assert not moved.any(), name
     ids = torch.tensor([tokenizer.encode("3 5\n7")])
     torch.testing.assert_close(after(input_ids=ids).logits, model.cpu().eval()(input_ids=ids).logits)
+
+
+def phi_of(tokenizer, *, tied, dtype=torch.float32):
+    """A small random Phi, whose output has a bias; far from 0, so that a loss without it is another one."""
+    torch.manual_seed(0)
+    config = PhiConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=48, num_hidden_layers=2,
+        num_attention_heads=4, tie_word_embeddings=tied, resid_pdrop=0.0,
+    )  # fmt: skip
+    model = PhiForCausalLM(config).eval()
+    torch.nn.init.normal_(model.lm_head.bias, std=3.0)
+    return model.to(dtype)
+
+
+class TestBias:
+    """A model whose output has a bias."""
+
+    @pytest.mark.parametrize("tied", [True, False])
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+    def test_it_counts_and_its_edit_rows_are_trained(self, tokenizer, tmp_path, tied, dtype):
+        """The first loss is the model's own, bias included; the bias changes at the edit token alone."""
+        data, before = traces(tokenizer, tmp_path), phi_of(tokenizer, tied=tied, dtype=dtype)
+        with torch.no_grad():
+            batch = TraceCollator(vocab_of(tokenizer), 0, STEPS.erased_tokens)(read_traces(data, tokenizer))
+            expected = before(**batch).loss.item()
+        model, losses = phi_of(tokenizer, tied=tied, dtype=dtype), []
+
+        class Losses(TrainerCallback):
+            def on_log(self, args, state, control, logs, **_):
+                losses.extend([logs["loss"]] if "loss" in logs else [])
+
+        settings = replace(STEPS, log_steps=1, learning_rate=1e-1)
+        fine_tune_low_rank(
+            model, tokenizer, [data], settings, tmp_path / "out", rank=RANK, show_progress=False,
+            callbacks=[Losses()],
+        )  # fmt: skip
+        assert losses[0] == pytest.approx(expected, rel=1e-3 if dtype is torch.float32 else 3e-2)
+        after = load_model(str(tmp_path / "out"), dtype="auto")
+        assert {name for name, _ in after.named_parameters()} == {n for n, _ in before.named_parameters()}
+        moved = (after.lm_head.bias - before.lm_head.bias).detach()
+        assert after.lm_head.bias.dtype is dtype
+        assert moved.nonzero().flatten().tolist() == [vocab_of(tokenizer).backtrack]
+        ids = torch.tensor([tokenizer.encode("3 5\n7")])
+        torch.testing.assert_close(after(input_ids=ids).logits, model.cpu().eval()(input_ids=ids).logits)
+
+    def test_an_interrupted_run_goes_on_with_it(self, tokenizer, tmp_path, monkeypatch):
+        """The trained value of the bias is in the checkpoint: the run ends at the same one."""
+        data, settings = traces(tokenizer, tmp_path), replace(STEPS, steps=4, save_steps=2)
+
+        def train(name):
+            model = phi_of(tokenizer, tied=False)
+            how = {"rank": RANK, "show_progress": False}
+            fine_tune_low_rank(model, tokenizer, [data], settings, tmp_path / name, **how)
+            return load_model(str(tmp_path / name)).lm_head.bias.detach()
+
+        whole, step = train("whole"), Trainer.training_step
+
+        def until_the_power_cut(self, *args, **kwargs):
+            if self.state.global_step == 3:
+                monkeypatch.setattr(Trainer, "training_step", step)
+                raise KeyboardInterrupt
+            return step(self, *args, **kwargs)
+
+        monkeypatch.setattr(Trainer, "training_step", until_the_power_cut)
+        with pytest.raises(KeyboardInterrupt):
+            train("cut")
+        torch.testing.assert_close(train("cut"), whole)
+
+    def test_a_further_head_with_a_bias_is_refused(self, tokenizer, tmp_path):
+        """Its bias would be left out of the loss without a word."""
+        model = model_of(tokenizer)
+        model.add_module("mtp_head", torch.nn.Linear(32, len(tokenizer)))
+        with pytest.raises(SettingsError, match=r"cannot train a row of mtp_head\.bias"):
+            fine_tune_low_rank(model, tokenizer, [], STEPS, tmp_path, rank=1)
 
 
 def test_a_tokenizer_without_edit_tokens(tmp_path):

@@ -3,9 +3,10 @@
 Each step is also a command of its own: ``halluc data countdown`` and ``halluc warmstart``.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from rich.console import Console
@@ -28,6 +29,7 @@ SIZE = Size.TINY
 TURN = "\n?\n"
 """The request to try again that a model at number level can read: a question mark, behind the new line that
 verl writes after the end of a turn of Qwen's."""
+SECONDS_BETWEEN_LINES = 10.0
 ROWS = 2
 """Raised when the same request comes to give other rows: what was cached before is then made anew."""
 
@@ -131,10 +133,24 @@ def warm_start(
 
 
 def show_progress(items: Iterable[Any], what: str, total: int) -> Iterable[Any]:
-    """Pass items on behind a progress bar on standard error."""
+    """Pass items on behind a progress bar on standard error; a line now and then where that is a file."""
     from rich.progress import track
 
-    return track(items, description=f"{what:>22}", total=total, console=Console(stderr=True))
+    console = Console(stderr=True)
+    if console.is_terminal:
+        return track(items, description=f"{what:>22}", total=total, console=console)
+    return _tell_progress(items, what, total, console)
+
+
+def _tell_progress(items: Iterable[Any], what: str, total: int, console: Console) -> Iterator[Any]:
+    started = told = monotonic()
+    for done, item in enumerate(items, 1):
+        yield item
+        now = monotonic()
+        if now - told >= SECONDS_BETWEEN_LINES:
+            told = now
+            console.out(f"{what}: {done / total:.0%} in {now - started:.0f} s", highlight=False)
+    console.out(f"{what}: done in {monotonic() - started:.0f} s", highlight=False)
 
 
 def _say(what: str) -> None:

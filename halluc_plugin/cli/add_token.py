@@ -5,17 +5,26 @@ from typing import Annotated
 
 import typer
 
+from halluc_plugin.cli import choices
+from halluc_plugin.cli.help import examples
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("add-token")(add_token)
+    app.command(
+        "add-token",
+        epilog=examples(
+            "halluc add-token --model Qwen/Qwen2.5-0.5B --out my-model",
+            "halluc add-token --model Qwen/Qwen2.5-0.5B --init semantic --step --out my-model",
+        ),
+    )(add_token)
 
 
 def add_token(
     model: Annotated[str, typer.Option(help="Model folder or hub name to start from.", metavar="PATH")],
     out: Annotated[Path, typer.Option(help="Folder to write; must be empty or new.")],
     init: Annotated[
-        str,
+        choices.Starts,
         typer.Option(
             help="First rows of a new token. mean: of all rows; semantic: of words such as undo and delete; "
             "description: the model's state behind a sentence about it; subtokens: of the pieces of its text."
@@ -28,7 +37,8 @@ def add_token(
         bool, typer.Option("--restart", help="Also add <|RESTART|>, which deletes the response.")
     ] = False,
     description: Annotated[
-        str, typer.Option(help="Text that --init description reads; a sentence for each token by default.")
+        str,
+        typer.Option(help="Text that --init description reads.", show_default="a sentence for each token"),
     ] = "",
 ) -> None:
     """Add <|BACKTRACK|> to a model and its tokenizer as an ordinary token, and save both."""

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from halluc_plugin import __version__
+from halluc_plugin.cli.help import examples
 from halluc_plugin.errors import HallucError
 
 # Each module has `register(app)`; its heavy imports happen inside the command, so `--help` stays quick.
@@ -15,6 +16,7 @@ COMMAND_MODULES = ("add_token", "data", "doctor", "lm_eval_path", "search", "the
 app = typer.Typer(
     name="halluc",
     help="Train language models to take back their mistakes.",
+    epilog=examples("halluc doctor", "halluc data countdown --out DATA", "halluc train --help"),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

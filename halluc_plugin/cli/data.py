@@ -9,6 +9,7 @@ from halluc_plugin.cli.data_options import (
     Backtracking,
     Edits,
     Endings,
+    Json,
     Out,
     Seed,
     Test,
@@ -16,15 +17,29 @@ from halluc_plugin.cli.data_options import (
     Train,
     Workers,
 )
-from halluc_plugin.cli.data_own import align, correct, inject, verdicts
-from halluc_plugin.cli.data_steps import addition, chain, dag
+from halluc_plugin.cli.data_own import OWN_EXAMPLES, align, correct, inject, verdicts
+from halluc_plugin.cli.data_steps import STEP_EXAMPLES, addition, chain, dag
+from halluc_plugin.cli.help import examples
+
+EXAMPLES = {
+    "countdown": examples(
+        "halluc data countdown --out DATA",
+        "halluc data countdown --numbers 4 --train 100000 --workers 4 --out DATA",
+    ),
+    **STEP_EXAMPLES,
+    **OWN_EXAMPLES,
+}
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    commands = typer.Typer(help="Write problems and raw traces as verl parquet files.", no_args_is_help=True)
+    commands = typer.Typer(
+        help="Write problems and raw traces as verl parquet files.",
+        epilog=examples("halluc data countdown --out DATA", "halluc data correct --help"),
+        no_args_is_help=True,
+    )
     for command in (countdown, addition, chain, dag, inject, align, correct, verdicts):
-        commands.command(command.__name__)(command)
+        commands.command(command.__name__, epilog=EXAMPLES[command.__name__])(command)
     app.add_typer(commands, name="data")
 
 
@@ -46,11 +61,14 @@ def countdown(
     follow: Annotated[
         float, typer.Option(help="Probability that an exploration error is followed to the end.")
     ] = 0.5,
-    mix: Annotated[str, typer.Option(help="Weights of exploration:computational:rule errors.")] = "1:2:2",
+    mix: Annotated[str, typer.Option(help="Weights of errors: exploration, computational, rule.")] = "1:2:2",
     workers: Workers = 1,
+    as_json: Json = False,
 ) -> None:
     """Write Countdown problems (train, seen and new targets), raw traces, and a data card."""
-    from halluc_plugin.cli.data_options import find_tokenizer, tell, weights
+    from halluc_plugin.cli.cards import tell
+    from halluc_plugin.cli.data_options import find_tokenizer, weights
+    from halluc_plugin.commands import export
     from halluc_plugin.data.countdown import CountdownSettings
     from halluc_plugin.data.countdown_errors import ErrorMix
     from halluc_plugin.data.countdown_files import CountdownRequest, write_countdown
@@ -76,4 +94,4 @@ def countdown(
     files = write_countdown(
         out, request, find_tokenizer(tokenizer, edit, backtracking), show_progress, workers=workers
     )
-    tell(files.card, files.root)
+    tell(files.card, f"For lm_eval: {export('HALLUC_DATA_DIR', files.root)}", as_json=as_json)

@@ -1,35 +1,47 @@
-"""What the commands of ``halluc data`` share: options, and what they print."""
+"""Options that the commands of ``halluc data`` share."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from halluc_plugin.cli import choices
+from halluc_plugin.cli.help import NEW_LINE
+
 NUMBER_LEVEL = "number-level"
 
 Out = Annotated[Path, typer.Option(help="Folder; the files go to a folder below it, named after the task.")]
-Train = Annotated[int, typer.Option(help="Training problems.")]
-Test = Annotated[int, typer.Option(help="Problems of each held-out kind.")]
-Seed = Annotated[int, typer.Option(help="Seed of everything.")]
+Train = Annotated[int, typer.Option(help="Number of training problems.")]
+Test = Annotated[int, typer.Option(help="Number of problems of each held-out kind.")]
+Seed = Annotated[int, typer.Option(help="Seed of all that is drawn at random.")]
 Workers = Annotated[int, typer.Option(help="Processes that write traces; the files are the same.")]
+Limit = Annotated[int | None, typer.Option(help="Most rows read, from the first.", show_default="all")]
 Tokenizer = Annotated[
     str, typer.Option(help="Folder or hub name whose ids the traces are in, or number-level.")
 ]
 Backtracking = Annotated[
     float, typer.Option(help="Backtracking traces for each clean one (D_back to D_op); 0 for none.")
 ]
-Edits = Annotated[str, typer.Option(help="Errors are deleted by token or by step.")]
+Edits = Annotated[choices.Edits, typer.Option(help="What deletes errors: an edit for each token, or step.")]
 Endings = Annotated[
-    str, typer.Option(help="Backtracking traces end with the correction or at the backtrack.")
+    choices.Endings,
+    typer.Option(help="Where backtracking traces end: with the correction, or right behind the backtrack."),
 ]
+Delimiter = Annotated[str, typer.Option(help="Text that ends a step.", show_default=NEW_LINE)]
+Model = Annotated[str, typer.Option(help="Model folder or hub name that answers.", metavar="PATH")]
+Samples = Annotated[int, typer.Option("--samples", "-k", help="Answers sampled of each problem.", min=1)]
+Temperature = Annotated[float, typer.Option(help="Temperature at which answers are sampled.")]
+MaxTokens = Annotated[int, typer.Option(help="Most tokens of an answer.")]
+Backend = Annotated[choices.Backends, typer.Option(help="What samples: transformers or vLLM.")]
 RewardFunction = Annotated[
     str | None,
     typer.Option(
-        help="Judges answers instead of the source's verifier, with the signature of verl's compute_score: "
-        "FILE.py:FUNCTION or MODULE:FUNCTION, such as verl.utils.reward_score:default_compute_score.",
+        help="FILE.py:FUNCTION or MODULE:FUNCTION that judges answers, called as verl's compute_score is.",
         metavar="PLACE",
+        show_default="the source's verifier",
     ),
 ]
+Json = Annotated[bool, typer.Option("--json", help="Print the data card as JSON, and nothing else.")]
 
 
 def weights(text: str, count: int) -> list[float]:
@@ -65,9 +77,3 @@ def find_tokenizer(name: str, edit: str, backtracking: float) -> Any:
     from halluc_plugin.tokens.loading import load_tokenizer
 
     return load_tokenizer(name)
-
-
-def tell(card: Path, root: Path) -> None:
-    """Print the data card, and where it all is."""
-    typer.echo(card.read_text(encoding="utf-8"), nl=False)
-    typer.echo(f"Written to {card.parent}; lm_eval finds it with HALLUC_DATA_DIR={root}")

@@ -5,7 +5,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from halluc_plugin.cli.data_options import Edits, RewardFunction, Seed, Workers
+from halluc_plugin.cli import choices
+from halluc_plugin.cli.cards import tell
+from halluc_plugin.cli.data_options import (
+    Backend,
+    Delimiter,
+    Edits,
+    Json,
+    Limit,
+    MaxTokens,
+    Model,
+    RewardFunction,
+    Samples,
+    Seed,
+    Temperature,
+    Workers,
+)
+from halluc_plugin.cli.help import examples
+from halluc_plugin.commands import shell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,17 +34,31 @@ Data = Annotated[Path, typer.Option(help="Problems: a verl parquet file.")]
 Answers = Annotated[
     Path, typer.Option("--data", help="A verl parquet file, with reference answers in extra_info.answer.")
 ]
-Model = Annotated[str, typer.Option(help="Model folder or hub name that answers.", metavar="PATH")]
 TraceFile = Annotated[Path, typer.Option(help="Trace file to write; its card goes beside it.")]
 Marker = Annotated[
     str | None,
-    typer.Option(help='Words that take back instead of edit tokens, such as " Wait, that is wrong. ".'),
+    typer.Option(
+        help='Words that take back instead of edit tokens, such as " Wait, that is wrong. ".',
+        show_default="edit tokens",
+    ),
 ]
-Limit = Annotated[int | None, typer.Option(help="Problems, from the first; all by default.")]
-Temperature = Annotated[float, typer.Option(help="Of sampling.")]
-MaxTokens = Annotated[int, typer.Option(help="Most tokens of an answer.")]
-Delimiter = Annotated[str, typer.Option(help="Text that ends a step.")]
-Engine = Annotated[str, typer.Option(help="hf or vllm.")]
+
+OWN_EXAMPLES = {
+    "inject": examples(
+        "halluc data inject --data gsm8k/train.parquet --tokenizer my-model --out injected.parquet"
+    ),
+    "align": examples(
+        "halluc data align --data gsm8k/train.parquet --model my-model --samples 4 --max-tokens 512 "
+        "--out aligned.parquet"
+    ),
+    "correct": examples(
+        "halluc data correct --data gsm8k/train.parquet --model my-model --samples 8 --max-tokens 512 "
+        "--context hard --out own"
+    ),
+    "verdicts": examples(
+        "halluc data verdicts --data gsm8k/train.parquet --model my-model --samples 8 --out verdicts.parquet"
+    ),
+}
 
 
 def inject(
@@ -43,6 +74,7 @@ def inject(
     limit: Limit = None,
     seed: Seed = 0,
     workers: Workers = 1,
+    as_json: Json = False,
 ) -> None:
     """Write reference answers, and beside them traces in which random tokens are written and taken back."""
     from halluc_plugin.data.parts import named
@@ -63,14 +95,15 @@ def inject(
     make = Injected(writing, text_pool(known, writing.vocab), rate, weights, copies, seed)
     described = {"how": "inject", "rate": rate, "lengths": lengths, "copies": copies, "edit": edit}
     described |= {"marker": marker, "data": named(data), "limit": limit, "step_delimiter": step_delimiter}
-    _write(out, read_references(data, known, limit), known, make, described, seed, workers)
+    card = _write(out, read_references(data, known, limit), known, make, described, seed, workers=workers)
+    tell(card, f"To train on it: {_training(tokenizer, out, out=_trained(out))}", as_json=as_json)
 
 
 def align(
     data: Answers,
     model: Model,
     out: TraceFile,
-    samples: Annotated[int, typer.Option("-k", help="Answers of each problem.")] = 4,
+    samples: Samples = 4,
     edit: Edits = "token",
     marker: Marker = None,
     temperature: Temperature = 1.0,
@@ -78,7 +111,8 @@ def align(
     step_delimiter: Delimiter = "\n",
     limit: Limit = None,
     seed: Seed = 0,
-    backend: Engine = "hf",
+    backend: Backend = "hf",
+    as_json: Json = False,
 ) -> None:
     """Write reference answers, and traces in which the model's own departures from them are taken back."""
     from dataclasses import replace
@@ -98,21 +132,23 @@ def align(
     described = {"how": "align", "model": model, "samples": samples, "edit": edit, "marker": marker}
     described |= {"temperature": temperature, "max_tokens": max_tokens, "data": named(data), "limit": limit}
     described |= {"step_delimiter": step_delimiter, "backend": backend}
-    _write(out, references, known, make, described, seed, workers=1)
+    card = _write(out, references, known, make, described, seed, part=_part(backend, samples))
+    tell(card, f"To train on it: {_training(model, out, out=_trained(out))}", as_json=as_json)
 
 
 def correct(
     data: Data,
     model: Model,
     out: Annotated[Path, typer.Option(help="Folder for right.parquet, corrected.parquet and the card.")],
-    attempts: Annotated[int, typer.Option("-k", help="Answers of each problem.")] = 8,
+    samples: Samples = 8,
     most: Annotated[int, typer.Option(help="Most right answers, and corrections, kept of a problem.")] = 4,
     depth: Annotated[
-        str,
+        choices.Depths,
         typer.Option(help="Take back the whole answer, or from the first error (needs a prefix verifier)."),
     ] = "answer",
     context: Annotated[
-        str, typer.Option(help="Sampling again, the model sees all (soft) or what is left (hard).")
+        choices.Contexts,
+        typer.Option(help="Sampling again, the model sees all (soft) or what is left (hard)."),
     ] = "soft",
     marker: Marker = None,
     temperature: Temperature = 1.0,
@@ -120,11 +156,12 @@ def correct(
     step_delimiter: Delimiter = "\n",
     limit: Limit = None,
     seed: Seed = 0,
-    backend: Engine = "hf",
+    backend: Backend = "hf",
     reward_function: RewardFunction = None,
+    as_json: Json = False,
 ) -> None:
     """Write a model's right answers, and its wrong ones taken back and followed by a right one (verified)."""
-    from halluc_plugin.data.correction_files import CorrectionRequest, write_corrections
+    from halluc_plugin.data.correction_files import KINDS, CorrectionRequest, write_corrections
     from halluc_plugin.data.corrections import CorrectionSettings, Depth
     from halluc_plugin.prepare import show_progress
     from halluc_plugin.search.job import edit_free_space
@@ -134,7 +171,7 @@ def correct(
 
     known = load_tokenizer(model)
     settings = CorrectionSettings(
-        attempts,
+        samples,
         choose(Depth, depth, "--depth"),
         choose(Context, context, "--context"),
         _marker_ids(known, marker),
@@ -144,18 +181,19 @@ def correct(
     space = edit_free_space(
         model, known, step_delimiter=step_delimiter, max_tokens=max_tokens, temperature=temperature
     )
-    request = CorrectionRequest(model, data, settings, space, seed, limit, reward_function)
+    part = _part(backend, samples)
+    request = CorrectionRequest(model, data, settings, space, seed, limit, reward_function, part)
     sampler = _sampler(model, backend, space, seed)
     card = write_corrections(out, request, sampler, known, show_progress)
-    typer.echo(card.read_text(encoding="utf-8"), nl=False)
-    typer.echo(f"Written to {out}; train on it with halluc train --data FILE")
+    files = [file for kind in KINDS if (file := out / f"{kind}.parquet").exists()]
+    tell(card, f"To train on it: {_training(model, *files, out=_trained(out))}", as_json=as_json)
 
 
 def verdicts(
     data: Data,
     model: Model,
     out: TraceFile,
-    samples: Annotated[int, typer.Option("-k", help="Answers of each problem.")] = 8,
+    samples: Samples = 8,
     ban_edits: Annotated[
         bool, typer.Option("--ban-edits", help="The model is not allowed to backtrack.")
     ] = False,
@@ -164,8 +202,9 @@ def verdicts(
     step_delimiter: Delimiter = "\n",
     limit: Limit = None,
     seed: Seed = 0,
-    backend: Engine = "hf",
+    backend: Backend = "hf",
     reward_function: RewardFunction = None,
+    as_json: Json = False,
 ) -> None:
     """Write a model's answers, each with whether it is right: what a verifier model is trained on."""
     from halluc_plugin.data.parts import named, named_function
@@ -178,7 +217,8 @@ def verdicts(
 
     if samples < 1 or not temperature > 0:
         raise SettingsError(
-            f"-k {samples}, --temperature {temperature}.", "Give at least 1, and a temperature above 0."
+            f"--samples {samples}, --temperature {temperature}.",
+            "Give at least 1, and a temperature above 0.",
         )
     job = SearchJob(
         model, data, Method.SAMPLE, samples, ban_edits=ban_edits, temperature=temperature,
@@ -196,8 +236,17 @@ def verdicts(
     described |= {"temperature": temperature, "max_tokens": max_tokens, "data": named(data), "limit": limit}
     described |= {"step_delimiter": step_delimiter, "backend": backend}
     described["reward_function"] = named_function(reward_function)
-    _write(out, problems, known, make, described, seed, workers=1, of="problems")
-    typer.echo("and answer with halluc search --rule verifier --verifier MODEL --verifier-says verdict")
+    part = _part(backend, samples)
+    card = _write(out, problems, known, make, described, seed, part=part, of="problems")
+    verifier = _trained(out)
+    search = ("halluc", "search", "--model", model, "--data", data, "--method", "sample")
+    tell(
+        card,
+        f"To train a verifier on it: {_training(model, out, out=verifier)}",
+        "To answer with it: "
+        + shell(*search, "--rule", "verifier", "--verifier", verifier, "--verifier-says", "verdict"),
+        as_json=as_json,
+    )
 
 
 def _writing(tokenizer: Any, edit: str, marker: str | None, delimiter: str) -> "Writing":
@@ -231,19 +280,38 @@ def _write(
     make: Any,
     described: dict[str, Any],
     seed: int,
-    workers: int,
     *,
+    part: int = 256,
+    workers: int = 1,
     of: str = "references",
-) -> None:
+) -> Path:
+    """Write the file and its card; an interrupted command goes on behind the last whole part."""
     from halluc_plugin.data.parts import PartedFile
     from halluc_plugin.data.problem_files import write_card
     from halluc_plugin.data.trace_files import FINGERPRINT, fingerprint
     from halluc_plugin.prepare import show_progress
 
     metadata = {"seed": seed, FINGERPRINT: fingerprint(tokenizer)}
-    file: PartedFile[Any] = PartedFile(out, make, {**metadata, **described}, metadata, 256)
-    count, tally = file.write(show_progress(asked, of, len(asked)), workers)
+    file: PartedFile[Any] = PartedFile(out, make, {**metadata, **described}, metadata, part)
+    count, tally = file.write(asked, workers, progress=show_progress, what=of)
     card = out.with_suffix(".card.json")
     write_card(card, {"count": count, of: len(asked), **metadata, **tally, "request": described})
-    typer.echo(card.read_text(encoding="utf-8"), nl=False)
-    typer.echo(f"Written to {out}; train on it with halluc train --data {out}")
+    return card
+
+
+def _part(backend: str, samples: int) -> int:
+    """Problems sampled together, and kept together: as many as fill what samples, no more."""
+    import torch
+
+    together = 2048 if backend == "vllm" else 256 if torch.accelerator.is_available() else 32
+    return max(1, together // samples)
+
+
+def _training(model: str, *files: Path, out: Path) -> str:
+    data = [word for file in files for word in ("--data", file)]
+    return shell("halluc", "train", "--model", model, *data, "--out", out)
+
+
+def _trained(out: Path) -> Path:
+    """Where the model goes in the command that is printed."""
+    return out.with_name(f"{out.stem}-trained")

@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from halluc_plugin.cli import choices
 from halluc_plugin.cli.data_options import (
     Backtracking,
     Edits,
     Endings,
+    Json,
     Out,
     Seed,
     Test,
@@ -16,6 +18,7 @@ from halluc_plugin.cli.data_options import (
     Train,
     Workers,
 )
+from halluc_plugin.cli.help import examples, renamed
 
 if TYPE_CHECKING:
     from halluc_plugin.data.step_files import StepRequest
@@ -23,19 +26,28 @@ if TYPE_CHECKING:
     from halluc_plugin.data.step_traces import StepTraceSettings
 
 Pairings = Annotated[
-    str,
+    choices.Pairings,
     typer.Option(
         help="paired: a clean trace of each problem and backtracking ones; single: one trace of each problem."
     ),
 ]
 Rate = Annotated[float, typer.Option(help="Probability of an error at each step, and again after each.")]
-Forms = Annotated[str, typer.Option("--answer", help="Answers show their steps, or are direct.")]
+OldRate = Annotated[float | None, typer.Option("--retry-rate", help="Old name of --rate.", hidden=True)]
+Forms = Annotated[
+    choices.Forms, typer.Option("--answer", help="Whether answers show their steps, or are direct.")
+]
+
+STEP_EXAMPLES = {
+    "addition": examples("halluc data addition --base 16 --operations + --out DATA"),
+    "chain": examples("halluc data chain --modulus 23 --rate 0.1 --out DATA"),
+    "dag": examples("halluc data dag --largest 12 --longest 16 --out DATA"),
+}
 
 
 def addition(
     out: Out,
     base: Annotated[int, typer.Option(help="Base of the digits.")] = 10,
-    operations: Annotated[str, typer.Option(help="+, - or both.")] = "+-",
+    operations: Annotated[str, typer.Option(help="Operations, + or - or both.")] = "+-",
     form: Forms = "steps",
     smallest: Annotated[int, typer.Option(help="Fewest digits of a number.")] = 1,
     largest: Annotated[int, typer.Option(help="Most digits in training.")] = 4,
@@ -49,8 +61,9 @@ def addition(
     edit: Edits = "token",
     ending: Endings = "correction",
     rate: Rate = 0.2,
-    mix: Annotated[str, typer.Option(help="Weights of digit:carry:operand errors.")] = "1:1:1",
+    mix: Annotated[str, typer.Option(help="Weights of errors: digit, carry, operand.")] = "1:1:1",
     workers: Workers = 1,
+    as_json: Json = False,
 ) -> None:
     """Write additions and subtractions in a base (train, test, longer ones), raw traces, and a data card."""
     from halluc_plugin.data.addition import AdditionTask
@@ -61,15 +74,15 @@ def addition(
     sizes = _sizes(smallest, largest, longest)
     task = AdditionTask(base, operations, choose(Form, form, "--answer"), sizes, seed)
     traces = _traces(task, pairing=pairing, edit=edit, ending=ending, rate=rate, mix=mix)
-    _write(task, out, StepRequest(train, test, backtracking, traces), tokenizer, workers)
+    _write(task, out, StepRequest(train, test, backtracking, traces), tokenizer, workers, as_json=as_json)
 
 
 def chain(
     out: Out,
     modulus: Annotated[int, typer.Option(help="All numbers are below it.")] = 10,
-    operations: Annotated[str, typer.Option(help="Some of +, - and *.")] = "+-*",
+    operations: Annotated[str, typer.Option(help="Operations, some of + and - and *.")] = "+-*",
     form: Forms = "steps",
-    smallest: Annotated[int, typer.Option(help="Fewest operations.")] = 4,
+    smallest: Annotated[int, typer.Option(help="Fewest operations of a problem.")] = 4,
     largest: Annotated[int, typer.Option(help="Most operations in training.")] = 10,
     longest: Annotated[int, typer.Option(help="Most operations in test_long.")] = 20,
     train: Train = 12_000,
@@ -81,8 +94,9 @@ def chain(
     edit: Edits = "token",
     ending: Endings = "correction",
     rate: Rate = 0.2,
-    mix: Annotated[str, typer.Option(help="Weights of result:operation errors.")] = "1:1",
+    mix: Annotated[str, typer.Option(help="Weights of errors: result, operation.")] = "1:1",
     workers: Workers = 1,
+    as_json: Json = False,
 ) -> None:
     """Write chains of operations modulo m (train, test, longer ones), raw traces, and a data card."""
     from halluc_plugin.data.chain import ChainTask
@@ -93,7 +107,7 @@ def chain(
     sizes = _sizes(smallest, largest, longest)
     task = ChainTask(modulus, operations, choose(Form, form, "--answer"), sizes, seed)
     traces = _traces(task, pairing=pairing, edit=edit, ending=ending, rate=rate, mix=mix)
-    _write(task, out, StepRequest(train, test, backtracking, traces), tokenizer, workers)
+    _write(task, out, StepRequest(train, test, backtracking, traces), tokenizer, workers, as_json=as_json)
 
 
 def dag(
@@ -110,17 +124,20 @@ def dag(
     pairing: Pairings = "single",
     edit: Edits = "token",
     ending: Endings = "correction",
-    retry_rate: Rate = 0.5,
-    mix: Annotated[str, typer.Option(help="Weights of unready:result:operand errors.")] = "1:0:0",
+    rate: Rate = 0.5,
+    mix: Annotated[str, typer.Option(help="Weights of errors: unready, result, operand.")] = "1:0:0",
     workers: Workers = 1,
+    as_json: Json = False,
+    retry_rate: OldRate = None,
 ) -> None:
     """Write arithmetic on graphs of definitions (train, test, larger ones), raw traces, and a data card."""
     from halluc_plugin.data.dag import DagTask
     from halluc_plugin.data.step_files import StepRequest
 
     task = DagTask(modulus, _sizes(smallest, largest, longest), seed)
-    traces = _traces(task, pairing=pairing, edit=edit, ending=ending, rate=retry_rate, mix=mix)
-    _write(task, out, StepRequest(train, test, backtracking, traces), tokenizer, workers)
+    rate = renamed("--retry-rate", retry_rate, "--rate", rate)
+    traces = _traces(task, pairing=pairing, edit=edit, ending=ending, rate=rate, mix=mix)
+    _write(task, out, StepRequest(train, test, backtracking, traces), tokenizer, workers, as_json=as_json)
 
 
 def _sizes(smallest: int, largest: int, longest: int) -> "Sizes":
@@ -147,11 +164,15 @@ def _traces(
     )
 
 
-def _write(task: "StepTask", out: Path, request: "StepRequest", tokenizer: str, workers: int) -> None:
-    from halluc_plugin.cli.data_options import find_tokenizer, tell
+def _write(
+    task: "StepTask", out: Path, request: "StepRequest", tokenizer: str, workers: int, *, as_json: bool
+) -> None:
+    from halluc_plugin.cli.cards import tell
+    from halluc_plugin.cli.data_options import find_tokenizer
+    from halluc_plugin.commands import export
     from halluc_plugin.data.step_files import write_steps
     from halluc_plugin.prepare import show_progress
 
     known = find_tokenizer(tokenizer, request.traces.edit, request.backtracking)
     files = write_steps(out, task, request, known, show_progress, workers=workers)
-    tell(files.card, files.root)
+    tell(files.card, f"For lm_eval: {export('HALLUC_DATA_DIR', files.root)}", as_json=as_json)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from halluc_plugin.cli.help import examples
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -22,12 +24,13 @@ STYLES = {
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("doctor")(doctor)
+    app.command("doctor", epilog=examples("halluc doctor", "halluc doctor --model my-model --engine"))(doctor)
 
 
 def doctor(
     model: Annotated[
-        str | None, typer.Option(help="A model folder or hub name to examine too.", metavar="PATH")
+        str | None,
+        typer.Option(help="A model folder or hub name to examine too.", metavar="PATH", show_default="none"),
     ] = None,
     engine: Annotated[
         bool, typer.Option("--engine", help="Also try whether vLLM rewinds exactly (half a minute).")

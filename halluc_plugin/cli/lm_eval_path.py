@@ -2,10 +2,12 @@
 
 import typer
 
+from halluc_plugin.cli.help import examples
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("lm-eval-path")(lm_eval_path)
+    app.command("lm-eval-path", epilog=examples("halluc lm-eval-path"))(lm_eval_path)
 
 
 def lm_eval_path() -> None:

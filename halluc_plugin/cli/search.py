@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from halluc_plugin.cli.data_options import RewardFunction
+from halluc_plugin.cli import choices
+from halluc_plugin.cli.data_options import (
+    Backend,
+    Delimiter,
+    Limit,
+    MaxTokens,
+    Model,
+    RewardFunction,
+    Seed,
+    Temperature,
+)
+from halluc_plugin.cli.help import examples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,31 +28,53 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("search")(search)
+    app.command(
+        "search",
+        epilog=examples(
+            "halluc search --model CHECKPOINT --data DATA/countdown/test_seen.parquet --samples 8 --rounds 1",
+            "halluc search --model CHECKPOINT --data DATA/countdown/test_seen.parquet --method sample "
+            "--rule majority --out answers.jsonl",
+        ),
+    )(search)
 
 
 def search(
-    model: Annotated[str, typer.Option(help="Model folder or hub name.", metavar="PATH")],
+    model: Model,
     data: Annotated[Path, typer.Option(help="Problems: a verl parquet file whose source has a verifier.")],
     method: Annotated[
-        str, typer.Option(help="backtrack, sample, greedy, beam, breadth-first or depth-first.")
+        choices.Methods,
+        typer.Option(
+            help="How to search: backtrack (Self-Backtracking), or a baseline: sample, greedy, beam, "
+            "breadth-first or depth-first.",
+            metavar="METHOD",
+        ),
     ] = "backtrack",
-    n: Annotated[int, typer.Option("-n", help="Samples of a round, beams, or proposals of a state.")] = 8,
+    samples: Annotated[
+        int, typer.Option("--samples", "-n", help="Samples of a round, beams, or proposals of a state.")
+    ] = 8,
     rounds: Annotated[
-        int | None, typer.Option("-b", help="Rounds of backtracking, 1 by default (backtrack).")
+        int | None,
+        typer.Option(
+            "--rounds", "-b", help="Rounds of backtracking; for --method backtrack alone.", show_default="1"
+        ),
     ] = None,
     budget: Annotated[
         int | None,
-        typer.Option(help="States kept at a depth (breadth-first) or expanded (depth-first), 8 by default."),
+        typer.Option(
+            help="States kept at a depth (breadth-first) or expanded (depth-first).", show_default="8"
+        ),
     ] = None,
     rule: Annotated[
-        str, typer.Option(help="mean-logprob, majority, summed, or verifier (with --verifier).")
+        choices.Rules, typer.Option(help="How an answer is selected; verifier goes with --verifier.")
     ] = "mean-logprob",
     verifier: Annotated[
-        str | None, typer.Option(help="Model that scores answers; it has the same ids.", metavar="PATH")
+        str | None,
+        typer.Option(
+            help="Model that scores answers; it has the same ids.", metavar="PATH", show_default="none"
+        ),
     ] = None,
     verifier_says: Annotated[
-        str,
+        choices.Sayings,
         typer.Option(
             help="likelihood: how likely an answer is; verdict: whether it is right (halluc data verdicts)."
         ),
@@ -52,14 +85,16 @@ def search(
     oracle: Annotated[
         bool, typer.Option("--oracle", help="Trees drop steps that the problem's prefix verifier refutes.")
     ] = False,
-    temperature: Annotated[float, typer.Option(help="Of sampling.")] = 0.7,
-    max_tokens: Annotated[int, typer.Option(help="Most tokens of an answer.")] = 256,
-    step_delimiter: Annotated[str, typer.Option(help="Text that ends a step.")] = "\n",
-    limit: Annotated[int | None, typer.Option(help="Problems, from the first; all by default.")] = None,
-    seed: Annotated[int, typer.Option(help="Of all samples.")] = 0,
-    backend: Annotated[str, typer.Option(help="hf or vllm.")] = "hf",
+    temperature: Temperature = 0.7,
+    max_tokens: MaxTokens = 256,
+    step_delimiter: Delimiter = "\n",
+    limit: Limit = None,
+    seed: Seed = 0,
+    backend: Backend = "hf",
     reward_function: RewardFunction = None,
-    out: Annotated[Path | None, typer.Option(help="JSONL file: one answer a problem.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="JSONL file: one answer a problem.", show_default="none")
+    ] = None,
 ) -> None:
     """Answer problems by Self-Backtracking's search or by a baseline."""
     from halluc_plugin.search import Rule
@@ -71,7 +106,7 @@ def search(
         model=model,
         data=data,
         method=choose(Method, method, "--method"),
-        n=n,
+        n=samples,
         rounds=rounds,
         budget=budget,
         rule=choose(Rule, rule, "--rule"),

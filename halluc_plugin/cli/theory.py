@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from halluc_plugin.cli.help import examples
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -14,13 +16,17 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("theory")(theory)
+    app.command("theory", epilog=examples("halluc theory", "halluc theory recovery regret --out figures"))(
+        theory
+    )
 
 
 def theory(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME", help="recovery, regret, final-errors, mod10; all by default."),
+        typer.Argument(
+            metavar="NAME", help="Studies: recovery, regret, final-errors, mod10.", show_default="all"
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for NAME.png and NAME.json.")] = Path("outputs/theory"),
     seed: Annotated[int, typer.Option(min=0, help="Seed of every simulation.")] = 0,

@@ -5,20 +5,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from halluc_plugin.cli import choices
+from halluc_plugin.cli.help import NEW_LINE, examples
+
 if TYPE_CHECKING:
     from halluc_plugin.training import TrainSettings
 
-Steps = Annotated[int, typer.Option(help="Optimizer steps.")]
+Steps = Annotated[int, typer.Option(help="Number of optimizer steps.")]
 BatchSize = Annotated[int, typer.Option(help="Traces in an optimizer step.")]
 MicroBatchSize = Annotated[
-    int | None, typer.Option(help="Traces in a forward pass; the whole batch by default.")
+    int | None, typer.Option(help="Traces in a forward pass.", show_default="the whole batch")
 ]
 LearningRate = Annotated[float, typer.Option(help="Peak learning rate.")]
 ErasedTokens = Annotated[
-    str, typer.Option(help="Erased tokens: mask (out of the loss) or keep (imitated like the others).")
+    choices.ErasedTokens,
+    typer.Option(help="Erased tokens: mask (out of the loss) or keep (imitated like the others)."),
 ]
 ContextOption = Annotated[
-    str,
+    choices.Contexts,
     typer.Option("--context", help="What an action sees in training: soft (all), or hard (the live text)."),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of data order and dropout.")]
@@ -27,23 +31,38 @@ BF16 = Annotated[
     bool | None,
     typer.Option(
         "--bf16/--no-bf16",
-        help="Compute in bfloat16; weights keep their precision. [default: on accelerators]",
-        show_default=False,
+        help="Compute in bfloat16; weights keep their precision.",
+        show_default="on accelerators",
     ),
 ]
 Delimiter = Annotated[
-    str, typer.Option(help="Text that ends a step, for a tokenizer with a step backtrack token.")
+    str,
+    typer.Option(
+        help="Text that ends a step, for a tokenizer with a step backtrack token.", show_default=NEW_LINE
+    ),
 ]
 Out = Annotated[
     Path, typer.Option(help="Folder for the model; an interrupted run with the same folder goes on.")
 ]
+TRAIN_EXAMPLES = examples(
+    "halluc train --model my-model --data own/right.parquet --data own/corrected.parquet --out trained",
+    "halluc train --model my-model --data traces.parquet --low-rank 8 --out trained",
+)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command("train")(train)
-    app.command("match")(match)
-    app.command("warmstart")(warmstart)
+    app.command("train", epilog=TRAIN_EXAMPLES)(train)
+    app.command(
+        "match", epilog=examples("halluc match --model my-model --data traces.parquet --out trained")
+    )(match)
+    app.command(
+        "warmstart",
+        epilog=examples(
+            "halluc warmstart --out start",
+            "halluc warmstart --traces clean --size 3M --steps 4000 --out baseline",
+        ),
+    )(warmstart)
 
 
 def train(
@@ -55,14 +74,13 @@ def train(
     micro_batch_size: MicroBatchSize = None,
     learning_rate: Annotated[
         float | None,
-        typer.Option(
-            help="Peak learning rate. [default: 1e-5; 2e-4 for low-rank updates]", show_default=False
-        ),
+        typer.Option(help="Peak learning rate.", show_default="1e-5; 2e-4 for low-rank updates"),
     ] = None,
     low_rank: Annotated[
         int | None,
         typer.Option(
-            help="Train updates of this rank and the edit tokens' rows (needs peft); all weights by default."
+            help="Train updates of this rank and the edit tokens' rows (needs peft).",
+            show_default="all weights",
         ),
     ] = None,
     erased_tokens: ErasedTokens = "mask",
@@ -113,7 +131,9 @@ def match(
     learning_rate: LearningRate = 1e-5,
     erased_tokens: ErasedTokens = "mask",
     gamma: Annotated[float, typer.Option(help="Discount of the occupancies.")] = 0.98,
-    divergence: Annotated[str, typer.Option(help="kl, chi2 or chi2-mixture.")] = "chi2-mixture",
+    divergence: Annotated[
+        choices.Divergences, typer.Option(help="Divergence of the occupancies that is minimised.")
+    ] = "chi2-mixture",
     imitate_steps: Annotated[int, typer.Option(help="Steps of pure imitation.")] = 400,
     anneal_steps: Annotated[int, typer.Option(help="Steps in which imitation goes to its weight.")] = 400,
     imitation: Annotated[float, typer.Option(help="Weight of imitation at the end.")] = 0.2,
@@ -164,12 +184,19 @@ def match(
 
 def warmstart(
     out: Out,
-    traces: Annotated[str, typer.Option(help="backtrack, or clean for the baseline.")] = "backtrack",
+    traces: Annotated[
+        choices.WarmStarts, typer.Option(help="What is learned: to backtrack, or clean for the baseline.")
+    ] = "backtrack",
     data: Annotated[
-        list[Path] | None, typer.Option(help="Trace files in number-level ids; the embedded ones by default.")
+        list[Path] | None,
+        typer.Option(
+            help="Trace file in number-level ids; give it again for more.", show_default="the embedded ones"
+        ),
     ] = None,
-    size: Annotated[str, typer.Option(help="Parameters: 0.9M, 3M or 17M.")] = "0.9M",
-    steps: Annotated[int | None, typer.Option(help="Optimizer steps; the demo's by default.")] = None,
+    size: Annotated[choices.Sizes, typer.Option(help="Number of parameters.")] = "0.9M",
+    steps: Annotated[
+        int | None, typer.Option(help="Number of optimizer steps.", show_default="the demo's")
+    ] = None,
     erased_tokens: ErasedTokens = "mask",
     context: ContextOption = "soft",
     seed: Seed = 0,

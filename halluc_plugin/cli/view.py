@@ -5,16 +5,26 @@ from typing import Annotated
 
 import typer
 
+from halluc_plugin.cli.help import examples
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("view")(view)
+    app.command(
+        "view",
+        epilog=examples(
+            "halluc view checkpoints/halluc/halluc_grpo",
+            "halluc view checkpoints/halluc/halluc_grpo --step 8 --edited --limit 3",
+        ),
+    )(view)
 
 
 def view(
     run: Annotated[Path, typer.Argument(help="Folder of a run: checkpoints/PROJECT/EXPERIMENT.")],
-    step: Annotated[int | None, typer.Option(help="Training step; the last one by default.")] = None,
-    limit: Annotated[int, typer.Option(help="Most answers.", min=1)] = 10,
+    step: Annotated[
+        int | None, typer.Option(help="Training step whose answers are printed.", show_default="the last one")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="Most answers that are printed.", min=1)] = 10,
     edited: Annotated[bool, typer.Option("--edited", help="Only answers that take something back.")] = False,
 ) -> None:
     """Print logged answers: erased tokens struck through, backtracks as ⌫, and what is left."""

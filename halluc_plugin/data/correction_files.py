@@ -6,15 +6,15 @@
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from halluc_plugin.data.corrections import CorrectionSettings, collect
 from halluc_plugin.data.parquet import check_rows, read_rows_in_groups, write_parquet
-from halluc_plugin.data.parts import PartedFile, Row, named, named_function
-from halluc_plugin.data.problem_files import Progress, write_card
+from halluc_plugin.data.parts import PartedFile, Progress, Row, named, named_function
+from halluc_plugin.data.problem_files import write_card
 from halluc_plugin.data.reference_traces import seed_part
 from halluc_plugin.data.trace_files import FINGERPRINT, fingerprint
 from halluc_plugin.errors import DataError
@@ -23,7 +23,6 @@ from halluc_plugin.search.problems import Problem, read_problems
 from halluc_plugin.search.states import Space
 
 KINDS = ("right", "corrected")
-PROBLEMS_PER_PART = 256
 
 Asked = tuple[Mapping[str, Any], Problem]
 
@@ -40,6 +39,7 @@ class CorrectionRequest:
         seed: Of the samples, where the sampler can be seeded.
         limit: Problems, from the first; None for all.
         reward_function: Place of a scoring function that judges answers; None for the source's verifier.
+        problems_per_part: Problems that are sampled together; what an interrupted run had of others is kept.
     """
 
     model: str
@@ -49,6 +49,7 @@ class CorrectionRequest:
     seed: int = 0
     limit: int | None = None
     reward_function: str | None = None
+    problems_per_part: int = 256
 
 
 def write_corrections(
@@ -71,16 +72,16 @@ def write_corrections(
     """
     problems = read_problems(request.data, tokenizer, request.limit, reward_function=request.reward_function)
     rows = check_rows(request.data)[: request.limit]
-    asked: Iterable[Asked] = progress(zip(rows, problems, strict=True), "problems answered", len(rows))
+    asked: list[Asked] = list(zip(rows, problems, strict=True))
     metadata = {"seed": request.seed, FINGERPRINT: fingerprint(tokenizer)}
     described = {**metadata, "model": request.model, "data": named(request.data), "settings": repr(request)}
     described["reward_function"] = named_function(request.reward_function)
     make = _Made(request, sampler, tokenizer)
     whole = folder / ".collected.parquet"
     file: PartedFile[Asked] = PartedFile(
-        whole, make, described, metadata, PROBLEMS_PER_PART, may_be_empty=True
+        whole, make, described, metadata, request.problems_per_part, may_be_empty=True
     )
-    _, tally = file.write(asked)
+    _, tally = file.write(asked, progress=progress, what="problems answered")
     if not any(tally.get(kind) for kind in KINDS):
         whole.unlink()
         raise DataError(

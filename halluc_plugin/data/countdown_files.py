@@ -19,9 +19,9 @@ from halluc_plugin.data.countdown_errors import ErrorKind
 from halluc_plugin.data.countdown_solver import reachable
 from halluc_plugin.data.countdown_traces import TraceSettings, TraceWriter, answer_text
 from halluc_plugin.data.parquet import write_parquet
+from halluc_plugin.data.parts import Progress
 from halluc_plugin.data.problem_files import (
     DataSetFiles,
-    Progress,
     TraceFile,
     check_amounts,
     edit_vocab_or_none,

@@ -22,6 +22,9 @@ from halluc_plugin.errors import SettingsError
 ItemT = TypeVar("ItemT")
 Row = dict[str, Any]
 
+Progress = Callable[[Iterable[Any], str, int], Iterable[Any]]
+"""``progress(items, what, total)`` passes items on and shows how far they are."""
+
 ITEMS_PER_PART = 2048
 REQUEST = "request.json"
 TALLY = "tally"
@@ -48,12 +51,22 @@ class PartedFile(Generic[ItemT]):
     items_per_part: int = ITEMS_PER_PART
     may_be_empty: bool = False
 
-    def write(self, items: Iterable[ItemT], workers: int = 1) -> tuple[int, dict[str, int]]:
+    def write(
+        self,
+        items: Iterable[ItemT],
+        workers: int = 1,
+        *,
+        progress: Progress | None = None,
+        what: str = "parts",
+    ) -> tuple[int, dict[str, int]]:
         """Make what is missing, and put it together.
 
         Args:
             items: What rows are made of; read as they are needed.
             workers: Processes that make parts.
+            progress: Shows how many parts are made, where making takes longer than reading: items are then
+                read beforehand, to be counted.
+            what: What the parts are of, for ``progress``.
 
         Returns:
             How many rows the file has, and the counts of all parts together.
@@ -65,18 +78,26 @@ class PartedFile(Generic[ItemT]):
         if workers < 1:
             raise SettingsError(f"{workers} workers.", "Give at least 1.")
         folder = self._folder()
-        parts = [folder / f"{number:06}.parquet" for number in self._make(items, workers, folder)]
+        batches = _batches(items, self.items_per_part)
+        if progress is None:
+            made: Iterable[int] = self._make(batches, workers, folder)
+        else:
+            counted = list(batches)
+            made = progress(self._make(counted, workers, folder), what, len(counted))
+        parts = [folder / f"{number:06}.parquet" for number in made]
         tally: dict[str, int] = {}
         for part in parts:
-            for what, count in read_metadata(part)[TALLY].items():
-                tally[what] = tally.get(what, 0) + count
+            for kind, count in read_metadata(part)[TALLY].items():
+                tally[kind] = tally.get(kind, 0) + count
         count = write_parquet(self.path, self._rows(parts), self.metadata, may_be_empty=self.may_be_empty)
         shutil.rmtree(folder)
         return count, tally
 
     def _folder(self) -> Path:
         folder = self.path.with_name(f".{self.path.name}.parts")
-        request = json.dumps(self.described, sort_keys=True)
+        # A part is a function of its number only beside parts of one size.
+        described = {**self.described, "items_per_part": self.items_per_part}
+        request = json.dumps(described, sort_keys=True)
         known = folder / REQUEST
         if folder.exists() and not (known.is_file() and known.read_text(encoding="utf-8") == request):
             shutil.rmtree(folder)
@@ -84,9 +105,9 @@ class PartedFile(Generic[ItemT]):
         known.write_text(request, encoding="utf-8")
         return folder
 
-    def _make(self, items: Iterable[ItemT], workers: int, folder: Path) -> Iterator[int]:
+    def _make(self, batches: Iterable[list[ItemT]], workers: int, folder: Path) -> Iterator[int]:
         """Numbers of the parts, in order, each made when it comes."""
-        numbered = enumerate(_batches(items, self.items_per_part))
+        numbered = enumerate(batches)
         if workers == 1:
             for number, batch in numbered:
                 self._make_part(folder, number, batch)

@@ -21,9 +21,6 @@ from halluc_plugin.data.raw_traces import BacktrackTrace
 from halluc_plugin.data.trace_files import FINGERPRINT, fingerprint, prompt_ids
 from halluc_plugin.errors import SettingsError
 
-Progress = Callable[[Iterable[Any], str, int], Iterable[Any]]
-"""``progress(items, what, total)`` passes items on and shows how far they are."""
-
 ProblemT = TypeVar("ProblemT")
 ProblemT_contra = TypeVar("ProblemT_contra", contravariant=True)
 

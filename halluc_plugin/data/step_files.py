@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from halluc_plugin.data.parquet import write_parquet
+from halluc_plugin.data.parts import Progress
 from halluc_plugin.data.problem_files import (
     DataSetFiles,
-    Progress,
     TraceFile,
     check_amounts,
     edit_vocab_or_none,

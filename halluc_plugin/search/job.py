@@ -98,7 +98,7 @@ class SearchJob:
 
     def __post_init__(self) -> None:
         if self.n < 1 or (self.limit is not None and self.limit < 1):
-            raise SettingsError(f"n is {self.n} and limit {self.limit}.", "Give at least 1.")
+            raise SettingsError(f"--samples is {self.n} and --limit {self.limit}.", "Give at least 1.")
         if (self.rule is Rule.VERIFIER) != (self.verifier is not None):
             raise SettingsError("--rule verifier and --verifier MODEL go together.", "Give both or neither.")
         if self.verifier is None and self.verifier_says is not Says.LIKELIHOOD:
@@ -109,7 +109,7 @@ class SearchJob:
                 "Leave one of them out.",
             )
         for name, given, allowed in (
-            ("-b", self.rounds is not None, {Method.BACKTRACK}),
+            ("--rounds", self.rounds is not None, {Method.BACKTRACK}),
             ("--budget", self.budget is not None, TREES),
             ("--oracle", self.oracle, TREES),
             ("--ban-edits", self.ban_edits, set(Method) - {Method.BACKTRACK, Method.BEAM}),

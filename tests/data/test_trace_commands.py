@@ -1,17 +1,21 @@
 """`halluc data inject | align | correct | verdicts`, with a small model that knows two answers."""
 
 import json
+import shlex
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from halluc_plugin.cli.app import app
+from halluc_plugin.data.parquet import read_rows_in_groups, write_parquet
 from halluc_plugin.data.trace_files import TraceRow, read_traces, write_traces
 from halluc_plugin.edits import collapse
 from halluc_plugin.errors import DataError, SettingsError, TokenizerError
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
 from halluc_plugin.search import job
+from halluc_plugin.search.hf import HFSampler
 from halluc_plugin.tokens import EDIT_TOKENS, edit_vocab
 from halluc_plugin.tokens.loading import load_tokenizer
 from halluc_plugin.training import TrainSettings, fine_tune
@@ -110,6 +114,54 @@ class TestCommands:
             assert (answer == right) == (verdict == "1")
         assert card["right"] > 0
         assert card["wrong"] > 0
+
+    @pytest.mark.parametrize("command", ["correct", "align", "verdicts"])
+    def test_what_was_sampled_is_kept(self, references, model, tmp_path, monkeypatch, command):
+        """Stopped while it samples, a command called again goes on, and writes what it would have written."""
+        rows = [row for row in read_rows_in_groups(references) for _ in range(6)]
+        write_parquet(tmp_path / "rows.parquet", rows, {})
+        args = [command, "--data", tmp_path / "rows.parquet", "--model", model, "--max-tokens", "9"]
+        args += ["--samples", "8"]  # four problems of the twelve are sampled together
+        sample, calls = HFSampler.sample, []
+
+        def counted(sampler, requests):
+            calls.append(len(requests))
+            if stop_at == len(calls):
+                raise KeyboardInterrupt
+            return sample(sampler, requests)
+
+        monkeypatch.setattr(HFSampler, "sample", counted)
+        whole, stopped = (tmp_path / name / f"{command}.parquet" for name in ("whole", "stopped"))
+        stop_at = None
+        self.invoke(*args, "--out", whole)
+        needed, per_part = len(calls), len(calls) // 3
+        assert per_part * 3 == needed
+        calls.clear()
+        stop_at = 2 * per_part + 1
+        result = CliRunner().invoke(app, ["data", *map(str, args), "--out", str(stopped)])
+        assert result.exit_code == 130 or isinstance(result.exception, (KeyboardInterrupt, SystemExit))
+        calls.clear()
+        stop_at = None
+        self.invoke(*args, "--out", stopped)
+        assert len(calls) == per_part
+        for file in [whole] if whole.is_file() else sorted(whole.glob("*.parquet")):
+            again = stopped / file.name if stopped.is_dir() else stopped
+            assert file.read_bytes() == again.read_bytes()
+
+    def test_next_steps_can_be_pasted(self, references, model, tmp_path):
+        """The commands that are printed at the end are read by the command line as they stand."""
+        out = tmp_path / "a b, c='d'" / "v.parquet"
+        said = self.invoke(
+            "verdicts", "--data", references, "--model", model, "--out", out, "--max-tokens", "9"
+        )
+        train, search = (
+            shlex.split(line.partition(": ")[2]) for line in said.splitlines() if ": halluc " in line
+        )
+        assert train[:2] == ["halluc", "train"]
+        assert train[train.index("--data") + 1] == str(out)
+        assert train[train.index("--out") + 1] == search[search.index("--verifier") + 1]
+        for _, *words in (train, search):
+            get_command(app).commands[words[0]].make_context(words[0], words[1:]).close()
 
     def test_nothing_right(self, references, model, tmp_path):
         """Where no answer is right there is nothing to write, and the message says what to try."""

@@ -1,6 +1,7 @@
 """Raw traces of Countdown answers, and the files they are kept in."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -229,18 +230,25 @@ class TestCommand:
         return CliRunner().invoke(app, ["data", "countdown", *map(str, arguments)], catch_exceptions=True)
 
     def test_writes_a_data_set(self, tmp_path):
-        """The card is printed, with the folder for lm_eval."""
+        """What was written is told in a few lines, with the folder for lm_eval."""
         done = self.run("--out", tmp_path, "--train", 20, "--test", 5, "--variants", 1, "--edit", "step")
         assert done.exit_code == 0, done.output
-        assert f"HALLUC_DATA_DIR={tmp_path}" in done.output
+        assert f"export HALLUC_DATA_DIR={tmp_path}\n" in done.stdout
+        assert re.search(r"^problems +train 20, test_seen 5, test_new 5$", done.stdout, re.MULTILINE)
+        assert re.search(r"^traces +count 40, clean 20, backtracking 20", done.stdout, re.MULTILINE)
+        assert "{" not in done.stdout
         tokenizer = number_tokenizer(edit_tokens=EDIT_TOKENS[:2])
         assert len(read_traces(tmp_path / "countdown" / "traces.parquet", tokenizer)) == 40
+
+    def test_the_card_itself(self, tmp_path):
+        """`--json` prints the data card as it is kept, and nothing else, for programs."""
+        done = self.run("--out", tmp_path, "--train", 20, "--test", 5, "--json")
+        assert json.loads(done.stdout) == json.loads((tmp_path / "countdown" / "card.json").read_text())
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
             (("--mix", "1:2"), "--mix is '1:2'"),
-            (("--edit", "word"), "--edit is 'word'"),
             (("--numbers", 9), "Countdown with 9 numbers"),
             (("--tokenizer", "/absent"), "No tokenizer can be loaded"),
         ],

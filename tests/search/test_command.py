@@ -93,15 +93,14 @@ def test_trees_with_the_prefix_verifier(search):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--method", "nonsense"), "nonsense"),
         (("--rule", "verifier"), "go together"),
         (("--verifier", "x"), "go together"),
         (("--verifier-says", "verdict"), "without --verifier"),
         (("--oracle",), "no meaning for --method backtrack"),
         (("--method", "beam", "--backend", "vllm"), "--backend hf"),
-        (("-n", "0"), "n is 0"),
-        (("--limit", "0"), "limit 0"),
-        (("--method", "sample", "-b", "2"), "-b has no meaning"),
+        (("-n", "0"), "--samples is 0"),
+        (("--limit", "0"), "--limit 0"),
+        (("--method", "sample", "-b", "2"), "--rounds has no meaning"),
         (("--budget", "3"), "--budget has no meaning"),
         (("--temperature", "0"), "would be the same"),
         (("--temperature", "-1"), "temperature"),

@@ -234,14 +234,10 @@ class TestCommand:
         found = edit_vocab(load_tokenizer(str(tmp_path / "out")))
         assert (found.backtrack, found.step) == (len(tokenizer), len(tokenizer) + 1)
 
-    @pytest.mark.parametrize(
-        ("arguments", "message"),
-        [(("--init", "random"), "--init is 'random'"), (("--model", "/absent/model"), "No tokenizer")],
-    )
-    def test_bad_input(self, source, tmp_path, arguments, message):
+    def test_bad_input(self, tmp_path):
         """One message, and nothing is written."""
-        done = self.run("--model", source, "--out", tmp_path / "out", *arguments)
-        assert message in str(done.exception)
+        done = self.run("--model", "/absent/model", "--out", tmp_path / "out")
+        assert "No tokenizer" in str(done.exception)
         assert not (tmp_path / "out").exists()
 
     def test_never_writes_over_files(self, source):

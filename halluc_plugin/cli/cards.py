@@ -1,0 +1,55 @@
+"""What a command of ``halluc data`` says when it is done: what its data card counts, and what comes next."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+# In the card for whoever reads the data later, not news to whoever has just asked for it.
+_ASKED = frozenset({"seed", "request", "settings", "task", "tokenizer", "error_shares"})
+
+
+def tell(card: Path, *next_steps: str, as_json: bool) -> None:
+    """Print what was written.
+
+    Args:
+        card: The data card.
+        *next_steps: Lines below it: commands to paste, each with what it does.
+        as_json: Whether the card itself is printed instead, and nothing else.
+    """
+    text = card.read_text(encoding="utf-8")
+    if as_json:
+        typer.echo(text, nl=False)
+        return
+    lines = list(_counts(json.loads(text)))
+    width = max((len(name) for name, _ in lines), default=0)
+    for name, said in lines:
+        typer.echo(f"{name:<{width}}  {said}")
+    typer.echo(f"Written to {card.parent}, settings and all counts to {card.name} there.")
+    for line in next_steps:
+        typer.echo(line)
+
+
+def _counts(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What a card counts, as names and texts."""
+    for name, value in card.items():
+        if name in _ASKED:
+            continue
+        if isinstance(value, int):
+            yield _words(name), str(value)
+        elif isinstance(value, dict):
+            counts = {key: _count(count) for key, count in value.items() if key not in _ASKED}
+            yield _words(name), ", ".join(f"{_words(k)} {n}" for k, n in counts.items() if n is not None)
+            yield from _counts({key: inner for key, inner in value.items() if _count(inner) is None})
+
+
+def _count(value: Any) -> int | None:
+    """A count, or the count of a group of them."""
+    found = value.get("count") if isinstance(value, dict) else value
+    return found if isinstance(found, int) else None
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ") if not name.startswith("test_") else name

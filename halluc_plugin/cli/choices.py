@@ -1,0 +1,25 @@
+"""What options with a few values take, as ``--help`` lists them.
+
+Said again as literals, because the enums' own modules import torch, which help must not wait for; a test
+holds both to the same values.
+"""
+
+from typing import Literal
+
+Edits = Literal["token", "step"]
+Endings = Literal["correction", "backtrack"]
+Pairings = Literal["paired", "single"]
+Forms = Literal["steps", "direct"]
+Depths = Literal["answer", "error"]
+Contexts = Literal["soft", "hard"]
+Backends = Literal["hf", "vllm"]
+Methods = Literal["backtrack", "sample", "greedy", "beam", "breadth-first", "depth-first"]
+Rules = Literal["mean-logprob", "majority", "summed", "verifier"]
+Sayings = Literal["likelihood", "verdict"]
+Starts = Literal["mean", "semantic", "description", "subtokens"]
+ErasedTokens = Literal["mask", "keep"]
+"""Imitation cannot turn against erased tokens, as reinforcement can."""
+Divergences = Literal["kl", "chi2", "chi2-mixture"]
+WarmStarts = Literal["backtrack", "clean"]
+"""Traces in turns are made by a recipe, not by this command line."""
+Sizes = Literal["0.9M", "3M", "17M"]

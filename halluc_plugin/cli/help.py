@@ -1,0 +1,50 @@
+"""What help says beside the options: examples that run as they stand, and names that have changed."""
+
+import re
+from typing import TypeVar
+
+import typer
+
+NEW_LINE = "a new line"
+"""How a default of ``\\n`` is shown."""
+
+WIDTH = 70
+"""Columns of an example: what is left of 80 behind the margins and before a backslash."""
+
+ValueT = TypeVar("ValueT")
+
+
+def examples(*commands: str) -> str:
+    """The end of a command's help.
+
+    Args:
+        *commands: Command lines; a long one is folded before its options, so that it can still be pasted.
+    """
+    title = "Examples:" if len(commands) > 1 else "Example:"
+    return "\n".join((title, "", *(_folded(command) for command in commands)))
+
+
+def _folded(command: str) -> str:
+    lines = [""]
+    for piece in re.split(r" (?=--)", command):
+        joined = f"{lines[-1]} {piece}".strip()
+        if len(joined) > WIDTH and lines[-1]:
+            lines.append(piece)
+        else:
+            lines[-1] = joined
+    return " \\\n    ".join(lines)
+
+
+def renamed(old: str, given: ValueT | None, new: str, value: ValueT) -> ValueT:
+    """The value of an option that may still be given under its old name, with a warning then.
+
+    Args:
+        old: The old name.
+        given: What was given under it; None for nothing.
+        new: The new name.
+        value: What was given under the new one, or its default.
+    """
+    if given is None:
+        return value
+    typer.echo(f"halluc: {old} is {new} now; the old name goes with the next release.", err=True)
+    return given

@@ -1,0 +1,218 @@
+"""Every command's help: whole sentences, right defaults, choices, long names, examples that can be pasted."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import Literal, get_args, get_origin, get_type_hints
+
+import pytest
+import typer.main
+from typer.testing import CliRunner
+
+from halluc_plugin.cli import choices
+from halluc_plugin.cli.app import app
+from halluc_plugin.data.corrections import Depth
+from halluc_plugin.data.raw_traces import Edit, Ending
+from halluc_plugin.data.step_problems import Form
+from halluc_plugin.data.step_traces import Pairing
+from halluc_plugin.edits.builders import ErasedTokens
+from halluc_plugin.losses import Divergence
+from halluc_plugin.scratch.model import Size
+from halluc_plugin.search import Rule
+from halluc_plugin.search.hf import Says
+from halluc_plugin.search.job import Backend, Method
+from halluc_plugin.settings import Context, WarmStartTraces
+from halluc_plugin.tokens.initialisation import Initialisation
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "recipes").glob("*/README.md")]
+PAGES += (ROOT / "lm_eval_tasks").glob("*/README.md")
+
+
+def commands(command, path=()):
+    """All commands below one, groups included, by the words that call them."""
+    yield path, command
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from commands(inner, (*path, name))
+
+
+COMMANDS = dict(commands(typer.main.get_command(app)))
+LEAVES = [path for path, command in COMMANDS.items() if not hasattr(command, "commands")]
+OPTIONS = [
+    pytest.param(path, option, id=" ".join((*path, option.name)))
+    for path, command in COMMANDS.items()
+    for option in command.params
+    if not option.hidden and "completion" not in option.name and option.name != "help"
+]
+
+CHOICES = {
+    "backend", "context", "depth", "divergence", "edit", "ending", "erased_tokens", "form", "init", "method",
+    "pairing", "rule", "size", "traces", "verifier_says",
+}  # fmt: skip
+
+
+def shown(path):
+    """The help of a command as a terminal of 80 columns shows it."""
+    done = CliRunner().invoke(app, [*path, "--help"], terminal_width=80)
+    assert done.exit_code == 0
+    return done.output
+
+
+def flat(text):
+    """A help without frames and line breaks: the words of the last column, in order."""
+    cells = [line.strip("│ ").split("  ")[-1].strip() for line in text.splitlines()]
+    return re.sub(r"\s+", " ", " ".join(cells))
+
+
+def words(command):
+    """The words of a command line, and its path among the commands."""
+    program, *found = shlex.split(command, comments=True)
+    assert program == "halluc"
+    path = ()
+    while found and (*path, found[0]) in COMMANDS:
+        path = (*path, found.pop(0))
+    return path, found
+
+
+def parses(command):
+    """Whether click reads a command line; nothing is run."""
+    path, arguments = words(command)
+    if arguments in (["--help"], ["--version"]):
+        return path in COMMANDS
+    COMMANDS[path].make_context("halluc", arguments).close()
+    return path in LEAVES
+
+
+@pytest.mark.parametrize(("path", "option"), OPTIONS)
+def test_an_option_says_what_it_is(path, option):
+    """Each option has a sentence, which is shown as it was written: nothing is read as markup."""
+    assert re.fullmatch(r"[A-Z\w].*\.", option.help, re.DOTALL), option.help
+    assert len(option.help.split()) > 2, f"a fragment: {option.help}"
+    assert option.help in flat(shown(path))
+
+
+@pytest.mark.parametrize(("path", "option"), OPTIONS)
+def test_an_option_shows_its_default(path, option):
+    """Each value that can be left out has a default that can be read; a flag is off."""
+    if option.required or getattr(option, "is_flag", False):
+        return
+    text = flat(shown(path)).split(option.help, 1)[1]
+    default = option.default if option.show_default in (True, None) else f"({option.show_default})"
+    assert default is not None, "there is a default, and no word about it"
+    assert str(default).strip()
+    assert text.startswith((f" [default: {default}]", f" [default: {default};"))
+
+
+@pytest.mark.parametrize(("path", "option"), OPTIONS)
+def test_a_short_option_has_a_long_name(path, option):
+    """`-k` is for the fingers, `--samples` for whoever reads the script."""
+    if option.param_type_name == "option":
+        assert any(name.startswith("--") for name in option.opts), option.opts
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_nothing_is_cut_off(path):
+    """At 80 columns no word of a help is too long for its column."""
+    assert "…" not in shown(path)
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_every_help_ends_with_examples(path):
+    """They can be pasted as they stand in a terminal of 80 columns, and the command takes them."""
+    text = re.split(r"Examples?:\s*\n", shown(path))[1]
+    found = [line.strip() for line in re.sub(r"\\\s*\n\s*", "", text).splitlines() if line.strip()]
+    assert found
+    for example in found:
+        assert example.startswith("halluc"), example
+        assert parses(example)
+        assert words(example)[0][: len(path)] == path
+
+
+@pytest.mark.parametrize(
+    ("literal", "values"),
+    [
+        (choices.Edits, Edit), (choices.Endings, Ending), (choices.Pairings, Pairing), (choices.Forms, Form),
+        (choices.Depths, Depth), (choices.Contexts, Context), (choices.Backends, Backend),
+        (choices.Methods, Method), (choices.Rules, Rule), (choices.Sayings, Says),
+        (choices.Starts, Initialisation), (choices.Divergences, Divergence), (choices.Sizes, Size),
+        (choices.ErasedTokens, set(ErasedTokens) - {ErasedTokens.NEGATIVE}),
+        (choices.WarmStarts, set(WarmStartTraces) - {WarmStartTraces.TURNS}),
+    ],
+)  # fmt: skip
+def test_choices_are_those_of_the_code(literal, values):
+    """What help lists is what the code knows."""
+    assert set(get_args(literal)) == {str(value) for value in values}
+
+
+def test_every_choice_is_compared():
+    """No list of choices is left out above."""
+    literals = [value for value in vars(choices).values() if get_origin(value) is Literal]
+    (mark,) = test_choices_are_those_of_the_code.pytestmark
+    assert len(literals) == len(mark.args[1])
+
+
+@pytest.mark.parametrize(("path", "option"), OPTIONS)
+def test_choices_are_listed_and_held_to(path, option):
+    """An option of a few values lists them all, and another value is one message that names them."""
+    values = get_args(get_type_hints(COMMANDS[path].callback)[option.name])
+    if not all(isinstance(value, str) for value in values):  # a value or None
+        values = ()
+    assert bool(values) == (option.name in CHOICES)
+    text = re.sub(r"[│ \n]+", "", shown(path))
+    for value in values:
+        assert value in text
+    if values:
+        done = CliRunner().invoke(app, [*path, option.opts[0], "nonsense"])
+        assert done.exit_code == 2
+        assert all(f"'{value}'" in re.sub(r"[│ \n]+", "", done.output) for value in ("nonsense", *values))
+
+
+def documented():
+    """The command lines in the documents: in fenced blocks, and between backticks."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for block in re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+            for line in block.replace("\\\n", " ").splitlines():
+                for part in re.split(r"&&|\||;", line.split(" #")[0]):
+                    if part.strip().startswith("halluc "):
+                        yield pytest.param(part.strip(), True, id=f"{page.name}: {part.strip()[:60]}")
+        outside = re.sub(r"^```\w*\n.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+        for line in re.findall(r"`(halluc [a-z][^`]*)`", outside):
+            yield pytest.param(line.replace("\n", " "), False, id=f"{page.name}: {line[:60]}")
+
+
+@pytest.mark.parametrize(("line", "whole"), documented())
+def test_documented_commands_exist(line, whole):
+    """A command in a block can be pasted; one in a sentence has its options, though not all it needs."""
+    line = line.replace("...", "").replace("…", "").replace("[NAME ]", "NAME").replace("[NAME]", "NAME")
+    if whole:
+        assert parses(line)
+        return
+    line = re.sub(r"[|]\w+", "", line)  # `halluc data addition|chain|dag`
+    path, arguments = words(line)
+    known = {name for option in COMMANDS[path].params for name in (*option.opts, *option.secondary_opts)}
+    if not path or path == ("data",):
+        known |= {name for leaf in LEAVES for option in COMMANDS[leaf].params for name in option.opts}
+    for word in arguments:
+        if word.startswith("-"):
+            assert word.split("=")[0] in known, word
+    if path and path != ("data",):
+        assert path in LEAVES, line
+
+
+def test_an_old_name_works_with_one_warning(tmp_path):
+    """`--retry-rate` is `--rate`: the same files for one release more, and a word on standard error."""
+    small = ["--train", "20", "--test", "5"]
+    for folder, name in (("old", "--retry-rate"), ("new", "--rate")):
+        done = CliRunner().invoke(app, ["data", "dag", "--out", str(tmp_path / folder), name, "0.3", *small])
+        assert done.exit_code == 0, done.output
+        assert done.stderr.count("--retry-rate is --rate now") == (folder == "old")
+    old, new = (tmp_path / folder / "dag" / "traces.parquet" for folder in ("old", "new"))
+    assert old.read_bytes() == new.read_bytes()
+    assert "--retry-rate" not in shown(("data", "dag"))
+
+
+@pytest.mark.parametrize("name", ["--version", "-h", "--help"])
+def test_the_command_itself(name):
+    """Its version and its help."""
+    assert CliRunner().invoke(app, [name]).exit_code == 0

@@ -1,10 +1,9 @@
 """What an edit was worth: the values of the states that it left and reached."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Move:
+class Move(NamedTuple):
     """One effective event.
 
     Attributes:

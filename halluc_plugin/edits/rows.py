@@ -1,7 +1,9 @@
 """Batches from lists: rows of any lengths, padded on the right."""
 
 from collections.abc import Sequence
+from itertools import chain
 
+import numpy as np
 import torch
 
 from halluc_plugin.edits.resolution import Resolution, resolve
@@ -10,10 +12,11 @@ from halluc_plugin.edits.vocab import EditVocab
 
 def pad_rows(rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
     """Ids (Long[B, width], 0 at padding) and what is valid (Bool[B, width]) of B rows."""
-    width = max(map(len, rows), default=0)
-    ids = torch.tensor([[*row, *[0] * (width - len(row))] for row in rows], dtype=torch.long)
-    lengths = torch.tensor([len(row) for row in rows], dtype=torch.long)
-    return ids.reshape(len(rows), width), torch.arange(width) < lengths[:, None]
+    lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+    valid = np.arange(lengths.max(initial=0)) < lengths[:, None]
+    ids = np.zeros(valid.shape, np.int64)
+    ids[valid] = np.fromiter(chain.from_iterable(rows), np.int64, lengths.sum())
+    return torch.from_numpy(ids), torch.from_numpy(valid)
 
 
 def resolve_rows(rows: Sequence[Sequence[int]], vocab: EditVocab) -> Resolution:

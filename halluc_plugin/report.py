@@ -102,7 +102,9 @@ def render(
     else:
         console.print("No validation was logged; set trainer.val_before_train=true and trainer.test_freq.")
     for label, value in where.items():
-        console.print(f"[bold]{label}[/bold]  {value}", soft_wrap=True, highlight=False)
+        # As it is: rich's markup, emoji and line breaks would change a path.
+        console.out(label, style="bold", end="  ", highlight=False)
+        console.out(value, highlight=False)
 
 
 def _table(first: Validation, last: Validation, answers: Mapping[str, int]) -> Table:

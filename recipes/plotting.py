@@ -42,7 +42,7 @@ def draw(plot: Plot, path: Path) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise SettingsError(f"Plots need matplotlib ({error}).", "Run: pip install matplotlib") from error
+        raise SettingsError(f"Plots need matplotlib ({error}).", "Run `pip install matplotlib`.") from error
     beside = len(plot.lines) > FEW
     width, height = SIZE_INCHES
     figure = Figure(figsize=(width + beside * LEGEND_INCHES, height), layout="constrained")

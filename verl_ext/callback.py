@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from halluc_plugin.commands import model_args, shell
 from halluc_plugin.trace_log import FOLDER as TRACES
 from verl_ext.model_checks import expand_paths, warn_of_rate
 from verl_ext.recipe_callback import EMBEDDED_DATA, RecipeCallback, latest_step, log_places, run_dir
@@ -94,7 +95,7 @@ def _report(config: DictConfig) -> None:
         where["model"] = str(model)
         where["score it"] = _scoring_command(config, model)
     if (run_dir(config) / TRACES).is_dir():
-        where["read answers"] = f"halluc view {run_dir(config)}"
+        where["read answers"] = shell("halluc", "view", run_dir(config))
     validations = read_validations(metrics.parent)
     render(validations, _answers(config), where)
     if validations and validations[-1].step >= int(config.trainer.total_training_steps or sys.maxsize):
@@ -107,14 +108,15 @@ def _report(config: DictConfig) -> None:
 def _scoring_command(config: DictConfig, model: Path) -> str:
     """The lm_eval command for a checkpoint, on the run's own held-out problems where a task reads them."""
     backtracks = config.actor_rollout_ref.rollout.agent.default_agent_loop == "backtrack"
-    command = f"lm_eval --model {'hf-backtrack' if backtracks else 'hf'} --model_args pretrained={model}"
+    kind = "hf-backtrack" if backtracks else "hf"
+    command = ("lm_eval", "--model", kind, "--model_args", model_args(model), "--tasks")
     folder = _val_files(config)[0].parent
     if folder.name == "countdown":
-        tasks = "countdown_backtrack,countdown_backtrack_new --batch_size 64"
-        return f"HALLUC_DATA_DIR={folder.parent} {command} --tasks {tasks}"
+        tasks = "countdown_backtrack,countdown_backtrack_new"
+        return shell(*command, tasks, "--batch_size", "64", HALLUC_DATA_DIR=folder.parent)
     task = "gsm8k_backtrack" if "openai/gsm8k" in _sources(config) else "TASK"
     # As training asks: by the chat template, without examples.
-    return f"{command} --tasks {task} --apply_chat_template --num_fewshot 0"
+    return shell(*command, task, "--apply_chat_template", "--num_fewshot", "0")
 
 
 def _latest_model(config: DictConfig) -> Path | None:

@@ -22,7 +22,7 @@ def require_tested_verl() -> None:
     if not OLDEST_VERL <= installed < FIRST_UNTESTED_VERL:
         raise HostVersionError(
             f"verl {installed} is installed; halluc is tested with {window}.",
-            f"pip install '{window}', or a release of halluc for your verl.",
+            f"Run `pip install '{window}'`, or take a release of halluc for your verl.",
         )
 
 

@@ -36,7 +36,8 @@ def check_recipe(config: DictConfig) -> None:
             f"+recipe={recipe} was not found by Hydra, which took it for a plain setting; "
             "stock verl would train.",
             "Reinstall halluc so that `python -m verl.trainer.main_ppo --info searchpath` shows "
-            "halluc_plugin.recipes (`halluc doctor` tells more), or add 'hydra.searchpath=[pkg://halluc_plugin.recipes]'.",
+            "halluc_plugin.recipes (`halluc doctor` tells more), or add "
+            "`'hydra.searchpath=[pkg://halluc_plugin.recipes]'`.",
         )
 
 

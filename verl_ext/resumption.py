@@ -14,6 +14,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from halluc_plugin.commands import override, shell
 from halluc_plugin.errors import SettingsError
 from verl_ext.recipe_callback import latest_step, run_dir
 
@@ -121,8 +122,8 @@ def _require_same_model(before: Start, now: Start, model: str, step: Path) -> No
             f"{step.parent} holds {step.name} of a run that began with {model}={before.model}; verl would go "
             f"on from it, and {changed} would not be read.",
             "Give this run a name of its own, trainer.experiment_name=... (or start afresh in the same "
-            "folder, trainer.resume_mode=disable). To go on from that checkpoint all the same: "
-            f"trainer.resume_mode=resume_path trainer.resume_from_path={step}.",
+            "folder, trainer.resume_mode=disable). To go on from that checkpoint all the same, give "
+            f"`{shell('trainer.resume_mode=resume_path', override('trainer.resume_from_path', step))}`.",
         )
 
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from halluc_plugin.commands import override, shell
 from halluc_plugin.errors import SettingsError
 from verl_ext.model_checks import expand_paths, warn_of_rate
 from verl_ext.recipe_callback import EMBEDDED_DATA, RecipeCallback, latest_step, log_places
@@ -120,10 +121,9 @@ def _report(config: DictConfig) -> None:
         model = step / "huggingface"
         sys.stdout.write(f"Model: {model}\n")
         recipe = "grpo_baseline" if config.halluc.prepare.traces == "clean" else "halluc_grpo"
-        sys.stdout.write(
-            "Train on with:  python -m verl.trainer.main_ppo "
-            f"+recipe={recipe} actor_rollout_ref.model.path={model}\n"
-        )
+        start = override("actor_rollout_ref.model.path", model)
+        train = shell("python", "-m", "verl.trainer.main_ppo", f"+recipe={recipe}", start)
+        sys.stdout.write(f"Train on with:  {train}\n")
 
 
 def _losses(metrics: Path) -> list[float]:

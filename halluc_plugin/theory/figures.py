@@ -27,7 +27,7 @@ def draw(study: Study, path: Path) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise SettingsError(f"Figures need matplotlib ({error}).", "Run: pip install matplotlib") from error
+        raise SettingsError(f"Figures need matplotlib ({error}).", "Run `pip install matplotlib`.") from error
     width, height = SIZE_INCHES
     figure = Figure(figsize=(width * len(study.panels), height), layout="constrained")
     FigureCanvasAgg(figure)

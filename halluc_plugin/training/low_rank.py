@@ -42,7 +42,7 @@ def require_peft() -> None:
     if not found or Version(found) < Version(OLDEST_PEFT):
         raise SettingsError(
             f"Low-rank updates need peft>={OLDEST_PEFT}, and {found or 'none'} is installed.",
-            f"Run: pip install 'peft>={OLDEST_PEFT}' (the extra low-rank of halluc).",
+            f"Run `pip install 'peft>={OLDEST_PEFT}'` (the extra low-rank of halluc).",
         )
 
 

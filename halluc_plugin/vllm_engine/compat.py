@@ -26,5 +26,5 @@ def require_tested_vllm() -> None:
         window = f">={OLDEST_VLLM},<{FIRST_UNTESTED_VLLM}"
         raise HostVersionError(
             f"vLLM {installed} is installed; hard context is tested with vLLM {window}.",
-            f"pip install 'vllm{window}', or a release of halluc for your vLLM, or context=soft.",
+            f"Run `pip install 'vllm{window}'`, or take a release of halluc for your vLLM, or context=soft.",
         )

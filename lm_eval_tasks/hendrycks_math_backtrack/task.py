@@ -24,7 +24,7 @@ class MathTask(BacktrackTask):
             import math_verify  # noqa: F401 - before anything is generated, not after
         except ImportError as error:
             raise HostVersionError(
-                f"The MATH tasks need math-verify ({error}).", "pip install math-verify"
+                f"The MATH tasks need math-verify ({error}).", "Run `pip install math-verify`."
             ) from error
         super().__init__(config)
 

@@ -1,6 +1,7 @@
 """What happens before and after verl's own main: warnings, preparation, logs, the closing report."""
 
 import json
+import shlex
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,6 +9,7 @@ import pytest
 from hydra.core.utils import JobStatus
 
 from halluc_plugin import prepare
+from halluc_plugin.commands import override
 from halluc_plugin.data.countdown_files import CountdownFiles
 from halluc_plugin.data.parquet import read_rows_in_groups, write_parquet
 from halluc_plugin.scratch.tokenizer import number_tokenizer
@@ -149,6 +151,20 @@ class TestReport:
         RunCallback().on_run_end(run, SimpleNamespace(status=JobStatus.COMPLETED))
         said = capsys.readouterr().out
         assert f"--tasks {task} --apply_chat_template --num_fewshot 0" in said
+
+    def test_the_commands_can_be_pasted(self, finished, capsys, tmp_path):
+        """In a folder of a hostile name, what is printed comes back from the shell and from lm-eval whole."""
+        run = tmp_path / "[bold]a b, c=1 $HOME 'q' \"é\" :car:"
+        (tmp_path / "run").mkdir()
+        run.symlink_to(tmp_path / "run")
+        started = finished(override("trainer.default_local_dir", run))
+        (tmp_path / "run" / "traces").mkdir()
+        RunCallback().on_run_end(started, SimpleNamespace(status=JobStatus.COMPLETED))
+        said = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines() if "  " in line)
+        assert shlex.split(said["read answers"]) == ["halluc", "view", str(run)]
+        words = shlex.split(said["score it"])
+        args = words[words.index("--model_args") + 1]
+        assert json.loads(args) == {"pretrained": f"{run}/global_step_30/actor/huggingface"}
 
     def test_a_failed_run_reports_nothing(self, finished, capsys):
         """A traceback is not followed by a table."""

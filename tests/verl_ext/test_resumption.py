@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import time
 
@@ -63,6 +64,11 @@ def test_another_models_checkpoint_is_not_resumed(config, run, other, model, cap
     assert f"began with actor_rollout_ref.model.path={model}" in said
     assert f"{other} would not be read" in said
     assert "trainer.experiment_name=" in said
+    (way_on,) = re.findall("give `(.*)`", said)
+    assert shlex.split(way_on) == [
+        "trainer.resume_mode=resume_path",
+        f"trainer.resume_from_path={run}/global_step_16",
+    ]
     assert len(list((run / CONFIGS).iterdir())) == 1
     start(config(mine, "trainer.resume_mode=disable"))
     start(config(mine, "trainer.resume_mode=resume_path", f"trainer.resume_from_path={run}/global_step_16"))

@@ -1,14 +1,18 @@
 """Fine-tuning with verl's SFT trainer: targets from the edit semantics, and what is refused."""
 
 import os
+import shlex
+from types import SimpleNamespace
 
 import pytest
 import torch
 from hydra import compose, initialize_config_module
+from hydra.core.utils import JobStatus
 from omegaconf import OmegaConf
 from verl.utils.config import omega_conf_to_dataclass
 
 from halluc_plugin import prepare
+from halluc_plugin.commands import override
 from halluc_plugin.data.countdown_files import CountdownRequest, write_countdown
 from halluc_plugin.data.trace_files import read_traces
 from halluc_plugin.errors import DataError
@@ -230,3 +234,19 @@ def test_one_process_of_torchrun_speaks(config, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("RANK", "1")
     SFTCallback().on_run_start(config())
     assert not (tmp_path / "configs").exists()
+
+
+def test_the_next_command_can_be_pasted(config, tmp_path, capsys):
+    """Where the model's folder has a hostile name, shell and Hydra still read the command for it."""
+    run = tmp_path / "a b, c=1 ${x} 'q' é"
+    started = config(override("trainer.default_local_dir", run))
+    SFTCallback().on_run_start(started)
+    (run / "global_step_5" / "huggingface").mkdir(parents=True)
+    (run / "latest_checkpointed_iteration.txt").write_text("5")
+    SFTCallback().on_run_end(started, SimpleNamespace(status=JobStatus.COMPLETED))
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Train on with:")]
+    python, dash, program, *overrides = shlex.split(line.partition(":")[2])
+    assert (python, dash, program) == ("python", "-m", "verl.trainer.main_ppo")
+    with initialize_config_module("verl.trainer.config", version_base=None):
+        composed = compose("ppo_trainer", overrides)
+    assert composed.actor_rollout_ref.model.path == str(run / "global_step_5" / "huggingface")

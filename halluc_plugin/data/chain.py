@@ -5,9 +5,9 @@
     7*7=9
     9-2=7
 
-The task is that of the PRM-backtracking paper (OpenReview hJ2BCYGvFg: modulo 10, one digit a step) and of
-error-recovery laws: every step has one right result, so that each error is known at once. A direct answer is
-the results alone, on one line: ``7 9 7``.
+The task is ours. Every step has one right result, so that each error is known at once, as error-recovery laws
+want it. It is not the mod-10 task of OpenReview hJ2BCYGvFg, whose digits count and are not worked out
+(:mod:`halluc_plugin.theory.mod10`). A direct answer is the results alone, on one line: ``7 9 7``.
 """
 
 from collections.abc import Mapping, Sequence

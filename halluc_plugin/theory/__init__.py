@@ -2,7 +2,7 @@
 
 Read in this order: :mod:`.recovery` (how often a checked chain comes out right), :mod:`.final_errors` (how
 many errors stay in it), :mod:`.regret` (how the price of an error grows with the horizon), :mod:`.mod10`
-(retries against best-of-N). Each module says where the usual statement of its bound is wrong.
+(retries against best-of-N). The first three say where the usual statement of their bound is wrong.
 :mod:`.studies` compares closed form and simulation, :mod:`.figures` draws the comparison; ``halluc theory``
 does both.
 

@@ -1,10 +1,11 @@
 """The mod-10 task: retries at the wrong digit against sampling whole answers again.
 
-The task, after the paper on backtracking by a process reward model (OpenReview hJ2BCYGvFg): an answer of L
-digits, the steps of a computation modulo 10. At K hard positions the policy writes the right digit with
-probability p, elsewhere always (the paper: L = 1500, one position in ten hard, p = 0.05). A wrong digit is
-seen at once and erased by one backtrack, so a wrong attempt costs two actions: the digit and the backtrack.
-Nothing else is assumed about detection; for imperfect recall and false alarms see :mod:`.recovery`.
+The didactic task of the paper on backtracking by a process reward model (OpenReview hJ2BCYGvFg): an answer
+counts in L digits, a_t = t mod 10. At K hard positions the policy writes the right digit with probability p,
+elsewhere always (the paper: L = 1500, hard where t = 6 mod 10, p = 0.05). The paper counts samples, 20 a hard
+position by step revision; here a wrong digit is seen at once and erased by one backtrack, so that a wrong
+attempt costs two actions: the digit and the backtrack. Nothing else is assumed about detection; for imperfect
+recall and false alarms see :mod:`.recovery`.
 
 Best of N. A whole answer is right with probability p^K, one of N with 1 - (1 - p^K)^N; sampling until one
 is right takes L p^-K tokens on average, exponential in the length.
@@ -27,11 +28,11 @@ the wrong mass is spread evenly over n digits,
 and smallest, 1 - p, when there is a single wrong candidate; with n going to infinity it becomes 1/p - 1,
 memoryless.
 
-Where the usual statement is wrong. "Soft or tabu retries cost L + 2 K (1 - p)" holds only if the second
-attempt is always right: q = 1 for soft context, a single wrong candidate for tabu. Neither is a property of
-the method. With nine equally likely wrong digits tabu costs 3332 actions in the paper's setting, against
-1785 by that formula and 7200 without memory; a soft context that drags the policy back to its error (q < p)
-is worse than none.
+Where a short cut is wrong, which is neither the paper's nor the notes'. "Soft or tabu retries cost L + 2 K (1
+- p)" holds only if the second attempt is always right: q = 1 for soft context, a single wrong candidate for
+tabu. Neither is a property of the method. With nine equally likely wrong digits tabu costs 3332 actions in
+the paper's setting, against 1785 by that formula and 7200 without memory; a soft context that drags the
+policy back to its error (q < p) is worse than none.
 """
 
 import math

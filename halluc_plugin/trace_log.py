@@ -33,11 +33,12 @@ class LoggedTrace:
         answer: Name of the answer, unique in its run; answers to one prompt begin alike.
         prompt: Text of the prompt.
         trace: :func:`halluc_plugin.edits.trace_record` of the sampled ids.
-        tokens: Text of each action.
+        tokens: What each action adds to the text as sampled.
         response_mask: 1 for each action that learns, else 0.
         advantages: Advantage of each action.
         reward: What the answer was paid.
         scores: The reward manager's other figures by name: components unweighted, verdicts, counts.
+        text: What is left, decoded as a whole; None in records of before it was kept.
     """
 
     version: int
@@ -50,6 +51,7 @@ class LoggedTrace:
     advantages: list[float]
     reward: float
     scores: dict[str, float]
+    text: str | None = None
 
 
 class TraceLog:
@@ -129,7 +131,8 @@ def _parsed(path: Path, number: int, line: str) -> LoggedTrace:
         record: Mapping[str, Any] = json.loads(line)
         version = record["version"]
         if version == TRACE_LOG_VERSION:
-            return LoggedTrace(**{field.name: record[field.name] for field in fields(LoggedTrace)})
+            needed = [field.name for field in fields(LoggedTrace) if field.name != "text"]
+            return LoggedTrace(**{name: record[name] for name in needed}, text=record.get("text"))
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise DataError(
@@ -169,16 +172,19 @@ def logged_trace(
         vocab: Which ids edit.
     """
     from halluc_plugin.edits import trace_record
+    from halluc_plugin.edits.texts import token_texts
 
+    record = trace_record(response, vocab)
     return LoggedTrace(
         version=TRACE_LOG_VERSION,
         step=step,
         answer=answer,
         prompt=tokenizer.decode(prompt),
-        trace=trace_record(response, vocab),
-        tokens=[tokenizer.decode([token]) for token in response],
+        trace=record,
+        tokens=token_texts(tokenizer, response),
         response_mask=[int(learns) for learns in response_mask],
         advantages=[float(advantage) for advantage in advantages],
         reward=float(reward),
         scores={name: float(value) for name, value in scores.items()},
+        text=tokenizer.decode(record["resolved"]),
     )

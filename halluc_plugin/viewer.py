@@ -53,8 +53,11 @@ def sampled(trace: LoggedTrace) -> Text:
 
 def answer(trace: LoggedTrace) -> Text:
     """What is left."""
-    live = zip(trace.tokens, trace.trace["live"], strict=True)
-    return Text("".join(token for token, is_live in live if is_live).replace("\n", "↵ "))
+    text = trace.text
+    if text is None:
+        live = zip(trace.tokens, trace.trace["live"], strict=True)
+        text = "".join(token for token, is_live in live if is_live)
+    return Text(text.replace("\n", "↵ "))
 
 
 def _labelled(label: str, text: Text) -> Text:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from halluc_plugin.edits.texts import token_text
 from halluc_plugin.errors import EditVocabError
 
 
@@ -27,7 +28,7 @@ def find_delimiters(
     found = frozenset(
         token_id
         for token_id in set(tokenizer.get_vocab().values()) - special - edit_ids
-        if _text(tokenizer, token_id).endswith(delimiter)
+        if token_text(tokenizer, token_id).endswith(delimiter)
     )
     if not found:
         raise EditVocabError(
@@ -35,8 +36,3 @@ def find_delimiters(
             "Choose a delimiter that the tokenizer can write in one token.",
         )
     return found
-
-
-def _text(tokenizer: Any, token_id: int) -> str:
-    # Via the token: decode() may strip or add spaces at the borders of a text.
-    return str(tokenizer.convert_tokens_to_string([tokenizer.convert_ids_to_tokens(token_id)]))

@@ -1,0 +1,48 @@
+"""The text of single tokens: what each adds to the text before it.
+
+Decoded alone a token may say something else: sentencepiece decoders strip the blank that a text begins with,
+and a character of several bytes may be spread over tokens.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+BROKEN = "\ufffd"
+"""What decoders write for bytes that are no character."""
+LONGEST_WAIT = 16
+"""Tokens that may wait for the end of a character: one has four bytes, what takes longer is none."""
+
+
+def token_texts(tokenizer: Any, ids: Sequence[int]) -> list[str]:
+    """What each token adds to the text, joined the text of all.
+
+    Args:
+        tokenizer: A transformers tokenizer.
+        ids: The tokens.
+
+    Returns:
+        A text for each id. A character that is spread over several belongs to the one that completes it; the
+        others have an empty text.
+    """
+    texts: list[str] = []
+    begin = done = 0  # ids[begin:done] are the context in which the next are decoded
+    before = ""
+    for end in range(1, len(ids) + 1):
+        text = tokenizer.decode(list(ids[begin:end]))
+        if text.endswith(BROKEN) and end < len(ids) and end - done < LONGEST_WAIT:
+            texts.append("")
+            continue
+        added = text[len(before) :]
+        whole = added.lstrip(BROKEN)
+        if whole and end - done > 1:  # what waited is no character, whatever followed
+            texts[-1] += added[: len(added) - len(whole)]
+            added = whole
+        texts.append(added)
+        begin, done = done, end
+        before = tokenizer.decode(list(ids[begin:done]))
+    return texts
+
+
+def token_text(tokenizer: Any, token_id: int) -> str:
+    """What a token adds to a text that is not empty."""
+    return str(tokenizer.decode([token_id, token_id])[len(tokenizer.decode([token_id])) :])

@@ -1,5 +1,6 @@
 """Where prepared models and data are cached, and how an entry is built so that it is whole or absent."""
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -12,8 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from halluc_plugin.errors import SettingsError
+
 FORMAT = 1
 """Version of everything cached; raise it when a builder changes what it writes."""
+
+UNWRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT})
 
 MANIFEST = "halluc_manifest.json"
 
@@ -33,12 +38,14 @@ def load_or_build(name: str, settings: Mapping[str, Any], build: Callable[[Path]
 
     Returns:
         The folder; its files match the checksums of its manifest.
+
+    Raises:
+        SettingsError: The cache cannot be written to, or is full.
     """
     described = {"format": FORMAT, "name": name, "settings": dict(settings)}
     key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
     folder = halluc_home() / f"{name}-{key}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(folder.with_suffix(".lock")):
+    with _writable(folder.parent), _locked(folder.with_suffix(".lock")):
         damage = _damage(folder)
         if damage is None:
             return folder
@@ -56,6 +63,25 @@ def load_or_build(name: str, settings: Mapping[str, Any], build: Callable[[Path]
             shutil.rmtree(partial, ignore_errors=True)
             raise
     return folder
+
+
+@contextmanager
+def _writable(home: Path) -> Iterator[None]:
+    """Say by one message what keeps the cache from being written."""
+    fix = "Set HALLUC_HOME to a folder that can be written to and has room."
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        # What an error of a builder's own is about is not the cache.
+        ours = error.filename is None or str(error.filename).startswith(str(home))
+        if isinstance(error, FileExistsError | NotADirectoryError) and ours:
+            raise SettingsError(f"HALLUC_HOME is {home}, which is no folder.", fix) from error
+        if error.errno in UNWRITABLE and ours:
+            raise SettingsError(
+                f"Nothing can be written to HALLUC_HOME, {home} ({error.strerror}).", fix
+            ) from error
+        raise
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
 from halluc_plugin.settings import PrepareSettings, WarmStartTraces
 from halluc_plugin.tokens import BACKTRACK_TOKEN
-from halluc_plugin.tokens.loading import save_tokenizer
+from halluc_plugin.tokens.saving import save_model
 from halluc_plugin.training.settings import TrainSettings
 
 WARM_START = TrainSettings()
@@ -105,8 +105,7 @@ def scratch_model(settings: PrepareSettings) -> Path:
 
     def build(folder: Path) -> None:
         tokenizer = tokenizer_for(settings.traces)
-        new_model(tokenizer, SIZE, seed=settings.seed).save_pretrained(folder)
-        save_tokenizer(tokenizer, folder)
+        save_model(new_model(tokenizer, SIZE, seed=settings.seed), tokenizer, folder)
 
     return load_or_build(f"scratch-{settings.traces}", described, build)
 

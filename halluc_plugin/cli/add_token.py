@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from halluc_plugin.cli import choices
+from halluc_plugin.cli.data_options import TrustRemoteCode
 from halluc_plugin.cli.help import examples
 
 
@@ -40,6 +41,7 @@ def add_token(
         str,
         typer.Option(help="Text that --init description reads.", show_default="a sentence for each token"),
     ] = "",
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Add <|BACKTRACK|> to a model and its tokenizer as an ordinary token, and save both."""
     from rich.console import Console
@@ -49,26 +51,21 @@ def add_token(
     from halluc_plugin.tokens import BACKTRACK_TOKEN, RESTART_TOKEN, STEP_TOKEN, inspect_tokenizer
     from halluc_plugin.tokens.addition import add_edit_tokens
     from halluc_plugin.tokens.initialisation import Initialisation
-    from halluc_plugin.tokens.loading import load_model, load_tokenizer, save_tokenizer
+    from halluc_plugin.tokens.loading import load_model, load_tokenizer
+    from halluc_plugin.tokens.saving import save_model
+    from halluc_plugin.whole import refuse_occupied, whole_folder
 
     how = choose(Initialisation, init, "--init")
-    _refuse_occupied(out)
-    tokenizer = load_tokenizer(model)
-    network = load_model(model, dtype="auto")
+    refuse_occupied(out)
+    tokenizer = load_tokenizer(model, trust_remote_code=trust_remote_code)
+    network = load_model(model, trust_remote_code=trust_remote_code, dtype="auto")
     tokens = [BACKTRACK_TOKEN, *([STEP_TOKEN] if step else []), *([RESTART_TOKEN] if restart else [])]
     added = add_edit_tokens(network, tokenizer, tokens, how=how, description=description)
-    network.save_pretrained(out)
-    save_tokenizer(tokenizer, out)
+    with whole_folder(out) as folder:
+        save_model(network, tokenizer, folder, base=model)
     console = Console()
     print_checks({"model": inspect_tokenizer(tokenizer, network.config)}, title=f"halluc add-token: {out}")
     for token, token_id in added.ids.items():
         state = f"added, rows by {how}" if token in added.new else "was there, left as it was"
         console.print(f"{token}  id {token_id}  ({state})", highlight=False)
     console.print(f"Embedding rows: {added.rows_before} before, {added.rows_after} after", highlight=False)
-
-
-def _refuse_occupied(out: Path) -> None:
-    from halluc_plugin.errors import SettingsError
-
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise SettingsError(f"{out} exists and is not an empty folder.", "Give a new folder by --out.")

@@ -1,6 +1,9 @@
 """The ``halluc`` command: gathers the commands and turns our errors into one clear line."""
 
+import io
+import os
 import sys
+import traceback
 from importlib import import_module
 from typing import Annotated
 
@@ -12,6 +15,9 @@ from halluc_plugin.errors import HallucError
 
 # Each module has `register(app)`; its heavy imports happen inside the command, so `--help` stays quick.
 COMMAND_MODULES = ("add_token", "data", "doctor", "lm_eval_path", "search", "theory", "train", "view")
+
+TRACEBACK = "HALLUC_TRACEBACK"
+"""Environment variable that asks for the traceback of an error."""
 
 app = typer.Typer(
     name="halluc",
@@ -37,9 +43,29 @@ for _name in COMMAND_MODULES:
 
 
 def main() -> None:
-    """Entry point of the console script."""
+    """Entry point of the console script.
+
+    Exit codes: 0 done; 1 an error that nobody foresaw, a reader that went away, or a red line of the doctor; 2 an
+    error that names its fix, a wrong option among them; 130 interrupted.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Not every terminal can write every sign, and no sign is worth an error.
+            stream.reconfigure(errors="replace")
     try:
         app()
     except HallucError as error:
-        typer.echo(f"halluc: {error}", err=True)
-        sys.exit(2)
+        _stop(error, f"halluc: {error}", 2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:  # noqa: BLE001 - whatever it is, a user gets a line
+        told = " ".join(str(error).split()) or "no reason"
+        what = told if isinstance(error, OSError) else f"{type(error).__name__}: {told}"
+        _stop(error, f"halluc: {what} (Set {TRACEBACK}=1 to see where.)", 1)
+
+
+def _stop(error: Exception, message: str, code: int) -> None:
+    if os.environ.get(TRACEBACK):
+        traceback.print_exception(error)
+    typer.echo(message, err=True)
+    sys.exit(code)

@@ -15,6 +15,7 @@ from halluc_plugin.cli.data_options import (
     Test,
     Tokenizer,
     Train,
+    TrustRemoteCode,
     Workers,
 )
 from halluc_plugin.cli.data_own import OWN_EXAMPLES, align, correct, inject, verdicts
@@ -63,6 +64,7 @@ def countdown(
     ] = 0.5,
     mix: Annotated[str, typer.Option(help="Weights of errors: exploration, computational, rule.")] = "1:2:2",
     workers: Workers = 1,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: Json = False,
 ) -> None:
     """Write Countdown problems (train, seen and new targets), raw traces, and a data card."""
@@ -91,7 +93,6 @@ def countdown(
             mix=ErrorMix(*weights(mix, 3)),
         ),
     )
-    files = write_countdown(
-        out, request, find_tokenizer(tokenizer, edit, backtracking), show_progress, workers=workers
-    )
+    known = find_tokenizer(tokenizer, edit, backtracking, trust_remote_code=trust_remote_code)
+    files = write_countdown(out, request, known, show_progress, workers=workers)
     tell(files.card, f"For lm_eval: {export('HALLUC_DATA_DIR', files.root)}", as_json=as_json)

@@ -41,6 +41,9 @@ RewardFunction = Annotated[
         show_default="the source's verifier",
     ),
 ]
+TrustRemoteCode = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Run the code that a model or tokenizer brings along.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the data card as JSON, and nothing else.")]
 
 
@@ -62,7 +65,7 @@ def weights(text: str, count: int) -> list[float]:
     return found
 
 
-def find_tokenizer(name: str, edit: str, backtracking: float) -> Any:
+def find_tokenizer(name: str, edit: str, backtracking: float, *, trust_remote_code: bool = False) -> Any:
     """The tokenizer that traces are written with.
 
     Raises:
@@ -76,4 +79,4 @@ def find_tokenizer(name: str, edit: str, backtracking: float) -> Any:
         return number_tokenizer(edit_tokens=(BACKTRACK_TOKEN, *steps) if backtracking else ())
     from halluc_plugin.tokens.loading import load_tokenizer
 
-    return load_tokenizer(name)
+    return load_tokenizer(name, trust_remote_code=trust_remote_code)

@@ -19,6 +19,7 @@ from halluc_plugin.cli.data_options import (
     Samples,
     Seed,
     Temperature,
+    TrustRemoteCode,
     Workers,
 )
 from halluc_plugin.cli.help import examples
@@ -74,6 +75,7 @@ def inject(
     limit: Limit = None,
     seed: Seed = 0,
     workers: Workers = 1,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: Json = False,
 ) -> None:
     """Write reference answers, and beside them traces in which random tokens are written and taken back."""
@@ -89,7 +91,7 @@ def inject(
             f"--lengths {lengths!r}, --rate {rate}, --copies {copies}.",
             "Give lengths such as 1,2,3, a rate above 0, and at least 1 copy.",
         )
-    known = load_tokenizer(tokenizer)
+    known = load_tokenizer(tokenizer, trust_remote_code=trust_remote_code)
     writing = _writing(known, edit, marker, step_delimiter)
     weights = {size: 1.0 for size in sizes if size}
     make = Injected(writing, text_pool(known, writing.vocab), rate, weights, copies, seed)
@@ -112,6 +114,7 @@ def align(
     limit: Limit = None,
     seed: Seed = 0,
     backend: Backend = "hf",
+    trust_remote_code: TrustRemoteCode = False,
     as_json: Json = False,
 ) -> None:
     """Write reference answers, and traces in which the model's own departures from them are taken back."""
@@ -122,13 +125,14 @@ def align(
     from halluc_plugin.search.job import edit_free_space
     from halluc_plugin.tokens.loading import load_tokenizer
 
-    known = load_tokenizer(model)
+    known = load_tokenizer(model, trust_remote_code=trust_remote_code)
     references = read_references(data, known, limit)  # before a model is loaded
     space = edit_free_space(
         model, known, step_delimiter=step_delimiter, max_tokens=max_tokens, temperature=temperature
     )
     writing = replace(_writing(known, edit, marker, step_delimiter), eos_ids=space.eos_ids)
-    make = Aligned(writing, _sampler(model, backend, space, seed), space, samples, seed)
+    sampler = _sampler(model, backend, space, seed, trust_remote_code)
+    make = Aligned(writing, sampler, space, samples, seed)
     described = {"how": "align", "model": model, "samples": samples, "edit": edit, "marker": marker}
     described |= {"temperature": temperature, "max_tokens": max_tokens, "data": named(data), "limit": limit}
     described |= {"step_delimiter": step_delimiter, "backend": backend}
@@ -158,6 +162,7 @@ def correct(
     seed: Seed = 0,
     backend: Backend = "hf",
     reward_function: RewardFunction = None,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: Json = False,
 ) -> None:
     """Write a model's right answers, and its wrong ones taken back and followed by a right one (verified)."""
@@ -169,7 +174,7 @@ def correct(
     from halluc_plugin.settings import Context, choose
     from halluc_plugin.tokens.loading import load_tokenizer
 
-    known = load_tokenizer(model)
+    known = load_tokenizer(model, trust_remote_code=trust_remote_code)
     settings = CorrectionSettings(
         samples,
         choose(Depth, depth, "--depth"),
@@ -183,7 +188,7 @@ def correct(
     )
     part = _part(backend, samples)
     request = CorrectionRequest(model, data, settings, space, seed, limit, reward_function, part)
-    sampler = _sampler(model, backend, space, seed)
+    sampler = _sampler(model, backend, space, seed, trust_remote_code)
     card = write_corrections(out, request, sampler, known, show_progress)
     files = [file for kind in KINDS if (file := out / f"{kind}.parquet").exists()]
     tell(card, f"To train on it: {_training(model, *files, out=_trained(out))}", as_json=as_json)
@@ -204,6 +209,7 @@ def verdicts(
     seed: Seed = 0,
     backend: Backend = "hf",
     reward_function: RewardFunction = None,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: Json = False,
 ) -> None:
     """Write a model's answers, each with whether it is right: what a verifier model is trained on."""
@@ -225,13 +231,14 @@ def verdicts(
         max_tokens=max_tokens, step_delimiter=step_delimiter, limit=limit, seed=seed,
         backend=choose(Backend, backend, "--backend"),
     )  # fmt: skip
-    known = load_tokenizer(model)
+    known = load_tokenizer(model, trust_remote_code=trust_remote_code)
     for text in (RIGHT, WRONG):
         verdict_id(known, text)
     # Before a model is loaded.
     problems = read_problems(data, known, limit, reward_function=reward_function)
     space = space_of(job, known)
-    make = Verdicts(open_sampler(model, job.backend, space, seed), space, known, samples, seed)
+    sampler = open_sampler(model, job.backend, space, seed, trust_remote_code=trust_remote_code)
+    make = Verdicts(sampler, space, known, samples, seed)
     described = {"how": "verdicts", "model": model, "samples": samples, "ban_edits": ban_edits}
     described |= {"temperature": temperature, "max_tokens": max_tokens, "data": named(data), "limit": limit}
     described |= {"step_delimiter": step_delimiter, "backend": backend}
@@ -266,11 +273,12 @@ def _marker_ids(tokenizer: Any, marker: str | None) -> tuple[int, ...] | None:
     return None if marker is None else tuple(tokenizer.encode(marker, add_special_tokens=False))
 
 
-def _sampler(model: str, backend: str, space: "Space", seed: int) -> Any:
+def _sampler(model: str, backend: str, space: "Space", seed: int, trust_remote_code: bool) -> Any:
     from halluc_plugin.search.job import Backend, open_sampler
     from halluc_plugin.settings import choose
 
-    return open_sampler(model, choose(Backend, backend, "--backend"), space, seed)
+    engine = choose(Backend, backend, "--backend")
+    return open_sampler(model, engine, space, seed, trust_remote_code=trust_remote_code)
 
 
 def _write(

@@ -16,6 +16,7 @@ from halluc_plugin.cli.data_options import (
     Test,
     Tokenizer,
     Train,
+    TrustRemoteCode,
     Workers,
 )
 from halluc_plugin.cli.help import examples, renamed
@@ -63,6 +64,7 @@ def addition(
     rate: Rate = 0.2,
     mix: Annotated[str, typer.Option(help="Weights of errors: digit, carry, operand.")] = "1:1:1",
     workers: Workers = 1,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: Json = False,
 ) -> None:
     """Write additions and subtractions in a base (train, test, longer ones), raw traces, and a data card."""
@@ -74,7 +76,8 @@ def addition(
     sizes = _sizes(smallest, largest, longest)
     task = AdditionTask(base, operations, choose(Form, form, "--answer"), sizes, seed)
     traces = _traces(task, pairing=pairing, edit=edit, ending=ending, rate=rate, mix=mix)
-    _write(task, out, StepRequest(train, test, backtracking, traces), tokenizer, workers, as_json=as_json)
+    request = StepRequest(train, test, backtracking, traces)
+    _write(task, out, request, tokenizer, workers, as_json=as_json, trust_remote_code=trust_remote_code)
 
 
 def chain(
@@ -96,6 +99,7 @@ def chain(
     rate: Rate = 0.2,
     mix: Annotated[str, typer.Option(help="Weights of errors: result, operation.")] = "1:1",
     workers: Workers = 1,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: Json = False,
 ) -> None:
     """Write chains of operations modulo m (train, test, longer ones), raw traces, and a data card."""
@@ -107,7 +111,8 @@ def chain(
     sizes = _sizes(smallest, largest, longest)
     task = ChainTask(modulus, operations, choose(Form, form, "--answer"), sizes, seed)
     traces = _traces(task, pairing=pairing, edit=edit, ending=ending, rate=rate, mix=mix)
-    _write(task, out, StepRequest(train, test, backtracking, traces), tokenizer, workers, as_json=as_json)
+    request = StepRequest(train, test, backtracking, traces)
+    _write(task, out, request, tokenizer, workers, as_json=as_json, trust_remote_code=trust_remote_code)
 
 
 def dag(
@@ -127,6 +132,7 @@ def dag(
     rate: Rate = 0.5,
     mix: Annotated[str, typer.Option(help="Weights of errors: unready, result, operand.")] = "1:0:0",
     workers: Workers = 1,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: Json = False,
     retry_rate: OldRate = None,
 ) -> None:
@@ -137,7 +143,8 @@ def dag(
     task = DagTask(modulus, _sizes(smallest, largest, longest), seed)
     rate = renamed("--retry-rate", retry_rate, "--rate", rate)
     traces = _traces(task, pairing=pairing, edit=edit, ending=ending, rate=rate, mix=mix)
-    _write(task, out, StepRequest(train, test, backtracking, traces), tokenizer, workers, as_json=as_json)
+    request = StepRequest(train, test, backtracking, traces)
+    _write(task, out, request, tokenizer, workers, as_json=as_json, trust_remote_code=trust_remote_code)
 
 
 def _sizes(smallest: int, largest: int, longest: int) -> "Sizes":
@@ -165,7 +172,7 @@ def _traces(
 
 
 def _write(
-    task: "StepTask", out: Path, request: "StepRequest", tokenizer: str, workers: int, *, as_json: bool
+    task: "StepTask", out: Path, request: "StepRequest", tokenizer: str, workers: int, *, as_json: bool, trust_remote_code: bool
 ) -> None:
     from halluc_plugin.cli.cards import tell
     from halluc_plugin.cli.data_options import find_tokenizer
@@ -173,6 +180,7 @@ def _write(
     from halluc_plugin.data.step_files import write_steps
     from halluc_plugin.prepare import show_progress
 
-    known = find_tokenizer(tokenizer, request.traces.edit, request.backtracking)
+    asked = request.traces.edit, request.backtracking
+    known = find_tokenizer(tokenizer, *asked, trust_remote_code=trust_remote_code)
     files = write_steps(out, task, request, known, show_progress, workers=workers)
     tell(files.card, f"For lm_eval: {export('HALLUC_DATA_DIR', files.root)}", as_json=as_json)

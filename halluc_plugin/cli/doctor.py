@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from halluc_plugin.cli.data_options import TrustRemoteCode
 from halluc_plugin.cli.help import examples
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def doctor(
     engine: Annotated[
         bool, typer.Option("--engine", help="Also try whether vLLM rewinds exactly (half a minute).")
     ] = False,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Check the installation, and a model's readiness; exit 1 when a line is red."""
@@ -43,7 +45,7 @@ def doctor(
     from halluc_plugin.doctor import examine, healthy
 
     with Console(stderr=True).status("Importing verl, vLLM and lm-eval, each in a Python of its own ..."):
-        rooms = examine(model, engine=engine)
+        rooms = examine(model, engine=engine, trust_remote_code=trust_remote_code)
     if as_json:
         typer.echo(
             json.dumps({room: [asdict(check) for check in lines] for room, lines in rooms.items()}, indent=2)

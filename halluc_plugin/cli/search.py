@@ -1,6 +1,7 @@
 """``halluc search`` answers a file of problems by search, and says how many are right and at what cost."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,7 @@ from halluc_plugin.cli.data_options import (
     RewardFunction,
     Seed,
     Temperature,
+    TrustRemoteCode,
 )
 from halluc_plugin.cli.help import examples
 
@@ -92,6 +94,7 @@ def search(
     seed: Seed = 0,
     backend: Backend = "hf",
     reward_function: RewardFunction = None,
+    trust_remote_code: TrustRemoteCode = False,
     out: Annotated[
         Path | None, typer.Option(help="JSONL file: one answer a problem.", show_default="none")
     ] = None,
@@ -101,6 +104,7 @@ def search(
     from halluc_plugin.search.hf import Says
     from halluc_plugin.search.job import Backend, Method, SearchJob, answer
     from halluc_plugin.settings import choose
+    from halluc_plugin.whole import whole_file
 
     job = SearchJob(
         model=model,
@@ -121,14 +125,15 @@ def search(
         seed=seed,
         backend=choose(Backend, backend, "--backend"),
         reward_function=reward_function,
+        trust_remote_code=trust_remote_code,
     )
-    if out is not None:  # before the work, not after it
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.touch()
-    answers = answer(job)
+    # Before the work, not after it: a file that cannot be written.
+    with nullcontext() if out is None else whole_file(out) as partial:
+        answers = answer(job)
+        if partial is not None:
+            partial.write_text("".join(_lines(job, answers)), encoding="utf-8")
     _report(answers, f"{job.method}, {job.rule}")
     if out is not None:
-        out.write_text("".join(_lines(job, answers)), encoding="utf-8")
         typer.echo(f"Answers in {out}")
 
 

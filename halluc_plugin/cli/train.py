@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from halluc_plugin.cli import choices
+from halluc_plugin.cli.data_options import TrustRemoteCode
 from halluc_plugin.cli.help import NEW_LINE, examples
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def train(
     bf16: BF16 = None,
     save_steps: SaveSteps = 200,
     seed: Seed = 0,
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Fine-tune a model on raw traces; erased tokens stay in the context and out of the loss."""
     from halluc_plugin.tokens.loading import load_model, load_tokenizer
@@ -110,12 +112,13 @@ def train(
         save_steps=save_steps,
         seed=seed,
     )
-    tokenizer = load_tokenizer(model)
+    tokenizer = load_tokenizer(model, trust_remote_code=trust_remote_code)
     if low_rank is None:
-        network = load_model(model, dtype="float32")
+        network = load_model(model, trust_remote_code=trust_remote_code, dtype="float32")
         done = fine_tune(network, tokenizer, data, settings, out, step_delimiter=step_delimiter)
     else:
-        network = load_model(model, dtype="auto")  # what is not trained needs no precision of its own
+        # What is not trained needs no precision of its own.
+        network = load_model(model, trust_remote_code=trust_remote_code, dtype="auto")
         done = fine_tune_low_rank(
             network, tokenizer, data, settings, out, rank=low_rank, step_delimiter=step_delimiter
         )
@@ -145,6 +148,7 @@ def match(
     bf16: BF16 = None,
     save_steps: SaveSteps = 200,
     seed: Seed = 0,
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Fine-tune a model by SequenceMatch, in hard context: match occupancies instead of next tokens."""
     from halluc_plugin.losses import Divergence
@@ -174,8 +178,8 @@ def match(
         capacity=capacity,
         max_actions=max_actions,
     )
-    tokenizer = load_tokenizer(model)
-    network = load_model(model, dtype="float32")
+    tokenizer = load_tokenizer(model, trust_remote_code=trust_remote_code)
+    network = load_model(model, trust_remote_code=trust_remote_code, dtype="float32")
     done = match_sequences(
         network, tokenizer, data, settings, out, matching=matching, step_delimiter=step_delimiter
     )

@@ -1,12 +1,12 @@
 """verl parquet files: writing rows so that a file is whole or absent, and checking what a user brings."""
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from halluc_plugin.errors import DataError
+from halluc_plugin.whole import whole_file
 
 ROW_COLUMNS = ("data_source", "prompt", "reward_model")
 METADATA_KEY = b"halluc"
@@ -33,24 +33,22 @@ def write_parquet(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
     writer, count = None, 0
-    try:
-        for group in _groups(rows):
-            table = pa.Table.from_pylist(group, schema=None if writer is None else writer.schema)
-            if writer is None:
-                writer = pq.ParquetWriter(partial, _described(table.schema, metadata))
-            writer.write_table(table.cast(writer.schema))
-            count += len(group)
-    finally:
-        if writer is not None:
-            writer.close()
-    if not count:
-        if not may_be_empty:
-            raise DataError(f"There are no rows to write to {path}.", "Ask for at least one.")
-        pq.write_table(pa.table({}).cast(_described(pa.schema([]), metadata)), partial)
-    os.replace(partial, path)  # noqa: PTH105 - an atomic rename over an older file
+    with whole_file(path) as partial:
+        try:
+            for group in _groups(rows):
+                table = pa.Table.from_pylist(group, schema=None if writer is None else writer.schema)
+                if writer is None:
+                    writer = pq.ParquetWriter(partial, _described(table.schema, metadata))
+                writer.write_table(table.cast(writer.schema))
+                count += len(group)
+        finally:
+            if writer is not None:
+                writer.close()
+        if not count:
+            if not may_be_empty:
+                raise DataError(f"There are no rows to write to {path}.", "Ask for at least one.")
+            pq.write_table(pa.table({}).cast(_described(pa.schema([]), metadata)), partial)
     return count
 
 

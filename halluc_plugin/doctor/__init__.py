@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 __all__ = ["examine", "healthy"]
 
 
-def examine(model_path: str | None = None, *, engine: bool = False) -> dict[str, list[Check]]:
+def examine(
+    model_path: str | None = None, *, engine: bool = False, trust_remote_code: bool = False
+) -> dict[str, list[Check]]:
     """Look into every room, at the same time.
 
     Args:
         model_path: A folder or hub name whose model and tokenizer are examined too.
         engine: Whether to try vLLM's engine in hard context too.
+        trust_remote_code: Whether code that comes with the model may run.
 
     Returns:
         The checks of each room, in the order they are shown.
@@ -35,7 +38,7 @@ def examine(model_path: str | None = None, *, engine: bool = False) -> dict[str,
         "lm-eval": lm_eval.checks,
     }
     if model_path is not None:
-        rooms["model"] = partial(model.checks, model_path)
+        rooms["model"] = partial(model.checks, model_path, trust_remote_code=trust_remote_code)
     if engine:
         rooms["engine"] = rewinding.checks
     with ThreadPoolExecutor() as pool:

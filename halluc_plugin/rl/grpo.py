@@ -28,7 +28,7 @@ from halluc_plugin.rl.settings import GrpoSettings
 from halluc_plugin.rl.step_metrics import ProblemRow, drawn, event_metrics, rollout_metrics, stage_metrics
 from halluc_plugin.search.problems import Problem
 from halluc_plugin.settings import Settings
-from halluc_plugin.tokens.loading import save_tokenizer
+from halluc_plugin.tokens.saving import save_model
 from halluc_plugin.training.attention import unfused_attention
 from halluc_plugin.training.fine_tuning import processes
 from halluc_plugin.verifiers import PrefixVerifier
@@ -97,8 +97,7 @@ def train_policy(
             file.write(json.dumps({"step": step, **metrics}) + "\n")
         if step % run.save_steps == 0 or step == run.steps:
             trainer.save(out, step)  # the last one, too: whoever is killed below exports again
-    model.save_pretrained(out)
-    save_tokenizer(tokenizer, out)
+    save_model(model, tokenizer, out, step_delimiter=settings.tokens.step_delimiter)
     (out / CHECKPOINT).unlink(missing_ok=True)
     return out
 

@@ -148,15 +148,11 @@ class ModelScorer:
     """Scores responses by their mean log-probability under another model.
 
     Args:
-        model: Its folder or hub name.
-        tokenizer: The tokenizer of the responses.
-
-    Raises:
-        TokenizerError: The model cannot be loaded, or has other ids.
+        model: It, in eval mode, with the ids of the responses (:func:`load_verifier`).
     """
 
-    def __init__(self, model: str, tokenizer: Any) -> None:
-        self._model = load_verifier(model, tokenizer)
+    def __init__(self, model: Any) -> None:
+        self._model = model
         self._shape = decoder_shape(self._model.config)
 
     def score(self, prompt: Sequence[int], responses: Sequence[Response]) -> list[float]:
@@ -173,28 +169,29 @@ class ModelScorer:
         return cost.flops(self._shape)
 
 
-def load_verifier(model: str, tokenizer: Any) -> Any:
+def load_verifier(model: str, tokenizer: Any, *, trust_remote_code: bool = False) -> Any:
     """A model that judges responses, in eval mode.
 
     Args:
         model: Its folder or hub name.
         tokenizer: The tokenizer of the responses.
+        trust_remote_code: Whether code that comes with it may run.
 
     Raises:
         TokenizerError: The model cannot be loaded, or has other ids.
     """
-    if fingerprint(load_tokenizer(model)) != fingerprint(tokenizer):
+    if fingerprint(load_tokenizer(model, trust_remote_code=trust_remote_code)) != fingerprint(tokenizer):
         raise TokenizerError(
             f"The verifier {model} has another tokenizer than the model that answers.",
             "Use a verifier with the same ids.",
         )
-    return load_network(model)
+    return load_network(model, trust_remote_code=trust_remote_code)
 
 
-def load_network(model: str) -> Any:
+def load_network(model: str, *, trust_remote_code: bool = False) -> Any:
     """A model that answers or judges, in eval mode: on an accelerator in its own dtype, if there is one."""
     dtype = "auto" if torch.accelerator.is_available() else "float32"
-    return on_accelerator(load_model(model, dtype=dtype).eval())
+    return on_accelerator(load_model(model, trust_remote_code=trust_remote_code, dtype=dtype).eval())
 
 
 @torch.no_grad()

@@ -72,6 +72,7 @@ class SearchJob:
         seed: Of all samples.
         backend: What samples.
         reward_function: Place of a scoring function that judges answers; None for the source's verifier.
+        trust_remote_code: Whether code that comes with model or verifier may run.
 
     Raises:
         SettingsError: A value is out of range, or has no meaning beside another.
@@ -95,6 +96,7 @@ class SearchJob:
     seed: int = 0
     backend: Backend = Backend.HF
     reward_function: str | None = None
+    trust_remote_code: bool = False
 
     def __post_init__(self) -> None:
         if self.n < 1 or (self.limit is not None and self.limit < 1):
@@ -138,28 +140,27 @@ def answer(job: SearchJob) -> list[Answered]:
         SettingsError: See :class:`SearchJob`.
         HostVersionError: vLLM is asked for and not installed.
     """
-    from transformers import AutoConfig
+    from halluc_plugin.tokens.loading import load_config, load_tokenizer
 
-    from halluc_plugin.tokens.loading import load_tokenizer
-
-    tokenizer = load_tokenizer(job.model)
+    trust = job.trust_remote_code
+    tokenizer = load_tokenizer(job.model, trust_remote_code=trust)
     space = space_of(job, tokenizer)
     problems = read_problems(job.data, tokenizer, job.limit, reward_function=job.reward_function)
     judges = [step_oracle(problem, tokenizer) if job.oracle else None for problem in problems]
-    shape = decoder_shape(AutoConfig.from_pretrained(job.model))
-    scorer = None if job.verifier is None else _scorer(job.verifier, job.verifier_says, tokenizer)
+    shape = decoder_shape(load_config(job.model, trust_remote_code=trust))
+    scorer = None if job.verifier is None else _scorer(job.verifier, job.verifier_says, tokenizer, trust)
     prompts = [problem.prompt for problem in problems]
     if job.method is Method.BEAM:
-        found = beam_search(load_network(job.model), prompts, space, job.n)
+        found = beam_search(load_network(job.model, trust_remote_code=trust), prompts, space, job.n)
     else:
-        found = _run(job, prompts, space, open_sampler(job.model, job.backend, space, job.seed), judges)
+        sampler = open_sampler(job.model, job.backend, space, job.seed, trust_remote_code=trust)
+        found = _run(job, prompts, space, sampler, judges)
     return list(judged(problems, found, job.rule, tokenizer, shape=shape, scorer=scorer))
 
 
-def _scorer(model: str, says: Says, tokenizer: Any) -> Scorer:
-    if says is Says.LIKELIHOOD:
-        return ModelScorer(model, tokenizer)
-    return VerdictScorer(load_verifier(model, tokenizer), tokenizer)
+def _scorer(model: str, says: Says, tokenizer: Any, trust: bool) -> Scorer:
+    network = load_verifier(model, tokenizer, trust_remote_code=trust)
+    return ModelScorer(network) if says is Says.LIKELIHOOD else VerdictScorer(network, tokenizer)
 
 
 def _run(
@@ -227,12 +228,9 @@ def edit_free_space(
 
 def _eos_ids(model: str, tokenizer: Any) -> frozenset[int]:
     """EOS of the tokenizer, and those that the model's generation config names."""
-    from transformers import GenerationConfig
+    from halluc_plugin.tokens.loading import load_generation_config
 
-    try:
-        named = GenerationConfig.from_pretrained(model).eos_token_id
-    except OSError:  # a model without one
-        named = None
+    named = getattr(load_generation_config(model), "eos_token_id", None)  # a model may have none
     ids = [tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])]
     found = frozenset(i for i in ids if i is not None)
     if not found:
@@ -243,7 +241,9 @@ def _eos_ids(model: str, tokenizer: Any) -> frozenset[int]:
     return found
 
 
-def open_sampler(model: str, backend: Backend, space: Space, seed: int) -> Sampler:
+def open_sampler(
+    model: str, backend: Backend, space: Space, seed: int, *, trust_remote_code: bool = False
+) -> Sampler:
     """A model, loaded to be sampled from.
 
     Args:
@@ -251,13 +251,14 @@ def open_sampler(model: str, backend: Backend, space: Space, seed: int) -> Sampl
         backend: What samples.
         space: Where it is sampled.
         seed: Of all samples.
+        trust_remote_code: Whether code that comes with the model may run.
 
     Raises:
         TokenizerError: The model cannot be loaded.
         HostVersionError: vLLM is asked for and not installed.
     """
     if backend is Backend.HF:
-        return HFSampler(load_network(model), space, seed=seed)
+        return HFSampler(load_network(model, trust_remote_code=trust_remote_code), space, seed=seed)
     try:
         from vllm import LLM
     except ImportError as error:
@@ -268,5 +269,8 @@ def open_sampler(model: str, backend: Backend, space: Space, seed: int) -> Sampl
 
     from halluc_plugin.vllm_engine.sampler import VLLMSampler
 
-    llm = LLM(model, logprobs_mode="processed_logprobs", enable_prefix_caching=True, seed=seed)
+    llm = LLM(
+        model, logprobs_mode="processed_logprobs", enable_prefix_caching=True, seed=seed,
+        trust_remote_code=trust_remote_code,
+    )  # fmt: skip
     return VLLMSampler(llm, space)

@@ -1,5 +1,6 @@
 """Loading models and tokenizers with one clear error; saving tokenizers so that they come back the same."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -7,36 +8,88 @@ from halluc_plugin.errors import TokenizerError
 
 PROBE = "3*5=15\n15+7=22 -> It's 12,345 <|BACKTRACK|>times, naïve \t\n\n"
 """A text on which tokenizers that cut differently give different ids."""
+GENERATION_MODES = frozenset({"do_sample", "num_beams", "use_cache", "return_dict_in_generate"})
+LOADABLE = "Give a folder that holds one, or a hub name that can be reached."
 
 
-def load_tokenizer(name: str, **options: Any) -> Any:
+TRUST = "--trust-remote-code"
+
+logger = logging.getLogger(__name__)
+
+
+def load_tokenizer(name: str, *, trust_remote_code: bool = False, **options: Any) -> Any:
     """Load a transformers tokenizer.
 
     Args:
         name: Folder (``~`` is expanded) or hub name.
+        trust_remote_code: Whether code that comes with it may run; nothing is ever asked on the terminal.
         **options: For ``AutoTokenizer.from_pretrained``.
 
     Raises:
-        TokenizerError: There is none.
+        TokenizerError: There is none, its files are damaged, or it brings code that is not trusted.
     """
     from transformers import AutoTokenizer
 
-    return _load(AutoTokenizer, "tokenizer", name, options)
+    return _load(AutoTokenizer, "tokenizer", name, trust_remote_code, options)
 
 
-def load_model(name: str, **options: Any) -> Any:
+def load_config(name: str, *, trust_remote_code: bool = False, **options: Any) -> Any:
+    """Load a transformers config; as :func:`load_tokenizer`."""
+    from transformers import AutoConfig
+
+    return _load(AutoConfig, "config", name, trust_remote_code, options)
+
+
+def load_model(name: str, *, trust_remote_code: bool = False, **options: Any) -> Any:
     """Load a transformers causal language model.
+
+    What contradicts itself in its generation config, so that transformers would not save it, is left out, and
+    named in a warning.
 
     Args:
         name: Folder (``~`` is expanded) or hub name.
+        trust_remote_code: As :func:`load_tokenizer`.
         **options: For ``AutoModelForCausalLM.from_pretrained``.
 
     Raises:
-        TokenizerError: There is none.
+        TokenizerError: As :func:`load_tokenizer`; or weights are missing, which transformers would draw at
+            random.
     """
     from transformers import AutoModelForCausalLM
 
-    return _load(AutoModelForCausalLM, "model", name, options)
+    asked = {**options, "output_loading_info": True}
+    model, told = _load(AutoModelForCausalLM, "model", name, trust_remote_code, asked)
+    missing = sorted(told["missing_keys"])
+    if missing:
+        shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+        raise TokenizerError(
+            f"{name!r} lacks {len(missing)} of its model's weights ({shown}).",
+            "Give a folder with all files of the model.",
+        )
+    _mend_generation_config(model, name)
+    return model
+
+
+def load_generation_config(name: str) -> Any | None:
+    """Load a model's generation config; None where it has none.
+
+    Args:
+        name: As :func:`load_tokenizer`.
+
+    Raises:
+        TokenizerError: It cannot be read.
+    """
+    from transformers import GenerationConfig
+
+    path = _path(name)
+    try:
+        return GenerationConfig.from_pretrained(path)
+    except OSError as error:
+        if not (Path(path) / "generation_config.json").exists():
+            return None
+        raise _unreadable("generation config", name, error) from error
+    except Exception as error:
+        raise _unreadable("generation config", name, error) from error
 
 
 def on_accelerator(model: Any) -> Any:
@@ -52,15 +105,64 @@ def on_accelerator(model: Any) -> Any:
     return model.to(torch.accelerator.current_accelerator())
 
 
-def _load(loader: Any, what: str, name: str, options: dict[str, Any]) -> Any:
-    folder = Path(name).expanduser()
+def _load(loader: Any, what: str, name: str, trust: bool, options: dict[str, Any]) -> Any:
+    path = Path(name).expanduser()
+    if not name.strip() or path.is_file():
+        problem = "is a file" if name.strip() else "is no name"
+        raise TokenizerError(f"{name!r} {problem}, and a {what} is a folder.", LOADABLE)
     try:
-        return loader.from_pretrained(str(folder) if folder.exists() else name, **options)
-    except (OSError, ValueError) as error:
-        raise TokenizerError(
-            f"No {what} can be loaded from {name!r} ({str(error).splitlines()[0]}).",
-            "Give a folder that holds one, or a hub name that can be reached.",
-        ) from error
+        # Said, so that transformers never asks.
+        return loader.from_pretrained(_path(name), trust_remote_code=trust, **options)
+    # Damaged files make transformers, tokenizers and safetensors raise whatever they stumble over.
+    except Exception as error:
+        raise _unreadable(what, name, error) from error
+
+
+def _path(name: str) -> str:
+    folder = Path(name).expanduser()
+    return str(folder) if folder.exists() else name
+
+
+def _unreadable(what: str, name: str, error: Exception) -> TokenizerError:
+    if "trust_remote_code" in str(error):
+        return TokenizerError(
+            f"The {what} of {name!r} brings code of its own, which runs only where it is trusted.",
+            f"Read that code, then give {TRUST} (in verl: trust_remote_code=True of the model).",
+        )
+    lines = str(error).strip().splitlines()
+    plain = isinstance(error, (OSError, ValueError))
+    cause = lines[0] if lines and plain else f"{type(error).__name__}: {lines[0] if lines else 'no reason'}"
+    return TokenizerError(f"No {what} can be loaded from {name!r} ({cause}).", LOADABLE)
+
+
+def _mend_generation_config(model: Any, name: str) -> None:
+    """Leave out what transformers, ignoring it, refuses to save."""
+    config = getattr(model, "generation_config", None)
+    if config is None or _savable(config):
+        return
+    given, default = config.to_diff_dict(), type(config)()
+    for key in given:
+        setattr(config, key, getattr(default, key, None))
+    dropped = {}
+    # What a value is ignored beside comes first, and stays.
+    for key in sorted(given, key=lambda key: key not in GENERATION_MODES):
+        setattr(config, key, given[key])
+        if not _savable(config):
+            setattr(config, key, getattr(default, key, None))
+            dropped[key] = given[key]
+    told = ", ".join(f"{key}={value}" for key, value in dropped.items())
+    logger.warning(
+        "halluc: transformers saves no generation config that contradicts itself, as that of %s does: %s is "
+        "left out, which its decoding ignores beside the rest.", name, told,
+    )  # fmt: skip
+
+
+def _savable(config: Any) -> bool:
+    try:
+        config.validate(strict=True)
+    except (ValueError, TypeError):
+        return False
+    return True
 
 
 def save_tokenizer(tokenizer: Any, folder: Path) -> None:
@@ -76,7 +178,8 @@ def save_tokenizer(tokenizer: Any, folder: Path) -> None:
         TokenizerError: Loaded from ``folder``, it gives other ids.
     """
     tokenizer.save_pretrained(folder)
-    loaded = load_tokenizer(str(folder))
+    # One that runs trusted code was trusted already.
+    loaded = load_tokenizer(str(folder), trust_remote_code="auto_map" in tokenizer.init_kwargs)
     same = loaded.get_vocab() == tokenizer.get_vocab()
     if not same or loaded.encode(PROBE) != tokenizer.encode(PROBE):
         raise TokenizerError(

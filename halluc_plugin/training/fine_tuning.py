@@ -15,7 +15,7 @@ from halluc_plugin.edits.builders import IGNORE_INDEX
 from halluc_plugin.errors import DataError, SettingsError
 from halluc_plugin.hard import require_tree_attention
 from halluc_plugin.settings import Context
-from halluc_plugin.tokens.loading import save_tokenizer
+from halluc_plugin.tokens.saving import save_beside
 from halluc_plugin.training.attention import unfused_attention
 from halluc_plugin.training.dataset import TraceCollator, TraceDataset, TreeCollator, vocab_of
 from halluc_plugin.training.settings import TrainSettings
@@ -81,11 +81,16 @@ def fine_tune(
             else (soft_collator or TraceCollator)(*collating),
             callbacks=list(callbacks),
         )
-        return run(trainer, tokenizer, out, finish)
+        return run(trainer, tokenizer, out, finish, step_delimiter=step_delimiter)
 
 
 def run(
-    trainer: Trainer, tokenizer: Any, out: Path, finish: Callable[[], None] = lambda: None
+    trainer: Trainer,
+    tokenizer: Any,
+    out: Path,
+    finish: Callable[[], None] = lambda: None,
+    *,
+    step_delimiter: str = "\n",
 ) -> dict[str, float]:
     """Train to the end, from the last checkpoint where there is one; save model and tokenizer side by side.
 
@@ -94,6 +99,7 @@ def run(
         tokenizer: The model's.
         out: Folder for the model and its TensorBoard files.
         finish: As :func:`fine_tune`.
+        step_delimiter: As there.
 
     Returns:
         As :func:`fine_tune`.
@@ -107,7 +113,7 @@ def run(
     trainer.save_model(str(out))
     trainer.accelerator.wait_for_everyone()  # each of several processes writes into the checkpoints
     if first:
-        save_tokenizer(tokenizer, out)
+        save_beside(trainer.model, tokenizer, out, step_delimiter=step_delimiter)
         finish()
         _delete_checkpoints(out / CHECKPOINTS)
     return {name: float(done.metrics[name]) for name in ("train_loss", "train_runtime")}

@@ -17,7 +17,7 @@ from transformers import TrainerCallback
 
 from halluc_plugin.edits import EditVocab
 from halluc_plugin.errors import SettingsError
-from halluc_plugin.tokens.loading import save_tokenizer
+from halluc_plugin.tokens.saving import save_model
 from halluc_plugin.tokens.tables import token_tables
 from halluc_plugin.training.dataset import vocab_of
 from halluc_plugin.training.fine_tuning import CHECKPOINTS, devices, fine_tune, last_checkpoint
@@ -132,8 +132,7 @@ def fine_tune_low_rank(
         merged = tuned.merge_and_unload()
         if bias is not None:
             bias.put_back()
-        merged.save_pretrained(out)
-        save_tokenizer(tokenizer, out)
+        save_model(merged, tokenizer, out, step_delimiter=step_delimiter)
 
     return fine_tune(
         tuned, tokenizer, files, settings, out / ADAPTER,

@@ -109,7 +109,7 @@ def match_sequences(
         replay.load(Path(checkpoint))
     trainer.match(matching, replay, vocab, eos_ids, settings)
     trainer.add_callback(Refresh(trainer, rows))
-    return run(trainer, tokenizer, out)
+    return run(trainer, tokenizer, out, step_delimiter=step_delimiter)
 
 
 class RowCollator:

@@ -199,7 +199,7 @@ def test_an_interrupted_run_goes_on_with_what_it_had(tokenizer, tmp_path, monkey
         )
 
     train("whole")
-    step, save, taken = Trainer.training_step, low_rank.save_tokenizer, []
+    step, save, taken = Trainer.training_step, low_rank.save_model, []
 
     def until_the_power_cut(self, *args, **kwargs):
         taken.append(self.state.global_step)
@@ -207,12 +207,12 @@ def test_an_interrupted_run_goes_on_with_what_it_had(tokenizer, tmp_path, monkey
             raise KeyboardInterrupt
         return step(self, *args, **kwargs)
 
-    def cut(*_):
-        monkeypatch.setattr(low_rank, "save_tokenizer", save)
+    def cut(*_, **__):
+        monkeypatch.setattr(low_rank, "save_model", save)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Trainer, "training_step", until_the_power_cut)
-    monkeypatch.setattr(low_rank, "save_tokenizer", cut)
+    monkeypatch.setattr(low_rank, "save_model", cut)
     with pytest.raises(KeyboardInterrupt):
         train("cut")
     with pytest.raises(SettingsError, match="interrupted run of rank 2, not 3"):

@@ -1,0 +1,115 @@
+"""Files and folders that are whole or absent: written beside their place, and renamed when they are done."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from halluc_plugin.errors import SettingsError
+
+PARTIAL = ".halluc-partial"
+"""Where what is to fill a folder that is there already is written first."""
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Write a file; on an error there is none, or the one that was there before.
+
+    Args:
+        path: Where to; its folder is made.
+
+    Yields:
+        The path to write to, in the same folder.
+
+    Raises:
+        SettingsError: There can be no file.
+    """
+    if path.is_dir():
+        raise SettingsError(f"{path} is a folder.", "Give the name of a file.")
+    make_folder(path.parent)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        yield partial
+        os.replace(partial, path)  # noqa: PTH105 - an atomic rename over an older file
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text, in UTF-8; on an error there is no file, or the one that was there before."""
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Write a new folder; on an error there is none, or an empty one if there was one before.
+
+    Args:
+        path: Where to: nothing, or an empty folder (which may be a mount, or the current one).
+
+    Yields:
+        The folder to write to, on the same file system.
+
+    Raises:
+        SettingsError: The place is taken, or cannot be written to.
+    """
+    refuse_occupied(path)
+    there = path.is_dir()
+    make_folder(path if there else path.parent)
+    if there:
+        shutil.rmtree(path / PARTIAL, ignore_errors=True)  # of a command that was killed
+        partial = path / PARTIAL
+        partial.mkdir()
+    else:
+        partial = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        yield partial
+        if there:
+            for part in sorted(partial.iterdir()):
+                part.rename(path / part.name)
+            partial.rmdir()
+        else:
+            partial.chmod(0o777 & ~_umask())
+            partial.rename(path)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def refuse_occupied(path: Path) -> None:
+    """Refuse a place where something is already.
+
+    Raises:
+        SettingsError: It is no folder, or there is something in it.
+    """
+    taken = path.exists() or path.is_symlink()
+    if taken and not (path.is_dir() and all(part.name == PARTIAL for part in path.iterdir())):
+        raise SettingsError(f"{path} exists and is not an empty folder.", "Give a new folder by --out.")
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, that can be written to.
+
+    Raises:
+        SettingsError: It cannot be.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SettingsError(
+            f"No files can be written to {path} ({reason}).", "Give another folder."
+        ) from error
+
+
+def _umask() -> int:
+    # There is no way to read it without setting it.
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -68,20 +68,20 @@ def load_or_build(name: str, settings: Mapping[str, Any], build: Callable[[Path]
 @contextmanager
 def _writable(home: Path) -> Iterator[None]:
     """Say by one message what keeps the cache from being written."""
-    fix = "Set HALLUC_HOME to a folder that can be written to and has room."
+    making = True
     try:
         home.mkdir(parents=True, exist_ok=True)
+        making = False
         yield
     except OSError as error:
-        # What an error of a builder's own is about is not the cache.
+        # What a builder's own error is about may lie elsewhere.
         ours = error.filename is None or str(error.filename).startswith(str(home))
-        if isinstance(error, FileExistsError | NotADirectoryError) and ours:
-            raise SettingsError(f"HALLUC_HOME is {home}, which is no folder.", fix) from error
-        if error.errno in UNWRITABLE and ours:
-            raise SettingsError(
-                f"Nothing can be written to HALLUC_HOME, {home} ({error.strerror}).", fix
-            ) from error
-        raise
+        if not making and not (ours and error.errno in UNWRITABLE):
+            raise
+        raise SettingsError(
+            f"Nothing can be written to HALLUC_HOME, {home} ({error.strerror}).",
+            "Set HALLUC_HOME to a folder that can be written to and has room.",
+        ) from error
 
 
 @contextmanager

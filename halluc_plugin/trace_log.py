@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from halluc_plugin.errors import DataError
+from halluc_plugin.errors import DataError, SettingsError
+from halluc_plugin.whole import write_whole
 
 if TYPE_CHECKING:
     from halluc_plugin.edits import EditVocab
@@ -84,9 +85,8 @@ class TraceLog:
             self._stop(f"the files in {self._folder} have reached halluc.trace_log.max_megabytes")
             return
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            (self._folder / f"step-{step:06d}.jsonl").write_text(text, encoding="utf-8")
-        except OSError as error:
+            write_whole(self._folder / f"step-{step:06d}.jsonl", text)
+        except (OSError, SettingsError) as error:
             self._stop(str(error))
 
     def _stop(self, reason: str) -> None:

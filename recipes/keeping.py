@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from halluc_plugin.errors import SettingsError
+from halluc_plugin.whole import write_whole
 
 COMPLETE = "complete"
 
@@ -42,8 +43,7 @@ def keep_scale(out: Path, scale: Any, arms: Mapping[str, Any] | None = None) -> 
             described["arms"] = known | ours
     text = json.dumps(described, indent=1, sort_keys=True)
     if not path.exists() or path.read_text(encoding="utf-8") != text:
-        out.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        write_whole(path, text)
 
 
 def kept_model(folder: Path, train: Callable[[Path], None]) -> Path:
@@ -57,10 +57,6 @@ def kept_model(folder: Path, train: Callable[[Path], None]) -> Path:
 def kept_cell(path: Path, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """What was measured and written to a JSON file, or is now."""
     if not path.exists():
-        cell = measure()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(cell), encoding="utf-8")
-        partial.replace(path)
+        write_whole(path, json.dumps(measure()))
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from halluc_plugin.recipes.plotting import Plot, draw
+from halluc_plugin.whole import whole_file
 
 WIDTH = 1000
 """No cell is cut off."""
@@ -21,8 +22,7 @@ def report_table(table: Table, name: str, out: Path) -> None:
     """
     Console(width=WIDTH).print(table)
     path = out / "tables" / f"{name}.md"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8") as file:
+    with whole_file(path) as partial, partial.open("w", encoding="utf-8") as file:
         Console(file=file, width=WIDTH).print(table)
 
 

@@ -45,8 +45,8 @@ for _name in COMMAND_MODULES:
 def main() -> None:
     """Entry point of the console script.
 
-    Exit codes: 0 done; 1 an error that nobody foresaw, a reader that went away, or a red line of the doctor; 2 an
-    error that names its fix, a wrong option among them; 130 interrupted.
+    Exit codes: 0 done; 1 an error that nobody foresaw, a reader that went away, or a red line of the doctor;
+    2 an error that names its fix, a wrong option among them; 130 interrupted.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -67,5 +67,5 @@ def main() -> None:
 def _stop(error: Exception, message: str, code: int) -> None:
     if os.environ.get(TRACEBACK):
         traceback.print_exception(error)
-    typer.echo(message, err=True)
+    sys.stderr.write(message + "\n")  # typer would write UTF-8 to a terminal that knows ASCII
     sys.exit(code)

@@ -172,7 +172,14 @@ def _traces(
 
 
 def _write(
-    task: "StepTask", out: Path, request: "StepRequest", tokenizer: str, workers: int, *, as_json: bool, trust_remote_code: bool
+    task: "StepTask",
+    out: Path,
+    request: "StepRequest",
+    tokenizer: str,
+    workers: int,
+    *,
+    as_json: bool,
+    trust_remote_code: bool,
 ) -> None:
     from halluc_plugin.cli.cards import tell
     from halluc_plugin.cli.data_options import find_tokenizer

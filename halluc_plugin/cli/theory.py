@@ -38,16 +38,17 @@ def theory(
 
     from halluc_plugin.theory.figures import draw
     from halluc_plugin.theory.studies import STUDIES
+    from halluc_plugin.whole import make_folder, write_whole
 
     chosen = _known(names or list(STUDIES), list(STUDIES))
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     console = Console()
     for name in chosen:
         # A generator of its own for each study: its numbers do not depend on which others run.
         study = STUDIES[name](samples, np.random.default_rng(seed))
         draw(study, out / f"{name}.png")
         record = json.dumps(study.record(seed=seed, samples=samples), indent=1)
-        (out / f"{name}.json").write_text(record + "\n", encoding="utf-8")
+        write_whole(out / f"{name}.json", record + "\n")
         console.print(_table(study))
     typer.echo(f"Figures and their numbers: {out}")
 

@@ -135,7 +135,11 @@ def match(
     erased_tokens: ErasedTokens = "mask",
     gamma: Annotated[float, typer.Option(help="Discount of the occupancies.")] = 0.98,
     divergence: Annotated[
-        choices.Divergences, typer.Option(help="Divergence of the occupancies that is minimised.")
+        choices.Divergences,
+        typer.Option(
+            help="Divergence of the occupancies that is minimised: kl, chi2 or chi2-mixture.",
+            metavar="DIVERGENCE",
+        ),
     ] = "chi2-mixture",
     imitate_steps: Annotated[int, typer.Option(help="Steps of pure imitation.")] = 400,
     anneal_steps: Annotated[int, typer.Option(help="Steps in which imitation goes to its weight.")] = 400,

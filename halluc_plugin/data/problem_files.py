@@ -20,6 +20,7 @@ from halluc_plugin.data.parts import PartedFile
 from halluc_plugin.data.raw_traces import BacktrackTrace
 from halluc_plugin.data.trace_files import FINGERPRINT, fingerprint, prompt_ids
 from halluc_plugin.errors import SettingsError
+from halluc_plugin.whole import write_whole
 
 ProblemT = TypeVar("ProblemT")
 ProblemT_contra = TypeVar("ProblemT_contra", contravariant=True)
@@ -212,4 +213,4 @@ def plain(request: Any) -> dict[str, Any]:
 
 def write_card(path: Path, card: Mapping[str, Any]) -> None:
     """Write the data card."""
-    path.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(card, indent=1) + "\n")

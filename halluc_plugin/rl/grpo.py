@@ -32,6 +32,7 @@ from halluc_plugin.tokens.saving import save_model
 from halluc_plugin.training.attention import unfused_attention
 from halluc_plugin.training.fine_tuning import processes
 from halluc_plugin.verifiers import PrefixVerifier
+from halluc_plugin.whole import make_folder, write_whole
 
 METRICS, CHECKPOINT = "metrics.jsonl", "checkpoint.pt"
 Progress = Callable[[Iterable[int], str, int], Iterable[int]]
@@ -89,7 +90,7 @@ def train_policy(
     if (out / "config.json").exists() and not (out / CHECKPOINT).exists():
         raise SettingsError(f"{out} holds a model already.", "Give another folder, or delete it.")
     trainer = _Trainer(model, Reading.of(tokenizer, settings), problems, settings, run)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     left = range(trainer.resume(out) + 1, run.steps + 1)
     for step in progress(left, "steps of GRPO", len(left)):
         metrics = trainer.step(step)
@@ -216,7 +217,7 @@ class _Trainer:
             done = int(saved["step"])
         lines = (out / METRICS).read_text(encoding="utf-8").splitlines() if (out / METRICS).exists() else []
         kept = [line for line in lines if json.loads(line)["step"] <= done]
-        (out / METRICS).write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+        write_whole(out / METRICS, "".join(line + "\n" for line in kept))
         return done
 
     def save(self, out: Path, step: int) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.theory.study import Kind, Panel, Series, Study
+from halluc_plugin.whole import whole_file
 
 # Okabe and Ito's palette: told apart with any colour vision.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9")
@@ -35,7 +36,8 @@ def draw(study: Study, path: Path) -> None:
     for axes, panel in zip(row, study.panels, strict=True):
         _draw_panel(axes, panel)
     # No software version in the file: the same numbers give the same bytes.
-    figure.savefig(path, dpi=100, metadata={"Software": None})
+    with whole_file(path) as partial:
+        figure.savefig(partial, format="png", dpi=100, metadata={"Software": None})
 
 
 def _draw_panel(axes: Any, panel: Panel) -> None:

@@ -76,8 +76,8 @@ This model was {made}. Beside text it can write edit tokens, which act on the an
 
 An edit at the beginning of the answer does nothing, and one inside a prompt means nothing. They are ordinary
 tokens: a program that does not know them shows mistakes, edit tokens and corrections one after the other. The
-answer is what is left when the edits are applied to the ids that the model wrote (without the prompt, up to the
-end of text), before they are decoded:
+answer is what is left when the edits are applied to the ids that the model wrote (without the prompt, up to
+the end of text), before they are decoded:
 
 ```python
 {plain_source(edit_vocab(tokenizer, step_delimiter=step_delimiter))}```

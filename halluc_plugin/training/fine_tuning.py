@@ -19,6 +19,7 @@ from halluc_plugin.tokens.saving import save_beside
 from halluc_plugin.training.attention import unfused_attention
 from halluc_plugin.training.dataset import TraceCollator, TraceDataset, TreeCollator, vocab_of
 from halluc_plugin.training.settings import TrainSettings
+from halluc_plugin.whole import make_folder
 
 CHECKPOINTS = "checkpoints"
 TENSORBOARD = "tensorboard"
@@ -61,8 +62,9 @@ def fine_tune(
         DataError: A file is malformed, is in another tokenizer's ids, or a trace is longer than the model's
             positions.
         SettingsError: The context is hard and the model's attention cannot follow a tree; or the batch cannot
-            be divided among the devices.
+            be divided among the devices; or ``out`` cannot be written to.
     """
+    make_folder(out)
     rows = read_rows_for(model, tokenizer, files)
     set_seed(settings.seed)
     collating = (

@@ -39,6 +39,7 @@ from halluc_plugin.training.fine_tuning import arguments, devices, last_checkpoi
 from halluc_plugin.training.match_settings import MatchSettings
 from halluc_plugin.training.replay import ReplayBuffer
 from halluc_plugin.training.settings import TrainSettings
+from halluc_plugin.whole import make_folder
 
 DECODED_TOGETHER = 256
 
@@ -78,6 +79,7 @@ def match_sequences(
         SettingsError: The model's attention cannot follow a tree; or batches are to be split, which the ratio
             in the loss does not allow.
     """
+    make_folder(out)
     require_tree_attention(model.config)
     if settings.micro_batch_size not in {None, settings.batch_size}:
         raise SettingsError(

@@ -19,6 +19,7 @@ from halluc_plugin.recipes.self_backtracking.contexts import first_errors
 from halluc_plugin.tokens.loading import load_model
 from halluc_plugin.training import fine_tune_low_rank
 from halluc_plugin.training.low_rank import require_peft
+from halluc_plugin.whole import write_whole
 
 STAGE = "3-masking"
 RANK = 8
@@ -149,8 +150,7 @@ class Cosines(TrainerCallback):
         cosines = gradient_cosines(model, self._rows, self._vocab)
         model.train()
         self._found.append({"step": state.global_step, **vars(cosines)})
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._path.write_text(json.dumps(self._found), encoding="utf-8")
+        write_whole(self._path, json.dumps(self._found))
 
 
 def _measure(bench: Bench, folder: Path, reference: Path | None) -> dict[str, Any]:

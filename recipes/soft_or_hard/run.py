@@ -28,6 +28,8 @@ from halluc_plugin.settings import Context, WarmStartTraces
 from halluc_plugin.tokens import edit_vocab
 from halluc_plugin.tokens.loading import load_model, load_tokenizer, on_accelerator
 from halluc_plugin.training import fine_tune
+from halluc_plugin.training.fine_tuning import CHECKPOINTS
+from halluc_plugin.whole import write_whole
 
 MAX_ACTIONS = 48
 
@@ -64,7 +66,7 @@ def main(
         data = _data(out / f"data-{seed}", seed, train, problems)
         for trained, decoded in CELLS:
             model = out / f"model-{trained}-{seed}".replace(" ", "-")
-            if not (model / "config.json").exists():
+            if not (model / "config.json").exists() or (model / CHECKPOINTS).exists():
                 _train(data, trained, seed, steps, model)
             for temperature in (1.0, 0.0):
                 name = f"cell-{trained}-{decoded}-{temperature:g}-{seed}.json".replace(" ", "-")
@@ -72,7 +74,7 @@ def main(
                     cell: dict[str, Any] = {"trained": str(trained), "decoded": str(decoded)}
                     cell |= {"temperature": temperature, "seed": seed}
                     cell |= _decode(data, model, decoded, temperature, seed)
-                    (out / name).write_text(json.dumps(cell), encoding="utf-8")
+                    write_whole(out / name, json.dumps(cell))
                 cells.append(json.loads((out / name).read_text(encoding="utf-8")))
     Console(width=200).print(summary(cells))
 

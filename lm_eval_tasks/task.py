@@ -7,6 +7,8 @@ A task of ours is an lm-eval YAML with ``class: !function lm_eval_tasks.task.Bac
 - ``trace``: the trace itself, from which the rows of :data:`lm_eval_tasks.rows.TRACE_ROWS` come.
 
 Its stop strings are EOS-like markers only; the stock task's others move into ``until`` of the two filters.
+A server that was asked for collapsed text (``vllm_xargs`` in the generation arguments, docs/engine.md) hands
+over what is left and no trace: of such answers there are the first two pipelines only, and no rows of traces.
 ``repeats`` in the metadata draws several samples a document: accuracies are then means over them, and pass@k
 and maj@k join the rows.
 """
@@ -23,9 +25,11 @@ from lm_eval.api.task import ConfigurableTask
 from lm_eval.models.utils import postprocess_generated_text
 
 from halluc_plugin.errors import DataError, SettingsError
+from halluc_plugin.vllm_engine.serving.answer import TextForm
+from halluc_plugin.vllm_engine.serving.asked import chosen_form
 from lm_eval_tasks.data import ENVIRONMENT, local_folder, read_rows
 from lm_eval_tasks.rows import ANSWER_ROWS, TRACE_ROWS, Described, JudgedAnswers, LoggedTraces, sample_rows
-from lm_eval_tasks.trace import Trace, TracedAnswer, TraceReader
+from lm_eval_tasks.trace import EDIT_TOKENS, Trace, TracedAnswer, TraceReader
 
 TRACE_PIPELINE = "trace"
 REPEATS = "repeats"
@@ -44,12 +48,14 @@ class BacktrackTask(ConfigurableTask):
 
     Attributes:
         verdict: The pipeline that decides whether an answer is right, for flips and costs.
+        needs_traces: Whether answers cannot be judged without their traces.
 
     Raises:
         SettingsError: ``repeats`` in the metadata is no count.
     """
 
     verdict = "strict-match"
+    needs_traces = False
 
     def __init__(self, config: dict[str, Any]) -> None:
         metadata = config.get("metadata") or {}
@@ -80,8 +86,14 @@ class BacktrackTask(ConfigurableTask):
         """Make the requests.
 
         Raises:
-            SettingsError: Several samples are wanted of greedy decoding, which would be all the same.
+            SettingsError: Several samples are wanted of greedy decoding, which would be all the same; or a
+                server is to collapse answers that cannot be judged without their traces.
         """
+        if not self._has_traces and self.needs_traces:
+            raise SettingsError(
+                f"{self.config.task} judges traces, and a server sends none with collapsed text.",
+                "Leave halluc_text out of --gen_kwargs, or use --model vllm-backtrack.",
+            )
         sampling = self.config.generation_kwargs
         if self.config.repeats > 1 and not (sampling.get("do_sample") and sampling.get("temperature", 1) > 0):
             raise SettingsError(
@@ -142,6 +154,11 @@ class BacktrackTask(ConfigurableTask):
         }
 
     @property
+    def _has_traces(self) -> bool:
+        """Whether answers come raw, and not as what a server has left of them."""
+        return chosen_form(self.config.generation_kwargs) is TextForm.RAW
+
+    @property
     def _scores(self) -> bool:
         return "exact_match" in self._metric_fn_list  # --predict_only puts its own metric there
 
@@ -156,9 +173,11 @@ class BacktrackTask(ConfigurableTask):
         judged: dict[str, Any] = {}
         known: dict[tuple[str, str], float] = {}
         for pipeline in of_samples[0]:
-            if pipeline != TRACE_PIPELINE:
+            if pipeline != TRACE_PIPELINE and (self._has_traces or not pipeline.endswith("-raw")):
                 answers = [str(sample[pipeline]) for sample in of_samples]
                 judged[pipeline] = self._judged_answers(doc, answers, pipeline, known)
+        if not self._has_traces:
+            return judged
         traces = LoggedTraces(
             asdict(sample[TRACE_PIPELINE])
             | {"answer": str(sample[self.verdict]), "raw_answer": str(sample[f"{self.verdict}-raw"])}
@@ -199,7 +218,19 @@ class BacktrackTask(ConfigurableTask):
         if isinstance(answer, TracedAnswer):
             trace = answer.trace
             return replace(trace, raw=cut(trace.raw), resolved=cut(trace.resolved))
+        if not self._has_traces:
+            return _left_by_server(cut(answer))
         return self._reader.read(cut(answer))
+
+
+def _left_by_server(text: str) -> Trace:
+    """An answer that its server has collapsed."""
+    if any(token in text for token in EDIT_TOKENS):
+        raise SettingsError(
+            f"Collapsed text was asked for, and an answer has edit tokens: {text[:80]!r}.",
+            "Start the server with the middleware of docs/engine.md, or leave out halluc_text.",
+        )
+    return TraceReader(None).read(text)
 
 
 def _count(repeats: Any) -> int:

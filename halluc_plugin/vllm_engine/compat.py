@@ -4,10 +4,15 @@ There is none but the window: one code runs on all of it. tests/vllm_engine/rewi
 CPU builds 0.24.0, 0.25.1, 0.26.0, 0.27.1, 0.28.0 and 0.29.0 (which wants blocks of 32), each exact.
 """
 
+import inspect
+import pkgutil
+from typing import Any
+
 import vllm
 from packaging.version import Version
 
 from halluc_plugin.errors import HostVersionError
+from halluc_plugin.vllm_engine.serving.asked import Served
 
 OLDEST_VLLM = Version("0.24.0")
 FIRST_UNTESTED_VLLM = Version("0.30")
@@ -28,3 +33,29 @@ def require_tested_vllm() -> None:
             f"vLLM {installed} is installed; hard context is tested with vLLM {window}.",
             f"Run `pip install 'vllm{window}'`, or take a release of halluc for your vLLM, or context=soft.",
         )
+
+
+async def look_up_server(state: Any) -> Served:
+    """What the middleware of :mod:`.serving` must know of its server.
+
+    Args:
+        state: Of the server's application, which vLLM's ``init_app_state`` has filled.
+    """
+    from transformers import PreTrainedTokenizerBase
+
+    # A server without an engine (``vllm launch render``) has None there.
+    tokenizer = None if state.engine_client is None else getattr(state.engine_client, "tokenizer", None)
+    chat = getattr(state, "openai_serving_chat", None)
+    return Served(
+        tokenizer if isinstance(tokenizer, PreTrainedTokenizerBase) else None,
+        parses_chats=getattr(chat, "parser_cls", None) is not None,
+        limits_edits=any(map(_limits_edits, state.vllm_config.model_config.logits_processors or ())),
+    )
+
+
+def _limits_edits(processor: Any) -> bool:
+    """Whether a logits processor, or the one of this name, is ours."""
+    from halluc_plugin.vllm_engine.budget import EditBudget
+
+    found = pkgutil.resolve_name(processor) if isinstance(processor, str) else processor
+    return inspect.isclass(found) and issubclass(found, EditBudget)

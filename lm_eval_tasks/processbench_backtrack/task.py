@@ -56,6 +56,8 @@ class ProcessBenchTask(BacktrackTask):
         SettingsError: Hard context or the masked boundary: there a model cannot erase what is in the prompt.
     """
 
+    needs_traces = True
+
     def __init__(self, config: dict[str, Any]) -> None:
         metadata = config.get("metadata") or {}
         for key, allowed in (("context", "soft"), ("boundary", "noop")):

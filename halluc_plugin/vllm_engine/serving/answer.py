@@ -1,0 +1,87 @@
+"""The text of one answer while its actions arrive."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from halluc_plugin.edits import EditState, EditVocab
+from halluc_plugin.tokens.ends import cut
+
+# Decoding all live tokens at every action would cost the square of an answer's length; decoding them once
+# every 64th of it costs at most 64 times the length.
+_SHARE = 64
+_INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
+
+
+class TextForm(StrEnum):
+    """Which text a client gets."""
+
+    RAW = "raw"
+    """The raw trace's, as vLLM gives it."""
+    COLLAPSED = "collapsed"
+    """What is left of an answer. Until it ends every token may be erased, so it comes in one piece."""
+    LIVE = "live"
+    """The same in the end; streamed as it is written, with word of what is erased."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What a client is sent next.
+
+    Attributes:
+        text: To be appended.
+        keep: To how many characters (code points) of what was sent it is appended; None for all of them.
+        stop: The stop string that ended the text, None where none did.
+    """
+
+    text: str = ""
+    keep: int | None = None
+    stop: str | None = None
+
+
+class AnswerText:
+    """The text of one answer, in pieces.
+
+    Args:
+        vocab: Which ids edit.
+        decode: Text of ids.
+        stops: Stop strings; they cut what is left, never the trace.
+        form: Collapsed or live.
+    """
+
+    def __init__(
+        self, vocab: EditVocab, decode: Callable[[Sequence[int]], str], stops: Sequence[str], form: TextForm
+    ) -> None:
+        self._state = EditState(vocab)
+        self._decode, self._stops, self._form = decode, stops, form
+        self._sent = ""
+        self._unread = 0
+
+    def push(self, ids: Sequence[int]) -> Piece:
+        """The piece that some more actions bring; it may be empty, and they told of later."""
+        self._state.extend(ids)
+        self._unread += len(ids)
+        if self._form is TextForm.COLLAPSED or self._unread <= self._state.depth // _SHARE:
+            return Piece()
+        self._unread = 0
+        text, _ = cut(self._decode(self._state.live_ids), self._stops)
+        return self._piece(text.rstrip(_INCOMPLETE), None)
+
+    def finish(self, ids: Sequence[int], *, at_token: bool) -> Piece:
+        """The last piece.
+
+        Args:
+            ids: The last actions.
+            at_token: Whether the last of all actions is a token that ends answers, which is no text.
+        """
+        live = self._state.extend(ids).live_ids
+        text, stop = cut(self._decode(live[:-1] if at_token else live), self._stops)
+        return self._piece(text, stop)
+
+    def _piece(self, text: str, stop: str | None) -> Piece:
+        sent, self._sent = self._sent, text
+        if text.startswith(sent):
+            return Piece(text[len(sent) :], stop=stop)
+        pairs = enumerate(zip(sent, text, strict=False))
+        same = next((at for at, (before, now) in pairs if before != now), min(len(sent), len(text)))
+        return Piece(text[same:], same, stop)

@@ -1,0 +1,249 @@
+"""What a client asks for: the form of the text, and what vLLM is asked in its place."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from halluc_plugin.edits import EditVocab
+from halluc_plugin.errors import SettingsError, TokenizerError
+from halluc_plugin.settings import choose
+from halluc_plugin.tokens import edit_vocab
+from halluc_plugin.tokens.ends import end_marks
+from halluc_plugin.vllm_engine.request import PREFIX, EditRequest
+from halluc_plugin.vllm_engine.serving.answer import AnswerText, TextForm
+
+SWITCH = "halluc_text"
+"""The key of ``vllm_xargs`` that chooses the form; without it a request and its answer are vLLM's own."""
+
+COMPLETIONS, CHAT = "/v1/completions", "/v1/chat/completions"
+_IDS = frozenset({"backtrack", "step", "step_delimiters", "restart"})
+
+_KNOWN = frozenset({
+    "add_generation_prompt", "add_special_tokens", "allowed_token_ids", "bad_words", "cache_salt",
+    "chat_template", "chat_template_kwargs", "continue_final_message", "documents", "frequency_penalty",
+    "ignore_eos", "include_reasoning", "length_penalty", "logit_bias", "max_completion_tokens",
+    "max_tokens", "media_io_kwargs", "messages", "metadata", "min_p", "min_tokens", "mm_processor_kwargs",
+    "model", "n", "parallel_tool_calls", "presence_penalty", "priority", "prompt", "prompt_cache_key",
+    "prompt_embeds", "prompt_logprobs", "reasoning_effort", "repetition_penalty", "request_id",
+    "return_prompt_text", "return_token_ids", "return_tokens_as_token_ids", "safety_identifier", "seed",
+    "service_tier", "session_id", "skip_special_tokens", "stop", "stop_token_ids", "store", "stream",
+    "stream_interval", "stream_options", "temperature", "top_k", "top_p", "truncate_prompt_tokens",
+    "truncation_side", "user", "vllm_xargs",
+})  # fmt: skip
+"""Fields that change neither what the text of an answer is made of nor what stands beside it."""
+
+_HARMLESS: Mapping[str, tuple[Any, ...]] = {
+    "best_of": (1,),
+    "response_format": ({"type": "text"},),
+    "routed_experts_prompt_start": (0,),
+    "spaces_between_special_tokens": (True,),
+    "thinking_token_budget": (-1,),
+    "tool_choice": ("none", "auto"),
+    "top_logprobs": (0,),
+}
+"""Of other fields, the values that ask for nothing; so do null, false, and empty ones."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """What is known of the server.
+
+    Attributes:
+        tokenizer: The model's transformers tokenizer, None if the server has none.
+        parses_chats: Whether it takes chat answers apart, into reasoning and calls of tools.
+        limits_edits: Whether its engine applies what a request says of edits.
+    """
+
+    tokenizer: Any | None
+    parses_chats: bool
+    limits_edits: bool
+
+    @cached_property
+    def vocab(self) -> EditVocab:
+        """Which ids edit, by the tokenizer.
+
+        Raises:
+            TokenizerError: It has no backtrack token, or none that text survives.
+        """
+        return edit_vocab(self.tokenizer)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request that says which form of text it wants.
+
+    Attributes:
+        form: That form.
+        body: What vLLM is asked.
+        vocab: Which ids edit; None for raw text.
+        stops: Stop strings.
+        marks: Those of them that are a token which ends answers, by its id.
+        wants_ids: Whether the answer shows ids.
+        skip_special: Whether special tokens are left out of the text.
+        tokenizer: Decodes.
+    """
+
+    form: TextForm
+    body: dict[str, Any]
+    vocab: EditVocab | None = None
+    stops: tuple[str, ...] = ()
+    marks: Mapping[int, str] = field(default_factory=dict)
+    wants_ids: bool = False
+    skip_special: bool = True
+    tokenizer: Any = None
+
+    def answer(self) -> AnswerText:
+        """The text of one answer to it."""
+        assert self.vocab is not None
+        return AnswerText(self.vocab, self._decode, self.stops, self.form)
+
+    def _decode(self, ids: Any) -> str:
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=self.skip_special))
+
+
+def chosen_form(body: Mapping[str, Any]) -> TextForm:
+    """The form that a request's JSON chooses.
+
+    Raises:
+        SettingsError: There is no such form.
+    """
+    extra = body.get("vllm_xargs")
+    if not isinstance(extra, dict) or SWITCH not in extra:
+        return TextForm.RAW
+    return choose(TextForm, extra[SWITCH], f"{SWITCH} in vllm_xargs")
+
+
+def asks(path: str, body: Any) -> bool:
+    """Whether a request says which form of text it wants.
+
+    Args:
+        path: Where it goes.
+        body: Its JSON.
+
+    Raises:
+        SettingsError: It says so where nobody would heed it.
+    """
+    if not isinstance(body, dict):
+        return False
+    if SWITCH in body:
+        raise SettingsError(
+            f"{SWITCH} is a field of the request, where nothing reads it.",
+            f'Put it into vllm_xargs: "vllm_xargs": {{"{SWITCH}": ...}}.',
+        )
+    extra = body.get("vllm_xargs")
+    if not isinstance(extra, dict) or SWITCH not in extra:
+        return False
+    if path not in {COMPLETIONS, CHAT}:
+        raise SettingsError(
+            f"{SWITCH} is asked of {path}, whose text is raw.", f"Ask {COMPLETIONS} or {CHAT}."
+        )
+    return True
+
+
+def read(path: str, body: Mapping[str, Any], served: Served) -> Asked:
+    """Read a request that :func:`asks`.
+
+    Args:
+        path: Where it goes.
+        body: Its JSON.
+        served: What is known of the server.
+
+    Raises:
+        SettingsError: The form is unknown, or the request has a field that collapsed text cannot honour.
+        TokenizerError: The model has no backtrack token, and the request names none.
+        EditVocabError: The ids that it names contradict each other.
+    """
+    form = chosen_form(body)
+    extra = {key: value for key, value in body["vllm_xargs"].items() if key != SWITCH}
+    if form is TextForm.RAW:
+        return Asked(form, _with_extra(body, extra))
+    _require_collapsible(path, body, served)
+    edits, extra = _edits(extra, served)
+    stop_ids = body.get("stop_token_ids")
+    if isinstance(stop_ids, list) and edits.edit_ids.intersection(i for i in stop_ids if isinstance(i, int)):
+        raise SettingsError(
+            "An edit token is among stop_token_ids, and text that it erases would stay.", "Leave it out."
+        )
+    asked = _with_extra(body, extra) | {"return_token_ids": True}
+    stops = _stops(body)
+    marks = end_marks(served.tokenizer, stops)
+    if stops:
+        del asked["stop"]
+    if marks:
+        asked["stop_token_ids"] = [*(stop_ids or []), *marks]
+    return Asked(
+        form,
+        asked,
+        edits,
+        stops,
+        marks,
+        wants_ids=bool(body.get("return_token_ids")),
+        skip_special=_flag(body, "skip_special_tokens", default=True),
+        tokenizer=served.tokenizer,
+    )
+
+
+def _with_extra(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """``body`` with other extra arguments; with none where there are none."""
+    rest = {key: value for key, value in body.items() if key != "vllm_xargs"}
+    return rest | ({"vllm_xargs": dict(extra)} if extra else {})
+
+
+def _require_collapsible(path: str, body: Mapping[str, Any], served: Served) -> None:
+    if served.tokenizer is None:
+        raise TokenizerError(
+            f"{SWITCH} is asked of a server without a transformers tokenizer.",
+            "Start it without --skip-tokenizer-init and with --tokenizer-mode hf, or ask for raw text.",
+        )
+    for name, value in body.items():
+        empty = value is None or value is False or value in ("", [], {})
+        if name not in _KNOWN and not empty and value not in _HARMLESS.get(name, ()):
+            raise SettingsError(
+                f"{name} is asked for with {SWITCH}, which cannot honour it.", "Leave it out, or ask for raw."
+            )
+    if path == CHAT and served.parses_chats:
+        raise SettingsError(
+            "This server takes chat answers apart (it has a parser of reasoning or tools) by their raw text.",
+            f"Ask {COMPLETIONS}, start the server without parsers, or ask for raw.",
+        )
+    if body.get("stop") and body.get("min_tokens"):
+        raise SettingsError(
+            f"min_tokens and stop are asked for with {SWITCH}: stop strings apply when the answer has ended.",
+            "Leave one of them out.",
+        )
+
+
+def _edits(extra: dict[str, Any], served: Served) -> tuple[EditVocab, dict[str, Any]]:
+    """Which ids edit, and the extra arguments; with the ids where these say anything of edits."""
+    ours = {key.removeprefix(PREFIX) for key in extra if key.startswith(PREFIX)}
+    if ours - _IDS and not served.limits_edits:
+        raise SettingsError(
+            f"{PREFIX}{min(ours - _IDS)} is asked of an engine that does not know it.",
+            "Start the server as docs/engine.md says, or leave it out.",
+        )
+    if not ours:
+        return served.vocab, extra
+    if not ours & _IDS:
+        extra = EditRequest(served.vocab).to_extra_args() | extra
+    request = EditRequest.from_extra_args(extra)
+    assert request is not None
+    return request.vocab, extra
+
+
+def _stops(body: Mapping[str, Any]) -> tuple[str, ...]:
+    """The stop strings; none where vLLM will refuse them."""
+    stop = body.get("stop")
+    stops = [stop] if isinstance(stop, str) else stop
+    if not isinstance(stops, list) or not all(isinstance(text, str) and text for text in stops):
+        return ()
+    return tuple(stops)
+
+
+def _flag(body: Mapping[str, Any], name: str, *, default: bool) -> bool:
+    value = body.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, bool):
+        raise SettingsError(f"{name} is {value!r}.", "Give true or false.")
+    return value

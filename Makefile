@@ -46,6 +46,7 @@ pins: $(INSTALLED)
 docs: $(INSTALLED)
 	python scripts/compatibility.py
 	python scripts/settings_page.py
+	python scripts/host_settings_page.py
 
 clean:
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -8,6 +8,7 @@ from uuid import uuid4
 import torch
 from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetrics, AgentLoopOutput, register
 from verl.utils.profiler import simple_timer
+from verl.workers.rollout.llm_server import FullyAsyncLLMServerClient
 from verl.workers.rollout.replica import TokenOutput
 
 from halluc_plugin.edits import EditVocab, Resolution, resolve_row
@@ -69,6 +70,11 @@ class BacktrackAgentLoop(AgentLoopBase):
         super().__init__(*args, **kwargs)
         self._settings, self._vocab, self._marks = _run_constants(_ById(self.config), _ById(self.tokenizer))
         self._max_tokens = int(self.rollout_config.response_length)
+        if self._settings.needs_own_engine and isinstance(self.server_manager, FullyAsyncLLMServerClient):
+            raise SettingsError(
+                "The trainer resubmits interrupted answers as prompts, in which edits do nothing.",
+                "Set trainer.v1.trainer_mode=backtrack_sync, or train in soft context without limits.",
+            )
 
     async def run(self, sampling_params: dict[str, Any], **kwargs: Any) -> BacktrackOutput:
         """Sample one answer.

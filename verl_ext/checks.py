@@ -8,9 +8,11 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from halluc_plugin.errors import DataError, SettingsError, TokenizerError
-
-OUR_LOOPS = frozenset({"backtrack", "refine"})
+from halluc_plugin.errors import DataError, SettingsError
+from verl_ext.judges import require_judges, require_scorers
+from verl_ext.model_checks import check_models
+from verl_ext.parts import refuse_unknown_edits, require_our_parts, require_tolerance
+from verl_ext.run_settings import OUR_LOOPS
 
 
 def check_run(config: DictConfig, settings: Any) -> None:
@@ -21,86 +23,30 @@ def check_run(config: DictConfig, settings: Any) -> None:
         settings: The parsed ``halluc:`` block.
 
     Raises:
-        TokenizerError: The backtrack agent loop is selected and the tokenizer is not ready for it; or a loop
-            that knows no edits is, and the tokenizer has them.
-        DataError: A parquet file is missing or malformed.
-        SettingsError: Values of states are paid for and nothing judges them, or a setting would be passed
-            over.
+        TokenizerError: The backtrack agent loop is selected and the tokenizer is not ready for it; a loop
+            that knows no edits is, and the tokenizer has them; or a teacher knows none.
+        DataError: A parquet file is missing or malformed, or nothing scores its answers.
+        SettingsError: Values of states are paid for and nothing judges them, a setting would be passed over,
+            or the model cannot be trained so.
     """
     tokenizer = _load_tokenizer(config)
     if config.actor_rollout_ref.rollout.agent.default_agent_loop == "backtrack":
         from halluc_plugin.tokens import edit_vocab
 
         edit_vocab(tokenizer, step_delimiter=settings.tokens.step_delimiter)
-    _require_our_parts(config, settings)
-    _require_tolerance(config, settings)
+    require_our_parts(config, settings)
+    require_tolerance(config, settings)
     _require_room(config)
     _require_whole_engines(config)
     _require_invariant_kernels(config)
     for path in _paths(config.data.train_files, config.data.val_files):
         rows = _check_file(path, config, tokenizer)
         _require_one_loop(path, rows, config)
-        _require_judges(path, {row["data_source"] for row in rows}, config, settings)
-    _refuse_unknown_edits(config, tokenizer)
-
-
-def _refuse_unknown_edits(config: DictConfig, tokenizer: Any) -> None:
-    """Refuse a model with edit tokens where nothing but the reward would apply them: no baseline is that."""
-    from halluc_plugin.tokens import EDIT_TOKENS
-
-    loop = config.actor_rollout_ref.rollout.agent.default_agent_loop
-    ours = OmegaConf.select(config, "reward.reward_manager.name") == "backtrack"
-    if loop == "backtrack" or not ours:
-        return
-    known = tokenizer.get_vocab()
-    names = ", ".join(token for token in EDIT_TOKENS if token in known)
-    if names:
-        raise TokenizerError(
-            f"{config.actor_rollout_ref.model.path} has {names}, of which the agent loop {loop} knows "
-            "nothing; the reward would collapse them.",
-            "Give a model without the token (a baseline's is the one before `halluc add-token`, or "
-            "fine-tuned from it), or actor_rollout_ref.rollout.agent.default_agent_loop=backtrack, with "
-            "++halluc.max_backtracks=0 if edits are to be banned.",
-        )
-
-
-def _require_our_parts(config: DictConfig, settings: Any) -> None:
-    """Refuse settings that the parts of verl which are selected would pass over without a word."""
-    from halluc_plugin.edits.builders import ErasedTokens
-    from halluc_plugin.rl.answers import shapes_actions
-    from halluc_plugin.settings import Settings
-
-    unset = Settings()
-    loop = ("actor_rollout_ref.rollout.agent.default_agent_loop", "backtrack")
-    manager, trainer = (
-        ("reward.reward_manager.name", "backtrack"),
-        ("trainer.v1.trainer_mode", "backtrack_sync"),
-    )
-    shaped = shapes_actions(settings), "halluc.credit.alpha or halluc.erased_tokens=negative"
-    steered = "halluc.context=hard, a budget (halluc.max_backtracks) or halluc.boundary=mask"
-    kept = settings.erased_tokens is not ErasedTokens.MASK
-    stage_rewards = any(stage.weights is not None for stage in settings.curriculum)
-    needed = (
-        # asked for, by what, which part does it
-        (*shaped, trainer),
-        (*shaped, loop),
-        (settings.failures != unset.failures, "halluc.failures", trainer),
-        # Where there is none, switching it off is no mistake.
-        (settings.guard != unset.guard and settings.guard.enabled, "halluc.guard", trainer),
-        (settings.trace_log != unset.trace_log and settings.trace_log.per_step, "halluc.trace_log", trainer),
-        (settings.metrics != unset.metrics and settings.metrics.judged_per_step, "halluc.metrics", trainer),
-        (bool(settings.paid_values), ", ".join(settings.paid_values), manager),
-        (settings.reward != unset.reward or stage_rewards, "halluc.reward", manager),
-        (bool(settings.curriculum), "halluc.curriculum", manager),
-        (settings.needs_own_engine, "halluc.curriculum" if settings.curriculum else steered, loop),
-        (kept, f"halluc.erased_tokens={settings.erased_tokens}", loop),
-    )
-    for asked, what, (path, name) in needed:
-        selected = OmegaConf.select(config, path)
-        if asked and selected != name:
-            raise SettingsError(
-                f"{what} is set, but {path}={selected} knows nothing of it.", f"Set {path}={name}."
-            )
+        sources = {row["data_source"] for row in rows}
+        require_scorers(path, sources, config)
+        require_judges(path, sources, config, settings)
+    refuse_unknown_edits(config, tokenizer)
+    check_models(config, settings, tokenizer)
 
 
 def _require_one_loop(path: Path, rows: Iterable[Mapping[str, Any]], config: DictConfig) -> None:
@@ -112,18 +58,6 @@ def _require_one_loop(path: Path, rows: Iterable[Mapping[str, Any]], config: Dic
             f"{path} has an agent_name column with {', '.join(sorted(map(str, others)))}, and the run's "
             f"agent loop is {loop}: the rows would be sampled without its settings.",
             "Drop the column, or set actor_rollout_ref.rollout.agent.default_agent_loop to what it says.",
-        )
-
-
-def _require_tolerance(config: DictConfig, settings: Any) -> None:
-    """Refuse that verl should replace prompts that failed, where the run stops at the first of them."""
-    replaces = OmegaConf.select(config, "trainer.v1.sampler.sync_refill_failed_groups")
-    ours = OmegaConf.select(config, "trainer.v1.trainer_mode") == "backtrack_sync"
-    if ours and replaces and not settings.failures.tolerated:
-        raise SettingsError(
-            "trainer.v1.sampler.sync_refill_failed_groups replaces prompts that failed, but with "
-            "halluc.failures.tolerated=0 the run stops at the first.",
-            "Set ++halluc.failures.tolerated=SHARE: how many of a step's prompts may fail and be replaced.",
         )
 
 
@@ -172,41 +106,6 @@ def _require_invariant_kernels(config: DictConfig) -> None:
             "CPU build has none.",
             "Leave it out on a CPU; rollout.seed seeds the engine's stream of random numbers.",
         )
-
-
-def _require_judges(path: Path, sources: set[str], config: DictConfig, settings: Any) -> None:
-    """Refuse to pay for values of states that nobody judges: they would silently be worth nothing."""
-    from halluc_plugin.verifiers import PrefixVerifier, find_verifier
-    from verl_ext.run_settings import has_reward_function
-
-    loop = config.actor_rollout_ref.rollout.agent.default_agent_loop
-    for source in sorted(sources):
-        verifier = None if has_reward_function(config) else find_verifier(source)
-        sampled = settings.values.sampled_for(verifier)
-        if loop == "refine":
-            # The first attempt is an answer: whoever scores answers judges it. Steps are no answers.
-            if settings.pays_steps and (sampled or not isinstance(verifier, PrefixVerifier)):
-                raise SettingsError(
-                    f"A reward pays for values after steps, and with the agent loop refine nothing judges "
-                    f"those of {source} ({path}).",
-                    "Leave halluc.reward.weights.process out, or use data whose verifier judges prefixes, "
-                    "with halluc.values.source=verifier.",
-                )
-            continue
-        if sampled and loop != "backtrack":
-            raise SettingsError(
-                f"halluc.values.source={settings.values.source} values states of {source} by continuations, "
-                f"which the agent loop {loop} does not sample.",
-                "Set actor_rollout_ref.rollout.agent.default_agent_loop=backtrack, or "
-                "++halluc.values.source=verifier and pay the outcome alone.",
-            )
-        paid = ", ".join(settings.paid_values)
-        if paid and not sampled and not isinstance(verifier, PrefixVerifier):
-            raise SettingsError(
-                f"{paid} pays for values of states, and nothing judges states of {source} ({path}).",
-                "Set ++halluc.values.source=auto (answers sampled from each state where no verifier judges), "
-                "++halluc.credit.values=prefix_tree for the credit, or pay the outcome alone.",
-            )
 
 
 def _load_tokenizer(config: DictConfig) -> Any:

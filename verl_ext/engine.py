@@ -29,7 +29,8 @@ from halluc_plugin.hard import TreeInputs, require_tree_attention, tree_inputs
 from halluc_plugin.settings import Context, Settings, load
 from halluc_plugin.tokens import edit_vocab
 from verl_ext.engine_config import BacktrackEngineConfig
-from verl_ext.run_settings import BUDGET_COLUMN, OWN_ENGINE_CONFIG, OWN_STRATEGY, STOCK_STRATEGY
+from verl_ext.host_settings.keys import OWN_STRATEGY, STOCK_STRATEGY
+from verl_ext.run_settings import BUDGET_COLUMN, OWN_ENGINE_CONFIG
 
 BANNED_LOGIT = -1e4
 """Far below any real logit: the probability is exactly 0. Finite: the entropy multiplies it by 0."""

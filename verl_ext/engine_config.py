@@ -5,7 +5,7 @@ from typing import Any
 
 from verl.workers.config import FSDPEngineConfig
 
-from verl_ext.run_settings import OWN_STRATEGY, STOCK_STRATEGY
+from verl_ext.host_settings.keys import OWN_STRATEGY, STOCK_STRATEGY
 
 
 @dataclass

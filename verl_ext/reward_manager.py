@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import torch
 from omegaconf import DictConfig
 from verl import DataProto
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
@@ -23,6 +24,7 @@ from halluc_plugin.tokens import edit_vocab
 from halluc_plugin.training.dataset import vocab_of
 from halluc_plugin.verifiers import Outcome, Verifier, find_verifier, read_score
 from verl_ext.continuations import COLUMN as CONTINUATIONS
+from verl_ext.judges import unknown_source
 from verl_ext.refinement import TURNS
 from verl_ext.run_settings import from_config, has_reward_function
 
@@ -96,6 +98,28 @@ class BacktrackRewardManager(RewardManagerBase):
         )
         return {"reward_score": reward, "reward_extra_info": extra_info}
 
+    def collapsed(self, data: DataProto) -> DataProto:
+        """Answers without their edits and what these erased, for whoever reads answers past this manager.
+
+        Args:
+            data: Rows as verl hands them to a reward worker.
+
+        Returns:
+            The rows with what is left as ``responses``, padded on the right, and the mask to it.
+        """
+        ids, mask = data.batch["responses"], data.batch["attention_mask"]
+        prompt = mask.shape[1] - ids.shape[1]
+        resolution = resolve(ids, mask[:, prompt:].bool(), self._vocab)
+        left, kept = torch.zeros_like(ids), torch.zeros_like(ids)
+        for row in range(len(ids)):
+            live = resolution.resolved(row)
+            left[row, : len(live)] = torch.tensor(live, dtype=ids.dtype)
+            kept[row, : len(live)] = 1
+        batch = data.batch.clone(recurse=False)
+        batch["responses"] = left
+        batch["attention_mask"] = torch.cat([mask[:, :prompt], kept.to(mask.dtype)], dim=1)
+        return DataProto(batch, data.non_tensor_batch, data.meta_info)
+
     def _decode(self, ids: Sequence[int]) -> str:
         # Drops EOS as verl's managers do; edit tokens are not special and stay visible in the raw text.
         return self.tokenizer.decode(ids, skip_special_tokens=True)
@@ -106,7 +130,10 @@ class BacktrackRewardManager(RewardManagerBase):
         if verifier is not None:
             return judge(trace, verifier, row["reward_model"]["ground_truth"], values)
         final = await self._ask_host(trace.final, row)
-        raw = final if trace.raw == trace.final else await self._ask_host(trace.raw, row)
+        if self._router:  # what a reward model thinks of erased text is worth no request
+            raw = None
+        else:
+            raw = final if trace.raw == trace.final else await self._ask_host(trace.raw, row)
         return Answer.valued(trace, final, raw, values)
 
     async def _second_attempt(self, answer: Answer, first: list[int], row: Mapping[str, Any]) -> Answer:
@@ -163,7 +190,7 @@ class BacktrackRewardManager(RewardManagerBase):
             else:  # off the event loop: a host's scorer may run for seconds
                 result = await self.loop.run_in_executor(None, call)
         except NotImplementedError as error:
-            raise _unknown_source(row["data_source"]) from error
+            raise unknown_source(row["data_source"]) from error
         return _host_verdict(result, text)
 
 
@@ -179,13 +206,3 @@ def _host_verdict(result: Any, text: str) -> Verdict:
     if not text.strip():
         return Verdict(Outcome.NO_ANSWER, worth, accuracy)
     return Verdict(Outcome.CORRECT if accuracy >= 1 else Outcome.WRONG, worth, accuracy)
-
-
-def _unknown_source(data_source: str) -> DataError:
-    from halluc_plugin.verifiers import known_sources
-
-    return DataError(
-        f"Nothing can score the data source {data_source!r}.",
-        f"Use one of ours ({', '.join(known_sources())}), one that verl.utils.reward_score knows "
-        "(openai/gsm8k, lighteval/MATH, ...), or give reward.custom_reward_function.path.",
-    )

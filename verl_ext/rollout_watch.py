@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import ray
+import transfer_queue as tq
 
 from halluc_plugin.errors import HallucError, SettingsError
 from halluc_plugin.settings import FailureSettings
+from verl_ext.failed_answers import first_cause
 
 if TYPE_CHECKING:  # the import would bring in verl's trainers, and with them ours, which import this module
     from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
@@ -104,10 +106,11 @@ class _Watch:
         # All of this wait: a sampler may replace those that failed.
         self.failed |= self._buffer.failure_keys[self._of.partition]
         if len(self.failed) > self._settings.tolerated * self._of.prompts:
+            cause = first_cause((tq.kv_list() or {}).get(self._of.partition), self.failed)
             raise RolloutError(
                 f"{len(self.failed)} of {self._of.prompts} prompts of {self._of.name} failed in rollout or "
-                "reward.",
-                f"Look for 'Error in _run_prompt' above, which names the cause, and remove it; {GO_ON}. "
+                f"reward{f', one with: {cause}' if cause else '.'}",
+                f"Remove the cause, of which 'Error in _run_prompt' above has the traceback; {GO_ON}. "
                 "++halluc.failures.tolerated=SHARE lets that share of the prompts fail.",
             )
 

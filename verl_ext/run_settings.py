@@ -14,10 +14,11 @@ from halluc_plugin.errors import SettingsError
 from halluc_plugin.settings import Context, Settings, load
 from halluc_plugin.vllm_engine.hard import ENGINE_ARGS
 from verl_ext.compat import require_tested_verl
+from verl_ext.host_settings import TABLE, asked_for, refuse, runs_of
+from verl_ext.host_settings.keys import OWN_STRATEGY, STOCK_STRATEGY
 
+OUR_LOOPS = frozenset({"backtrack", "refine"})
 SOFT_PROCESSOR = "halluc_plugin.vllm_engine.budget:EditBudget"
-STOCK_STRATEGY = "fsdp2"
-OWN_STRATEGY = "backtrack_fsdp2"
 OWN_ENGINE_CONFIG = "verl_ext.engine_config.BacktrackEngineConfig"
 
 BUDGET_COLUMN = "backtrack_budget"
@@ -41,6 +42,18 @@ def from_config(config: DictConfig) -> Settings:
     return load(config.get("halluc"))
 
 
+def is_ours(config: DictConfig) -> bool:
+    """Whether a run has anything of ours: a ``halluc`` block, or an agent loop or a reward manager."""
+    loop = OmegaConf.select(config, "actor_rollout_ref.rollout.agent.default_agent_loop")
+    manager = OmegaConf.select(config, "reward.reward_manager.name")
+    return "halluc" in config or loop in OUR_LOOPS or manager == "backtrack"
+
+
+def judged_by_model(config: DictConfig) -> bool:
+    """Whether verl asks a reward model itself, past every reward manager (``reward.reward_model``)."""
+    return bool(config.reward.reward_model.enable) and not has_reward_function(config)
+
+
 def has_reward_function(config: DictConfig) -> bool:
     """Whether a function of the user's scores all answers (``reward.custom_reward_function``)."""
     return bool((config.reward.get("custom_reward_function") or {}).get("path"))
@@ -58,6 +71,7 @@ def complete(config: DictConfig, settings: Settings) -> None:
     Raises:
         SettingsError: The run cannot do what the settings ask for (see :func:`check`).
     """
+    require_supported_host(config, settings)
     if settings.steers_rollouts:
         with open_dict(config):
             for key, value in _engine_args(config, settings).items():
@@ -76,40 +90,43 @@ def complete(config: DictConfig, settings: Settings) -> None:
 
 
 def check(config: DictConfig, settings: Settings) -> None:
-    """Refuse a config in which engine and actor would not be one policy.
+    """Refuse a config that does not go with the settings, or in which engine and actor are not one policy.
 
     Args:
         config: verl's whole config.
         settings: Of the run.
 
     Raises:
-        SettingsError: Naming what one of them would do otherwise, and the setting that mends it.
+        SettingsError: Naming what would go wrong, and the setting that mends it.
     """
+    require_supported_host(config, settings)
     if not settings.steers_rollouts:
         return
-    hard = settings.context is Context.HARD
-    why = (
-        "halluc.context=hard" if hard else "halluc.max_backtracks, halluc.curriculum or halluc.boundary=mask"
-    )
-    if not hard and not settings.bans_edits:
-        why = f"halluc.values.source={settings.values.source}"
-    what = "rewinds the context after an edit" if hard else "bans edit tokens during sampling"
+    why = asked_for(settings)
     if settings.needs_own_engine:
-        _check_actor(config, settings, f"{why} {what}")
-    rollout = config.actor_rollout_ref.rollout
-    if rollout.name != "vllm":
-        raise SettingsError(
-            f"{why} {what}, which only vLLM rollouts can, not {rollout.name}.",
-            "Set actor_rollout_ref.rollout.name=vllm.",
-        )
+        _check_actor(config, settings, why)
     given = OmegaConf.select(config, _VLLM, default=None) or {}
     for key, value in _engine_args(config, settings).items():
         if given.get(key) != value:
             raise SettingsError(
-                f"{why} {what}, but vLLM is given {key}={given.get(key)}.", f"Set {_VLLM}.{key}={value}."
+                f"{why}, but vLLM is given {key}={given.get(key)}.", f"Set {_VLLM}.{key}={value}."
             )
-    if hard:
-        _check_hard(config, settings)
+    if settings.context is Context.HARD:
+        _refuse_greedy(config, settings)
+
+
+def require_supported_host(config: DictConfig, settings: Settings) -> None:
+    """Hold the run against the table of verl's settings.
+
+    Args:
+        config: verl's whole config.
+        settings: Of the run.
+
+    Raises:
+        SettingsError: A setting of verl does not go with ours.
+    """
+    loop = config.actor_rollout_ref.rollout.agent.default_agent_loop
+    refuse(config, settings, runs_of(settings, editing=loop == "backtrack"), TABLE)
 
 
 def _check_actor(config: DictConfig, settings: Settings, why: str) -> None:
@@ -130,12 +147,7 @@ def _check_actor(config: DictConfig, settings: Settings, why: str) -> None:
             )
 
 
-def _check_hard(config: DictConfig, settings: Settings) -> None:
-    if config.distillation.enabled:
-        raise SettingsError(
-            "halluc.context=hard, but a teacher scores the raw trace, with all that was erased.",
-            "Set distillation.enabled=false, or halluc.context=soft.",
-        )
+def _refuse_greedy(config: DictConfig, settings: Settings) -> None:
     if all(stage.max_backtracks is not None for stage in settings.stages):
         return
     # Greedy decoding returns to the same state after every edit, for ever.

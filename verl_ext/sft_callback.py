@@ -9,7 +9,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from halluc_plugin.commands import override, shell
 from halluc_plugin.errors import SettingsError
-from verl_ext.model_checks import expand_paths, warn_of_rate
+from halluc_plugin.settings import Context
+from verl_ext.model_checks import expand_paths, require_learnable_tokens, require_rewindable, warn_of_rate
 from verl_ext.recipe_callback import EMBEDDED_DATA, RecipeCallback, latest_step, log_places
 
 EMBEDDED_MODEL = "halluc:scratch"
@@ -38,8 +39,9 @@ def _is_first() -> bool:
 
 
 def _prepare(config: DictConfig) -> None:
-    from halluc_plugin.settings import Context, load
+    from halluc_plugin.settings import load
     from verl_ext.compat import require_tested_verl
+    from verl_ext.host_settings import SFT_TABLE, refuse, runs_of
     from verl_ext.recipe_check import require_sft_trainer
     from verl_ext.resumption import check_resumption
 
@@ -51,6 +53,7 @@ def _prepare(config: DictConfig) -> None:
             "halluc.max_backtracks or halluc.boundary=mask limits what is sampled, and nothing is here.",
             "Set ++halluc.max_backtracks=null and ++halluc.boundary=noop.",
         )
+    refuse(config, settings, runs_of(settings, editing=False), SFT_TABLE)
     if int(config.trainer.test_freq) > 0 and not config.data.val_files:
         raise SettingsError(
             f"trainer.test_freq={config.trainer.test_freq}, and there is nothing to test on.",
@@ -61,7 +64,7 @@ def _prepare(config: DictConfig) -> None:
         expand_paths(config.model)
         if settings.context is Context.HARD:
             _take_own_engine(config)
-    _check(config)
+    _check(config, settings)
     # verl's SFT trainer takes a given checkpoint under resume_mode=auto, too.
     automatic = not config.trainer.resume_from_path
     check_resumption(config, model="model.path", automatic=automatic, first_process=_is_first())
@@ -80,13 +83,9 @@ def _fill_in_embedded(config: DictConfig, settings: Any) -> None:
 
 def _take_own_engine(config: DictConfig) -> None:
     """The engine that lays traces out as trees, with the settings it reads."""
-    from verl_ext.run_settings import OWN_ENGINE_CONFIG, OWN_STRATEGY, STOCK_STRATEGY
+    from verl_ext.host_settings.keys import OWN_STRATEGY
+    from verl_ext.run_settings import OWN_ENGINE_CONFIG
 
-    if config.engine.strategy not in {STOCK_STRATEGY, OWN_STRATEGY}:
-        raise SettingsError(
-            f"halluc.context=hard, but engine.strategy={config.engine.strategy} sees what was erased.",
-            f"Set engine.strategy={STOCK_STRATEGY} (completed by the recipe).",
-        )
     config.engine.strategy = OWN_STRATEGY
     config.engine["_target_"] = OWN_ENGINE_CONFIG
     config.engine["halluc"] = OmegaConf.to_container(config.halluc, resolve=True)
@@ -94,8 +93,8 @@ def _take_own_engine(config: DictConfig) -> None:
         OmegaConf.update(config, "model.override_config.attn_implementation", "sdpa", force_add=True)
 
 
-def _check(config: DictConfig) -> None:
-    """Read every file once, before torchrun's processes meet."""
+def _check(config: DictConfig, settings: Any) -> None:
+    """Look at the model, and read every file once, before torchrun's processes meet."""
     from halluc_plugin.tokens.loading import load_tokenizer
     from verl_ext.sft_dataset import read_checked
 
@@ -103,6 +102,9 @@ def _check(config: DictConfig) -> None:
         str(config.model.get("tokenizer_path") or config.model.path),
         trust_remote_code=bool(config.model.get("trust_remote_code", False)),
     )
+    if settings.context is Context.HARD:
+        require_rewindable(config.model)
+    require_learnable_tokens(config.model, tokenizer, "model")
     for files in (config.data.train_files, config.data.val_files):
         if files:
             read_checked(files, tokenizer, int(config.data.max_length))

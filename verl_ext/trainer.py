@@ -27,8 +27,7 @@ from halluc_plugin.trace_log import LoggedTrace, TraceLog, logged_trace
 from halluc_plugin.verifiers import find_verifier
 from verl_ext.compat import AnswersToSync
 from verl_ext.guard import Precision, compare, stop_if_drifted
-from verl_ext.rollout_watch import watch_rollouts
-from verl_ext.run_settings import check, from_config, has_reward_function
+from verl_ext.run_settings import check, from_config, has_reward_function, judged_by_model
 from verl_ext.sync_watch import watch_sync
 
 logger = logging.getLogger(__name__)
@@ -53,14 +52,9 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
         self._comparable = reason is None
         if self._settings.guard.enabled and reason:
             logger.warning("halluc: the guard against stale weights is off, because %s.", reason)
-        watch_rollouts(self.replay_buffer, self._settings.failures, self._samplers)
         self._collapse = CollapseWatch()
         keep = self._settings.trace_log
         self._trace_log = TraceLog(Path(config.trainer.default_local_dir), keep.max_megabytes)
-
-    def _samplers(self) -> Sequence[Any]:
-        """Handles of the agent loop workers; verl hands their manager over when training begins."""
-        return getattr(getattr(self, "agent_loop_manager", None), "agent_loop_workers", None) or ()
 
     def _setup(self) -> None:
         super()._setup()
@@ -146,7 +140,7 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
     def _event_metrics(self, batch: KVBatchMeta, keys: list[str]) -> dict[str, float]:
         """What the backtracks of some answers were worth, every state of them judged."""
         chosen = drawn(keys, self._settings.metrics.judged_per_step, self.global_steps)
-        if not chosen or has_reward_function(self.config):
+        if not chosen or has_reward_function(self.config) or judged_by_model(self.config):
             return {}
         fields = ["responses", "data_source", "reward_model"]
         data = tq.kv_batch_get(keys=chosen, partition_id=batch.partition_id, select_fields=fields)

@@ -86,7 +86,7 @@ class Answer:
     Attributes:
         trace: Texts and counts.
         final: Verdict on the resolved text.
-        raw: Verdict on the raw text.
+        raw: Verdict on the raw text; None where nobody was asked.
         moves: What each effective event was worth: values of the states that it left and reached, 1 where a
             right answer can still be reached. None when nothing can judge prefixes: an incomplete prefix is
             never scored as an answer.
@@ -96,13 +96,13 @@ class Answer:
 
     trace: Trace
     final: Verdict
-    raw: Verdict
+    raw: Verdict | None
     moves: tuple[Move, ...] | None
     steps: tuple[float, ...] | None
 
     @classmethod
     def valued(
-        cls, trace: Trace, final: Verdict, raw: Verdict, values: Mapping[int, float] | None
+        cls, trace: Trace, final: Verdict, raw: Verdict | None, values: Mapping[int, float] | None
     ) -> "Answer":
         """A judged trace from the values of its states, by position; None for no values.
 

@@ -55,7 +55,7 @@ def reward_info(
             sampled continuations, or of a first turn.
 
     Returns:
-        The components; ``acc`` and ``acc_raw`` (resolved and raw text); the counts of
+        The components; ``acc`` and, where it was judged, ``acc_raw`` (resolved and raw text); the counts of
         :meth:`halluc_plugin.rewards.Trace.counts`; ``truncated``; ``moves``, the events' values before and
         after as JSON (verl's metrics pass over texts), "null" where nothing judges states; ``steps``, the
         values after steps, likewise; and where known ``acc_without_edits``.
@@ -64,7 +64,7 @@ def reward_info(
     info: dict[str, Any] = {
         **parts,
         "acc": answer.final.accuracy,
-        "acc_raw": answer.raw.accuracy,
+        **({} if answer.raw is None else {"acc_raw": answer.raw.accuracy}),
         **answer.trace.counts(),
         "truncated": float(not finished),
         "moves": json.dumps(moves and [[move.before, move.after] for move in moves]),

@@ -52,7 +52,7 @@ def rollout_metrics(infos: Sequence[Mapping[str, Any]], masks: Sequence[Tensor])
     return {
         "backtrack/rate": mean("backtracked"),
         "backtrack/per_answer": mean("num_backtracks"),
-        **{f"backtrack/{key}": mean(key) for key in COUNTS},
+        **{f"backtrack/{key}": mean(key) for key in COUNTS if key in infos[0]},
         "backtrack/token_efficiency": mean("resolved_length") / raw if raw else 1.0,
         "backtrack/masked_share": 1 - sum(float(mask.sum()) for mask in masks) / tokens if tokens else 0.0,
         **{f"backtrack/reward/{key}": mean(key) for key in COMPONENTS.keys() - _unjudged(infos)},

@@ -81,13 +81,20 @@ def initial_rows(
         if hidden is not None and table.rows.shape[1:] == hidden.shape:
             rows[table.name] = _scaled(hidden, table.rows[:known])
         else:
-            groups = _groups(tokenizer, token, Initialisation.MEAN if described else how, known)
-            rows[table.name] = _mean_of_means(table.rows, groups)
+            groups = anchor_groups(tokenizer, token, Initialisation.MEAN if described else how, known)
+            rows[table.name] = mean_of_means(table.rows, groups)
     return rows
 
 
-def _groups(tokenizer: Any, token: str, how: Initialisation, known: int) -> list[Sequence[int]]:
-    """The ids whose rows are averaged, group by group."""
+def anchor_groups(tokenizer: Any, token: str, how: Initialisation, known: int) -> list[Sequence[int]]:
+    """The ids whose rows are averaged into a new token's, group by group.
+
+    Args:
+        tokenizer: The model's.
+        token: The new token.
+        how: Any initialisation but ``DESCRIPTION``.
+        known: How many rows something has trained.
+    """
     if how is Initialisation.MEAN:
         return [range(known)]
     texts = [f" {word}" for word in ANCHORS[token]] if how is Initialisation.SEMANTIC else [token]
@@ -109,8 +116,11 @@ def _pieces(tokenizer: Any, text: str) -> list[int]:
     return pieces
 
 
-def _mean_of_means(weight: torch.Tensor, groups: Sequence[Sequence[int]]) -> torch.Tensor:
-    """Each group counts alike, however many pieces it has. In float32, whatever the dtype of the weights."""
+def mean_of_means(weight: torch.Tensor, groups: Sequence[Sequence[int]]) -> torch.Tensor:
+    """The mean row (Float[H]) of groups of ids: each counts alike, however many pieces it has.
+
+    In float32, whatever the dtype of the weights.
+    """
     means = [weight[torch.tensor(list(group), device=weight.device)].float().mean(0) for group in groups]
     return torch.stack(means).mean(0).to(weight.dtype)
 

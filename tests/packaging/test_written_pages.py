@@ -13,7 +13,12 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
-    ("script", "name"), [("compatibility", "compatibility"), ("settings_page", "settings")]
+    ("script", "name"),
+    [
+        ("compatibility", "compatibility"),
+        ("settings_page", "settings"),
+        ("host_settings_page", "host-settings"),
+    ],
 )
 def test_written_pages_are_current(script, name):
     """They are what `make docs` writes."""

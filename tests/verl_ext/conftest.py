@@ -65,6 +65,7 @@ def verl_config(_composed):
         config.actor_rollout_ref.rollout.prompt_length = 16
         config.reward.reward_manager.name = "backtrack"
         config.trainer.v1.trainer_mode = "backtrack_sync"
+        config.algorithm.adv_estimator = "backtrack_grpo"
     return OmegaConf.create(OmegaConf.to_container(config))
 
 

@@ -18,10 +18,12 @@ from verl.workers.engine.base import EngineRegistry  # noqa: E402
 
 WAITED_FOR = (
     "verl.experimental.agent_loop.agent_loop",
+    "verl.experimental.reward_loop.reward_loop",
     "verl.experimental.reward_loop.reward_manager.registry",
     "verl.plugin.platform.platform_manager",
     "verl.trainer.constants_ppo",
     "verl.trainer.ppo.core_algos",
+    "verl.trainer.ppo.v1.trainer_base",
     "verl.trainer.ppo.v1.trainer_sync",
     "verl.utils.config",
     "verl.utils.distributed",

@@ -12,6 +12,8 @@ from verl_ext.recipe_callback import EXIT_BAD_INPUT
 ROLLOUT = "actor_rollout_ref.rollout"
 LOOP = f"{ROLLOUT}.agent.default_agent_loop"
 LIMITED = "a budget (halluc.max_backtracks) or halluc.boundary=mask"
+NONE_AT_ALL = "halluc.curriculum=[{steps:1,max_backtracks:0,weights:{format:0.1}},{max_backtracks:0}]"
+BANNED = ("halluc.max_backtracks=0",)
 STOCK_LOOP = (f"{LOOP}=single_turn_agent", "reward.reward_manager.name=naive")
 
 
@@ -120,11 +122,7 @@ class TestBadInput:
                 "default_agent_loop=refine knows nothing of it",
             ),
             (
-                ["+halluc.failures.stalled_after=60", "trainer.v1.trainer_mode=sync"],
-                "halluc.failures is set, but trainer.v1.trainer_mode=sync",
-            ),
-            (
-                ["halluc.credit.alpha=0.5", "reward.reward_manager.name=naive"],
+                ["halluc.credit.alpha=0.5", *BANNED, "reward.reward_manager.name=naive"],
                 "halluc.credit.alpha is set, but reward.reward_manager.name=naive",
             ),
             (
@@ -146,11 +144,17 @@ class TestBadInput:
                 )
             ),
             *(
-                ([setting, "reward.reward_manager.name=naive"], "halluc.reward is set, but reward.reward_man")
-                for setting in (
-                    "halluc/reward=n_mars",
-                    "+halluc.reward.weights.format=0.5",
-                    "halluc.curriculum=[{steps:1,weights:{outcome:1.0,format:0.1}},{}]",
+                (
+                    [setting, *budget, "reward.reward_manager.name=naive"],
+                    "halluc.reward is set, but reward.reward_man",
+                )
+                for setting, budget in (
+                    ("halluc/reward=n_mars", BANNED),
+                    ("+halluc.reward.weights.format=0.5", BANNED),
+                    (
+                        NONE_AT_ALL,
+                        (),
+                    ),
                 )
             ),
             *(

@@ -49,7 +49,7 @@ def test_low_rank_updates_take_their_own_rates(config, tmp_path, recwarn):
     number_tokenizer(edit_tokens=(BACKTRACK_TOKEN,)).save_pretrained(tmp_path / "large")
     (tmp_path / "large" / "config.json").write_text('{"model_type": "qwen3", "hidden_size": 896}')
     path = f"actor_rollout_ref.model.path={tmp_path / 'large'}"
-    start(config(path, "actor_rollout_ref.model.lora_rank=8"))
+    start(config(path, "actor_rollout_ref.model.lora_rank=8", "trainer.device=cuda"))
     assert not [warning for warning in recwarn if "optim.lr" in str(warning.message)]
 
 

@@ -41,6 +41,7 @@ def sample(monkeypatch):
 
     def run(queue, *, workers=(), buffer=None, **settings):
         monkeypatch.setattr(verl_buffer, "tq", queue)
+        monkeypatch.setattr(rollout_watch, "tq", queue)
         monkeypatch.setattr(rollout_watch, "time", SimpleNamespace(monotonic=lambda: queue.clock))
         buffer = buffer or verl_buffer.ReplayBuffer("sync", OmegaConf.create({}), None, "drop", {}, 0.0)
         watch_rollouts(buffer, FailureSettings(**settings), lambda: workers)

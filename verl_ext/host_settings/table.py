@@ -1,0 +1,182 @@
+"""What a row of the tables says, and how a run is held against them."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from halluc_plugin.errors import SettingsError
+from halluc_plugin.settings import Context, Settings
+
+Meets = Callable[[Any], bool]
+
+
+class Where(Enum):
+    """The runs in which a setting is refused; the value is how documentation calls them."""
+
+    NOWHERE = "nowhere"
+    HARD = "hard context"
+    LIMITED = "hard context; limits on edits"
+    STEERED = "hard context; limits on edits; sampled continuations"
+    ERASING = "agent loop `backtrack`, unless every budget is 0"
+    EDITING = "agent loop `backtrack`"
+    EVERYWHERE = "every recipe"
+
+
+@dataclass(frozen=True)
+class Values:
+    """Values of a key of the host's config.
+
+    Args:
+        key: The key.
+        text: Which values, as documentation writes them.
+        meets: Whether a value is one of them; a key that is missing has the value None.
+        example: One of them, as on the command line.
+    """
+
+    key: str
+    text: str
+    meets: Meets
+    example: str
+
+    def hold(self, config: DictConfig) -> bool:
+        """Whether the run has one of them."""
+        return self.meets(OmegaConf.select(config, self.key))
+
+    def given(self, config: DictConfig) -> str:
+        """The run's own, as on the command line."""
+        return f"{self.key}={OmegaConf.select(config, self.key)}"
+
+
+def on(key: str) -> Values:
+    """True, or anything else that verl takes for it."""
+    return Values(key, "true", bool, "true")
+
+
+def off(key: str) -> Values:
+    """False, empty or missing."""
+    return Values(key, "false", lambda value: not value, "false")
+
+
+def given(key: str, example: str) -> Values:
+    """Anything."""
+    return Values(key, "any", lambda value: value is not None and value != "", example)
+
+
+def above(key: str, number: int) -> Values:
+    """Numbers above ``number``."""
+    return Values(
+        key, f"above {number}", lambda value: value is not None and float(value) > number, str(number + 1)
+    )
+
+
+def one_of(key: str, *names: str) -> Values:
+    """Some names."""
+    return Values(key, ", ".join(f"`{name}`" for name in names), lambda value: value in names, names[0])
+
+
+def other_than(key: str, *names: str, example: str) -> Values:
+    """All names but some; a key that is missing has none."""
+    text = f"other than {', '.join(f'`{name}`' for name in names)}"
+    return Values(key, text, lambda value: value is not None and value not in names, example)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What becomes of a setting of the host.
+
+    Args:
+        when: The values; all of them together.
+        refused: In which runs.
+        why: What would go wrong, or of a supported setting what it does: continues "KEY=VALUE".
+        fix: What to do instead; empty where it is supported.
+    """
+
+    when: tuple[Values, ...]
+    refused: Where
+    why: str
+    fix: str = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.fix) is (self.refused is Where.NOWHERE):
+            raise ValueError(f"{self.when[0].key}: a refusal, and nothing else, says what to do instead.")
+
+
+def supported(why: str, *when: Values) -> Row:
+    """A row that refuses nothing."""
+    return Row(when, Where.NOWHERE, why)
+
+
+Table = Mapping[str, tuple[Row, ...]]
+"""Rows by the part of the host that they are of."""
+
+
+def hit(config: DictConfig, runs: Collection[Where], rows: Iterable[Row]) -> Row | None:
+    """The first row that refuses the run, None if there is none.
+
+    Args:
+        config: The host's whole config.
+        runs: What kind of run it is.
+        rows: Of a table.
+    """
+    for row in rows:
+        if row.refused in runs and all(values.hold(config) for values in row.when):
+            return row
+    return None
+
+
+def refuse(config: DictConfig, settings: Settings, runs: Collection[Where], table: Table) -> None:
+    """Refuse a run with a setting of the host that does not go with its own.
+
+    Args:
+        config: The host's whole config.
+        settings: Of the run.
+        runs: What kind of run it is.
+        table: What is refused.
+
+    Raises:
+        SettingsError: Naming both settings, what would go wrong, and what to do instead.
+    """
+    row = hit(config, runs, (row for rows in table.values() for row in rows))
+    if row is not None:
+        asked = asked_for(settings) if row.refused in _OWN else ""
+        with_ours = f"{asked}, but " if asked else ""
+        said = " and ".join(values.given(config) for values in row.when)
+        raise SettingsError(f"{with_ours}{said} {row.why}.", row.fix)
+
+
+_OWN = {Where.HARD, Where.LIMITED, Where.STEERED}
+
+
+def asked_for(settings: Settings) -> str:
+    """Which settings of ours make a run another one than verl's own, and what they do."""
+    if settings.context is Context.HARD:
+        return "halluc.context=hard rewinds the context after an edit"
+    if settings.bans_edits:
+        return (
+            "halluc.max_backtracks, halluc.curriculum or halluc.boundary=mask bans edit tokens during "
+            "sampling"
+        )
+    if settings.samples_continuations:
+        return f"halluc.values.source={settings.values.source} bans edit tokens during sampling"
+    return ""
+
+
+def runs_of(settings: Settings, *, editing: bool) -> frozenset[Where]:
+    """What kind of run it is.
+
+    Args:
+        settings: Of the run.
+        editing: Whether its answers may hold edits.
+    """
+    kinds = {
+        Where.HARD: settings.context is Context.HARD,
+        Where.LIMITED: settings.needs_own_engine,
+        Where.STEERED: settings.steers_rollouts,
+        Where.ERASING: editing and any(stage.max_backtracks != 0 for stage in settings.stages),
+        Where.EDITING: editing,
+        Where.EVERYWHERE: True,
+    }
+    return frozenset(kind for kind, holds in kinds.items() if holds)

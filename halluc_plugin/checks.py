@@ -19,7 +19,7 @@ class CheckStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line of the doctor's table.
+    """One line of the doctor's report.
 
     Args:
         name: What was checked.

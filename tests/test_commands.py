@@ -23,7 +23,7 @@ TEXTS = st.text(CHARACTERS | ODD, min_size=1, max_size=12)
 HOSTILE = (
     "a b", "a,b", "a=b", "a'b", 'a"b', "$HOME", "${x}", "\\${x}", "\\\\", "a\\", "-rf", "--help", "~",
     "~root", "é", "[bold]", ":car:", "None", "1e5", "007", "true", "???", "{", "#", "a\nb",
- "'", "''", "\\'", "a\\\n",
+    "'", "''", "\\'", "a\\\n",
 )  # fmt: skip
 
 

@@ -64,7 +64,7 @@ def add_token(
     with whole_folder(out) as folder:
         save_model(network, tokenizer, folder, base=model)
     console = Console()
-    print_checks({"model": inspect_tokenizer(tokenizer, network.config)}, title=f"halluc add-token: {out}")
+    print_checks({f"Model in {out}": inspect_tokenizer(tokenizer, network.config)})
     for token, token_id in added.ids.items():
         state = f"added, rows by {how}" if token in added.new else "was there, left as it was"
         console.print(f"{token}  id {token_id}  ({state})", highlight=False)

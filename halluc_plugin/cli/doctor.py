@@ -10,10 +10,9 @@ from halluc_plugin.cli.data_options import TrustRemoteCode
 from halluc_plugin.cli.help import examples
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from halluc_plugin.checks import Check
 
+NAME_WIDTH = 34
 STYLES = {
     # status -> sign, style
     "ok": ("✓", "green"),
@@ -37,42 +36,38 @@ def doctor(
         bool, typer.Option("--engine", help="Also try whether vLLM rewinds exactly (half a minute).")
     ] = False,
     trust_remote_code: TrustRemoteCode = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, all rooms at the end.")] = False,
 ) -> None:
     """Check the installation, and a model's readiness; exit 1 when a line is red."""
     from rich.console import Console
 
-    from halluc_plugin.doctor import examine, healthy
+    from halluc_plugin.doctor import examine, healthy, visit
 
-    with Console(stderr=True).status("Importing verl, vLLM and lm-eval, each in a Python of its own ..."):
-        rooms = examine(model, engine=engine, trust_remote_code=trust_remote_code)
-    if as_json:
-        typer.echo(
-            json.dumps({room: [asdict(check) for check in lines] for room, lines in rooms.items()}, indent=2)
-        )
-    else:
-        print_checks(rooms)
+    with Console(stderr=True).status("Importing vLLM, verl and lm-eval, in Pythons of their own ..."):
+        if as_json:
+            rooms = examine(model, engine=engine, trust_remote_code=trust_remote_code)
+            found = {room: [asdict(check) for check in lines] for room, lines in rooms.items()}
+            typer.echo(json.dumps(found, indent=2))
+        else:
+            rooms = {}
+            for room, lines in visit(model, engine=engine, trust_remote_code=trust_remote_code):
+                print_checks({room: lines})
+                rooms[room] = lines
     if not healthy(rooms):
         raise typer.Exit(1)
 
 
-def print_checks(rooms: "dict[str, list[Check]]", title: str = "halluc doctor") -> None:
-    """Print the lines of each room as one table."""
+def print_checks(rooms: "dict[str, list[Check]]") -> None:
+    """Print the lines of each room, and below a line what to do about it; none is broken or cut."""
     from rich.console import Console
-
-    Console().print(_table(rooms, title))
-
-
-def _table(rooms: "dict[str, list[Check]]", title: str) -> "Table":
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table("", "check", "found", "what to do", title=title, title_justify="left")
+    console = Console()
     for room, lines in rooms.items():
-        table.add_section()
-        table.add_row("", f"[bold]{room}[/]")
+        console.print(Text(room, "bold"))
         for check in lines:
             sign, style = STYLES[check.status]
-            # Text, because a detail such as halluc[verl] would be read as markup.
-            table.add_row(Text(sign, style), *map(Text, (check.name, check.detail, check.fix)))
-    return table
+            line = Text.assemble("  ", (sign, style), f" {check.name:<{NAME_WIDTH}}  {check.detail}".rstrip())
+            console.print(line, soft_wrap=True)
+            if check.fix:
+                console.print(Text.assemble("      ", (f"-> {check.fix}", "italic")), soft_wrap=True)

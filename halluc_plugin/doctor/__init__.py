@@ -1,27 +1,28 @@
 """``halluc doctor``: what is installed, what is registered where, and what to do about each red line.
 
-One module per room. Each has ``checks(...)``, which returns the lines of its room; hosts are looked at in a
-Python of their own (:mod:`.fresh`), since they may be slow to import, fail, or print.
+One module per room. Each has ``checks(...)``, which returns the lines of its room; hosts are looked at in
+another Python (:mod:`.fresh`), since they may be slow to import, fail, or print.
 """
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
-from typing import TYPE_CHECKING
 
 from halluc_plugin.checks import Check, CheckStatus
 from halluc_plugin.doctor import engine as rewinding
-from halluc_plugin.doctor import lm_eval, model, packages, verl, vllm
+from halluc_plugin.doctor import fresh, lm_eval, model, packages, verl, vllm
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+__all__ = ["examine", "healthy", "visit"]
 
-__all__ = ["examine", "healthy"]
+Room = list[Check]
+ORDER = ("packages", "verl", "vLLM", "lm-eval", "model", "engine")
+"""Of a report; a visit tells of each room when it has been looked into."""
 
 
 def examine(
     model_path: str | None = None, *, engine: bool = False, trust_remote_code: bool = False
-) -> dict[str, list[Check]]:
-    """Look into every room, at the same time.
+) -> dict[str, Room]:
+    """Look into every room.
 
     Args:
         model_path: A folder or hub name whose model and tokenizer are examined too.
@@ -29,24 +30,39 @@ def examine(
         trust_remote_code: Whether code that comes with the model may run.
 
     Returns:
-        The checks of each room, in the order they are shown.
+        The checks of each room, in the order of a report.
     """
-    rooms: dict[str, Callable[[], list[Check]]] = {
-        "packages": packages.checks,
-        "verl": verl.checks,
-        "vLLM": vllm.checks,
-        "lm-eval": lm_eval.checks,
-    }
-    if model_path is not None:
-        rooms["model"] = partial(model.checks, model_path, trust_remote_code=trust_remote_code)
-    if engine:
-        rooms["engine"] = rewinding.checks
-    with ThreadPoolExecutor() as pool:
-        pending = {room: pool.submit(_look_into, look) for room, look in rooms.items()}
-        return {room: found.result() for room, found in pending.items()}
+    seen = dict(visit(model_path, engine=engine, trust_remote_code=trust_remote_code))
+    return {room: seen[room] for room in ORDER if room in seen}
 
 
-def _look_into(look: "Callable[[], list[Check]]") -> list[Check]:
+def visit(
+    model_path: str | None = None, *, engine: bool = False, trust_remote_code: bool = False
+) -> Iterator[tuple[str, Room]]:
+    """Look into every room as :func:`examine`, and tell of each as soon as it is done.
+
+    Two at a time, as each keeps a core busy. verl imports most of vLLM, so both are looked at in one Python.
+
+    Yields:
+        Each room with its checks.
+    """
+    yield "packages", _look_into(packages.checks)  # in no time
+    with fresh.FreshPython() as shared, ThreadPoolExecutor(2) as pool:
+        looks: dict[str, Callable[[], Room]] = {
+            "vLLM": partial(vllm.checks, shared.call),
+            "lm-eval": partial(lm_eval.checks, fresh.call),
+            "verl": partial(verl.checks, shared.call),
+        }
+        if model_path is not None:
+            looks["model"] = partial(model.checks, model_path, trust_remote_code=trust_remote_code)
+        if engine:
+            looks["engine"] = partial(rewinding.checks, fresh.call)
+        pending = {pool.submit(_look_into, look): room for room, look in looks.items()}
+        for done in as_completed(pending):
+            yield pending[done], done.result()
+
+
+def _look_into(look: Callable[[], Room]) -> Room:
     try:
         return look()
     except Exception as error:  # noqa: BLE001 - a broken room must not hide what the others show
@@ -54,6 +70,6 @@ def _look_into(look: "Callable[[], list[Check]]") -> list[Check]:
         return [Check("room", CheckStatus.FAIL, f"{type(error).__name__}: {error}", fix)]
 
 
-def healthy(rooms: dict[str, list[Check]]) -> bool:
+def healthy(rooms: dict[str, Room]) -> bool:
     """Whether no line of any room is red."""
     return all(check.status is not CheckStatus.FAIL for checks in rooms.values() for check in checks)

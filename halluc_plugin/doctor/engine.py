@@ -19,12 +19,16 @@ BLOCK_SIZE = 32
 FIX = "Do not use context=hard with this vLLM; report its version and what else is red here."
 
 
-def checks() -> list[Check]:
-    """Try the engine in a Python of its own."""
+def checks(call: fresh.Call) -> list[Check]:
+    """Try the engine in a Python of its own.
+
+    Args:
+        call: Calls a function in another Python; see :func:`halluc_plugin.doctor.fresh.call`.
+    """
     if find_spec("vllm") is None:
         return [Check("engine", CheckStatus.ABSENT, "vLLM is not installed", packages.INSTALL_VLLM)]
     try:
-        return judge(fresh.call("halluc_plugin.doctor.engine:observe"))
+        return judge(call("halluc_plugin.doctor.engine:observe"))
     except fresh.FreshPythonError as error:
         return [Check("engine", CheckStatus.FAIL, str(error), "Read the message; or use context=soft.")]
 

@@ -1,40 +1,124 @@
-"""Call a function in a fresh Python, so that what a host does at import stays out of this one."""
+"""Call functions in a fresh Python, so that what hosts do at import stays out of this one."""
 
 import json
 import subprocess
 import sys
-from typing import Any
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from signal import SIGKILL
+from threading import Lock, Timer
+from types import TracebackType
+from typing import Any, Self
+
+Call = Callable[[str], Any]
+"""``call("module:function")`` gives what the function returns."""
 
 MARK = "halluc doctor observed: "
 TIMEOUT_S = 300
+
+# Hosts print while they are imported, so an answer is a line with a mark.
+_SERVE = f"""
+import sys, json
+from importlib import import_module
+for line in sys.stdin:
+    module, function = line.split()
+    print({MARK!r} + json.dumps(getattr(import_module(module), function)()), flush=True)
+"""
 
 
 class FreshPythonError(Exception):
     """The function raised, or its Python died; the message is the last thing it said."""
 
 
-def call(target: str) -> Any:
-    """Call ``module:function`` without arguments in a new process.
+class FreshPython:
+    """A Python of its own, in which functions are called one after the other.
 
-    Args:
-        target: The function; it returns something JSON can hold.
-
-    Returns:
-        What the function returned.
-
-    Raises:
-        FreshPythonError: It did not return.
+    Imports are most of what a host costs, and hosts import each other: what the next function needs is often
+    there already. Other threads wait for their turn. A call that fails ends this Python. If another was made
+    in it before, the call is made once more in a new one: no function fails by what another left behind.
     """
-    module, function = target.split(":")
-    # Hosts print while they are imported, so the answer is a line with a mark.
-    code = f"import json; from {module} import {function} as f; print({MARK!r} + json.dumps(f()), flush=True)"
-    command = [sys.executable, "-P", "-c", code]  # -P: nothing of the working directory is imported
-    try:
-        run = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)  # noqa: S603 - our own code
-    except subprocess.TimeoutExpired as error:
-        raise FreshPythonError(f"no answer in {TIMEOUT_S} s") from error
-    for line in run.stdout.splitlines():
-        if line.startswith(MARK):
-            return json.loads(line.removeprefix(MARK))
-    said = [line for line in run.stderr.splitlines() if line.strip()]
-    raise FreshPythonError(said[-1] if said else f"exit status {run.returncode}")
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._process: subprocess.Popen[str] | None = None
+        self._said = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - closed on exit
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+        self._said.close()
+
+    def call(self, target: str) -> Any:
+        """Call ``module:function`` without arguments.
+
+        Args:
+            target: The function; it returns something JSON can hold.
+
+        Returns:
+            What the function returned.
+
+        Raises:
+            FreshPythonError: It did not return.
+        """
+        with self._lock:
+            used = self._process is not None
+            try:
+                return self._call(target)
+            except FreshPythonError:
+                if not used:
+                    raise
+            return self._call(target)
+
+    def _call(self, target: str) -> Any:
+        process = self._process = self._process or self._start()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        late = Timer(TIMEOUT_S, process.kill)
+        late.start()
+        try:
+            with suppress(BrokenPipeError):  # it is dead, and has said why
+                process.stdin.write(target.replace(":", " ") + "\n")
+                process.stdin.flush()
+            for line in process.stdout:
+                if line.startswith(MARK):
+                    return json.loads(line.removeprefix(MARK))
+        finally:
+            late.cancel()
+        raise FreshPythonError(self._last_words(process))
+
+    def _start(self) -> "subprocess.Popen[str]":
+        self._said.seek(0)
+        self._said.truncate()
+        return subprocess.Popen(  # noqa: S603 - our own code
+            [sys.executable, "-P", "-c", _SERVE],  # -P: nothing of the working directory is imported
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said,
+            encoding="utf-8", errors="replace",
+        )  # fmt: skip
+
+    def _last_words(self, process: "subprocess.Popen[str]") -> str:
+        status = process.wait()
+        self._end()
+        if status == -SIGKILL:
+            return f"no answer in {TIMEOUT_S} s, or killed for want of memory"
+        self._said.seek(0)
+        said = [line.strip() for line in self._said if line.strip()]
+        return said[-1] if said else f"exit status {status}"
+
+    def _end(self) -> None:
+        """It has answered: nothing is waited for that a host does at exit."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            with suppress(BrokenPipeError), process:
+                pass
+
+
+def call(target: str) -> Any:
+    """Call one function in a Python of its own; see :meth:`FreshPython.call`."""
+    with FreshPython() as python:
+        return python.call(target)

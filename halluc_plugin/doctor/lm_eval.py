@@ -15,13 +15,17 @@ SWITCH = "HALLUC_LM_EVAL"
 BY_FLAG = 'Pass --include_path "$(halluc lm-eval-path)".'
 
 
-def checks() -> list[Check]:
-    """Look at lm-eval's task index and model registry, and at what fills them."""
+def checks(call: fresh.Call) -> list[Check]:
+    """Look at lm-eval's task index and model registry, and at what fills them.
+
+    Args:
+        call: Calls a function in another Python; see :func:`halluc_plugin.doctor.fresh.call`.
+    """
     if find_spec("lm_eval") is None:
         return [Check("lm-eval", CheckStatus.ABSENT, "not installed", "pip install 'halluc[eval]'")]
     lines = [_start_up_file()]
     try:
-        seen = fresh.call("halluc_plugin.doctor.lm_eval:observe")
+        seen = call("halluc_plugin.doctor.lm_eval:observe")
     except fresh.FreshPythonError as error:
         fix = "Run `lm_eval ls tasks` and read its error."
         return [*lines, Check("import lm_eval", CheckStatus.FAIL, str(error), fix)]

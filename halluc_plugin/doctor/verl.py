@@ -14,13 +14,17 @@ SEE_ERROR = (
 )
 
 
-def checks() -> list[Check]:
-    """Look at verl's registries and at Hydra's search path."""
+def checks(call: fresh.Call) -> list[Check]:
+    """Look at verl's registries and at Hydra's search path.
+
+    Args:
+        call: Calls a function in another Python; see :func:`halluc_plugin.doctor.fresh.call`.
+    """
     if find_spec("verl") is None:
         return [Check("verl", CheckStatus.ABSENT, "not installed", "pip install 'halluc[verl]'")]
     lines = [_entry_point()]
     try:
-        seen = fresh.call("halluc_plugin.doctor.verl:observe")
+        seen = call("halluc_plugin.doctor.verl:observe")
     except fresh.FreshPythonError as error:
         return [*lines, Check("import verl", CheckStatus.FAIL, str(error), SEE_ERROR)]
     lines += [_name(*entry) for entry in seen["names"]]

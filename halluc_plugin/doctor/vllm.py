@@ -9,13 +9,17 @@ from halluc_plugin.doctor import fresh, packages
 PROCESSOR = "halluc_plugin.vllm_engine.budget:EditBudget"
 
 
-def checks() -> list[Check]:
-    """Import the logits processor as vLLM's engine does."""
+def checks(call: fresh.Call) -> list[Check]:
+    """Import the logits processor as vLLM's engine does.
+
+    Args:
+        call: Calls a function in another Python; see :func:`halluc_plugin.doctor.fresh.call`.
+    """
     if find_spec("vllm") is None:
         return [Check("vLLM", CheckStatus.ABSENT, "not installed", packages.INSTALL_VLLM)]
     name = "logits processor"
     try:
-        seen = fresh.call("halluc_plugin.doctor.vllm:observe")
+        seen = call("halluc_plugin.doctor.vllm:observe")
     except fresh.FreshPythonError as error:
         fix = "Install a vLLM near the tested version (see the room packages); budgets need it."
         return [Check(name, CheckStatus.FAIL, str(error), fix)]

@@ -1,7 +1,9 @@
 """The doctor's lines: green when things are right, red with a fix when they are not."""
 
 import json
+import os
 import sys
+import time
 from typing import ClassVar
 
 import pytest
@@ -13,6 +15,7 @@ from halluc_plugin.cli.app import app
 from halluc_plugin.doctor import engine, fresh, lm_eval, model, packages, verl, vllm
 
 OK, WARN, FAIL, ABSENT = CheckStatus
+LONG_FIX = "pip install 'a-package-of-a-long-name>=1.2.3,<4.5.6' 'and-another-one>=1.2.3,<4.5.6'"
 SOUND = {
     "names": [
         ["agent loop", "backtrack", "verl_ext.agent_loop.BacktrackAgentLoop"],
@@ -40,19 +43,45 @@ def lines(checks):
     return {check.name: (check.status, check.detail) for check in checks}
 
 
-def observing(monkeypatch, answer):
-    """Let the fresh Python answer this, or raise it."""
+def answering(answer):
+    """Another Python that answers this, or raises it."""
 
     def call(_target):
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    monkeypatch.setattr(fresh, "call", call)
+    return call
+
+
+GUESTS = r"""
+import os, sys
+left_behind = []
+def first():
+    print("noise" * 100_000)
+    sys.stderr.write("noise" * 100_000)
+    left_behind.append(1)
+    return os.getpid()
+def alone():
+    assert not left_behind, "somebody was here"
+    return os.getpid()
+def sleeps():
+    import time
+    time.sleep(60)
+def dies():
+    os.write(2, "last words, in \xe9\n".encode("latin-1"))
+    os.abort()
+"""
 
 
 class TestFresh:
-    """Calling a function in a Python of its own."""
+    """Calling functions in another Python."""
+
+    @pytest.fixture(autouse=True)
+    def _guests(self, tmp_path, monkeypatch):
+        """Functions that can be called there."""
+        (tmp_path / "guests.py").write_text(GUESTS)
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
 
     def test_returns_the_answer_whatever_is_printed(self):
         """The answer is JSON and survives what else is printed."""
@@ -64,6 +93,29 @@ class TestFresh:
             fresh.FreshPythonError, match="ModuleNotFoundError: No module named 'absent_module'"
         ):
             fresh.call("absent_module:function")
+        with pytest.raises(fresh.FreshPythonError, match="last words, in "):
+            fresh.call("guests:dies")
+
+    def test_calls_share_what_was_imported(self):
+        """One Python answers one call after the other, however much is printed."""
+        with fresh.FreshPython() as python:
+            assert len({python.call("guests:first") for _ in range(3)}) == 1
+
+    def test_nothing_fails_by_what_another_left_behind(self):
+        """A call that fails beside another is made once more alone; then others go on in that Python."""
+        with fresh.FreshPython() as python:
+            first = python.call("guests:first")
+            alone = python.call("guests:alone")
+            assert first != alone == python.call("guests:first")
+            with pytest.raises(fresh.FreshPythonError, match="last words"):
+                python.call("guests:dies")
+            assert python.call("guests:alone") != alone
+
+    def test_silence_has_an_end(self, monkeypatch):
+        """A host that hangs is one red line."""
+        monkeypatch.setattr(fresh, "TIMEOUT_S", 0.5)
+        with fresh.FreshPython() as python, pytest.raises(fresh.FreshPythonError, match="no answer in"):
+            python.call("guests:sleeps")
 
 
 class TestPackages:
@@ -119,8 +171,8 @@ class TestVerl:
 
     def test_sound_installation_is_green(self, monkeypatch):
         """With every name ours and our recipes found, every line is green."""
-        observing(monkeypatch, SOUND)
-        assert {check.status for check in verl.checks()} == {OK}
+        call = answering(SOUND)
+        assert {check.status for check in verl.checks(call)} == {OK}
 
     @pytest.mark.parametrize(
         ("change", "line", "detail"),
@@ -137,21 +189,21 @@ class TestVerl:
     )
     def test_each_fault_is_red_with_a_fix(self, monkeypatch, change, line, detail):
         """A name unknown, a name taken, no recipes, a wrong version: one red line each, with a fix."""
-        observing(monkeypatch, SOUND | change)
-        found = {check.name: check for check in verl.checks()}[line]
+        call = answering(SOUND | change)
+        found = {check.name: check for check in verl.checks(call)}[line]
         assert (found.status, found.detail) == (FAIL, detail)
         assert found.fix
 
     def test_failing_import_is_one_red_line(self, monkeypatch):
         """When verl cannot be imported, its last word is shown."""
-        observing(monkeypatch, fresh.FreshPythonError("ImportError: no"))
-        assert lines(verl.checks())["import verl"] == (FAIL, "ImportError: no")
+        call = answering(fresh.FreshPythonError("ImportError: no"))
+        assert lines(verl.checks(call))["import verl"] == (FAIL, "ImportError: no")
 
     def test_switched_off_plugins_are_red(self, monkeypatch):
         """Verl's own switch that keeps our plugin out is named."""
         monkeypatch.setenv("VERL_USE_EXTERNAL_PLUGINS", "other")
-        observing(monkeypatch, SOUND)
-        assert lines(verl.checks())["plugin"] == (
+        call = answering(SOUND)
+        assert lines(verl.checks(call))["plugin"] == (
             FAIL,
             "VERL_USE_EXTERNAL_PLUGINS=other keeps verl from loading it",
         )
@@ -161,7 +213,7 @@ class TestVerl:
 def test_absent_host_is_grey(monkeypatch, room):
     """A host that is not installed is no fault."""
     monkeypatch.setattr(room, "find_spec", lambda _name: None)
-    assert [check.status for check in room.checks()] == [ABSENT]
+    assert [check.status for check in room.checks(answering({}))] == [ABSENT]
 
 
 class TestLmEval:
@@ -170,8 +222,8 @@ class TestLmEval:
     def test_missing_task_is_red(self, monkeypatch):
         """A task of ours that lm-eval does not list is named, with the flag that helps."""
         tasks = lm_eval.our_tasks()
-        observing(monkeypatch, {"tasks": tasks[1:], "models": ["hf-backtrack", "vllm-backtrack"]})
-        found = {check.name: check for check in lm_eval.checks()}
+        call = answering({"tasks": tasks[1:], "models": ["hf-backtrack", "vllm-backtrack"]})
+        found = {check.name: check for check in lm_eval.checks(call)}
         assert (found["tasks"].status, found["tasks"].detail) == (FAIL, f"not listed: {tasks[0]}")
         assert "--include_path" in found["tasks"].fix
         assert found["models"].status is OK
@@ -179,8 +231,8 @@ class TestLmEval:
     def test_switched_off_start_up_file_is_yellow(self, monkeypatch):
         """The user's own switch is a warning, not a fault."""
         monkeypatch.setenv("HALLUC_LM_EVAL", "0")
-        observing(monkeypatch, {"tasks": lm_eval.our_tasks(), "models": []})
-        assert lines(lm_eval.checks())["start-up file"][0] is WARN
+        call = answering({"tasks": lm_eval.our_tasks(), "models": []})
+        assert lines(lm_eval.checks(call))["start-up file"][0] is WARN
 
 
 class TestVllm:
@@ -188,8 +240,8 @@ class TestVllm:
 
     def test_other_interface_is_red(self, monkeypatch):
         """A vLLM with another interface for logits processors is a fault."""
-        observing(monkeypatch, {"is_processor": False, "platform": "cpu"})
-        assert [check.status for check in vllm.checks()] == [FAIL]
+        call = answering({"is_processor": False, "platform": "cpu"})
+        assert [check.status for check in vllm.checks(call)] == [FAIL]
 
 
 def test_path_without_a_model_is_red(tmp_path):
@@ -200,8 +252,8 @@ def test_path_without_a_model_is_red(tmp_path):
 def test_a_broken_room_does_not_hide_the_others(monkeypatch):
     """Whatever a room raises is one red line of that room."""
     for room in (packages, verl, vllm, lm_eval):
-        monkeypatch.setattr(room, "checks", lambda: [Check("a line", OK, "")])
-    monkeypatch.setattr(vllm, "checks", [].pop)
+        monkeypatch.setattr(room, "checks", lambda *_: [Check("a line", OK, "")])
+    monkeypatch.setattr(vllm, "checks", lambda _: [].pop())
     rooms = doctor.examine()
     assert rooms["vLLM"][0].status is FAIL
     assert rooms["vLLM"][0].detail == "IndexError: pop from empty list"
@@ -214,8 +266,8 @@ class TestCommand:
 
     def run(self, monkeypatch, status, *arguments):
         """Run the command on one line of that status."""
-        rooms = {"verl": [Check("a name", status, "halluc[verl]", "do this")]}
-        monkeypatch.setattr(doctor, "examine", lambda _model, engine: rooms)
+        rooms = {"verl": [Check("a name", status, "halluc[verl]", LONG_FIX)]}
+        monkeypatch.setattr(doctor, "visit", lambda _model, **_: iter(rooms.items()))
         return CliRunner().invoke(app, ["doctor", *arguments])
 
     @pytest.mark.parametrize(("status", "code"), [(OK, 0), (WARN, 0), (ABSENT, 0), (FAIL, 1)])
@@ -223,22 +275,38 @@ class TestCommand:
         """Only a red line makes the exit status 1."""
         assert self.run(monkeypatch, status).exit_code == code
 
-    def test_table_shows_brackets(self, monkeypatch):
-        """Names with brackets are shown as they are, not read as markup."""
-        assert "halluc[verl]" in self.run(monkeypatch, OK).stdout
+    def test_lines_are_shown_as_they_are(self, monkeypatch):
+        """Names with brackets are not read as markup, and a command is not broken at the terminal's width."""
+        said = self.run(monkeypatch, FAIL).stdout
+        assert "halluc[verl]" in said
+        assert f"-> {LONG_FIX}\n" in said
+
+    def test_each_room_is_told_when_it_is_done(self, monkeypatch):
+        """What is quick stands there while the hosts are still being imported."""
+        seen = []
+        monkeypatch.setattr(packages, "checks", list)
+        for name, room in (("verl", verl), ("vLLM", vllm), ("lm-eval", lm_eval)):
+            monkeypatch.setattr(room, "checks", lambda _, name=name: seen.append(name) or [])
+        rooms = doctor.visit()
+        assert (next(rooms), seen) == (("packages", []), [])
+        assert sorted(room for room, _ in rooms) == sorted(seen) == ["lm-eval", "vLLM", "verl"]
 
     def test_json(self, monkeypatch):
         """`--json` gives the same lines by room."""
         assert json.loads(self.run(monkeypatch, FAIL, "--json").stdout) == {
-            "verl": [{"name": "a name", "status": "fail", "detail": "halluc[verl]", "fix": "do this"}]
+            "verl": [{"name": "a name", "status": "fail", "detail": "halluc[verl]", "fix": LONG_FIX}]
         }
 
 
 @pytest.mark.e2e
 def test_the_tested_stack_is_healthy():
     """In the environment that the tests run in, every room is there and no line is red."""
-    rooms = doctor.examine()
-    assert list(rooms) == ["packages", "verl", "vLLM", "lm-eval"]
+    began = time.monotonic()
+    visit = doctor.visit()
+    first, _ = next(visit)
+    assert (first, time.monotonic() - began < 2) == ("packages", True)
+    rooms = {first: _, **dict(visit)}
+    assert sorted(rooms) == ["lm-eval", "packages", "vLLM", "verl"]
     assert [check for checks in rooms.values() for check in checks if check.status is not OK] == []
 
 
@@ -253,8 +321,8 @@ class TestEngine:
     def test_only_on_request(self, monkeypatch):
         """Without --engine nothing is started; with it the room is the last."""
         for room in (packages, verl, vllm, lm_eval):
-            monkeypatch.setattr(room, "checks", list)
-        monkeypatch.setattr(engine, "checks", lambda: [Check("engine", FAIL, "no")])
+            monkeypatch.setattr(room, "checks", lambda *_: [])
+        monkeypatch.setattr(engine, "checks", lambda _: [Check("engine", FAIL, "no")])
         assert "engine" not in doctor.examine()
         shown = CliRunner().invoke(app, ["doctor", "--engine", "--json"])
         assert shown.exit_code == 1
@@ -262,8 +330,8 @@ class TestEngine:
 
     def test_exact(self, monkeypatch):
         """An engine within float tolerance is green, with the numbers."""
-        observing(monkeypatch, self.SEEN)
-        assert lines(engine.checks()) == {
+        call = answering(self.SEEN)
+        assert lines(engine.checks(call)) == {
             "engine": (OK, "vLLM 0.28.0 on cpu"),
             "greedy traces": (OK, "16 of 16 greedy traces are those of a model without a cache"),
             "log-probs": (OK, "largest difference 3.0e-06 nats over 1024 actions"),
@@ -280,15 +348,15 @@ class TestEngine:
     )
     def test_inexact(self, monkeypatch, wrong, name):
         """Each difference is a red line of its own that says not to use hard context."""
-        observing(monkeypatch, self.SEEN | wrong)
-        red = [check for check in engine.checks() if check.status is FAIL]
+        call = answering(self.SEEN | wrong)
+        red = [check for check in engine.checks(call) if check.status is FAIL]
         assert [check.name for check in red] == [name]
         assert red[0].fix.startswith("Do not use context=hard")
 
     def test_engine_that_does_not_start(self, monkeypatch):
         """A refusal, for instance of an untested version, is shown as it is."""
-        observing(monkeypatch, fresh.FreshPythonError("vLLM 0.40 is installed; hard context is tested with"))
-        assert lines(engine.checks())["engine"] == (
+        call = answering(fresh.FreshPythonError("vLLM 0.40 is installed; hard context is tested with"))
+        assert lines(engine.checks(call))["engine"] == (
             FAIL,
             "vLLM 0.40 is installed; hard context is tested with",
         )
@@ -296,4 +364,4 @@ class TestEngine:
     def test_without_vllm(self, monkeypatch):
         """Nothing to try."""
         monkeypatch.setattr(engine, "find_spec", lambda _: None)
-        assert lines(engine.checks()) == {"engine": (ABSENT, "vLLM is not installed")}
+        assert lines(engine.checks(answering({}))) == {"engine": (ABSENT, "vLLM is not installed")}

@@ -14,6 +14,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from halluc_plugin.errors import HallucError, SettingsError
+from verl_ext.model_cards import write_cards
 
 EMBEDDED_DATA = "halluc:countdown"
 EXIT_BAD_INPUT = 2
@@ -41,10 +42,11 @@ class RecipeCallback(Callback, ABC):
         _exit_on_bad_input(lambda: _refuse_one_folder(config))
 
     def on_run_end(self, config: DictConfig, job_return: Any = None, **_: Any) -> None:
-        """Report, when the run ended well."""
+        """Give the saved models their cards, and report, when the run ended well."""
         from hydra.core.utils import JobStatus
 
         if job_return is not None and job_return.status == JobStatus.COMPLETED:
+            _exit_on_bad_input(lambda: write_cards(config, run_dir(config)))
             self.report(config)
 
     @abstractmethod

@@ -61,7 +61,7 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001 - whatever it is, a user gets a line
         told = " ".join(str(error).split()) or "no reason"
         what = told if isinstance(error, OSError) else f"{type(error).__name__}: {told}"
-        _stop(error, f"halluc: {what} (Set {TRACEBACK}=1 to see where.)", 1)
+        _stop(error, f"halluc: {what} (Set HALLUC_TRACEBACK=1 to see where.)", 1)
 
 
 def _stop(error: Exception, message: str, code: int) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -93,6 +94,22 @@ def test_a_budget_selects_the_engine_that_knows_it(config):
     """One setting of ours is completed to what verl needs for it."""
     started = start(config("halluc.max_backtracks=2"))
     assert started.actor_rollout_ref.actor.strategy == "backtrack_fsdp2"
+
+
+def test_the_models_of_a_run_get_cards(config, model, tmp_path):
+    """Each checkpoint's model says what its token does, and what it was made from; others' cards stay."""
+    (model / "README.md").write_text("# Theirs\n", encoding="utf-8")
+    started = start(config())
+    for step in (1, 2):
+        shutil.copytree(model, tmp_path / "run" / f"global_step_{step}" / "actor" / "huggingface")
+    RunCallback().on_run_end(started, SimpleNamespace(status=JobStatus.COMPLETED))
+    for step in (1, 2):
+        folder = tmp_path / "run" / f"global_step_{step}" / "actor" / "huggingface"
+        card = (folder / "README.md").read_text(encoding="utf-8")
+        assert "# Theirs" in card
+        assert f"base_model: {model.name}\n" in card
+        assert f"`{BACKTRACK_TOKEN}` (id " in card
+        assert "def collapse(ids):" in card
 
 
 class TestReport:

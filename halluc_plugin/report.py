@@ -117,13 +117,22 @@ def _table(first: Validation, last: Validation, answers: Mapping[str, int]) -> T
         table.add_section()
         table.add_row(f"[bold]{source}[/bold]" + (f", {n} answers" if n else ""))
         for key in [key for key in ROWS if key in before and key in after]:
-            table.add_row(f"  {ROWS[key]}", _cell(key, before[key], n), _cell(key, after[key], n))
+            label, cell = ROWS[key], _number
+            if key.startswith("acc"):
+                # Another reward manager's "acc" may be a score on any scale: -1 and 1 of DAPO's, for example.
+                if all(0 <= mean <= 1 for mean in (before[key], after[key])):
+                    cell = _share
+                else:
+                    label = label.replace("accuracy", "mean score (no accuracy)")
+            table.add_row(f"  {label}", cell(before[key], n), cell(after[key], n))
     return table
 
 
-def _cell(key: str, mean: float, answers: int | None) -> str:
-    if not key.startswith("acc"):
-        return f"{mean:.2f}"
+def _number(mean: float, _: int | None) -> str:
+    return f"{mean:.2f}"
+
+
+def _share(mean: float, answers: int | None) -> str:
     if answers is None:
         return f"{100 * mean:.1f} %"
     from halluc_plugin.metrics import wilson

@@ -66,6 +66,22 @@ def test_table_shows_accuracy_with_its_interval(tmp_path):
     assert "run  runs/a" in text
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "shown"),
+    [(-0.2, 0.6, ("-0.20", "0.60")), (0.2, 7.5, ("0.20", "7.50")), (-1.0, float("nan"), ("-1.00", "nan"))],
+)
+def test_a_score_is_no_accuracy(tmp_path, first, last, shown):
+    """Means outside [0, 1], as of another reward manager's -1 and 1, are scores: no per cent, no interval."""
+    log = tmp_path / "m.jsonl"
+    write(log, *((step, {"val-core/x/acc/mean@1": mean}) for step, mean in ((0, first), (4, last))))
+    console = Console(width=120, record=True, force_terminal=False)
+    render(read_validations(tmp_path), {"x": 100}, {}, console)
+    text = console.export_text()
+    assert "mean score (no accuracy), backtracks applied" in text
+    assert all(number in text for number in shown)
+    assert "%" not in text
+
+
 def test_a_run_without_validation_says_how_to_get_one():
     """Without any validation the report names the settings that log one."""
     console = Console(width=120, record=True, force_terminal=False)

@@ -63,7 +63,7 @@ class Verdict:
     Attributes:
         outcome: Right, wrong, or no answer at all.
         score: What the outcome is worth.
-        accuracy: 1.0 for a right answer, 0.0 for any other; a host's own figure where it gives one.
+        accuracy: 1.0 for a right answer, 0.0 for any other; a host's own share where it gives one.
     """
 
     outcome: "Outcome"

@@ -61,6 +61,9 @@ class FunctionVerifier:
 def read_score(result: Any) -> tuple[float, float]:
     """What verl's scoring functions return, as reward and accuracy; a plain number is both.
 
+    A share is from 0 to 1. On any other scale, such as the -1 and 1 of DAPO's rewards, a number is no share:
+    then 1 or more is accuracy 1, and all else 0.
+
     Args:
         result: A number, or a mapping with ``score`` and sometimes ``acc``.
 
@@ -69,7 +72,8 @@ def read_score(result: Any) -> tuple[float, float]:
     """
     try:
         worth = float(result["score"] if isinstance(result, Mapping) else result)
-        return worth, float(result.get("acc", worth)) if isinstance(result, Mapping) else worth
+        accuracy = float(result.get("acc", worth)) if isinstance(result, Mapping) else worth
+        return worth, accuracy if 0 <= accuracy <= 1 else float(accuracy > 1)
     except (TypeError, ValueError, KeyError) as error:
         raise DataError(
             f"The reward function returned {result!r}.",

@@ -178,6 +178,24 @@ def test_what_a_function_may_not_return(result):
         FunctionVerifier(lambda **_: result, "any").verify("1", "1")
 
 
+@pytest.mark.parametrize(
+    ("result", "read", "outcome"),
+    [
+        (-1.0, (-1.0, 0.0), Outcome.WRONG),
+        (1, (1.0, 1.0), Outcome.CORRECT),
+        (0.5, (0.5, 0.5), Outcome.WRONG),
+        (10.0, (10.0, 1.0), Outcome.CORRECT),
+        ({"score": -1.0, "acc": False, "pred": "7"}, (-1.0, 0.0), Outcome.WRONG),
+        ({"score": -0.5, "acc": True}, (-0.5, 1.0), Outcome.CORRECT),
+        ({"score": 1.0, "acc": -1.0}, (1.0, 0.0), Outcome.WRONG),
+    ],
+)
+def test_scores_on_any_scale(result, read, outcome):
+    """An accuracy is a share: -1 for a wrong answer, as of DAPO's rewards, is the accuracy 0."""
+    assert read_score(result) == read
+    assert FunctionVerifier(lambda **_: result, "any").verify("1", "1") is outcome
+
+
 def test_a_judge_that_was_edited_is_another_one(tmp_path):
     """So that an interrupted file is not continued by it; a file of dataclasses can be loaded."""
     path = tmp_path / "judge.py"

@@ -76,6 +76,25 @@ def score(config, tokenizer, data, compute_score=default_compute_score):
     return asyncio.run(call())
 
 
+def test_scores_of_minus_one_are_no_accuracies(verl_config, tokenizer, row):
+    """Paid as they are; what is logged as accuracy is that of the outcome."""
+
+    def dapo(solution_str, ground_truth, **_):
+        return 1.0 if solution_str == ground_truth else -1.0
+
+    verl_config.reward.custom_reward_function.path = "judge.py"
+    for text, paid, accuracies in (("1!2$", 1.0, (1.0, 0.0)), ("3$", -1.0, (0.0, 0.0))):
+        found = score(verl_config, tokenizer, row(text, ground_truth="2"), dapo)
+        info = found["reward_extra_info"]
+        assert (found["reward_score"], info["acc"], info["acc_raw"]) == (paid, *accuracies)
+
+
+@pytest.mark.parametrize("answer", ["1" * 5000, "3*5=" + "1" * 5000, "03*5=15\n15+7=22"])
+def test_odd_numbers_are_wrong_answers(verl_config, tokenizer, row, answer):
+    """A digit string that Python would not read, or would read as the right number, earns nothing."""
+    assert score(verl_config, tokenizer, row(answer))["reward_score"] == 0.0
+
+
 def test_scores_the_collapsed_answer(verl_config, tokenizer, row):
     """A corrected answer is right, its raw text is not; padding after it counts for nothing."""
     result = score(verl_config, tokenizer, row("3+5=9\n!!!!!!3*5=15\n15+7=22\n$", padding=4))

@@ -21,7 +21,7 @@ from halluc_plugin.tokens import edit_vocab
 from halluc_plugin.verifiers import find_verifier
 from halluc_plugin.vllm_engine.request import EditRequest
 from verl_ext.continuations import COLUMN as CONTINUATIONS
-from verl_ext.continuations import Continuations
+from verl_ext.continuations import Continuations, packed
 from verl_ext.run_settings import BUDGET_COLUMN, check, from_config, has_reward_function
 from verl_ext.seeds import seeded
 
@@ -43,9 +43,13 @@ class BacktrackOutput(AgentLoopOutput):
         """The row for verl.
 
         With columns ``backtrack_erased`` and ``backtrack_event`` (Long[T]) and ``backtrack_budget``
-        (Long[1]).
+        (Long[1]). Continuations were sampled to be scored, and are many times as long as the answer: once it
+        is scored they are dropped, as the scores hold their values.
         """
+        continuations = self.extra_fields.pop(CONTINUATIONS, None)
         row = super().as_dict()
+        if continuations is not None and self.reward_score is None:
+            row["extra_fields"][CONTINUATIONS] = packed(continuations)
         row["backtrack_erased"] = torch.tensor(row.pop("erased"), dtype=torch.int64)
         row["backtrack_event"] = torch.tensor(row.pop("event"), dtype=torch.int64)
         budget = row.pop("budget")

@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from halluc_plugin.edits import EditVocab, Resolution
 from halluc_plugin.rewards import Marks, states_of
 from halluc_plugin.settings import Context, Settings
@@ -15,6 +17,11 @@ COLUMN = "backtrack_continuations"
 
 Generate = Callable[[list[int], dict[str, Any], int], Awaitable[Sequence[int]]]
 """``await generate(prompt_ids, sampling_params, part)`` samples ids; ``part`` counts an answer's, from 1."""
+
+
+def packed(sampled: Mapping[int, Sequence[Sequence[int]]]) -> dict[int, list[np.ndarray]]:
+    """The same answers as Int32[T] arrays: a ninth of the memory of Python's integers."""
+    return {at: [np.asarray(ids, dtype=np.int32) for ids in answers] for at, answers in sampled.items()}
 
 
 @dataclass(frozen=True)

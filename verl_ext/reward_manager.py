@@ -160,7 +160,7 @@ class BacktrackRewardManager(RewardManagerBase):
         values = {}
         for position, answers in sampled.items():
             verdicts = await asyncio.gather(
-                *(self._verdict(self._decode(ids), row, verifier) for ids in answers)
+                *(self._verdict(self._decode(list(ids)), row, verifier) for ids in answers)
             )
             values[position] = sum(verdict.accuracy for verdict in verdicts) / len(verdicts)
         return values

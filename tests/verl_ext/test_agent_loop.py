@@ -1,13 +1,20 @@
 """The agent loop keeps what was sampled, and its mask is the edits'."""
 
 import asyncio
+import pickle
 from types import SimpleNamespace
 
 import hydra.utils
 import pytest
 import torch
 from omegaconf import OmegaConf
-from verl.experimental.agent_loop.agent_loop import DictConfigWrap, ToolListWrap, _agent_loop_registry
+from verl.experimental.agent_loop.agent_loop import (
+    AgentLoopMetrics,
+    DictConfigWrap,
+    ToolListWrap,
+    _agent_loop_registry,
+)
+from verl.trainer.ppo.v1 import agent_loop_tq
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 from verl.workers.rollout.replica import TokenOutput
 
@@ -15,7 +22,7 @@ from halluc_plugin.errors import SettingsError, TokenizerError, TraceError
 from halluc_plugin.rewards import components
 from halluc_plugin.settings import Context
 from halluc_plugin.vllm_engine.request import EditRequest
-from verl_ext.agent_loop import BacktrackAgentLoop
+from verl_ext.agent_loop import BacktrackAgentLoop, BacktrackOutput
 from verl_ext.run_settings import complete, from_config
 
 PROMPT = [{"role": "user", "content": "3 5\n"}]
@@ -338,3 +345,64 @@ def _fail(_):
 def test_registered():
     """The loop is known under its name."""
     assert hydra.utils.get_class(_agent_loop_registry["backtrack"]["_target_"]) is BacktrackAgentLoop
+
+
+def put_row(monkeypatch, output, reward_score):
+    """What verl's worker puts into the queue for an answer, and what it sent to be scored; None: later."""
+    sent, put = [], []
+
+    async def compute_score(data):
+        sent.append(dict(data.non_tensor_batch["tool_extra_fields"][-1]))
+        return {"reward_score": reward_score, "reward_extra_info": {"moves": "[[0.25, 0.5]]"}}
+
+    async def async_kv_batch_put(*, keys, fields, tags, partition_id):
+        put.append(fields)
+
+    monkeypatch.setattr(agent_loop_tq, "tq", SimpleNamespace(async_kv_batch_put=async_kv_batch_put))
+    worker = object.__new__(agent_loop_tq.AgentLoopWorkerTQ.__ray_metadata__.modified_class)
+    worker.processor, worker.distillation_enabled, worker.mm_processor_kwargs = None, False, None
+    remote = SimpleNamespace(compute_score=SimpleNamespace(remote=compute_score))
+    worker.reward_loop_worker_handles = None if reward_score is None else [remote]
+    row = {"uid": "u", "session_id": 0, "global_steps": 3, "raw_prompt": PROMPT}
+    asyncio.run(worker._agent_loop_postprocess(output, validate=False, **row))
+    return put[0], sent
+
+
+def with_continuations(states=10, each=4, length=800):
+    """An answer of as many tokens with continuations from states on its way."""
+    answer = [7] * length
+    return BacktrackOutput(
+        prompt_ids=[1, 2], response_ids=answer, response_mask=[1] * length, num_turns=2,
+        metrics=AgentLoopMetrics(), erased=[0] * length, event=[-1] * length, budget=None,
+        extra_fields={
+            "min_global_steps": 3, "max_global_steps": 3, "backtrack": {"truncated": 0},
+            "backtrack_continuations": {
+                at: [[100_000 + 10 * at + i] * length for i in range(each)] for at in range(states)
+            },
+        },
+    )  # fmt: skip
+
+
+def test_rows_keep_values_not_continuations(monkeypatch):
+    """What was sampled to value states is scored, and then is no part of the row."""
+    fields, (sent,) = put_row(monkeypatch, with_continuations(), 1.0)
+    assert sent["backtrack_continuations"][9][3] == [100_093] * 800
+    (extra,) = fields["extra_fields"]
+    assert "backtrack_continuations" not in extra
+    assert extra["reward_extra_info"]["moves"] == "[[0.25, 0.5]]"
+    assert extra["backtrack"] == {"truncated": 0}
+    with_none, _ = put_row(monkeypatch, with_continuations(states=0), 1.0)
+    size = len(pickle.dumps(fields))
+    assert size < len(pickle.dumps(with_none)) + 100
+    assert size + 32_000 * 4 < len(pickle.dumps((fields, sent)))
+
+
+def test_rows_that_are_scored_later_keep_continuations_small(monkeypatch):
+    """Where no reward worker is asked at once, they travel as arrays of four bytes an id."""
+    fields, sent = put_row(monkeypatch, with_continuations(), None)
+    assert not sent
+    (extra,) = fields["extra_fields"]
+    found = extra["backtrack_continuations"]
+    assert [ids.tolist() for ids in found[2]] == [[100_020 + i] * 800 for i in range(4)]
+    assert {ids.dtype.name for answers in found.values() for ids in answers} == {"int32"}
+    assert sum(ids.nbytes for answers in found.values() for ids in answers) == 32_000 * 4

@@ -207,7 +207,9 @@ def test_continuations_give_values(verl_config, tokenizer, row, source, truth):
         ground_truth=truth,
     )
     ids = [[tokenizer.get_vocab()[c] for c in text] for text in (right, wrong)]
-    data.non_tensor_batch["tool_extra_fields"][0] = {"backtrack_continuations": {1: ids, 2: [ids[0], ids[0]]}}
+    data.non_tensor_batch["tool_extra_fields"][0] = {
+        "backtrack_continuations": {1: [np.array(row, dtype=np.int32) for row in ids], 2: [ids[0], ids[0]]}
+    }
     info = score(verl_config, tokenizer, data)["reward_extra_info"]
     assert json.loads(info["moves"]) == [[0.5, 1.0]]
     assert info["acc_without_edits"] == 0.5

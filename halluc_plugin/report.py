@@ -5,7 +5,7 @@ file for each start of the run, so that a resumed run is still compared with its
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,7 +117,8 @@ def _table(first: Validation, last: Validation, answers: Mapping[str, int]) -> T
         table.add_section()
         table.add_row(f"[bold]{source}[/bold]" + (f", {n} answers" if n else ""))
         for key in [key for key in ROWS if key in before and key in after]:
-            label, cell = ROWS[key], _number
+            label = ROWS[key]
+            cell: Callable[[float, int | None], str] = _number
             if key.startswith("acc"):
                 # Another reward manager's "acc" may be a score on any scale: -1 and 1 of DAPO's, for example.
                 if all(0 <= mean <= 1 for mean in (before[key], after[key])):

@@ -235,39 +235,44 @@ class TestBesideAServer:
 
 @pytest.fixture(scope="module")
 def evaluate(server, tiny_model, task_manager):
-    """Scores and extracted answers of gsm8k_backtrack for a data folder and extra arguments."""
+    """Scores and extracted answers of gsm8k_backtrack, by one of lm_eval's API models."""
     pytest.importorskip("tenacity")
+    models = {
+        "local-completions": {
+            "base_url": server + "/v1/completions", "tokenizer": str(tiny_model), "batch_size": 4,
+            "tokenizer_backend": "huggingface", "max_length": 256,
+        },
+        "local-chat-completions": {"base_url": server + "/v1/chat/completions"},
+    }  # fmt: skip
 
-    def run(folder, xargs):
+    def run(model, folder, xargs):
         done = lm_eval.simple_evaluate(
-            model="local-completions",
-            model_args={
-                "model": "tiny", "tokenizer": str(tiny_model), "base_url": server + "/v1/completions",
-                "tokenizer_backend": "huggingface", "max_length": 256, "batch_size": 4,
-            },
-            tasks=["gsm8k_backtrack"], task_manager=task_manager(data_dir=folder, tokenizer=tiny_model),
-            num_fewshot=0, bootstrap_iters=0,
-            gen_kwargs={"max_gen_toks": 24, "vllm_xargs": xargs},
+            model=model, model_args={"model": "tiny", **models[model]}, tasks=["gsm8k_backtrack"],
+            task_manager=task_manager(data_dir=folder), num_fewshot=0, bootstrap_iters=0,
+            apply_chat_template="chat" in model, gen_kwargs={"max_gen_toks": 24, "vllm_xargs": xargs},
         )  # fmt: skip
-        rows = [
-            [str(answer) for answer in row["filtered_resps"]] for row in done["samples"]["gsm8k_backtrack"]
-        ]
+        samples = done["samples"]["gsm8k_backtrack"]
+        rows = [[str(answer) for answer in sample["filtered_resps"]] for sample in samples]
         return done["results"]["gsm8k_backtrack"], rows
 
     return run
 
 
 @pytest.mark.e2e
-class TestLocalCompletions:
-    """``lm_eval --model local-completions`` against the server."""
+class TestAPIModels:
+    """``lm_eval --model local-completions`` and ``local-chat-completions`` against the server."""
 
-    @pytest.mark.parametrize("context", ["soft", "hard"])
-    def test_scores_are_identical(self, results, evaluate, scored_folder, context):
+    @pytest.mark.parametrize(
+        ("model", "context"),
+        [("local-completions", "soft"), ("local-completions", "hard"), ("local-chat-completions", "hard")],
+    )
+    def test_scores_are_identical(self, results, evaluate, scored_folder, model, context):
         """Every score of vllm-backtrack on collapsed text, every extracted answer; no rows of traces."""
         theirs = results[f"{context}_vllm"]
-        scores, rows = evaluate(scored_folder, ASKED[context])
+        scores, rows = evaluate(model, scored_folder, ASKED[context])
         assert rows == theirs["rows"][: len(rows)]
         accuracies = {key: value for key, value in scores.items() if "exact_match" in key}
         assert accuracies.items() <= theirs["scores"].items()
+        assert accuracies["exact_match,flexible-extract"] > 0
         assert {key.partition(",")[2] for key in accuracies} == {"strict-match", "flexible-extract"}
         assert not any(key.endswith((",trace", "-raw")) for key in scores)

@@ -1,22 +1,26 @@
 """What a client asks for: the form of the text, and what vLLM is asked in its place."""
 
-from collections.abc import Mapping
+import difflib
+import reprlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from halluc_plugin.edits import EditVocab
 from halluc_plugin.errors import SettingsError, TokenizerError
-from halluc_plugin.settings import choose
 from halluc_plugin.tokens import edit_vocab
 from halluc_plugin.tokens.ends import end_marks
-from halluc_plugin.vllm_engine.request import PREFIX, EditRequest
+from halluc_plugin.vllm_engine.request import KEYS, PREFIX, EditRequest
 from halluc_plugin.vllm_engine.serving.answer import AnswerText, TextForm
 
 SWITCH = "halluc_text"
 """The key of ``vllm_xargs`` that chooses the form; without it a request and its answer are vLLM's own."""
 
 COMPLETIONS, CHAT = "/v1/completions", "/v1/chat/completions"
+MOST_STOPS = 64
+"""More stop strings are refused: live text is searched for each of them again and again."""
+
 _IDS = frozenset({"backtrack", "step", "step_delimiters", "restart"})
 
 _KNOWN = frozenset({
@@ -111,7 +115,10 @@ def chosen_form(body: Mapping[str, Any]) -> TextForm:
     extra = body.get("vllm_xargs")
     if not isinstance(extra, dict) or SWITCH not in extra:
         return TextForm.RAW
-    return choose(TextForm, extra[SWITCH], f"{SWITCH} in vllm_xargs")
+    value = extra[SWITCH]
+    if not isinstance(value, str) or value not in list(TextForm):
+        raise SettingsError(f"{SWITCH} is {reprlib.repr(value)}.", f"Give one of: {', '.join(TextForm)}.")
+    return TextForm(value)
 
 
 def asks(path: str, body: Any) -> bool:
@@ -122,7 +129,7 @@ def asks(path: str, body: Any) -> bool:
         body: Its JSON.
 
     Raises:
-        SettingsError: It says so where nobody would heed it.
+        SettingsError: It says so where, or in a way in which, nobody would heed it.
     """
     if not isinstance(body, dict):
         return False
@@ -132,7 +139,10 @@ def asks(path: str, body: Any) -> bool:
             f'Put it into vllm_xargs: "vllm_xargs": {{"{SWITCH}": ...}}.',
         )
     extra = body.get("vllm_xargs")
-    if not isinstance(extra, dict) or SWITCH not in extra:
+    if not isinstance(extra, dict):
+        return False
+    _require_spelt_rightly(extra)
+    if SWITCH not in extra:
         return False
     if path not in {COMPLETIONS, CHAT}:
         raise SettingsError(
@@ -184,6 +194,15 @@ def read(path: str, body: Mapping[str, Any], served: Served) -> Asked:
     )
 
 
+def _require_spelt_rightly(extra: Iterable[str]) -> None:
+    known = {SWITCH, *(PREFIX + key for key in KEYS)}
+    for key in extra:
+        plain = key.strip().casefold().replace("-", "_")[:64]
+        ours = plain.startswith(PREFIX) and key not in known
+        if ours and difflib.get_close_matches(plain, known, n=1, cutoff=0.8) == [SWITCH]:
+            raise SettingsError(f"A request sets {reprlib.repr(key)}.", f"Did you mean {SWITCH}?")
+
+
 def _with_extra(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
     """``body`` with other extra arguments; with none where there are none."""
     rest = {key: value for key, value in body.items() if key != "vllm_xargs"}
@@ -200,12 +219,17 @@ def _require_collapsible(path: str, body: Mapping[str, Any], served: Served) -> 
         empty = value is None or value is False or value in ("", [], {})
         if name not in _KNOWN and not empty and value not in _HARMLESS.get(name, ()):
             raise SettingsError(
-                f"{name} is asked for with {SWITCH}, which cannot honour it.", "Leave it out, or ask for raw."
+                f"{name[:64]} is asked for with {SWITCH}, which cannot honour it.",
+                "Leave it out, or ask for raw.",
             )
     if path == CHAT and served.parses_chats:
         raise SettingsError(
             "This server takes chat answers apart (it has a parser of reasoning or tools) by their raw text.",
             f"Ask {COMPLETIONS}, start the server without parsers, or ask for raw.",
+        )
+    if len(_stops(body)) > MOST_STOPS:
+        raise SettingsError(
+            f"{len(_stops(body))} stop strings are asked for with {SWITCH}.", f"Give at most {MOST_STOPS}."
         )
     if body.get("stop") and body.get("min_tokens"):
         raise SettingsError(
@@ -219,16 +243,13 @@ def _edits(extra: dict[str, Any], served: Served) -> tuple[EditVocab, dict[str, 
     ours = {key.removeprefix(PREFIX) for key in extra if key.startswith(PREFIX)}
     if ours - _IDS and not served.limits_edits:
         raise SettingsError(
-            f"{PREFIX}{min(ours - _IDS)} is asked of an engine that does not know it.",
+            f"{PREFIX}{min(ours - _IDS)[:64]} is asked of an engine that does not know it.",
             "Start the server as docs/engine.md says, or leave it out.",
         )
-    if not ours:
-        return served.vocab, extra
-    if not ours & _IDS:
+    if ours and not ours & _IDS:
         extra = EditRequest(served.vocab).to_extra_args() | extra
     request = EditRequest.from_extra_args(extra)
-    assert request is not None
-    return request.vocab, extra
+    return (served.vocab if request is None else request.vocab), extra
 
 
 def _stops(body: Mapping[str, Any]) -> tuple[str, ...]:

@@ -43,6 +43,7 @@ def refused(user, body, path=COMPLETIONS):
     status, headers, answer = user.post(path, body)
     assert (status, int(headers[b"content-length"])) == (400, len(answer))
     assert user.server.asked == []
+    assert len(answer) < 1000
     error = json.loads(answer)["error"]
     assert (error["type"], error["code"]) == ("BadRequestError", 400)
     return error["message"]
@@ -134,11 +135,14 @@ def test_a_request_may_name_the_ids(client, byte_level):
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        (
-            extra(halluc_text="folded"),
-            "halluc_text in vllm_xargs is 'folded'. Fix: Give one of: raw, collapsed, live",
-        ),
-        (extra(halluc_text=1), "is '1'"),
+        (extra(halluc_text="folded"), "halluc_text is 'folded'. Fix: Give one of: raw, collapsed, live."),
+        (extra(halluc_text="x" * 100_000), "xxx...xxx"),
+        (extra(halluc_txt="collapsed"), "Did you mean halluc_text?"),
+        (extra(**{"Halluc-Text": "collapsed"}), "Did you mean halluc_text?"),
+        (extra(halluc_tex="collapsed", halluc_backtrack=258), "Did you mean halluc_text?"),
+        (ask(stop=["#"] * 65), "65 stop strings"),
+        (ask(**{"y" * 100_000: 1}), "yyy is asked for"),
+        (extra(halluc_text=1), "halluc_text is 1."),
         (extra(halluc_text=["collapsed"]), "Give one of"),
         (extra(halluc_text={}), "Give one of"),
         (extra(halluc_text=None), "Give one of"),

@@ -1,5 +1,6 @@
 """The logits processor of soft context: it bans what a request's own limits ban."""
 
+import numpy as np
 import torch
 from vllm.config import VllmConfig
 from vllm.sampling_params import SamplingParams
@@ -8,6 +9,7 @@ from vllm.v1.sample.logits_processor.builtin import process_dict_updates
 
 from halluc_plugin.errors import HallucError, SettingsError
 from halluc_plugin.settings import Context
+from halluc_plugin.vllm_engine.follow import Followed
 from halluc_plugin.vllm_engine.gate import Gate
 from halluc_plugin.vllm_engine.request import PREFIX, EditRequest
 
@@ -43,8 +45,13 @@ class EditBudget(LogitsProcessor):
 
     def __init__(self, vllm_config: VllmConfig, device: torch.device, is_pin_memory: bool) -> None:  # noqa: ARG002 (vLLM's signature)
         self._device = device
+        self._is_pin_memory = is_pin_memory
         self._minus_infinity = torch.tensor(-torch.inf, device=device)
         self._gates: dict[int, Gate] = {}
+        self._followed = Followed()
+        self._moved = False
+        self._index: tuple[torch.Tensor, torch.Tensor] | None = None
+        """Long[bans] rows and ids, on the device; None when nothing is banned."""
 
     def is_argmax_invariant(self) -> bool:
         """A banned token may be the likeliest one."""
@@ -52,7 +59,7 @@ class EditBudget(LogitsProcessor):
 
     def update_state(self, batch_update: BatchUpdate | None) -> None:
         """Follow requests that enter, leave and move within the batch."""
-        process_dict_updates(self._gates, batch_update, Gate.of)
+        self._moved |= process_dict_updates(self._gates, batch_update, Gate.of)
 
     def apply(self, logits: torch.Tensor) -> torch.Tensor:
         """Ban in place.
@@ -62,15 +69,41 @@ class EditBudget(LogitsProcessor):
 
         Returns:
             The same tensor.
+
+        Raises:
+            TraceError: The engine did what no action can do; vLLM then ends the engine, with this as cause.
         """
-        rows: list[int] = []
-        columns: list[int] = []
-        for row, gate in self._gates.items():
-            # Not in update_state: with asynchronous scheduling the last id is known only now.
-            banned = gate.banned()
-            rows.extend([row] * len(banned))
-            columns.extend(banned)
-        if rows:
-            index = torch.tensor([rows, columns], device=self._device)
-            logits.index_put_((index[0], index[1]), self._minus_infinity.to(logits.dtype))
+        moved, self._moved = self._moved, False
+        if moved:
+            self._follow()
+        # Not in update_state: with asynchronous scheduling the last id is known only now.
+        changed = self._followed.advance()
+        if moved or changed:
+            self._index = self._index_of_bans(logits.shape[-1])
+        if any(gate.settled for gate in changed):
+            self._follow()
+        if self._index is not None:
+            logits.index_put_(self._index, self._minus_infinity.to(logits.dtype))
         return logits
+
+    def _follow(self) -> None:
+        self._followed.release()
+        self._followed = Followed(gate for gate in self._gates.values() if not gate.settled)
+
+    def _index_of_bans(self, vocab_size: int) -> tuple[torch.Tensor, torch.Tensor] | None:
+        rows: list[int] = []
+        ids: list[int] = []
+        for row, gate in self._gates.items():
+            if gate.bans:
+                rows += [row] * len(gate.bans)
+                ids += gate.bans
+        if not rows:
+            return None
+        table = np.array((rows, ids))
+        # What the model does not have it cannot sample; here it would be written out of bounds.
+        table = np.ascontiguousarray(table[:, table[1] < vocab_size])
+        index = torch.from_numpy(table)
+        if self._is_pin_memory:
+            index = index.pin_memory()
+        index = index.to(self._device, non_blocking=True)  # so that the step does not wait for it
+        return index[0], index[1]

@@ -4,15 +4,22 @@ In soft context vLLM appends every action to that list. In hard context it holds
 token extends it, an effective edit shortens it, an edit on an empty response leaves it alone.
 """
 
+import logging
+import sys
+from collections.abc import Sequence
+
 from vllm.sampling_params import SamplingParams
 
 from halluc_plugin.decoding.policy import EditPolicy
+from halluc_plugin.edits import EditKind
 from halluc_plugin.edits.builders import Boundary
-from halluc_plugin.errors import TraceError
+from halluc_plugin.errors import HallucError, TraceError
 from halluc_plugin.settings import Context
 from halluc_plugin.vllm_engine.request import EditRequest
 
-POLICY = "_halluc_policy"
+logger = logging.getLogger(__name__)
+
+GATE = "_halluc_gate"
 
 
 class Gate:
@@ -20,36 +27,66 @@ class Gate:
 
     Args:
         request: What it asked for.
-        params: Its sampling parameters. In hard context they also carry its policy: budget spent and states
-            rejected are not in the output list, and a preempted request is added to the batch anew, with the
-            same parameters (which :class:`.scheduler.RewindScheduler` made its own).
+        params: Its sampling parameters.
         output_ids: The list that vLLM updates in place.
+
+    Attributes:
+        bans: Ids that must not be sampled after what is taken in.
+        length: How long the list was then.
+        wake: Below this length the bans stay as the list grows by text.
+        low: From this length on the bans stay as single tokens are taken back,
+        slack: for so many times.
+        settled: Whether the bans stay until the request ends.
+        edits_in_output: Ids that are no text where the list holds them.
     """
 
+    __slots__ = (
+        "_hard", "_min_tokens", "_noted", "_policy", "_request", "_stop_ids", "bans", "edits_in_output",
+        "length", "low", "output_ids", "settled", "slack", "wake",
+    )  # fmt: skip
+
     def __init__(self, request: EditRequest, params: SamplingParams, output_ids: list[int]) -> None:
-        self._output_ids = output_ids
+        self.output_ids = output_ids
         self._hard = request.context is Context.HARD
-        self._policy: EditPolicy = getattr(params, POLICY, None) or EditPolicy(
+        self._request = request
+        self._policy = EditPolicy(
             request.vocab, budget=request.budget, boundary=request.boundary, tabu=request.tabu
         )
+        self.edits_in_output = frozenset() if self._hard else request.vocab.edit_ids
         self._min_tokens = params.min_tokens if self._hard else 0  # vLLM lets go of it once it is reached
         self._stop_ids = frozenset(params.all_stop_token_ids) if self._min_tokens else frozenset()
-        self._seen = 0
-        if self._hard:
-            setattr(params, POLICY, self._policy)
+        self.length = 0
+        self._noted: list[int] = []  # taken in, but the policy does not know of it yet
+        self._judge()
 
     @classmethod
     def of(
         cls, params: SamplingParams, _prompt_ids: list[int] | None, output_ids: list[int]
     ) -> "Gate | None":
-        """The gate of a request that joins the batch; None when nothing can ever be banned for it."""
-        request = EditRequest.from_extra_args(params.extra_args)
+        """The gate of a request that joins the batch; None when nothing can ever be banned for it.
+
+        In hard context it stays with the parameters (which :class:`.scheduler.RewindScheduler` made the
+        request's own): budget spent and states rejected are not in the output list, and a preempted request
+        joins the batch anew.
+        """
+        gate = getattr(params, GATE, None)
+        if isinstance(gate, Gate):
+            gate.output_ids = output_ids
+            return gate
+        try:
+            request = EditRequest.from_extra_args(params.extra_args)
+        except HallucError as error:  # the front end refuses such a request, but it may be another one
+            logger.error("A request is sampled without limits on edits: %s", error)  # noqa: TRY400
+            return None
         if request is None:
             return None
         limited = request.budget is not None or request.boundary is Boundary.MASK or request.tabu
-        if limited or (request.context is Context.HARD and params.min_tokens):
-            return cls(request, params, output_ids)
-        return None
+        if not limited and not (request.context is Context.HARD and params.min_tokens):
+            return None
+        gate = cls(request, params, output_ids)
+        if gate._hard:
+            setattr(params, GATE, gate)
+        return gate
 
     def banned(self) -> frozenset[int]:
         """Ids that must not be sampled now.
@@ -57,39 +94,80 @@ class Gate:
         Raises:
             TraceError: The output changed as no single action can change it.
         """
-        if self._hard:
-            self._follow_live()
-        else:
-            self._follow_raw()
-        banned = self._policy.banned()
-        if self._policy.state.depth < self._min_tokens:
-            return banned | self._stop_ids
-        return banned
+        self.advance()
+        return self.bans
 
-    def _follow_raw(self) -> None:
-        if len(self._output_ids) < self._seen:
+    @property
+    def backtrack(self) -> int:
+        """Id of the edit that takes one token back."""
+        return self._request.vocab.backtrack
+
+    def note(self, actions: Sequence[int]) -> None:
+        """Take in actions that change no ban: text, and in hard context single tokens taken back."""
+        taken_back = actions.count(self.backtrack)
+        self._noted += actions
+        self.length += len(actions) - 2 * taken_back
+        self.slack -= taken_back
+
+    def advance(self) -> bool:
+        """Take in what was sampled since; in hard context an action at most.
+
+        Returns:
+            Whether the bans have changed.
+
+        Raises:
+            TraceError: The output changed as no single action can change it.
+        """
+        length = len(self.output_ids)
+        if length == self.length or self.settled:
+            return False  # nothing was sampled (a chunk of a prefill), or an edit had nothing to erase
+        before = self.bans
+        self._policy.extend(self._noted)
+        self._noted.clear()
+        if self._hard:
+            self._follow_live(length)
+        else:
+            self._follow_raw(length)
+        self.length = length
+        self._judge()
+        return self.bans != before
+
+    def _judge(self) -> None:
+        policy, tabu = self._policy, self._request.tabu
+        left = policy.edits_left
+        self.bans = policy.banned()
+        self.wake = self.length + 1 if policy.text_may_change_bans else sys.maxsize
+        self.low = 1 if self._request.boundary is Boundary.MASK else 0
+        self.slack = 0 if tabu or not self._hard else sys.maxsize if left is None else left - 1
+        self.settled = left == 0 and not tabu
+        if policy.state.depth < self._min_tokens:
+            self.bans |= self._stop_ids
+            self.wake = min(self.wake, self._min_tokens)
+            self.settled = False
+        else:
+            self.low = max(self.low, self._min_tokens)
+
+    def _follow_raw(self, length: int) -> None:
+        if length < self.length:
             raise TraceError(
-                f"A request's output shrank from {self._seen} to {len(self._output_ids)} tokens.",
+                f"A request's output shrank from {self.length} to {length} tokens.",
                 "Do not combine soft context with a scheduler that rewinds the request.",
             )
-        for token_id in self._output_ids[self._seen :]:
-            self._policy.push(token_id)
-        self._seen = len(self._output_ids)
+        self._policy.extend(self.output_ids[self.length :])
 
-    def _follow_live(self) -> None:
+    def _follow_live(self, length: int) -> None:
         state = self._policy.state
-        depth = len(self._output_ids)
-        if depth == state.depth:
-            return  # nothing was sampled (a chunk of a prefill), or an edit had nothing to erase
-        if depth == state.depth + 1:
-            self._policy.push(self._output_ids[-1])
+        if length == state.depth + 1 and state.vocab.kind(self.output_ids[-1]) is EditKind.TEXT:
+            self._policy.push(self.output_ids[-1])
             return
-        # Which edit it was the list does not tell; all that land here have the same effect.
-        for token_id in state.vocab.edit_ids:
-            if state.depth_after(token_id) == depth:
+        # Which edit it was the list does not tell; all that land here have the same effect. The step comes
+        # last, as it is looked for in the text.
+        vocab = state.vocab
+        for token_id in (vocab.backtrack, vocab.restart, vocab.step):
+            if token_id is not None and state.depth_after(token_id) == length:
                 self._policy.push(token_id)
                 return
         raise TraceError(
-            f"A request's live output went from {state.depth} to {depth} tokens in one action.",
+            f"A request's live output went from {state.depth} to {length} tokens in one action.",
             "Report this with the version of vLLM: its engine does not work as the tested ones do.",
         )

@@ -1,13 +1,17 @@
 """The logits processor follows requests through vLLM's batch."""
 
+import random
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from halluc_plugin.decoding import EditPolicy
 from halluc_plugin.edits import EditVocab, resolve_row
 from halluc_plugin.edits.builders import Boundary
 from halluc_plugin.errors import TraceError
+from halluc_plugin.settings import Context
 from halluc_plugin.vllm_engine.request import EditRequest
 
 vllm = pytest.importorskip("vllm")
@@ -122,6 +126,82 @@ def test_shrinking_output_is_refused():
     del output[1:]
     with pytest.raises(TraceError, match="shrank from 3 to 1"):
         processor.apply(torch.zeros(1, 10))
+
+
+class Batch:
+    """Requests as vLLM keeps them, each beside a policy that is told of every action."""
+
+    def __init__(self, seed):
+        self.random, self.processor = random.Random(seed), new_processor()
+        self.rows, self.left = [], []
+
+    def new(self):
+        """A request: its parameters, output and policy."""
+        limits = {
+            "budget": self.random.choice([None, 0, 3, 30]),
+            "boundary": self.random.choice(list(Boundary)),
+            "tabu": self.random.random() < 0.5,
+        }
+        context = self.random.choice(list(Context))
+        extra_args = EditRequest(VOCAB, context=context, **limits).to_extra_args()
+        return SamplingParams(extra_args=extra_args), context, [], EditPolicy(VOCAB, **limits)
+
+    def change(self):
+        """Some requests leave, some of them to come back; others join; two change places."""
+        added, moved = [], []
+        if len(self.rows) > 2 and self.random.random() < 0.5:
+            row = self.random.randrange(len(self.rows))
+            self.left.append(self.rows[row])
+            back = self.left.pop(0) if self.random.random() < 0.5 else self.new()
+            back = (*back[:2], list(back[2]), back[3])  # vLLM keeps a new list of a request that comes back
+            self.rows[row] = back
+            added.append((row, back[0], [1], back[2]))
+        elif len(self.rows) < 6:
+            self.rows.append(self.new())
+            added.append((len(self.rows) - 1, self.rows[-1][0], [1], self.rows[-1][2]))
+        if len(self.rows) > 1 and self.random.random() < 0.3:
+            one, other = self.random.sample(range(len(self.rows)), 2)
+            self.rows[one], self.rows[other] = self.rows[other], self.rows[one]
+            moved.append((one, other, MoveDirectionality.SWAP))
+        return update(len(self.rows), added=added, moved=moved)
+
+    def act(self):
+        """An action that is not banned, of most requests."""
+        for _, context, output, policy in self.rows:
+            free = sorted({1, 2, 3, 4, B, S, R} - policy.banned())
+            if not free or self.random.random() < 0.1:
+                continue
+            token_id = self.random.choice([each for each in free if each <= 4] * 3 + free)
+            policy.push(token_id)
+            if context is Context.SOFT or token_id <= 4:
+                output.append(token_id)
+            else:
+                del output[policy.state.depth :]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_batch_bans_for_each_request_what_its_policy_bans(seed):
+    """Over 200 steps in which requests come, go, return and change places, in both contexts together."""
+    batch = Batch(seed)
+    for step in range(200):
+        batch.processor.update_state(batch.change() if step < 6 or batch.random.random() < 0.1 else None)
+        logits = batch.processor.apply(torch.zeros(len(batch.rows), 10))
+        banned = [set((row == -torch.inf).nonzero()[:, 0].tolist()) for row in logits]
+        assert banned == [policy.banned() for _, _, _, policy in batch.rows]
+        batch.act()
+
+
+def test_ids_beyond_the_logits_are_never_written():
+    """Of whatever got past the front end, an id that the model does not have is left alone."""
+    processor = new_processor()
+    beyond = SamplingParams(extra_args=EditRequest(EditVocab(100_000, restart=7), 0).to_extra_args())
+    unreadable = SamplingParams(extra_args={"halluc_backtrack": "5", "halluc_budget": 0})
+    processor.update_state(
+        update(3, added=[(0, beyond, [1], []), (1, unreadable, [1], []), (2, params(0), [1], [])])
+    )
+    assert (processor.apply(torch.zeros(3, 10)) == -torch.inf).nonzero().tolist() == [
+        [0, 7], [2, B], [2, S], [2, R],
+    ]  # fmt: skip
 
 
 def test_idle_without_limits():

@@ -1,0 +1,183 @@
+"""What our logits processors cost a step of vLLM's sampler, beside its own and beside the former ones.
+
+256 requests of 1000 live tokens, a vocabulary of 32,000, one CPU thread. At each step each request gains a
+token of text or, one time in fourteen, takes its last one back. Every tenth step one is replaced by another.
+Measured is a step (``update_state`` and ``apply``) of the real classes; nothing is generated. In turn with
+ours, on the same steps:
+
+- walk: what this package did before: for each request, at each step, the whole rule, and the index anew.
+- min_tokens: vLLM's ``MinTokensLogitsProcessor`` with a minimum that is out of reach, which bans one stop id.
+
+Run: ``pytest benchmarks/bench_vllm_bans.py -s``. The bars: 0.2 ms without tabu, 0.5 ms with it.
+"""
+
+import copy
+import random
+import statistics
+import time
+from collections import defaultdict
+from types import SimpleNamespace
+
+import pytest
+import torch
+from vllm import SamplingParams
+from vllm.v1.sample.logits_processor import BatchUpdate, MinTokensLogitsProcessor
+
+from halluc_plugin.edits import EditState, EditVocab
+from halluc_plugin.edits.builders import Boundary
+from halluc_plugin.settings import Context
+from halluc_plugin.vllm_engine.bans import RewindBans
+from halluc_plugin.vllm_engine.budget import EditBudget
+from halluc_plugin.vllm_engine.request import EditRequest
+
+VOCAB = EditVocab(31_999)
+REQUESTS, WARM_UP, STEPS, JOIN_EVERY = 256, 1150, 200, 10
+CPU = torch.device("cpu")
+
+
+class Ours(RewindBans):
+    """The rewinding processor without an engine around it."""
+
+    def __init__(self):
+        EditBudget.__init__(self, None, CPU, is_pin_memory=False)
+
+
+class Soft(EditBudget):
+    """The processor of soft context."""
+
+    def __init__(self):
+        super().__init__(None, CPU, is_pin_memory=False)
+
+
+class Walk:
+    """The former implementation: every request in Python at every step, its live tokens as a key."""
+
+    def __init__(self):
+        self.rows = {}
+        self.minus_infinity = torch.tensor(-torch.inf)
+
+    def update_state(self, update):
+        """As vLLM calls it."""
+        for row, params, _, output in update.added if update else ():
+            request = EditRequest.from_extra_args(params.extra_args)
+            self.rows[row] = [request, EditState(request.vocab), 0, defaultdict(set), output, 0]
+
+    def apply(self, logits):
+        """As vLLM calls it."""
+        rows, columns = [], []
+        for row, gate in self.rows.items():
+            banned = self.banned(gate)
+            rows.extend([row] * len(banned))
+            columns.extend(banned)
+        if rows:
+            index = torch.tensor([rows, columns], device=CPU)
+            logits.index_put_((index[0], index[1]), self.minus_infinity.to(logits.dtype))
+        return logits
+
+    def banned(self, gate):
+        """Ids that one request must not sample."""
+        request, state, _, rejected, output, seen = gate
+        if request.context is Context.SOFT:
+            for token in output[seen:]:
+                self.push(gate, token)
+            gate[5] = len(output)
+        elif len(output) == state.depth + 1:
+            self.push(gate, output[-1])
+        elif len(output) < state.depth:
+            landing = [edit for edit in VOCAB.edit_ids if state.depth_after(edit) == len(output)]
+            self.push(gate, landing[0])
+        spent = request.budget is not None and gate[2] >= request.budget
+        mask = request.boundary is Boundary.MASK and state.depth == 0
+        edits = VOCAB.edit_ids if spent or mask else frozenset()
+        return edits | rejected.get(tuple(state.live_ids), frozenset()) if request.tabu else edits
+
+    def push(self, gate, token):
+        """One action of one request."""
+        request, state = gate[:2]
+        if request.tabu and token in VOCAB.edit_ids and state.live_ids:
+            *prefix, last = state.live_ids
+            gate[3][tuple(prefix)].add(last)
+        gate[2] += bool(state.push(token))
+
+
+class MinTokens(MinTokensLogitsProcessor):
+    """vLLM's own, without an engine around it."""
+
+    def __init__(self):
+        super().__init__(SimpleNamespace(), CPU, is_pin_memory=False)
+
+
+class Batch:
+    """The requests as vLLM keeps them; every processor is told of the same."""
+
+    def __init__(self, request):
+        self.random, self.hard = random.Random(0), request.context is Context.HARD
+        self.lists = [[] for _ in range(REQUESTS)]
+        self.extra_args = request.to_extra_args()
+        self.logits = torch.zeros(REQUESTS, 32_000)
+
+    def joined(self, rows, processor):
+        """The message of vLLM that requests have joined at these rows."""
+        if isinstance(processor, MinTokens):
+            params = SamplingParams(max_tokens=10**6, min_tokens=10**6, stop_token_ids=[2])
+        else:
+            params = SamplingParams(extra_args=self.extra_args, max_tokens=10**6)
+        added = [(row, copy.copy(params), [1], self.lists[row]) for row in rows]
+        return BatchUpdate(batch_size=REQUESTS, removed=(), added=added, moved=())
+
+    def act(self):
+        """One action of every request."""
+        for output in self.lists:
+            if not output or self.random.random() > 1 / 14:
+                output.append(self.random.randrange(20, 30_000))
+            elif self.hard:
+                output.pop()
+            else:
+                output.append(VOCAB.backtrack)
+
+
+def _milliseconds(request):
+    """Of each measured step, by processor."""
+    batch = Batch(request)
+    processors = {"ours": Ours() if batch.hard else Soft(), "walk": Walk(), "min_tokens": MinTokens()}
+    spent = {name: [] for name in processors}
+    for step in range(WARM_UP + STEPS):
+        rows = range(REQUESTS) if step == 0 else ()
+        if step > WARM_UP and step % JOIN_EVERY == 0:
+            rows = [batch.random.randrange(REQUESTS)]
+        for row in rows:
+            batch.lists[row] = []
+        batch.act() if step else None
+        for name, processor in processors.items():
+            update = batch.joined(rows, processor) if rows else None
+            start = time.process_time()
+            processor.update_state(update)
+            processor.apply(batch.logits)
+            spent[name].append(1000 * (time.process_time() - start))
+    return {name: values[WARM_UP:] for name, values in spent.items()}
+
+
+@pytest.mark.parametrize(
+    ("request_", "bar"),
+    [
+        pytest.param(EditRequest(VOCAB, 10_000, context=Context.HARD), 0.2, id="hard, budget not reached"),
+        pytest.param(
+            EditRequest(VOCAB, 75, Boundary.MASK, Context.HARD), 0.2, id="hard, budget being reached"
+        ),
+        pytest.param(EditRequest(VOCAB, 0, context=Context.HARD), 0.2, id="hard, edits banned"),
+        pytest.param(EditRequest(VOCAB, context=Context.HARD, tabu=True), 0.5, id="hard, tabu"),
+        pytest.param(EditRequest(VOCAB, 75, Boundary.MASK), 0.2, id="soft, budget being reached"),
+        pytest.param(EditRequest(VOCAB, 0), 0.2, id="soft, edits banned"),
+    ],
+)
+def test_a_step(request_, bar, request, benchmark):
+    """Median and mean of a step, ratios to both baselines; the mean stays under the bar."""
+    torch.set_num_threads(1)
+    spent = benchmark.pedantic(_milliseconds, args=(request_,), rounds=1)
+    mean = {name: statistics.fmean(values) for name, values in spent.items()}
+    benchmark.extra_info |= {f"{name}_ms": value for name, value in mean.items()}
+    print(f"\n{request.node.callspec.id}: mean (median) ms of a step of 256 requests", end="")
+    for name, values in spent.items():
+        ratio = f", ours / {name} {mean['ours'] / mean[name]:.2f}" if name != "ours" else ""
+        print(f"\n  {name:10} {mean[name]:.3f} ({statistics.median(values):.3f}){ratio}", end="")
+    assert mean["ours"] < bar

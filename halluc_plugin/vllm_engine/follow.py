@@ -1,0 +1,80 @@
+"""The requests of a batch that have limits, followed together: a step costs what it changes.
+
+Almost every action changes no ban: a token of text, a token taken back while the budget lasts. Such actions
+are told from the lengths of the output lists, for the whole batch at once, and kept until a gate needs them.
+Only the other requests are looked at one by one.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from halluc_plugin.vllm_engine.gate import Gate
+
+MOST_STEPS = 64
+"""So many steps' tokens are kept before the gates take them: it bounds memory, and changes nothing else."""
+NONE = -1
+
+
+class Followed:
+    """Gates whose bans may still change, at one step after another.
+
+    Args:
+        gates: Of requests that are in the batch. Until :meth:`release` they must not be advanced by others.
+    """
+
+    def __init__(self, gates: Iterable[Gate] = ()) -> None:
+        self._gates = list(gates)
+        self._lists = [gate.output_ids for gate in self._gates]
+        self._lengths = np.array([gate.length for gate in self._gates], np.int64)
+        self._wake = np.array([gate.wake for gate in self._gates], np.int64)
+        self._low = np.array([gate.low for gate in self._gates], np.int64)
+        self._slack = np.array([gate.slack for gate in self._gates], np.int64)
+        self._edit_ids = frozenset[int]().union(*(gate.edits_in_output for gate in self._gates))
+        self._steps: list[list[int]] = []
+        """For each step that not all gates have taken in, the action of every request."""
+        self._since = [0] * len(self._gates)
+        """From which of these steps on a gate has not."""
+
+    def advance(self) -> list[Gate]:
+        """Take in what was sampled since the last call.
+
+        Returns:
+            The gates whose bans have changed.
+
+        Raises:
+            TraceError: An output changed as no single action can change it.
+        """
+        if not self._gates:
+            return []
+        lengths = np.fromiter(map(len, self._lists), np.int64, len(self._lists))
+        grown = (lengths == self._lengths + 1) & (lengths < self._wake)
+        actions = [ids[-1] if ids else NONE for ids in self._lists]
+        if self._edit_ids:
+            grown[[index for index, token_id in enumerate(actions) if token_id in self._edit_ids]] = False
+        shrunk = (lengths == self._lengths - 1) & (lengths >= self._low) & (self._slack > 0)
+        self._slack -= shrunk
+        for index in np.flatnonzero(shrunk).tolist():
+            actions[index] = self._gates[index].backtrack
+        changed = []
+        for index in np.flatnonzero(~(grown | shrunk)).tolist():
+            gate = self._gates[index]
+            gate.note([step[index] for step in self._steps[self._since[index] :]])
+            self._since[index] = len(self._steps) + 1
+            if gate.advance():
+                changed.append(gate)
+            self._wake[index], self._low[index], self._slack[index] = gate.wake, gate.low, gate.slack
+        self._lengths = lengths
+        self._steps.append(actions)
+        if len(self._steps) == MOST_STEPS:
+            self.release()
+        return changed
+
+    def release(self) -> None:
+        """Let every gate take in what it has not."""
+        if self._steps:
+            columns = zip(*self._steps, strict=True)
+            for gate, actions, since in zip(self._gates, columns, self._since, strict=True):
+                gate.note(actions[since:])
+            self._steps.clear()
+            self._since = [0] * len(self._gates)

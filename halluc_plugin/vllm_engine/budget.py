@@ -1,5 +1,7 @@
 """The logits processor of soft context: it bans what a request's own limits ban."""
 
+from typing import ClassVar
+
 import numpy as np
 import torch
 from vllm.config import VllmConfig
@@ -9,9 +11,11 @@ from vllm.v1.sample.logits_processor.builtin import process_dict_updates
 
 from halluc_plugin.errors import HallucError, SettingsError
 from halluc_plugin.settings import Context
+from halluc_plugin.vllm_engine.compat import model_of_checked_request
 from halluc_plugin.vllm_engine.follow import Followed
 from halluc_plugin.vllm_engine.gate import Gate
 from halluc_plugin.vllm_engine.request import PREFIX, EditRequest
+from halluc_plugin.vllm_engine.requirements import check_request
 
 
 class EditBudget(LogitsProcessor):
@@ -19,29 +23,32 @@ class EditBudget(LogitsProcessor):
 
     The rule is that of :class:`halluc_plugin.decoding.EditPolicy`, applied as the response grows. With
     ``logprobs_mode="processed_logprobs"`` the returned log-probs are those of the policy so restricted.
+
+    Attributes:
+        rewinds: Whether the engine answers in hard context.
     """
+
+    rewinds: ClassVar[bool] = False
 
     @classmethod
     def validate_params(cls, sampling_params: SamplingParams) -> None:
-        """Refuse a request with bad limits, in the front end, before it is queued.
+        """Refuse a request that would go wrong, in the front end, before it is queued.
 
         Raises:
             ValueError: Naming what is wrong; a server answers 400.
         """
         try:
             request = EditRequest.from_extra_args(sampling_params.extra_args)
-            if request is not None:
-                cls._check(request, sampling_params)
+            if request is None:
+                return
+            if request.context is Context.HARD and not cls.rewinds:
+                raise SettingsError(
+                    f"{PREFIX}context=hard, but this engine keeps what an edit erases.",
+                    "Start it with the settings of halluc_plugin.vllm_engine.hard.ENGINE_ARGS.",
+                )
+            check_request(request, sampling_params, model_of_checked_request())
         except HallucError as error:
             raise ValueError(str(error)) from error
-
-    @classmethod
-    def _check(cls, request: EditRequest, _params: SamplingParams) -> None:
-        if request.context is Context.HARD:
-            raise SettingsError(
-                f"{PREFIX}context=hard, but this engine keeps what an edit erases.",
-                "Start it with the settings of halluc_plugin.vllm_engine.hard.ENGINE_ARGS.",
-            )
 
     def __init__(self, vllm_config: VllmConfig, device: torch.device, is_pin_memory: bool) -> None:  # noqa: ARG002 (vLLM's signature)
         self._device = device

@@ -1,15 +1,19 @@
 """Every dependence on a version of vLLM.
 
-There is none but the window: one code runs on all of it. tests/vllm_engine/rewind_on_cpu.py was run with the
-CPU builds 0.24.0, 0.25.1, 0.26.0, 0.27.1, 0.28.0 and 0.29.0 (which wants blocks of 32), each exact.
+There is none but the window, and where vLLM's front end keeps what a request is checked against: one code
+runs on all of it. tests/vllm_engine/rewind_on_cpu.py was run with the CPU builds 0.24.0, 0.25.1, 0.26.0,
+0.27.1, 0.28.0 and 0.29.0 (which wants blocks of 32), each exact.
 """
 
 import inspect
 import pkgutil
+import sys
+from dataclasses import dataclass
 from typing import Any
 
 import vllm
 from packaging.version import Version
+from vllm.sampling_params import SamplingParams
 
 from halluc_plugin.errors import HostVersionError
 from halluc_plugin.vllm_engine.serving.asked import Served
@@ -59,3 +63,34 @@ def _limits_edits(processor: Any) -> bool:
 
     found = pkgutil.resolve_name(processor) if isinstance(processor, str) else processor
     return inspect.isclass(found) and issubclass(found, EditBudget)
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a request is checked against.
+
+    Attributes:
+        vocab_size: How many ids the model has.
+        eos_ids: Its ends of a text, as far as they are known.
+    """
+
+    vocab_size: int
+    eos_ids: frozenset[int] = frozenset()
+
+
+def model_of_checked_request() -> Model | None:
+    """The model for which vLLM's front end is checking a request right now; None outside of such a check.
+
+    ``LogitsProcessor.validate_params`` is given the sampling parameters and nothing else, in a process where
+    no processor is ever built. ``SamplingParams.verify``, which calls it on the whole window, has the model's
+    configuration and tokenizer among its arguments; they are looked up there.
+    """
+    frame = sys._getframe(1)  # noqa: SLF001 - CPython's own way to the callers
+    while frame is not None and frame.f_code is not SamplingParams.verify.__code__:
+        frame = frame.f_back  # type: ignore[assignment]
+    if frame is None:
+        return None
+    config, tokenizer = frame.f_locals["model_config"], frame.f_locals["tokenizer"]
+    eos = getattr(config.hf_text_config, "eos_token_id", None)
+    ends = {*(eos if isinstance(eos, list | tuple) else [eos]), getattr(tokenizer, "eos_token_id", None)}
+    return Model(config.get_vocab_size(), frozenset(end for end in ends if end is not None))

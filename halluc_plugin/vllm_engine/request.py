@@ -5,6 +5,7 @@ holds no nested mappings, hence the flat keys.
 """
 
 import difflib
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,6 +17,8 @@ from halluc_plugin.errors import SettingsError
 from halluc_plugin.settings import Context
 
 PREFIX = "halluc_"
+MOST = 2**31 - 1
+"""The largest number a request may carry; no id, budget or length of a response is larger."""
 Choice = TypeVar("Choice", bound=StrEnum)
 
 
@@ -56,12 +59,10 @@ class EditRequest:
     max_actions: int | None = None
 
     def __post_init__(self) -> None:
-        if self.budget is not None and self.budget < 0:
-            raise SettingsError(
-                f"{PREFIX}budget is {self.budget}.", "Give an integer of at least 0, or leave it out."
-            )
-        if self.max_actions is not None and self.max_actions < 1:
-            raise SettingsError(f"{PREFIX}max_actions is {self.max_actions}.", "Give at least 1.")
+        if self.budget is not None:
+            _require_integer("budget", self.budget)
+        if self.max_actions is not None:
+            _require_integer("max_actions", self.max_actions, least=1)
         if self.length is Length.COLLAPSED and self.context is Context.SOFT:
             raise SettingsError(
                 f"{PREFIX}length=collapsed counts what is left in hard context, but the context is soft.",
@@ -74,10 +75,27 @@ class EditRequest:
                 "with length=raw, max_tokens is that number.",
             )
 
+    def check_ids(self, vocab_size: int) -> None:
+        """Refuse ids that the model does not have.
+
+        Args:
+            vocab_size: How many ids it has.
+
+        Raises:
+            SettingsError: Naming the first of them.
+        """
+        named = [*self.vocab.roles.items(), ("step_delimiters", max(self.vocab.step_delimiters, default=0))]
+        for key, token_id in named:
+            if token_id >= vocab_size:
+                raise SettingsError(
+                    f"{PREFIX}{key} names id {token_id}, but the ids of the model end at {vocab_size - 1}.",
+                    "Give an id of the model's tokenizer: halluc doctor --model names those of edit tokens.",
+                )
+
     def to_extra_args(self) -> dict[str, Any]:
         """The request as ``extra_args``; absent keys mean none."""
         values = {
-            **self.vocab.roles,
+            **{role: int(token_id) for role, token_id in self.vocab.roles.items()},
             "step_delimiters": sorted(self.vocab.step_delimiters) or None,
             "budget": self.budget,
             "boundary": self.boundary.value,
@@ -99,17 +117,18 @@ class EditRequest:
             The request, or None when no key of ours is in it.
 
         Raises:
-            SettingsError: A key of ours is unknown or has a wrong value.
+            SettingsError: A key of ours is unknown, is written in another way, or has a wrong value.
             EditVocabError: The ids contradict each other.
         """
-        ours = {
-            key.removeprefix(PREFIX): value
-            for key, value in (extra_args or {}).items()
-            if isinstance(key, str) and key.startswith(PREFIX)
-        }
-        if not ours:
+        if extra_args is None:
             return None
-        _require_known(ours)
+        if not isinstance(extra_args, Mapping):
+            raise SettingsError(f"extra_args is {shown(extra_args)}.", "Give a mapping of names to values.")
+        named = {key: value for key, value in extra_args.items() if _is_meant_for_us(key)}
+        if not named:
+            return None
+        _require_known(named)
+        ours = {key.removeprefix(PREFIX): value for key, value in named.items()}
         if "backtrack" not in ours:
             raise SettingsError(
                 f"A request sets {PREFIX}{min(ours)} without {PREFIX}backtrack.",
@@ -138,42 +157,80 @@ KEYS = (
 )  # fmt: skip
 
 
-def _require_known(ours: Mapping[str, Any]) -> None:
-    for key in ours:
-        if key not in KEYS:
-            close = difflib.get_close_matches(key, KEYS, n=1)
-            guess = f"Did you mean {PREFIX}{close[0]}? " if close else ""
+def _is_meant_for_us(key: Any) -> bool:
+    """Whether a key is ours, or would be but for upper case, hyphens or blanks."""
+    return isinstance(key, str) and _plain(key).startswith(PREFIX)
+
+
+def _plain(key: str) -> str:
+    return key.strip().casefold().replace("-", "_")
+
+
+def _require_known(named: Mapping[str, Any]) -> None:
+    known = [PREFIX + key for key in KEYS]
+    for key in named:
+        if key not in known:
+            close = difflib.get_close_matches(_plain(key)[:64], known, n=1)
+            guess = f"Did you mean {close[0]}? " if close else ""
             raise SettingsError(
-                f"A request sets {PREFIX}{key}, which does not exist.",
-                f"{guess}Known: {', '.join(PREFIX + k for k in KEYS)}.",
+                f"A request sets {shown(key)}, which does not exist.", f"{guess}Known: {', '.join(known)}."
             )
 
 
 def _integer(ours: Mapping[str, Any], key: str) -> int:
-    value = ours[key]
+    _require_integer(key, ours[key])
+    return int(ours[key])
+
+
+def _require_integer(key: str, value: Any, least: int = 0) -> None:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise SettingsError(f"{PREFIX}{key} is {value!r}, not an integer.", "Give an integer.")
-    return value
+        raise SettingsError(
+            f"{PREFIX}{key} is {shown(value)}, not an integer.", f"Give an integer of at least {least}."
+        )
+    if not least <= value <= MOST:
+        raise SettingsError(
+            f"{PREFIX}{key} is {shown(value)}.", f"Give an integer from {least} to {MOST}, or leave it out."
+        )
 
 
 def _ids(value: Any) -> frozenset[int]:
-    if not isinstance(value, list | tuple) or not all(isinstance(i, int) for i in value):
+    if not isinstance(value, list | tuple):
         raise SettingsError(
-            f"{PREFIX}step_delimiters is {value!r}, not a list of ids.", "Give a list of integers."
+            f"{PREFIX}step_delimiters is {shown(value)}, not a list of ids.", "Give a list of integers."
         )
+    for token_id in value:
+        _require_integer("step_delimiters", token_id)
+    if len(set(value)) < len(value):
+        raise SettingsError(f"{PREFIX}step_delimiters is {shown(value)}.", "Give each id once.")
     return frozenset(value)
 
 
 def _flag(ours: Mapping[str, Any], key: str) -> bool:
     value = ours.get(key, False)
-    if value not in (0, 1):  # vllm_xargs turns true into 1
-        raise SettingsError(f"{PREFIX}{key} is {value!r}.", "Give true or false.")
+    if not isinstance(value, int) or value not in (0, 1):  # vllm_xargs turns true into 1
+        raise SettingsError(f"{PREFIX}{key} is {shown(value)}.", "Give true or false.")
     return bool(value)
 
 
 def _choice(ours: Mapping[str, Any], key: str, default: Choice) -> Choice:
     options = type(default)
     value = ours.get(key, default)
-    if value not in list(options):
-        raise SettingsError(f"{PREFIX}{key} is {value!r}.", f"Give one of: {', '.join(options)}.")
+    if not isinstance(value, str) or value not in list(options):
+        raise SettingsError(f"{PREFIX}{key} is {shown(value)}.", f"Give one of: {', '.join(options)}.")
     return options(value)
+
+
+class _Short(reprlib.Repr):
+    """A value of any kind, depth and size, short enough for a message."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxstring, self.maxother = 2, 60, 60
+
+    def repr_int(self, value: int, _level: int) -> str:
+        if abs(value) <= MOST:
+            return str(value)
+        return f"an integer of {value.bit_length()} bits"  # Python refuses to print the longest
+
+
+shown = _Short().repr

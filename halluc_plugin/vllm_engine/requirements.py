@@ -1,12 +1,17 @@
-"""What a rewinding engine cannot do, refused before it starts."""
+"""What a rewinding engine cannot do, refused before it starts or before a request is queued."""
 
 from typing import Any
 
 from vllm.config import VllmConfig
+from vllm.sampling_params import SamplingParams, SamplingType
 from vllm.v1.kv_cache_interface import FullAttentionSpec, KVCacheConfig
 
+from halluc_plugin.edits.builders import Boundary
 from halluc_plugin.errors import SettingsError
+from halluc_plugin.settings import Context
+from halluc_plugin.vllm_engine.compat import Model
 from halluc_plugin.vllm_engine.hard import PROCESSOR, SCHEDULER
+from halluc_plugin.vllm_engine.request import MOST, PREFIX, EditRequest, shown
 
 FULL = "full_attention"
 
@@ -104,6 +109,88 @@ def check_kv_cache(kv_cache: KVCacheConfig) -> None:
             raise _no_full_attention(f"a KV cache of kind {type(spec).__name__}")
     if len(groups) != 1:
         raise _no_full_attention(f"{len(groups)} groups of KV caches")
+
+
+def check_request(request: EditRequest, params: SamplingParams, model: Model | None) -> None:
+    """Refuse a request that would go wrong, or take the engine with it.
+
+    Args:
+        request: What it asks of us.
+        params: All that it asks.
+        model: Which answers it; None where that is not known, and ids are not compared with it.
+
+    Raises:
+        SettingsError: Naming the setting.
+    """
+    edit_ids = request.vocab.edit_ids
+    if model is not None:
+        request.check_ids(model.vocab_size)
+        _check_ids_of_vllm(params, model.vocab_size)
+        ends = edit_ids & model.eos_ids
+        if ends:
+            raise SettingsError(
+                f"Edit token {min(ends)} is the model's end of a text.", "Give the id of an edit token."
+            )
+    if params.allowed_token_ids is not None and _may_ban_all(request, params):
+        raise SettingsError(
+            "allowed_token_ids leaves nothing to sample once the request's own limits ban what it allows.",
+            f"Allow more tokens of text, or take {PREFIX}budget, {PREFIX}boundary or {PREFIX}tabu back.",
+        )
+    if request.context is Context.HARD:
+        _check_hard_request(request, params)
+
+
+def _check_ids_of_vllm(params: SamplingParams, vocab_size: int) -> None:
+    """Ids that vLLM writes to beside ours, and does not compare with the vocabulary before 0.29."""
+    given = {
+        "stop_token_ids": params.stop_token_ids if params.min_tokens else None,
+        "allowed_token_ids": params.allowed_token_ids,
+    }
+    for name, ids in given.items():
+        for token_id in ids or ():
+            if not isinstance(token_id, int) or not 0 <= token_id < vocab_size:
+                raise SettingsError(
+                    f"{name} holds {shown(token_id)}, but the ids of the model are 0 to {vocab_size - 1}.",
+                    "Give ids of the model's tokenizer.",
+                )
+
+
+def _may_ban_all(request: EditRequest, params: SamplingParams) -> bool:
+    """Whether everything in ``allowed_token_ids`` can be banned at once."""
+    if request.budget is None and request.boundary is Boundary.NOOP:
+        return False  # edits never are
+    text = set(params.allowed_token_ids or ()) - request.vocab.edit_ids
+    if params.min_tokens:
+        text -= params.all_stop_token_ids
+    actions = (request.budget, request.max_actions, params.max_tokens)
+    rejections = min(number for number in (*actions, MOST) if number is not None) if request.tabu else 0
+    return len(text) <= rejections
+
+
+def _check_hard_request(request: EditRequest, params: SamplingParams) -> None:
+    if params.structured_outputs is not None:
+        raise SettingsError(
+            "A request in hard context asks for structured output, whose grammar cannot be rewound.",
+            f"Leave one out, or set {PREFIX}context=soft.",
+        )
+    if params.stop:
+        raise SettingsError(
+            f"A request in hard context has stop strings {shown(params.stop)}, which match erased text too.",
+            "Use stop_token_ids, or cut the collapsed answer yourself.",
+        )
+    if params.thinking_token_budget is not None:
+        raise SettingsError(
+            "A request in hard context has a thinking_token_budget, which counts erased tokens.",
+            "Leave it out.",
+        )
+    stops = request.vocab.edit_ids & (params.all_stop_token_ids | set(params.stop_token_ids or ()))
+    if stops:
+        raise SettingsError(f"Edit token {min(stops)} is a stop token too.", "Take it out of the stops.")
+    if params.sampling_type is SamplingType.GREEDY and not request.tabu and request.budget is None:
+        raise SettingsError(
+            "Greedy decoding in hard context returns to the same state after every edit and loops.",
+            f"Set {PREFIX}tabu, {PREFIX}budget, or a temperature above 0.",
+        )
 
 
 def _refusal(what: str, fix: str) -> SettingsError:

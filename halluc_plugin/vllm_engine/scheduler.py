@@ -7,16 +7,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from vllm.config import VllmConfig
+from vllm.sampling_params import SamplingParams
 from vllm.v1.core.sched.scheduler import Scheduler
 from vllm.v1.kv_cache_interface import KVCacheConfig
 from vllm.v1.request import Request, RequestStatus
 
 from halluc_plugin.edits import EditKind, EditState
-from halluc_plugin.errors import SettingsError
+from halluc_plugin.errors import HallucError, SettingsError
 from halluc_plugin.settings import Context
-from halluc_plugin.vllm_engine.compat import require_tested_vllm
+from halluc_plugin.vllm_engine.compat import Model, require_tested_vllm
 from halluc_plugin.vllm_engine.request import EditRequest
-from halluc_plugin.vllm_engine.requirements import check_config, check_kv_cache, check_processors
+from halluc_plugin.vllm_engine.requirements import (
+    check_config,
+    check_kv_cache,
+    check_processors,
+    check_request,
+)
 from halluc_plugin.vllm_engine.rewind import Blocks, rewind
 
 logger = logging.getLogger(__name__)
@@ -66,30 +72,51 @@ class RewindScheduler(Scheduler):
             )
         super().__init__(vllm_config, kv_cache_config, *args, **kwargs)
         self._traces: dict[str, _Trace] = {}
+        self._refused: set[str] = set()
+        self._vocab_size = vllm_config.model_config.get_vocab_size()
 
     def add_request(self, request: Request) -> None:
         """Queue a request.
 
-        Raises:
-            SettingsError: It is in hard context and its prompt goes on arriving while it is answered.
+        One that is wrong ends with an error where it would be answered: what is raised here ends the engine
+        for everyone. The front end refuses whatever it can see (:class:`.bans.RewindBans`); what is left are
+        prompts that arrive in parts, a generation config that ends texts with an edit token, and front ends
+        that do not ask us.
         """
+        if request.request_id not in self.requests:  # else the next part of a prompt
+            try:
+                self._follow(request)
+            except HallucError as error:
+                logger.error("Request %s ends with an error: %s", request.request_id, error)  # noqa: TRY400
+                self._refused.add(request.request_id)
+                request.sampling_params = SamplingParams(max_tokens=1)  # nothing that could do harm
+        super().add_request(request)
+
+    def _follow(self, request: Request) -> None:
         params = request.sampling_params
         asked = EditRequest.from_extra_args(params.extra_args) if params is not None else None
-        if asked is not None and asked.context is Context.HARD:
-            if request.resumable:
-                raise SettingsError(
-                    "A request in hard context streams its prompt, which is untested.",
-                    "Give the whole prompt at once, or use soft context.",
-                )
-            # Gate keeps the request's policy on its parameters; with n > 1 vLLM may give all n the same.
-            request.sampling_params = copy.copy(params)
-            max_actions = request.max_tokens if asked.max_actions is None else asked.max_actions
-            self._traces[request.request_id] = _Trace(EditState(asked.vocab), max_actions)
-        super().add_request(request)
+        if asked is None or params is None:
+            return
+        eos = {params.eos_token_id} - {None}
+        check_request(asked, params, Model(self._vocab_size, frozenset(eos)))
+        if asked.context is Context.SOFT:
+            return
+        if request.resumable:
+            raise SettingsError(
+                "A request in hard context streams its prompt, which is untested.",
+                "Give the whole prompt at once, or use soft context.",
+            )
+        # Gate stays with the request's parameters; with n > 1 vLLM may give all n the same.
+        request.sampling_params = copy.copy(params)
+        max_actions = request.max_tokens if asked.max_actions is None else asked.max_actions
+        self._traces[request.request_id] = _Trace(EditState(asked.vocab), max_actions)
 
     def _update_request_with_output(
         self, request: Request, new_token_ids: list[int], *args: Any, **kwargs: Any
     ) -> tuple[list[int], bool]:
+        if request.request_id in self._refused:
+            request.status, request.resumable = RequestStatus.FINISHED_ERROR, False
+            return [], True
         trace = self._traces.get(request.request_id)
         if trace is None:
             return super()._update_request_with_output(request, new_token_ids, *args, **kwargs)
@@ -116,4 +143,5 @@ class RewindScheduler(Scheduler):
 
     def _free_request(self, request: Request, *args: Any, **kwargs: Any) -> Any:
         self._traces.pop(request.request_id, None)
+        self._refused.discard(request.request_id)
         return super()._free_request(request, *args, **kwargs)

@@ -25,6 +25,7 @@ from halluc_plugin.doctor.engine import observe
 from halluc_plugin.edits.builders import Boundary
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.search import Request, Space
+from halluc_plugin.vllm_engine.bans import RewindBans
 from halluc_plugin.vllm_engine.equivalence import EOS, VOCAB
 from halluc_plugin.vllm_engine.request import EditRequest, Length
 from halluc_plugin.vllm_engine.sampler import VLLMSampler
@@ -175,6 +176,36 @@ def crowded(engine):
     )
 
 
+def unchecked(engine):
+    """What a front end that does not ask us would let pass, beside a request as it should be."""
+    plain = hard().to_extra_args()
+    sent = [
+        (hard(tabu=True).to_extra_args(), {"temperature": 0.0}),
+        (plain | {"halluc_backtrack": 100_000}, {}),
+        (plain | {"halluc_backtrack": "5"}, {}),
+        (plain, {"temperature": 0.0}),
+        (plain | {"halluc_backtrack": EOS}, {}),
+        (plain, {"stop_token_ids": [100_000], "min_tokens": 3}),
+        (plain, {}),  # the prompt of this one is said to come in parts
+    ]
+    asks = {
+        f"u{i}": {
+            "prompt": prompt(400 + i, 9), "extra_args": extra_args, "sampling": {"max_tokens": 24} | sampling,
+        }
+        for i, (extra_args, sampling) in enumerate(sent)
+    }  # fmt: skip
+    check, add = RewindBans.validate_params, engine.scheduler.add_request
+
+    def adding(request):
+        request.resumable = request.request_id.startswith("u6")
+        add(request)
+
+    RewindBans.validate_params, engine.scheduler.add_request = classmethod(lambda *_: None), adding
+    result = engine.run_by_steps(asks, {})
+    RewindBans.validate_params, engine.scheduler.add_request = check, add
+    return result | {"refused": len(engine.scheduler._refused)}
+
+
 def soft(engine):
     """The processor of soft context on vLLM's own scheduler."""
     limits = [(None, Boundary.NOOP), (0, Boundary.NOOP), (2, Boundary.NOOP), (2, Boundary.MASK)]
@@ -246,6 +277,7 @@ def main(path, results_path):
     engine = Engine(path)
     scenarios = (greedy, sampled, mixed, ends, collapsed, group, seeded, adopted, penalised, interrupted)
     results = {scenario.__name__: scenario(engine) for scenario in scenarios}
+    results["unchecked"] = unchecked(engine)
     results["crowded"] = crowded(Engine(path, num_gpu_blocks_override=34))
     results["narrow"] = narrow(Engine(path, max_model_len=64))
     results["uncached"] = sampled(Engine(path, enable_prefix_caching=False))

@@ -11,6 +11,7 @@ from halluc_plugin.vllm_engine.request import EditRequest
 
 vllm = pytest.importorskip("vllm")
 from vllm import SamplingParams  # noqa: E402 (only where vLLM is installed)
+from vllm.exceptions import VLLMValidationError  # noqa: E402
 from vllm.sampling_params import StructuredOutputsParams  # noqa: E402
 from vllm.v1.kv_cache_interface import FullAttentionSpec, MambaSpec, SlidingWindowSpec  # noqa: E402
 
@@ -134,3 +135,64 @@ def test_an_engine_that_does_not_rewind_refuses_hard_requests():
     EditBudget.validate_params(SamplingParams(extra_args=EditRequest(EditVocab(5)).to_extra_args()))
     with pytest.raises(ValueError, match="ENGINE_ARGS"):
         EditBudget.validate_params(SamplingParams(extra_args=HARD.to_extra_args()))
+
+
+REFUSED = (ValueError, VLLMValidationError)  # newer versions of vLLM turn one into the other
+FRONT_END = Namespace(
+    get_vocab_size=lambda: 48, hf_text_config=Namespace(eos_token_id=[47, 46]), max_logprobs=20,
+    is_diffusion=False, logits_processors=None,
+)  # fmt: skip
+STEPS = {"halluc_backtrack": 5, "halluc_step": 6, "halluc_step_delimiters": [3]}
+
+
+def check(extra_args, processor=RewindBans, tokenizer=None, **sampling):
+    """What vLLM's front end does with a request before it is queued."""
+    model = Namespace(**vars(FRONT_END) | {"logits_processors": [processor]})
+    SamplingParams(extra_args=extra_args, **sampling).verify(model, None, None, tokenizer)
+
+
+@pytest.mark.parametrize("processor", [EditBudget, RewindBans])
+@pytest.mark.parametrize(
+    ("extra_args", "sampling", "named"),
+    [
+        ({"halluc_backtrack": 48}, {}, "halluc_backtrack names id 48, but the ids of the model end at 47"),
+        ({"halluc_backtrack": 100_000}, {}, "names id 100000"),
+        (STEPS | {"halluc_step": 48}, {}, "halluc_step names id 48"),
+        (STEPS | {"halluc_step_delimiters": [1, 48]}, {}, "halluc_step_delimiters names id 48"),
+        (STEPS | {"halluc_restart": 2**31 - 1}, {}, "halluc_restart names id 2147483647"),
+        (STEPS | {"halluc_backtrack": 2**64}, {}, "halluc_backtrack is an integer of 65 bits"),
+        (STEPS | {"halluc_restart": 46}, {}, "Edit token 46 is the model's end of a text"),
+        (STEPS, {"stop_token_ids": [48], "min_tokens": 2}, "stop_token_ids"),
+        (STEPS, {"stop_token_ids": [-1], "min_tokens": 2}, "stop_token_ids"),
+        (STEPS, {"allowed_token_ids": [3, 48]}, "allowed_token_ids"),
+        (STEPS | {"halluc_budget": 0}, {"allowed_token_ids": [5, 6]}, "leaves nothing to sample"),
+        (STEPS | {"halluc_boundary": "mask"}, {"allowed_token_ids": [5]}, "leaves nothing to sample"),
+        (
+            STEPS | {"halluc_budget": 2, "halluc_tabu": True},
+            {"allowed_token_ids": [1, 2, 5]},
+            "leaves nothing to sample",
+        ),
+        ({"HALLUC_BACKTRACK": 5}, {}, "Did you mean halluc_backtrack"),
+    ],
+)
+def test_the_front_end_refuses_what_would_end_the_engine(processor, extra_args, sampling, named):
+    """Ids that the model does not have, or that leave it nothing to sample, are refused before queueing."""
+    check(STEPS, processor)
+    with pytest.raises(REFUSED, match=named):
+        check(extra_args, processor, **sampling)
+
+
+def test_the_front_end_accepts_what_only_looks_odd():
+    """The last id, an edit in allowed_token_ids beside text enough, and an end of text known to nobody."""
+    check(STEPS | {"halluc_restart": 45})
+    check(STEPS | {"halluc_budget": 2, "halluc_tabu": True}, allowed_token_ids=[1, 2, 3, 5])
+    check(STEPS, allowed_token_ids=[5])
+    check(None, stop_token_ids=[3], min_tokens=2)
+    with pytest.raises(REFUSED, match="Edit token 5 is the model's end"):
+        check(STEPS, tokenizer=Namespace(eos_token_id=5))
+
+
+def test_outside_of_the_front_end_nothing_is_known_of_the_model():
+    """A check called by hand compares ids with no vocabulary."""
+    assert compat.model_of_checked_request() is None
+    RewindBans.validate_params(SamplingParams(extra_args={"halluc_backtrack": 100_000}))

@@ -211,6 +211,14 @@ def test_preempted_requests_go_on_where_they_were(results, scenario):
     assert results[scenario]["counts"]["preemptions"] >= 5
 
 
+def test_what_passes_the_front_end_ends_itself_alone(results):
+    """Ids that the model lacks, unreadable values, contradictions and a streamed prompt: an error each."""
+    answers = sorted(results["unchecked"]["answers"], key=lambda answer: answer["prompt"])
+    assert [answer["finish"] for answer in answers] == ["length", *["error"] * 6]
+    assert len(answers[0]["ids"]) == 24
+    assert results["unchecked"]["left"] == results["unchecked"]["refused"] == 0
+
+
 def test_engines_that_cannot_rewind_do_not_start(results):
     """Half a set-up and a sliding window are refused with the fix, and the worker refuses before loading."""
     refusals = results["refusals"]

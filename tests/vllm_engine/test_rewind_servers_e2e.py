@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import os
 import socket
 import subprocess
@@ -156,3 +157,35 @@ def test_server_rewinds_streams_and_refuses(server, model):
     with pytest.raises(urllib.error.HTTPError, match="400") as refused:
         post(url, prompt=prompts[0], max_tokens=4, vllm_xargs=xargs | {"halluc_tabu": 0})
     assert "Set halluc_tabu, halluc_budget" in refused.value.read().decode()
+
+
+def test_bad_requests_get_a_400_and_nobody_else_notices(server):
+    """Values of every kind under our keys, sent among good requests: a message each, the same answers."""
+    url = wait_until_up(server)
+    xargs, bias = TABU.to_extra_args(), {str(token): value for token, value in BIAS.items()}
+
+    def complete(index):
+        body = json.loads(post(url, prompt=[index, 3, 8], max_tokens=40, logit_bias=bias, vllm_xargs=xargs))
+        return body["choices"][0]["token_ids"]
+
+    def refused(key, value):
+        with pytest.raises(urllib.error.HTTPError) as error:
+            post(url, prompt=[1], max_tokens=4, vllm_xargs=xargs | {key: value})
+        return error.value.code, error.value.read().decode()
+
+    alone = [complete(index) for index in range(1, 5)]
+    # Not true, of which vLLM makes 1.
+    values = [100_000, 48, -1, 2**31, 2**63, 10**30, 3.0, math.nan, math.inf, "5", None, [1], [[1]], {}]
+    bad = [("halluc_backtrack", value) for value in values]
+    bad += [("halluc_budget", value) for value in values[2:]]
+    bad += [("halluc_restart", 48), ("halluc_step_delimiters", [48]), ("HALLUC_BUDGET", 1)]
+    bad += [("halluc_\ud800", 1)]
+    with ThreadPoolExecutor(8) as clients:
+        answers = [clients.submit(refused, *pair) for pair in bad[:20]]
+        beside = list(clients.map(complete, range(1, 5)))
+        answers += [clients.submit(refused, *pair) for pair in bad[20:]]
+        said = {pair[0] + repr(pair[1]): answer.result() for pair, answer in zip(bad, answers, strict=True)}
+    assert {name: text for name, (code, text) in said.items() if code != 400} == {}
+    assert "halluc_backtrack names id 100000" in said["halluc_backtrack100000"][1]
+    assert beside == alone
+    assert [complete(index) for index in range(1, 5)] == alone

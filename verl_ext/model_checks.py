@@ -29,12 +29,12 @@ def expand_paths(block: DictConfig) -> None:
 
 def known_model(block: DictConfig) -> Any | None:
     """The transformers config of a model's text part, None where it cannot be read: the host says why."""
-    from transformers import AutoConfig
+    from halluc_plugin.tokens.loading import load_config
 
     try:
         trust = bool(block.get("trust_remote_code", False))
-        return AutoConfig.from_pretrained(str(block.path), trust_remote_code=trust).get_text_config()
-    except (OSError, ValueError, ImportError):
+        return load_config(str(block.path), trust_remote_code=trust).get_text_config()
+    except TokenizerError:
         return None
 
 

@@ -4,6 +4,7 @@ import io
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from importlib import import_module
 from typing import Annotated
 
@@ -43,7 +44,12 @@ for _name in COMMAND_MODULES:
 
 
 def main() -> None:
-    """Entry point of the console script.
+    """Entry point of the console script."""
+    run(app)
+
+
+def run(command: Callable[[], object]) -> None:
+    """Run a command as a process does: in any encoding, with one line where it fails.
 
     Exit codes: 0 done; 1 an error that nobody foresaw, a reader that went away, or a red line of the doctor;
     2 an error that names its fix, a wrong option among them; 130 interrupted.
@@ -53,7 +59,7 @@ def main() -> None:
             # Not every terminal can write every sign, and no sign is worth an error.
             stream.reconfigure(errors="replace")
     try:
-        app()
+        command()
     except HallucError as error:
         _stop(error, f"halluc: {error}", 2)
     except KeyboardInterrupt:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
 from transformers.integrations import TensorBoardCallback
-from transformers.trainer_utils import get_last_checkpoint, set_seed
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_utils import set_seed
 
 from halluc_plugin.data.trace_files import TraceRow, read_traces
 from halluc_plugin.edits.builders import IGNORE_INDEX
@@ -235,9 +236,26 @@ def arguments(settings: TrainSettings, out: Path, *, show_progress: bool) -> Tra
 
 
 def last_checkpoint(out: Path) -> str | None:
-    """The folder of the last checkpoint of an interrupted run, None where there is none."""
-    folder = out / CHECKPOINTS
-    return get_last_checkpoint(str(folder)) if folder.is_dir() else None
+    """The folder of the last whole checkpoint of an interrupted run, None where there is none.
+
+    One that a run was killed over has no state of the trainer yet, or half of it: that is written last.
+    """
+    folders = [path for path in (out / CHECKPOINTS).glob("checkpoint-*") if _step(path) >= 0]
+    whole = [path for path in folders if _is_whole(path)]
+    return str(max(whole, key=_step)) if whole else None
+
+
+def _step(checkpoint: Path) -> int:
+    number = checkpoint.name.rpartition("-")[2]
+    return int(number) if number.isdecimal() else -1
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    try:
+        TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+    except (OSError, ValueError, TypeError):
+        return False
+    return True
 
 
 def _delete_checkpoints(folder: Path) -> None:

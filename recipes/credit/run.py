@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from halluc_plugin.cli.app import run as run_command
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.recipes.credit import tables
 from halluc_plugin.recipes.credit.arms import ARMS
@@ -51,4 +52,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(lambda: typer.run(main))

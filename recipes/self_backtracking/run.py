@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from halluc_plugin.cli.app import run as run_command
 from halluc_plugin.recipes.keeping import keep_scale
 from halluc_plugin.recipes.reporting import report_plot, report_table
 from halluc_plugin.recipes.self_backtracking import (
@@ -81,4 +82,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(lambda: typer.run(main))

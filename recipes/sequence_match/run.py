@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from halluc_plugin.cli.app import run as run_command
 from halluc_plugin.recipes.keeping import keep_scale, kept_cell
 from halluc_plugin.recipes.plotting import Plot
 from halluc_plugin.recipes.reporting import report_plot, report_table
@@ -86,4 +87,4 @@ PARTS: dict[
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(lambda: typer.run(main))

@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 
 from halluc_plugin import prepare
+from halluc_plugin.cli.app import run as run_command
 from halluc_plugin.data.countdown import CountdownSettings
 from halluc_plugin.data.countdown_files import CountdownFiles, CountdownRequest, write_countdown
 from halluc_plugin.decoding import Decoding, decode
@@ -127,4 +128,4 @@ def _decode(data: CountdownFiles, folder: Path, arm: Arm, temperature: float, se
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(lambda: typer.run(main))

@@ -214,3 +214,16 @@ def test_json_is_json_in_any_encoding(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)
+
+
+def test_experiments_fail_in_one_line_too(tmp_path):
+    """`python -m halluc_plugin.recipes.NAME.run` with a file in the place of its folder."""
+    (tmp_path / "file").touch()
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"}
+    asked = [sys.executable, "-m", "halluc_plugin.recipes.credit.run", "--quick", "--out"]
+    done = subprocess.run(
+        [*asked, str(tmp_path / "file")], env=env, capture_output=True, timeout=120, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.decode("ascii").splitlines()[-1].startswith("halluc: No files can be written to ")
+    assert b"Traceback" not in done.stderr

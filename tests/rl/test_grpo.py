@@ -199,12 +199,13 @@ def test_a_run_killed_while_it_saves_its_model_is_not_lost(tokenizer, problems, 
     whole = run_it(new_model(tokenizer, Size.TINY, seed=0), tokenizer, problems, tmp_path / "whole")
     killed = tmp_path / "killed"
 
-    def dies(*_):
+    def dies(model, tokenizer, out, **_):
+        model.save_pretrained(out)
         (killed / "model.safetensors").unlink()
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(grpo, "save_tokenizer", dies)
+        patched.setattr(grpo, "save_model", dies)
         with pytest.raises(KeyboardInterrupt):
             run_it(new_model(tokenizer, Size.TINY, seed=0), tokenizer, problems, killed)
     run_it(new_model(tokenizer, Size.TINY, seed=1), tokenizer, problems, killed)

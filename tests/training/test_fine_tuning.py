@@ -1,9 +1,11 @@
 """Fine-tuning on raw traces: what is imitated, what is not, and what is saved."""
 
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
+from transformers import TrainerState
 from typer.testing import CliRunner
 
 from halluc_plugin.cli.app import app
@@ -183,6 +185,35 @@ def test_an_interrupted_run_goes_on(tokenizer, trace_file, tmp_path, monkeypatch
     assert taken == [0, 1, 2, 3, 4, 4, 5]
     weights = [load_model(str(f)).get_input_embeddings().weight for f in (tmp_path / "whole", out)]
     torch.testing.assert_close(*weights)
+
+
+@pytest.mark.parametrize("half", ["", '{"global_step": 4, "epo'])
+def test_a_run_that_was_killed_over_a_checkpoint_goes_on(tokenizer, trace_file, tmp_path, monkeypatch, half):
+    """Half a checkpoint is passed over: training goes on from the whole one before, to the same weights."""
+    data = trace_file(*((f"{n} -> {n}\n", f"{n}\n") for n in range(20)))
+    settings = TrainSettings(steps=6, batch_size=4, save_steps=2, log_steps=1)
+
+    def train(name):
+        model = new_model(tokenizer, Size.TINY, seed=0)
+        fine_tune(model, tokenizer, [data], settings, tmp_path / name, show_progress=False)
+        return model.get_input_embeddings().weight.detach()
+
+    whole, save = train("whole"), TrainerState.save_to_json
+
+    def killed(self, path):
+        if self.global_step < 4:
+            return save(self, path)
+        if half:
+            Path(path).write_text(half, encoding="utf-8")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(TrainerState, "save_to_json", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train("cut")
+    left = {path.name for path in (tmp_path / "cut" / "checkpoints").iterdir()}
+    assert left == {"checkpoint-2", "checkpoint-4"}
+    torch.testing.assert_close(train("cut"), whole)
 
 
 def test_a_trace_longer_than_the_model_is_refused(tokenizer, trace_file, tmp_path):

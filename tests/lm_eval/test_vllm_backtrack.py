@@ -232,6 +232,16 @@ class TestBesideAServer:
             urllib.request.urlopen(broken)
         assert complete(ASKED["soft"], "1 2 3").choices[0].text
 
+    def test_a_client_may_leave(self, results, complete):
+        """A stream that is closed before its end leaves the others their answers."""
+        want = results["soft_vllm"]["answers"][0]["text"]
+        for form in ("collapsed", "live"):
+            with complete(
+                ASKED["soft"] | {"halluc_text": form}, "1 2 3", stream=True, max_tokens=200
+            ) as stream:
+                next(iter(stream))
+            assert complete(ASKED["soft"], "1 2 3").choices[0].text == want
+
 
 @pytest.fixture(scope="module")
 def evaluate(server, tiny_model, task_manager):

@@ -22,6 +22,7 @@ from halluc_plugin.verifiers import find_verifier
 from halluc_plugin.vllm_engine.request import EditRequest
 from verl_ext.continuations import COLUMN as CONTINUATIONS
 from verl_ext.continuations import Continuations, packed
+from verl_ext.engine_limits import ById, EngineLimits, limits_of
 from verl_ext.run_settings import BUDGET_COLUMN, check, from_config, has_reward_function
 from verl_ext.seeds import seeded
 
@@ -72,8 +73,9 @@ class BacktrackAgentLoop(AgentLoopBase):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._settings, self._vocab, self._marks = _run_constants(_ById(self.config), _ById(self.tokenizer))
-        self._max_tokens = int(self.rollout_config.response_length)
+        constants = _run_constants(ById(self.config), ById(self.tokenizer))
+        self._settings, self._vocab, self._marks, self._limits = constants
+        self._max_tokens = self._limits.response_length
         if self._settings.needs_own_engine and isinstance(self.server_manager, FullyAsyncLLMServerClient):
             raise SettingsError(
                 "The trainer resubmits interrupted answers as prompts, in which edits do nothing.",
@@ -104,7 +106,9 @@ class BacktrackAgentLoop(AgentLoopBase):
             sampled = await self._generate(prompt_ids, params, **kwargs)
         ids, log_probs = self._checked(sampled)
         resolution = resolve_row(ids, self._vocab)
-        extra_fields = {**sampled.extra_fields, "backtrack": self._statistics(ids, resolution)}
+        extra_fields = {**sampled.extra_fields, "backtrack": _statistics(resolution)}
+        cut_off = self._limits.cut_off(ids, len(prompt_ids), params, sampled.stop_reason)
+        extra_fields["backtrack"]["truncated"] = int(cut_off)
         if self._samples_continuations(settings, kwargs):
             sampler = Continuations(settings, self._vocab, self._marks, self._max_tokens)
 
@@ -177,36 +181,24 @@ class BacktrackAgentLoop(AgentLoopBase):
             )
         return ids, None if log_probs is None else list(log_probs)
 
-    def _statistics(self, ids: list[int], resolution: Resolution) -> dict[str, int]:
-        """What later readers of the row want to know without resolving it again."""
-        unfinished = len(ids) >= self._max_tokens and ids[-1] != self.tokenizer.eos_token_id
-        return {
-            "num_backtracks": int(resolution.num_effective[0]),
-            "num_edits": int(resolution.num_edits[0]),
-            "num_events": int(resolution.num_events[0]),
-            "num_erased": sum(resolution.erased[0].tolist()),
-            "resolved_length": int(resolution.resolved_length[0]),
-            "truncated": int(unfinished),
-        }
 
-
-class _ById:
-    """Makes an object a cache key by identity; verl builds a loop for every trajectory of one config."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def __hash__(self) -> int:
-        return id(self.value)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _ById) and self.value is other.value
+def _statistics(resolution: Resolution) -> dict[str, int]:
+    """What later readers of the row want to know without resolving it again."""
+    return {
+        "num_backtracks": int(resolution.num_effective[0]),
+        "num_edits": int(resolution.num_edits[0]),
+        "num_events": int(resolution.num_events[0]),
+        "num_erased": sum(resolution.erased[0].tolist()),
+        "resolved_length": int(resolution.resolved_length[0]),
+    }
 
 
 @lru_cache(maxsize=8)
-def _run_constants(config: _ById, tokenizer: _ById) -> tuple[Settings, EditVocab, Marks]:
+def _run_constants(config: ById, tokenizer: ById) -> tuple[Settings, EditVocab, Marks, EngineLimits]:
     settings = from_config(config.value)
     check(config.value, settings)
     vocab = edit_vocab(tokenizer.value, step_delimiter=settings.tokens.step_delimiter)
-    marks = step_marks(tokenizer.value, settings, vocab) if settings.samples_continuations else Marks()
-    return settings, vocab, marks
+    limits = limits_of(config, tokenizer)
+    steps = settings.samples_continuations
+    marks = step_marks(tokenizer.value, settings, vocab, limits.ends) if steps else Marks()
+    return settings, vocab, marks, limits

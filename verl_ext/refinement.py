@@ -8,6 +8,7 @@ from verl.utils.profiler import simple_timer
 from verl.workers.rollout.replica import TokenOutput
 
 from halluc_plugin.errors import SettingsError, TraceError
+from verl_ext.engine_limits import ById, limits_of
 from verl_ext.run_settings import from_config
 from verl_ext.seeds import seeded
 
@@ -29,7 +30,8 @@ class RefineAgentLoop(AgentLoopBase):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._instruction = from_config(self.config).turns.instruction
-        self._max_tokens = int(self.rollout_config.response_length)
+        self._limits = limits_of(ById(self.config), ById(self.tokenizer))
+        self._max_tokens = self._limits.response_length
 
     async def run(self, sampling_params: dict[str, Any], **kwargs: Any) -> AgentLoopOutput:
         """Sample both attempts.
@@ -63,6 +65,9 @@ class RefineAgentLoop(AgentLoopBase):
             begins, left = len(mask), self._max_tokens - len(mask)
             params = seeded(sampling_params, self.rollout_config, kwargs, prompt, part=1)
             second = await self._attempt(ids, params, left, **kwargs)
+            cut_off = self._limits.cut_off(
+                list(second.token_ids), len(ids), {**params, "max_tokens": left}, second.stop_reason
+            )
             ids, mask, log_probs = self._grown(ids, mask, log_probs, second)
         metrics.generate_sequences = timing["generate_sequences"]
         return AgentLoopOutput(
@@ -72,7 +77,11 @@ class RefineAgentLoop(AgentLoopBase):
             response_logprobs=log_probs if second.log_probs is not None else None,
             num_turns=4,
             metrics=metrics,
-            extra_fields={**second.extra_fields, TURNS: [len(first.token_ids), begins]},
+            extra_fields={
+                **second.extra_fields,
+                TURNS: [len(first.token_ids), begins],
+                "backtrack": {"truncated": int(cut_off)},
+            },
         )
 
     def _room_for_one(self, request: int) -> int:

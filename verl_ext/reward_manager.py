@@ -24,6 +24,7 @@ from halluc_plugin.tokens import edit_vocab
 from halluc_plugin.training.dataset import vocab_of
 from halluc_plugin.verifiers import Outcome, Verifier, find_verifier, read_score
 from verl_ext.continuations import COLUMN as CONTINUATIONS
+from verl_ext.engine_limits import EngineLimits
 from verl_ext.judges import unknown_source
 from verl_ext.refinement import TURNS
 from verl_ext.run_settings import from_config, has_reward_function
@@ -52,8 +53,8 @@ class BacktrackRewardManager(RewardManagerBase):
         super().__init__(config, tokenizer, compute_score)
         self._settings = from_config(config)
         self._vocab = _vocab(config, tokenizer, self._settings)
-        self._marks = step_marks(tokenizer, self._settings, self._vocab)
-        self._max_tokens = int(config.actor_rollout_ref.rollout.response_length)
+        self._limits = EngineLimits.of(config, tokenizer)
+        self._marks = step_marks(tokenizer, self._settings, self._vocab, self._limits.ends)
         self._custom = has_reward_function(config)
         self._router = {}
         if reward_router_address is not None:
@@ -87,16 +88,23 @@ class BacktrackRewardManager(RewardManagerBase):
             self._settings.at(int(row["global_steps"])) if self._settings.curriculum else self._settings
         )
         reward, parts = score(answer, settings.reward)
-        length = int(valid.sum())
-        finished = length < self._max_tokens or int(ids[0, -1]) == self.tokenizer.eos_token_id
         extra_info = reward_info(
             answer,
             parts,
-            finished=finished,
+            finished=not self._cut_off(data, row),
             # The same keys for every answer of a run: with ``auto`` some have no such value.
             without_edits=self._settings.values.source is ValueSource.CONTINUATIONS or bool(turns),
         )
         return {"reward_score": reward, "reward_extra_info": extra_info}
+
+    def _cut_off(self, data: DataProto, row: Mapping[str, Any]) -> bool:
+        """What the agent loop knows of it; for verl's own loops, by the limits of the engine."""
+        known = ((row.get("tool_extra_fields") or {}).get("backtrack") or {}).get("truncated")
+        if known is not None:
+            return bool(known)
+        ids, mask = data.batch["responses"][-1], data.batch["attention_mask"][-1].bool()
+        prompt = len(mask) - len(ids)
+        return self._limits.cut_off(ids[mask[prompt:]].tolist(), int(mask[:prompt].sum()), {})
 
     def collapsed(self, data: DataProto) -> DataProto:
         """Answers without their edits and what these erased, for whoever reads answers past this manager.

@@ -26,6 +26,7 @@ from halluc_plugin.rl.step_metrics import ProblemRow, drawn, event_metrics, roll
 from halluc_plugin.trace_log import LoggedTrace, TraceLog, logged_trace
 from halluc_plugin.verifiers import find_verifier
 from verl_ext.compat import AnswersToSync
+from verl_ext.engine_limits import EngineLimits
 from verl_ext.guard import Precision, compare, stop_if_drifted
 from verl_ext.run_settings import check, from_config, has_reward_function, judged_by_model
 from verl_ext.sync_watch import watch_sync
@@ -179,7 +180,7 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
     @cached_property
     def _reading(self) -> Reading:
         # Once a run: every token's text is looked at for the ends of steps.
-        return Reading.of(self.tokenizer, self._settings)
+        return Reading.of(self.tokenizer, self._settings, EngineLimits.of(self.config, self.tokenizer).ends)
 
 
 def _divides_by_deviation(config: DictConfig) -> bool | None:

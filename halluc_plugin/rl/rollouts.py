@@ -11,6 +11,7 @@ from halluc_plugin.decoding import Decoding, decode
 from halluc_plugin.edits import resolve_rows, response_mask
 from halluc_plugin.rewards import judge, observe, score
 from halluc_plugin.rl.answers import Answers, reward_info
+from halluc_plugin.rl.ending import ended
 from halluc_plugin.rl.reading import Reading
 from halluc_plugin.rl.settings import GrpoSettings
 from halluc_plugin.search.problems import Problem
@@ -65,7 +66,7 @@ def _judged(
             observe(resolution, row, reading.decode, reading.marks), problem.verifier, problem.truth
         )
         reward, parts = score(answer, settings.reward)
-        finished = len(ids) < run.max_actions or ids[-1] in reading.marks.ends
+        finished = ended(ids, run.max_actions, reading.marks.ends)
         scored.append((reward, reward_info(answer, parts, finished=finished, without_edits=False)))
     rewards = [reward for reward, _ in scored]
     group = torch.arange(len(asked)) // run.group

@@ -1,6 +1,7 @@
 """The agent loop keeps what was sampled, and its mask is the edits'."""
 
 import asyncio
+import json
 import pickle
 from types import SimpleNamespace
 
@@ -288,6 +289,35 @@ def test_a_state_at_the_limit_is_its_own_continuation(verl_config, tokenizer, id
 def test_truncation(verl_config, tokenizer, ids, text, truncated):
     """An answer is cut off if it fills the response length without EOS at the end."""
     output, _ = run(verl_config, tokenizer, sampled(ids(text)))
+    assert output.extra_fields["backtrack"]["truncated"] == truncated
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("3" * 16, {"max_model_len": 20}, {}, "completed", 1),  # the prompt has 4 of the engine's 20 tokens
+        ("3" * 15 + "$", {"max_model_len": 20}, {}, "completed", 0),
+        ("3" * 15, {"max_model_len": 20}, {}, "completed", 0),  # a stop string
+        ("3" * 31 + "7", {}, {}, "completed", 0),  # the model's other EOS
+        ("3" * 31 + "5", {}, {}, "completed", 1),
+        ("3" * 31 + "5", {}, {"stop_token_ids": ["5"]}, "completed", 0),
+        ("3" * 31 + "$", {"ignore_eos": True}, {}, "completed", 1),
+        ("3" * 5, {}, {}, "length", 1),  # hosts that hand on what their engine says
+        ("3" * 5, {}, {}, "aborted", 1),
+        ("3" * 32, {}, {}, "stop", 0),
+    ],
+)
+def test_cut_off_is_what_the_engine_allowed(verl_config, tokenizer, ids, tmp_path, case):
+    """By the room behind the prompt, every id that ends an answer, and the engine's own reason if known."""
+    text, rollout, asked, reason, truncated = case
+    config = {"eos_token_id": ids("$7")}
+    (tmp_path / "generation_config.json").write_text(json.dumps(config))
+    verl_config.actor_rollout_ref.model.path = str(tmp_path)
+    verl_config.actor_rollout_ref.rollout.update(rollout)
+    answer = sampled(ids(text))
+    answer.stop_reason = reason
+    asked = {name: [ids(text)[0] for text in texts] for name, texts in asked.items()}
+    output, _ = run(verl_config, tokenizer, answer, {"temperature": 1.0, "logprobs": True, **asked})
     assert output.extra_fields["backtrack"]["truncated"] == truncated
 
 

@@ -65,6 +65,13 @@ def run(verl_config, plain_tokenizer):
     return once
 
 
+def test_a_second_attempt_that_fills_its_room_is_cut_off(run, ids):
+    """Of 16 actions the first attempt and the request take 9: the second may have 7, EOS among them."""
+    for second, cut_off in (("3*5=157", 1), ("3*5=15$", 0)):
+        output, _ = run((ids("3+5=9$"), [-0.1] * 6), (ids(second), [-0.2] * 7), length=16)
+        assert output.extra_fields["backtrack"] == {"truncated": cut_off}
+
+
 def test_two_attempts_and_a_request(run, ids):
     """Ids and log-probs are those sampled; the request is masked; the second attempt sees all before it.
 
@@ -77,6 +84,7 @@ def test_two_attempts_and_a_request(run, ids):
     assert output.response_mask == [1] * 6 + [0] * 3 + [1] * 7
     assert output.response_logprobs == [-0.1] * 6 + [0.0] * 3 + [-0.2] * 7
     assert output.extra_fields[TURNS] == [6, 9]
+    assert output.extra_fields["backtrack"] == {"truncated": 0}
     assert [r["prompt_ids"] for r in requests] == [ids("3 5\n"), ids("3 5\n") + first + ids("\n#\n")]
     assert [r["sampling_params"]["max_tokens"] for r in requests] == [15, 23]
 

@@ -281,6 +281,18 @@ def test_truncated_answers_are_marked(verl_config, tokenizer, row):
     assert score(verl_config, tokenizer, row("3" * 31 + "$"))["reward_extra_info"]["truncated"] == 0.0
 
 
+@pytest.mark.parametrize("case", [(None, 20, 0.0), (None, 17, 1.0), (1, 20, 1.0), (0, 17, 0.0)])
+def test_truncation_is_the_agent_loops(verl_config, tokenizer, row, case):
+    """It knows what the engine was asked for; for verl's own loops room is what the prompt leaves."""
+    known, length, truncated = case
+    verl_config.actor_rollout_ref.rollout.max_model_len = length
+    data = row("3" * 14, padding=3)  # behind a prompt of three
+    data.non_tensor_batch["tool_extra_fields"][0] = (
+        {} if known is None else {"backtrack": {"truncated": known}}
+    )
+    assert score(verl_config, tokenizer, data)["reward_extra_info"]["truncated"] == truncated
+
+
 def test_unknown_component(verl_config, tokenizer, row):
     """A misspelt reward component stops the worker as it starts."""
     verl_config.halluc = {"reward": {"weights": {"otcome": 1.0}}}

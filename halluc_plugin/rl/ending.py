@@ -1,0 +1,22 @@
+"""Whether an answer ended by itself or was cut off; the one place that says so."""
+
+from collections.abc import Collection, Sequence
+
+CUT_OFF = frozenset({"length", "abort", "aborted"})
+"""Reasons to finish, as engines give them, of an answer that might have gone on."""
+BY_ITSELF = "stop"
+
+
+def ended(ids: Sequence[int], allowed: int, ends: Collection[int], reason: str | None = None) -> bool:
+    """Whether an answer ended by itself.
+
+    Args:
+        ids: The raw trace.
+        allowed: Most raw actions that the engine would have sampled.
+        ends: Ids that end an answer there.
+        reason: Why it finished, as its engine says; some hosts keep that to themselves.
+    """
+    if reason in CUT_OFF or not ids:
+        return False
+    # An engine that stops before its limit has a reason: an id, a stop string, a rule of its own.
+    return reason == BY_ITSELF or len(ids) < allowed or ids[-1] in ends

@@ -6,7 +6,7 @@ log-probs (:func:`halluc_plugin.edits.builders.budget_mask`). Tabu is for evalua
 
 from collections.abc import Sequence
 
-from halluc_plugin.edits import EditKind, EditState, EditVocab
+from halluc_plugin.edits import EditState, EditVocab
 from halluc_plugin.edits.builders import Boundary
 from halluc_plugin.errors import SettingsError
 
@@ -44,7 +44,7 @@ class EditPolicy:
         self.state = EditState(vocab)
         self.effective_edits = 0
         self._budget = budget
-        self._boundary = boundary
+        self._closed_when_empty = boundary is Boundary.MASK
         self._rejected = _Rejected(self.state.live_ids) if tabu else None
 
     @property
@@ -55,23 +55,25 @@ class EditPolicy:
     @property
     def edits_banned(self) -> bool:
         """Whether the next action must not be an edit."""
-        return self.edits_left == 0 or (self._boundary is Boundary.MASK and self.state.depth == 0)
+        spent = self._budget is not None and self.effective_edits >= self._budget
+        return spent or (self._closed_when_empty and not self.state.live_ids)
 
     @property
     def text_may_change_bans(self) -> bool:
         """Whether other ids may be banned after the next token of text than now; an edit may always."""
-        leaves_boundary = self._boundary is Boundary.MASK and self.state.depth == 0
-        return leaves_boundary or (self._rejected is not None and self._rejected.near)
+        if self._closed_when_empty and not self.state.live_ids:
+            return True
+        return self._rejected is not None and self._rejected.near
 
     def banned(self) -> frozenset[int]:
         """Ids that must not be sampled next."""
-        edits = self.state.vocab.edit_ids if self.edits_banned else NOTHING
-        return edits | self._rejected.tokens() if self._rejected is not None else edits
+        rejected = NOTHING if self._rejected is None else self._rejected.tokens()
+        return rejected | self.state.vocab.edit_ids if self.edits_banned else rejected
 
     def push(self, token_id: int) -> tuple[int, ...]:
         """Apply one sampled action; returns the indices of the actions it erased, as ``EditState.push``."""
         state, rejected = self.state, self._rejected
-        if state.vocab.kind(token_id) is EditKind.TEXT:
+        if token_id not in state.vocab.edit_ids:
             state.push(token_id)
             if rejected is not None:
                 rejected.follow()
@@ -99,11 +101,22 @@ class EditPolicy:
                 self._rejected.follow()
 
 
+class _Prefix:
+    """A beginning of a response: the tokens rejected behind it, and longer beginnings by their next token."""
+
+    __slots__ = ("longer", "rejected")
+
+    def __init__(self) -> None:
+        self.rejected = NOTHING
+        self.longer: dict[int, _Prefix] = {}
+
+
 class _Rejected:
     """Which tokens were rejected behind which live prefix.
 
-    For the beginnings of the live tokens this is a stack. What an edit deletes goes into a tree of prefixes,
-    from where it comes back if the same tokens become live again.
+    Kept are the beginnings of the live tokens behind which something is known, by their length. What an edit
+    deletes is hung on the longest beginning that is left, under the deleted tokens, and is found again when
+    they become live again. So an edit costs what it deletes, a token of text one look.
 
     Args:
         live_ids: The list that :class:`EditState` updates in place.
@@ -111,51 +124,45 @@ class _Rejected:
 
     def __init__(self, live_ids: list[int]) -> None:
         self._live_ids = live_ids
-        self._stack: list[tuple[int, frozenset[int]]] = []  # length of a beginning, tokens rejected behind it
-        self._tokens: dict[int, frozenset[int]] = {}  # the same by number of a prefix in the tree
-        self._children: dict[tuple[int, int], int] = {}  # number of a prefix and a token -> longer prefix
-        self._path = [0]  # numbers of the beginnings of the live tokens that are in the tree, by length
+        self._known: list[tuple[int, _Prefix]] = []  # ascending
 
     @property
     def near(self) -> bool:
         """Whether other tokens may be rejected behind the next token of text than here."""
-        in_tree = bool(self._children) and len(self._path) == len(self._live_ids) + 1
-        return in_tree or bool(self.tokens())
+        return bool(self._known) and self._known[-1][0] == len(self._live_ids)
 
     def tokens(self) -> frozenset[int]:
         """The tokens that were rejected behind the live tokens."""
-        if self._stack and self._stack[-1][0] == len(self._live_ids):
-            return self._stack[-1][1]
-        return NOTHING
+        return self._known[-1][1].rejected if self.near else NOTHING
 
     def follow(self) -> None:
         """Live tokens were appended."""
-        path = self._path
-        for depth in range(len(path), len(self._live_ids) + 1):
-            child = self._children.get((path[-1], self._live_ids[depth - 1]))
-            if child is None:
+        while self._known and self._known[-1][0] < len(self._live_ids):
+            length, prefix = self._known[-1]
+            longer = prefix.longer.get(self._live_ids[length])
+            if longer is None:
                 return
-            path.append(child)
-            if child in self._tokens:
-                self._stack.append((depth, self._tokens[child]))
+            self._known.append((length + 1, longer))
 
     def retreat(self, keep: int) -> None:
         """Live tokens will be deleted until ``keep`` are left: reject the last behind those before it."""
-        depth = len(self._live_ids) - 1
-        self._shelve(depth)
-        rejected = frozenset(self._live_ids[-1:])
-        if self._stack and self._stack[-1][0] == depth:
-            rejected |= self._stack.pop()[1]
-        self._stack.append((depth, rejected))
-        self._shelve(keep)
-        del self._path[keep + 1 :]
+        last = len(self._live_ids) - 1
+        before_last = self._back_to(last)
+        before_last.rejected |= {self._live_ids[last]}
+        self._back_to(keep)
 
-    def _shelve(self, keep: int) -> None:
-        """Move what is behind beginnings of more than ``keep`` tokens into the tree."""
-        while self._stack and self._stack[-1][0] > keep:
-            depth, rejected = self._stack.pop()
-            for token_id in self._live_ids[len(self._path) - 1 : depth]:
-                child = len(self._children) + 1
-                self._children[self._path[-1], token_id] = child
-                self._path.append(child)
-            self._tokens[self._path[depth]] = rejected
+    def _back_to(self, keep: int) -> _Prefix:
+        """Hang what is known of longer beginnings than this on it."""
+        known, live_ids = self._known, self._live_ids
+        while known and known[-1][0] > keep:
+            length, prefix = known.pop()
+            start = max(known[-1][0], keep) if known else keep
+            if not known or known[-1][0] < start:
+                known.append((start, _Prefix()))
+            shorter = known[-1][1]
+            for token_id in live_ids[start : length - 1]:
+                shorter = shorter.longer.setdefault(token_id, _Prefix())
+            shorter.longer[live_ids[length - 1]] = prefix
+        if not known or known[-1][0] < keep:
+            known.append((keep, _Prefix()))
+        return known[-1][1]

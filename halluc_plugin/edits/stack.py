@@ -7,7 +7,7 @@ the nearest earlier delimiter. A restart deletes everything. Edits on an empty r
 
 from collections.abc import Iterable, Sequence
 
-from halluc_plugin.edits.vocab import EditKind, EditVocab
+from halluc_plugin.edits.vocab import EditVocab
 from halluc_plugin.errors import TraceError
 
 
@@ -57,7 +57,7 @@ class EditState:
             )
         index = self._actions
         self._actions += 1
-        if self.vocab.kind(token_id) is EditKind.TEXT:
+        if token_id not in self.vocab.edit_ids:
             self.live_ids.append(token_id)
             self.live_indices.append(index)
             return ()
@@ -69,13 +69,13 @@ class EditState:
 
     def depth_after(self, token_id: int) -> int:
         """How many tokens would be live after this action."""
-        kind = self.vocab.kind(token_id)
-        if kind is EditKind.TEXT:
+        vocab = self.vocab
+        if token_id not in vocab.edit_ids:
             return len(self.live_ids) + 1
-        if kind is EditKind.RESTART or not self.live_ids:
+        if token_id == vocab.restart or not self.live_ids:
             return 0
         keep = len(self.live_ids) - 1
-        if kind is EditKind.STEP:
+        if token_id == vocab.step:
             while keep and self.live_ids[keep - 1] not in self.vocab.step_delimiters:
                 keep -= 1
         return keep

@@ -82,20 +82,15 @@ class EditBudget(LogitsProcessor):
         """
         moved, self._moved = self._moved, False
         if moved:
-            self._follow()
+            self._followed.release()
+            self._followed = Followed(self._gates.values())
         # Not in update_state: with asynchronous scheduling the last id is known only now.
         changed = self._followed.advance()
         if moved or changed:
             self._index = self._index_of_bans(logits.shape[-1])
-        if any(gate.settled for gate in changed):
-            self._follow()
         if self._index is not None:
             logits.index_put_(self._index, self._minus_infinity.to(logits.dtype))
         return logits
-
-    def _follow(self) -> None:
-        self._followed.release()
-        self._followed = Followed(gate for gate in self._gates.values() if not gate.settled)
 
     def _index_of_bans(self, vocab_size: int) -> tuple[torch.Tensor, torch.Tensor] | None:
         rows: list[int] = []

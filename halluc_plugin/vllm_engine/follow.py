@@ -17,7 +17,7 @@ NONE = -1
 
 
 class Followed:
-    """Gates whose bans may still change, at one step after another.
+    """Gates of a batch, at one step after another.
 
     Args:
         gates: Of requests that are in the batch. Until :meth:`release` they must not be advanced by others.
@@ -30,6 +30,7 @@ class Followed:
         self._wake = np.array([gate.wake for gate in self._gates], np.int64)
         self._low = np.array([gate.low for gate in self._gates], np.int64)
         self._slack = np.array([gate.slack for gate in self._gates], np.int64)
+        self._settled = np.array([gate.settled for gate in self._gates], bool)
         self._edit_ids = frozenset[int]().union(*(gate.edits_in_output for gate in self._gates))
         self._steps: list[list[int]] = []
         """For each step that not all gates have taken in, the action of every request."""
@@ -45,7 +46,7 @@ class Followed:
         Raises:
             TraceError: An output changed as no single action can change it.
         """
-        if not self._gates:
+        if self._settled.all():
             return []
         lengths = np.fromiter(map(len, self._lists), np.int64, len(self._lists))
         grown = (lengths == self._lengths + 1) & (lengths < self._wake)
@@ -57,13 +58,14 @@ class Followed:
         for index in np.flatnonzero(shrunk).tolist():
             actions[index] = self._gates[index].backtrack
         changed = []
-        for index in np.flatnonzero(~(grown | shrunk)).tolist():
+        for index in np.flatnonzero(~(grown | shrunk | self._settled)).tolist():
             gate = self._gates[index]
             gate.note([step[index] for step in self._steps[self._since[index] :]])
             self._since[index] = len(self._steps) + 1
             if gate.advance():
                 changed.append(gate)
             self._wake[index], self._low[index], self._slack[index] = gate.wake, gate.low, gate.slack
+            self._settled[index] = gate.settled
         self._lengths = lengths
         self._steps.append(actions)
         if len(self._steps) == MOST_STEPS:

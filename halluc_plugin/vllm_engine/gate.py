@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from vllm.sampling_params import SamplingParams
 
 from halluc_plugin.decoding.policy import EditPolicy
-from halluc_plugin.edits import EditKind
 from halluc_plugin.edits.builders import Boundary
 from halluc_plugin.errors import HallucError, TraceError
 from halluc_plugin.settings import Context
@@ -38,17 +37,21 @@ class Gate:
         slack: for so many times.
         settled: Whether the bans stay until the request ends.
         edits_in_output: Ids that are no text where the list holds them.
+        backtrack: Id of the edit that takes one token back.
     """
 
     __slots__ = (
-        "_hard", "_min_tokens", "_noted", "_policy", "_request", "_stop_ids", "bans", "edits_in_output",
-        "length", "low", "output_ids", "settled", "slack", "wake",
+        "_each_edit_counts", "_hard", "_lowest", "_min_tokens", "_noted", "_policy", "_stop_ids", "_tabu",
+        "backtrack", "bans", "edits_in_output", "length", "low", "output_ids", "settled", "slack", "wake",
     )  # fmt: skip
 
     def __init__(self, request: EditRequest, params: SamplingParams, output_ids: list[int]) -> None:
         self.output_ids = output_ids
         self._hard = request.context is Context.HARD
-        self._request = request
+        self._tabu = request.tabu
+        self._each_edit_counts = request.tabu or not self._hard
+        self._lowest = 1 if request.boundary is Boundary.MASK else 0
+        self.backtrack = request.vocab.backtrack
         self._policy = EditPolicy(
             request.vocab, budget=request.budget, boundary=request.boundary, tabu=request.tabu
         )
@@ -97,13 +100,10 @@ class Gate:
         self.advance()
         return self.bans
 
-    @property
-    def backtrack(self) -> int:
-        """Id of the edit that takes one token back."""
-        return self._request.vocab.backtrack
-
     def note(self, actions: Sequence[int]) -> None:
         """Take in actions that change no ban: text, and in hard context single tokens taken back."""
+        if self.settled:
+            return
         taken_back = actions.count(self.backtrack)
         self._noted += actions
         self.length += len(actions) - 2 * taken_back
@@ -133,13 +133,14 @@ class Gate:
         return self.bans != before
 
     def _judge(self) -> None:
-        policy, tabu = self._policy, self._request.tabu
-        left = policy.edits_left
+        policy, left = self._policy, self._policy.edits_left
         self.bans = policy.banned()
         self.wake = self.length + 1 if policy.text_may_change_bans else sys.maxsize
-        self.low = 1 if self._request.boundary is Boundary.MASK else 0
-        self.slack = 0 if tabu or not self._hard else sys.maxsize if left is None else left - 1
-        self.settled = left == 0 and not tabu
+        self.low = self._lowest
+        self.slack = 0 if self._each_edit_counts else sys.maxsize if left is None else left - 1
+        self.settled = left == 0 and not self._tabu
+        if not self._min_tokens:
+            return
         if policy.state.depth < self._min_tokens:
             self.bans |= self._stop_ids
             self.wake = min(self.wake, self._min_tokens)
@@ -157,17 +158,17 @@ class Gate:
 
     def _follow_live(self, length: int) -> None:
         state = self._policy.state
-        if length == state.depth + 1 and state.vocab.kind(self.output_ids[-1]) is EditKind.TEXT:
+        depth, vocab = state.depth, state.vocab
+        if length == depth + 1 and self.output_ids[-1] not in vocab.edit_ids:
             self._policy.push(self.output_ids[-1])
             return
         # Which edit it was the list does not tell; all that land here have the same effect. The step comes
         # last, as it is looked for in the text.
-        vocab = state.vocab
         for token_id in (vocab.backtrack, vocab.restart, vocab.step):
             if token_id is not None and state.depth_after(token_id) == length:
                 self._policy.push(token_id)
                 return
         raise TraceError(
-            f"A request's live output went from {state.depth} to {length} tokens in one action.",
+            f"A request's live output went from {depth} to {length} tokens in one action.",
             "Report this with the version of vLLM: its engine does not work as the tested ones do.",
         )

@@ -52,7 +52,8 @@ def cause_of(error: BaseException) -> str:
     inner = getattr(error, "cause", None)
     error = inner if isinstance(inner, BaseException) else error
     said = str(error) if isinstance(error, HallucError) else f"{type(error).__name__}: {error}"
-    return " ".join(said.split())[:LONGEST]
+    said = " ".join(said.split())[:LONGEST]
+    return said if said.endswith(".") else f"{said}."
 
 
 def first_cause(queue: Mapping[str, Mapping[str, Any]] | None, failed: Collection[str]) -> str | None:

@@ -109,7 +109,7 @@ class _Watch:
             cause = first_cause((tq.kv_list() or {}).get(self._of.partition), self.failed)
             raise RolloutError(
                 f"{len(self.failed)} of {self._of.prompts} prompts of {self._of.name} failed in rollout or "
-                f"reward{f', one with: {cause}' if cause else '.'}",
+                f"reward{f', one of them with: {cause}' if cause else '.'}",
                 f"Remove the cause, of which 'Error in _run_prompt' above has the traceback; {GO_ON}. "
                 "++halluc.failures.tolerated=SHARE lets that share of the prompts fail.",
             )

@@ -69,9 +69,9 @@ def test_causes_are_read_through_ray():
     """The error of a reward worker arrives wrapped; what counts is what it raised, in one line of its own."""
     inner = ValueError("no\n  number")
     wrapped = ray.exceptions.RayTaskError("f", "a long traceback", inner).as_instanceof_cause()
-    assert cause_of(wrapped) == "ValueError: no number"
+    assert cause_of(wrapped) == "ValueError: no number."
     assert cause_of(SettingsError("Wrong.", "Mend it.")) == "Wrong. Fix: Mend it."
-    assert len(cause_of(ValueError("x" * 10_000))) == failed_answers.LONGEST
+    assert len(cause_of(ValueError("x" * 10_000))) == failed_answers.LONGEST + 1
 
 
 def test_only_the_causes_of_failed_prompts_count():

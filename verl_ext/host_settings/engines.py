@@ -121,9 +121,11 @@ _ROLLOUT = (
     supported(
         "keeps a user's processors beside ours", given(f"{VLLM}.logits_processors", "[theirs:Processor]")
     ),
+    supported("is switched off in hard context", on(f"{VLLM}.async_scheduling")),
     supported("is exact", on(f"{ROLLOUT}.enable_prefix_caching")),
     supported("is exact", on(f"{ROLLOUT}.enable_chunked_prefill")),
     supported("is as in verl; not run by us", above(f"{ROLLOUT}.tensor_model_parallel_size", 1)),
+    supported("is as in verl; not run by us", above(f"{ROLLOUT}.data_parallel_size", 1)),
     supported("is as in verl; not run by us", given(f"{ROLLOUT}.quantization", "fp8")),
     supported("switches the guard against stale weights off", off(f"{ROLLOUT}.calculate_log_probs")),
 )

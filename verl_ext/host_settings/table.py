@@ -57,7 +57,7 @@ def on(key: str) -> Values:
 
 def off(key: str) -> Values:
     """False, empty or missing."""
-    return Values(key, "false", lambda value: not value, "false")
+    return Values(key, "false or empty", lambda value: not value, "null")
 
 
 def given(key: str, example: str) -> Values:

@@ -81,8 +81,12 @@ _TRAINERS = (
         supported("writes answers as they were sampled, edits spelled out", given(f"trainer.{name}", "dump"))
         for name in ("rollout_data_dir", "validation_data_dir")
     ),
-    supported(
-        "shows answers as they were sampled, edits spelled out", above("trainer.log_val_generations", 0)
+    *(
+        supported("shows answers as they were sampled, edits spelled out", values)
+        for values in (
+            above("trainer.log_val_generations", 0),
+            given(f"{ROLLOUT}.trace.backend", "mlflow"),
+        )
     ),
 )
 
@@ -120,6 +124,23 @@ _REWARDS = (
         EVERYWHERE,
         "leaves the function without its problem: verl hands it neither data source nor ground truth there",
         "Set reward.reward_model.enable_resource_pool=true, with its nnodes and n_gpus_per_node.",
+    ),
+    Row(
+        (on(REWARD_MODEL), one_of("reward.reward_model.rollout.name", "trtllm"), off(REWARD_FUNCTION)),
+        EVERYWHERE,
+        "is an engine of which this verl takes no scores",
+        "Set reward.reward_model.rollout.name=vllm.",
+    ),
+    Row(
+        (
+            on(REWARD_MODEL),
+            off(REWARD_FUNCTION),
+            on("algorithm.filter_groups.enable"),
+            other_than("algorithm.filter_groups.metric", "reward", example="acc"),
+        ),
+        EVERYWHERE,
+        "gives a score and nothing else to filter by",
+        "Set algorithm.filter_groups.metric=reward.",
     ),
     supported("is given the text after edits", given(REWARD_FUNCTION, "judge.py")),
     supported(

@@ -1,19 +1,21 @@
 """Local data sets, so that tasks run offline: files below a folder the user names."""
 
 import difflib
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from halluc_plugin.data.json_files import REMEDY, read_json
 from halluc_plugin.errors import DataError, SettingsError
 
 ENVIRONMENT = "HALLUC_DATA_DIR"
 METADATA = "data_dir"
 
 
-def local_folder(name: str, files: Sequence[str], metadata: Mapping[str, Any]) -> Path | None:
+def local_folder(
+    name: str, files: Sequence[str], metadata: Mapping[str, Any], *, suffixes: Sequence[str] = ("",)
+) -> Path | None:
     """The folder that holds a data set, None where the task's default source is to be used.
 
     ``HALLUC_DATA_DIR`` is a folder of data sets: one that has no folder ``name`` leaves this data set to its
@@ -24,6 +26,7 @@ def local_folder(name: str, files: Sequence[str], metadata: Mapping[str, Any]) -
         name: The data set's folder.
         files: The files it must hold.
         metadata: The task's metadata.
+        suffixes: What the files' names may end in; any will do.
 
     Raises:
         SettingsError: The metadata has a key that looks like ``data_dir`` misspelt.
@@ -45,11 +48,12 @@ def local_folder(name: str, files: Sequence[str], metadata: Mapping[str, Any]) -
         if not by_metadata:
             return None
         folder = root
-    missing = [file for file in files if not (folder / file).is_file()]
+    ends = " or ".join(filter(None, suffixes))
+    missing = [file for file in files if not any((folder / f"{file}{end}").is_file() for end in suffixes)]
     if missing:
         raise DataError(
-            f"{folder} has no {' and no '.join(missing)} ({label} names it).",
-            f"Put {' and '.join(files)} into {root / name}.",
+            f"{folder} has no {' and no '.join(f'{file}{ends}' for file in missing)} ({label} names it).",
+            f"Put {' and '.join(f'{file}{ends}' for file in files)} into {root / name}.",
         )
     return folder
 
@@ -58,27 +62,21 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
     """The rows of a file, reduced to ``columns``: a JSON array (``.json``), else JSON lines.
 
     Raises:
-        DataError: A row is not a JSON object, lacks a column, or there is none.
+        DataError: As :func:`halluc_plugin.data.json_files.read_json`; or a row is not a JSON object or lacks
+            a column, or there is none.
     """
-    text, rows = path.read_text(encoding="utf-8"), []
-    try:
-        # Not splitlines: a problem may hold one of the other line breaks that Unicode knows.
-        lines = [line for line in text.split("\n") if line.strip()]
-        found = enumerate(json.loads(text) if path.suffix == ".json" else lines, 1)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path} is not JSON ({error}).", "Give a JSON array of rows.") from error
-    for number, written in found:
+    rows = []
+    for number, row in enumerate(read_json(path), 1):
         try:
-            row = json.loads(written) if isinstance(written, str) else written
             rows.append({column: row[column] for column in columns})
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+        except (KeyError, TypeError) as error:
             reason = f"{type(error).__name__}: {error}"
             raise DataError(
                 f"{path}, row {number} is not a row with {', '.join(columns)} ({reason}).",
                 "Give JSON objects with these columns, one a line or all in an array.",
             ) from error
     if not rows:
-        raise DataError(f"{path} is empty.", "Give JSON objects, one a line or all in an array.")
+        raise DataError(f"{path} is empty.", REMEDY)
     return rows
 
 

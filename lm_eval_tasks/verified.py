@@ -6,7 +6,8 @@ from typing import Any
 
 import datasets
 
-from halluc_plugin.data.parquet import read_rows
+from halluc_plugin.data.parquet import check_rows
+from halluc_plugin.data.rows import ground_truth, messages, reference_answer, text_of
 from halluc_plugin.errors import DataError, TokenizerError
 from halluc_plugin.metrics import JudgedTrace, judge_ids
 from halluc_plugin.verifiers import (
@@ -24,14 +25,14 @@ from lm_eval_tasks.data import ENVIRONMENT, local_folder
 from lm_eval_tasks.rows import EVENT_ROWS, Described, LoggedTraces, event_rows
 from lm_eval_tasks.task import BacktrackTask
 
-COLUMNS = ("data_source", "prompt", "reward_model")
+SUFFIXES = (".parquet", ".jsonl", ".json")
 
 
 class VerifiedTask(BacktrackTask):
-    """Reads verl's parquet rows.
+    """Reads verl's rows.
 
-    ``metadata.local_rows`` says where they are: ``folder``, ``splits`` (a file each), the ``command`` that
-    writes them, and ``what`` they are.
+    ``metadata.local_rows`` says where they are: ``folder``, ``splits`` (a file each, parquet or JSON), the
+    ``command`` that writes them, and ``what`` they are.
 
     ``strict-match`` is the verifier's verdict on the text as a whole. ``flexible-extract`` is its verdict on
     what the text comes to, where it judges that by itself. A verifier that judges prefixes adds the rows
@@ -41,15 +42,15 @@ class VerifiedTask(BacktrackTask):
     def download(self, dataset_kwargs: dict[str, Any] | None = None, **kwargs: Any) -> None:  # noqa: ARG002
         """Load the splits."""
         local = self.config.metadata["local_rows"]
-        files = {split: f"{split}.parquet" for split in local["splits"]}
-        folder = local_folder(local["folder"], list(files.values()), self.config.metadata)
+        splits = list(local["splits"])
+        folder = local_folder(local["folder"], splits, self.config.metadata, suffixes=SUFFIXES)
         if folder is None:
             raise DataError(
                 f"There are no {local['what']}: {ENVIRONMENT} names no folder with {local['folder']}/ in it.",
                 f"Write them with `{local['command']}`, and set {ENVIRONMENT}=FOLDER.",
             )
         self.dataset = datasets.DatasetDict(
-            {split: datasets.Dataset.from_list(_read(folder / file)) for split, file in files.items()}
+            {split: datasets.Dataset.from_list(_read(_file(folder, split))) for split in splits}
         )
 
     def score(self, doc: dict[str, Any], answer: str, pipeline: str) -> float:
@@ -98,20 +99,25 @@ def _verifier(doc: Mapping[str, Any]) -> Verifier:
     return require_verifier(doc["data_source"])
 
 
+def _file(folder: Path, split: str) -> Path:
+    return next(path for end in SUFFIXES if (path := folder / f"{split}{end}").is_file())
+
+
 def _read(path: Path) -> list[dict[str, Any]]:
-    return [_document(row) for row in read_rows(path, COLUMNS, optional=("extra_info",))]
+    return [_document(row) for row in check_rows(path)]
 
 
 def _document(row: Mapping[str, Any]) -> dict[str, Any]:
-    source, messages = row["data_source"], row["prompt"]
+    source, asked, answer = row["data_source"], messages(row), reference_answer(row)
     require_verifier(source)
-    if len(messages) != 1 or not messages[0]["content"]:
+    text = text_of(asked[0].get("content")) if len(asked) == 1 else None
+    if not text:
         raise DataError(
-            f"A row's prompt is {messages!r}, not one message with text.", "Give one user message a row."
+            f"A row's prompt is {asked!r}, not one message with text.", "Give one user message a row."
         )
     return {
         "data_source": source,
-        "prompt": messages[0]["content"],
-        "ground_truth": row["reward_model"]["ground_truth"],
-        "answer": (row.get("extra_info") or {}).get("answer") or "",
+        "prompt": text,
+        "ground_truth": ground_truth(row),
+        "answer": "" if answer is None else str(answer),
     }

@@ -32,30 +32,59 @@ class RunCallback(RecipeCallback):
         """See the base class."""
         _prepare(config)
 
+    def check(self, config: DictConfig) -> None:
+        """See the base class."""
+        _check_job(config)
+
     def report(self, config: DictConfig) -> None:
         """Both validations side by side, and where the files are."""
         _report(config)
 
 
 def _prepare(config: DictConfig) -> None:
-    from halluc_plugin.settings import load
     from verl_ext.checks import check_run
-    from verl_ext.compat import require_tested_verl
     from verl_ext.names import require_ours
-    from verl_ext.recipe_check import require_main_ppo
-    from verl_ext.resumption import check_resumption
+    from verl_ext.rows_check import complete_rows
     from verl_ext.run_settings import complete
 
-    require_tested_verl()
-    require_main_ppo(config)
-    settings = load(OmegaConf.to_container(config.halluc, resolve=True))
+    settings = _settings(config)
     with open_dict(config):
         complete(config, settings)
         require_ours(config)
         _fill_in_embedded(config, settings)
         expand_paths(config.actor_rollout_ref.model)
-        check_run(config, settings)
+        complete_rows(config, check_run(config, settings))
         _place_logs(config)
+    _check_start(config)
+
+
+def _check_job(config: DictConfig) -> None:
+    """As :func:`_prepare`; what it would fill in must be there."""
+    from verl_ext.checks import check_run
+    from verl_ext.names import require_ours
+    from verl_ext.rows_check import require_rows
+    from verl_ext.run_settings import check
+
+    settings = _settings(config)
+    check(config, settings)
+    require_ours(config)
+    require_rows(config, check_run(config, settings))
+    _check_start(config)
+
+
+def _settings(config: DictConfig) -> Any:
+    from halluc_plugin.settings import load
+    from verl_ext.compat import require_tested_verl
+    from verl_ext.recipe_check import require_main_ppo
+
+    require_tested_verl()
+    require_main_ppo(config)
+    return load(OmegaConf.to_container(config.halluc, resolve=True))
+
+
+def _check_start(config: DictConfig) -> None:
+    from verl_ext.resumption import check_resumption
+
     check_resumption(config, model="actor_rollout_ref.model.path")
     warn_of_rate(
         config, model="actor_rollout_ref.model", rate="actor_rollout_ref.actor.optim.lr", usual="1e-6"
@@ -143,5 +172,6 @@ def _sources(config: DictConfig) -> Counter[str]:
 
 
 def _val_files(config: DictConfig) -> list[Path]:
-    files = config.data.val_files
-    return [Path(path).expanduser() for path in ([files] if isinstance(files, str) else files)]
+    from verl_ext.rows_check import data_files
+
+    return data_files(config, "data.val_files")

@@ -1,6 +1,5 @@
 """Checks of a composed verl config before any worker starts: each failure is one clear message."""
 
-import warnings
 from collections.abc import Iterable, Mapping
 from math import prod
 from pathlib import Path
@@ -8,24 +7,28 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from halluc_plugin.errors import DataError, SettingsError
+from halluc_plugin.errors import SettingsError
 from verl_ext.judges import require_judges, require_scorers
 from verl_ext.model_checks import check_models
 from verl_ext.parts import refuse_unknown_edits, require_our_parts, require_tolerance
+from verl_ext.rows_check import check_files
 from verl_ext.run_settings import OUR_LOOPS
 
 
-def check_run(config: DictConfig, settings: Any) -> None:
+def check_run(config: DictConfig, settings: Any) -> list[dict[str, Any]]:
     """Check model, tokenizer and data of a run.
 
     Args:
         config: The composed verl config, with real paths.
         settings: The parsed ``halluc:`` block.
 
+    Returns:
+        The rows of all data files.
+
     Raises:
         TokenizerError: The backtrack agent loop is selected and the tokenizer is not ready for it; a loop
             that knows no edits is, and the tokenizer has them; or a teacher knows none.
-        DataError: A parquet file is missing or malformed, or nothing scores its answers.
+        DataError: A data file is missing or malformed, or nothing scores its answers.
         SettingsError: Values of states are paid for and nothing judges them, a setting would be passed over,
             or the model cannot be trained so.
     """
@@ -39,14 +42,15 @@ def check_run(config: DictConfig, settings: Any) -> None:
     _require_room(config)
     _require_whole_engines(config)
     _require_invariant_kernels(config)
-    for path in _paths(config.data.train_files, config.data.val_files):
-        rows = _check_file(path, config, tokenizer)
+    files = check_files(config, tokenizer)
+    for path, rows in files.items():
         _require_one_loop(path, rows, config)
         sources = {row["data_source"] for row in rows}
         require_scorers(path, sources, config)
         require_judges(path, sources, config, settings)
     refuse_unknown_edits(config, tokenizer)
     check_models(config, settings, tokenizer)
+    return [row for rows in files.values() for row in rows]
 
 
 def _require_one_loop(path: Path, rows: Iterable[Mapping[str, Any]], config: DictConfig) -> None:
@@ -116,34 +120,3 @@ def _load_tokenizer(config: DictConfig) -> Any:
         str(model.get("tokenizer_path") or model.path),
         trust_remote_code=bool(model.get("trust_remote_code", False)),
     )
-
-
-def _paths(*groups: Any) -> Iterable[Path]:
-    for group in groups:
-        for path in [group] if isinstance(group, str) else group:
-            yield Path(path).expanduser()
-
-
-def _check_file(path: Path, config: DictConfig, tokenizer: Any) -> list[dict[str, Any]]:
-    from halluc_plugin.data.parquet import check_rows
-
-    if not path.exists():
-        raise DataError(
-            f"{path} does not exist.", "Give a parquet file by data.train_files=... or data.val_files=... ."
-        )
-    rows = check_rows(path, prompt_key=config.data.prompt_key)
-    _warn_long_references(path, rows, int(config.data.max_response_length), tokenizer)
-    return rows
-
-
-def _warn_long_references(path: Path, rows: Any, limit: int, tokenizer: Any) -> None:
-    """A reference that cannot fit the response length can never be produced: say how many there are."""
-    references = [r["extra_info"]["answer"] for r in rows if (r.get("extra_info") or {}).get("answer")]
-    too_long = sum(len(tokenizer.encode(text, add_special_tokens=False)) + 1 > limit for text in references)
-    if too_long:
-        share = 100 * too_long / len(references)
-        warnings.warn(
-            f"{path}: {too_long} of {len(references)} references ({share:.1f} %) are longer than "
-            f" data.max_response_length={limit} tokens; raise it or drop those rows.",
-            stacklevel=2,
-        )

@@ -27,7 +27,7 @@ def require_scorers(path: Path, sources: Collection[str], config: DictConfig) ->
     manager = config.reward.reward_manager
     if has_reward_function(config) or judged_by_model(config) or manager.source != "register":
         return
-    for source in sorted(sources):
+    for source in sorted(sources, key=str):
         if manager.name != "backtrack" or find_verifier(source) is None:
             _require_host_scorer(path, source, config)
 
@@ -68,7 +68,7 @@ def unknown_source(data_source: str, where: str = "") -> DataError:
 def require_judges(path: Path, sources: Collection[str], config: DictConfig, settings: Settings) -> None:
     """Refuse to pay for values of states that nobody judges: they would silently be worth nothing."""
     loop = config.actor_rollout_ref.rollout.agent.default_agent_loop
-    for source in sorted(sources):
+    for source in sorted(sources, key=str):
         verifier = None if has_reward_function(config) else find_verifier(source)
         sampled = settings.values.sampled_for(verifier)
         if loop == "refine":

@@ -1,12 +1,16 @@
 """What the Hydra callbacks of all recipes share: when they act, how they refuse, where a run's files are.
 
-Hydra turns an exception of a callback into a warning and goes on, so an error here prints one line and exits.
+Hydra turns an exception of a callback into a warning and goes on: training would start unchecked. So whatever
+is raised here ends the process with one message.
 """
 
+import copy
 import sys
 import time
+import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,6 +21,7 @@ from halluc_plugin.errors import HallucError, SettingsError
 from verl_ext.model_cards import write_cards
 
 EMBEDDED_DATA = "halluc:countdown"
+EXIT_FAULT = 1
 EXIT_BAD_INPUT = 2
 
 
@@ -31,27 +36,52 @@ class RecipeCallback(Callback, ABC):
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Check the input and prepare what the recipe embeds; ``--cfg`` and ``--help`` never get here."""
-        _exit_on_bad_input(lambda: self.prepare(config))
+        with _refusing():
+            self.prepare(config)
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Refuse a sweep over the embedded data, or into one folder.
+        """Refuse a sweep over the embedded data, or into one folder."""
+        with _refusing():
+            self._refuse_embedded_sweep(config)
+            _refuse_one_folder(config)
 
-        Hydra hands each job a copy that we can neither fill in nor check.
-        """
-        _exit_on_bad_input(lambda: self._refuse_embedded_sweep(config))
-        _exit_on_bad_input(lambda: _refuse_one_folder(config))
+    def on_job_start(self, config: DictConfig, **_: Any) -> None:
+        """Check a job of a sweep. Its config cannot be filled in: Hydra has made the job's copy by now."""
+        from hydra.types import RunMode
+
+        with _refusing():
+            if OmegaConf.select(config, "hydra.mode") == RunMode.MULTIRUN:
+                self.check(copy.deepcopy(config))
 
     def on_run_end(self, config: DictConfig, job_return: Any = None, **_: Any) -> None:
-        """Give the saved models their cards, and report, when the run ended well."""
+        """Give the saved models their cards, and report, when the run ended well.
+
+        What fails here takes nothing away from the run, and says so.
+        """
         from hydra.core.utils import JobStatus
 
-        if job_return is not None and job_return.status == JobStatus.COMPLETED:
-            _exit_on_bad_input(lambda: write_cards(config, run_dir(config)))
+        if job_return is None or job_return.status != JobStatus.COMPLETED:
+            return
+        try:
+            write_cards(config, run_dir(config))
             self.report(config)
+        except (Exception, SystemExit) as error:
+            if not isinstance(error, HallucError):
+                traceback.print_exc()
+            folder = config.trainer.default_local_dir
+            sys.stderr.write(
+                f"halluc: The run is complete, and its checkpoints are in {folder}; only the closing report "
+                f"or the model cards failed. {_told(error)}\n"
+            )
+            raise SystemExit(EXIT_FAULT) from error
 
     @abstractmethod
     def prepare(self, config: DictConfig) -> None:
         """Check the input, and fill in ``config`` before anything starts."""
+
+    @abstractmethod
+    def check(self, config: DictConfig) -> None:
+        """Check the input of a job that cannot be filled in; ``config`` is a copy."""
 
     @abstractmethod
     def report(self, config: DictConfig) -> None:
@@ -81,12 +111,28 @@ def _refuse_one_folder(config: DictConfig) -> None:
         )
 
 
-def _exit_on_bad_input(action: Callable[[], None]) -> None:
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """End the process with a message if anything is raised; after a traceback if it was not on purpose."""
     try:
-        action()
+        yield
     except HallucError as error:
         sys.stderr.write(f"halluc: {error}\n")
         raise SystemExit(EXIT_BAD_INPUT) from error
+    except (Exception, SystemExit) as error:
+        traceback.print_exc()
+        sys.stderr.write(f"halluc: Nothing was started: preparing the run failed. {_told(error)}\n")
+        raise SystemExit(EXIT_FAULT) from error
+
+
+def _told(error: BaseException) -> str:
+    """An error as one line with its remedy."""
+    if isinstance(error, HallucError):
+        return str(error)
+    said = " ".join(f"{type(error).__name__}: {error}".split())
+    return (
+        f"{said} Fix: See the traceback above; if it is not about a file of yours, report it with this line."
+    )
 
 
 def run_dir(config: DictConfig) -> Path:

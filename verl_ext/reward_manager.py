@@ -14,6 +14,7 @@ from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 from verl.experimental.reward_loop.reward_manager.registry import register
 
 from halluc_plugin.credit import Move
+from halluc_plugin.data.rows import extra_info, ground_truth
 from halluc_plugin.edits import EditVocab, resolve
 from halluc_plugin.errors import DataError
 from halluc_plugin.rewards import Answer, Trace, Verdict, judge, observe, score
@@ -88,14 +89,14 @@ class BacktrackRewardManager(RewardManagerBase):
             self._settings.at(int(row["global_steps"])) if self._settings.curriculum else self._settings
         )
         reward, parts = score(answer, settings.reward)
-        extra_info = reward_info(
+        info = reward_info(
             answer,
             parts,
             finished=not self._cut_off(data, row),
             # The same keys for every answer of a run: with ``auto`` some have no such value.
             without_edits=self._settings.values.source is ValueSource.CONTINUATIONS or bool(turns),
         )
-        return {"reward_score": reward, "reward_extra_info": extra_info}
+        return {"reward_score": reward, "reward_extra_info": info}
 
     def _cut_off(self, data: DataProto, row: Mapping[str, Any]) -> bool:
         """What the agent loop knows of it; for verl's own loops, by the limits of the engine."""
@@ -136,7 +137,7 @@ class BacktrackRewardManager(RewardManagerBase):
         verifier = None if self._custom else find_verifier(row["data_source"])
         values = await self._sampled_values(row, verifier)
         if verifier is not None:
-            return judge(trace, verifier, row["reward_model"]["ground_truth"], values)
+            return judge(trace, verifier, ground_truth(row), values)
         final = await self._ask_host(trace.final, row)
         if self._router:  # what a reward model thinks of erased text is worth no request
             raw = None
@@ -176,11 +177,11 @@ class BacktrackRewardManager(RewardManagerBase):
     async def _verdict(self, text: str, row: Mapping[str, Any], verifier: Verifier | None) -> Verdict:
         if verifier is None:
             return await self._ask_host(text, row)
-        return Verdict.of(verifier.verify(row["reward_model"]["ground_truth"], text))
+        return Verdict.of(verifier.verify(ground_truth(row), text))
 
     async def _ask_host(self, text: str, row: Mapping[str, Any]) -> Verdict:
-        extra_info = {
-            **(row.get("extra_info") or {}),
+        info = {
+            **extra_info(row),
             **(row.get("tool_extra_fields") or {}),
             "num_turns": row.get("__num_turns__"),
         }
@@ -188,8 +189,8 @@ class BacktrackRewardManager(RewardManagerBase):
             self.compute_score,
             data_source=row["data_source"],
             solution_str=text,
-            ground_truth=row["reward_model"]["ground_truth"],
-            extra_info=extra_info,
+            ground_truth=ground_truth(row),
+            extra_info=info,
             **self._router,
         )
         try:

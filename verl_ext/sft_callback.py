@@ -27,6 +27,10 @@ class SFTCallback(RecipeCallback):
         for name, value in log_places(config).items():
             os.environ.setdefault(name, value)  # a user's own choice wins
 
+    def check(self, config: DictConfig) -> None:
+        """See the base class."""
+        _check_job(config)
+
     def report(self, config: DictConfig) -> None:
         """First and last losses, where the model is, and how to train on; once for all processes."""
         if _is_first():
@@ -39,11 +43,41 @@ def _is_first() -> bool:
 
 
 def _prepare(config: DictConfig) -> None:
+    from halluc_plugin.settings import Context
+
+    settings = _settings(config)
+    with open_dict(config):
+        _fill_in_embedded(config, settings)
+        expand_paths(config.model)
+        if settings.context is Context.HARD:
+            _take_own_engine(config)
+    _check_start(config, settings)
+
+
+def _check_job(config: DictConfig) -> None:
+    """As :func:`_prepare`; what it would fill in must be there."""
+    from halluc_plugin.settings import load
+    from verl_ext.host_settings.keys import OWN_STRATEGY
+    from verl_ext.run_settings import OWN_ENGINE_CONFIG
+
+    settings = _settings(config)
+    if settings.context is Context.HARD:
+        given = config.engine
+        carried = given.get("_target_") == OWN_ENGINE_CONFIG and load(given.get("halluc")) == settings
+        if given.strategy != OWN_STRATEGY or not carried:
+            raise SettingsError(
+                "halluc.context=hard, and --multirun cannot fill in the engine that it needs.",
+                f"Set engine.strategy={OWN_STRATEGY} +engine._target_={OWN_ENGINE_CONFIG} "
+                "'+engine.halluc=${halluc}', or start the jobs one by one.",
+            )
+    _check_start(config, settings)
+
+
+def _settings(config: DictConfig) -> Any:
     from halluc_plugin.settings import load
     from verl_ext.compat import require_tested_verl
     from verl_ext.host_settings import SFT_TABLE, refuse, runs_of
     from verl_ext.recipe_check import require_sft_trainer
-    from verl_ext.resumption import check_resumption
 
     require_tested_verl()
     require_sft_trainer(config)
@@ -59,11 +93,12 @@ def _prepare(config: DictConfig) -> None:
             f"trainer.test_freq={config.trainer.test_freq}, and there is nothing to test on.",
             "Give trace files by data.val_files=... , or set trainer.test_freq=-1.",
         )
-    with open_dict(config):
-        _fill_in_embedded(config, settings)
-        expand_paths(config.model)
-        if settings.context is Context.HARD:
-            _take_own_engine(config)
+    return settings
+
+
+def _check_start(config: DictConfig, settings: Any) -> None:
+    from verl_ext.resumption import check_resumption
+
     _check(config, settings)
     # verl's SFT trainer takes a given checkpoint under resume_mode=auto, too.
     automatic = not config.trainer.resume_from_path

@@ -17,6 +17,7 @@ from verl.trainer.ppo.v1.trainer_base import register_trainer
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 from halluc_plugin.credit import require_finite
+from halluc_plugin.data.rows import plain
 from halluc_plugin.rewards import COMPONENTS
 from halluc_plugin.rewards.influence import unchanged_groups
 from halluc_plugin.rl.answers import Answers, shape, shapes_actions
@@ -146,7 +147,7 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
         fields = ["responses", "data_source", "reward_model"]
         data = tq.kv_batch_get(keys=chosen, partition_id=batch.partition_id, select_fields=fields)
         rows = [
-            ProblemRow(ids.tolist(), find_verifier(source), problem["ground_truth"])
+            ProblemRow(ids.tolist(), find_verifier(source), plain(problem["ground_truth"]))
             for ids, source, problem in zip(
                 data["responses"].unbind(), data["data_source"], data["reward_model"], strict=True
             )

@@ -19,6 +19,13 @@ COMMAND_MODULES = ("add_token", "data", "doctor", "lm_eval_path", "search", "the
 
 TRACEBACK = "HALLUC_TRACEBACK"
 """Environment variable that asks for the traceback of an error."""
+SYNONYMS = {"apply-chat-template-kwargs": "template-kwargs"}
+"""Names that people bring from verl, and what they are where a help of 80 columns must hold them."""
+
+
+def _known(token: str) -> str:
+    return SYNONYMS.get(token, token)
+
 
 app = typer.Typer(
     name="halluc",
@@ -26,7 +33,7 @@ app = typer.Typer(
     epilog=examples("halluc doctor", "halluc data countdown --out DATA", "halluc train --help"),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "token_normalize_func": _known},
 )
 
 

@@ -12,6 +12,7 @@ from halluc_plugin.cli.data_options import (
     Json,
     Out,
     Seed,
+    TemplateKwargs,
     Test,
     Tokenizer,
     Train,
@@ -65,6 +66,7 @@ def countdown(
     mix: Annotated[str, typer.Option(help="Weights of errors: exploration, computational, rule.")] = "1:2:2",
     workers: Workers = 1,
     trust_remote_code: TrustRemoteCode = False,
+    template: TemplateKwargs = None,
     as_json: Json = False,
 ) -> None:
     """Write Countdown problems (train, seen and new targets), raw traces, and a data card."""
@@ -75,6 +77,7 @@ def countdown(
     from halluc_plugin.data.countdown_errors import ErrorMix
     from halluc_plugin.data.countdown_files import CountdownRequest, write_countdown
     from halluc_plugin.data.countdown_traces import TraceSettings
+    from halluc_plugin.data.prompts import template_kwargs
     from halluc_plugin.data.raw_traces import Edit, Ending
     from halluc_plugin.prepare import show_progress
     from halluc_plugin.settings import choose
@@ -94,5 +97,6 @@ def countdown(
         ),
     )
     known = find_tokenizer(tokenizer, edit, backtracking, trust_remote_code=trust_remote_code)
-    files = write_countdown(out, request, known, show_progress, workers=workers)
+    asked = template_kwargs(template)
+    files = write_countdown(out, request, known, show_progress, workers=workers, template_kwargs=asked)
     tell(files.card, f"For lm_eval: {export('HALLUC_DATA_DIR', files.root)}", as_json=as_json)

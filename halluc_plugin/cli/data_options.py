@@ -46,6 +46,17 @@ TrustRemoteCode = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the data card as JSON, and nothing else.")]
 
+TemplateKwargs = Annotated[
+    str | None,
+    typer.Option(
+        "--template-kwargs",
+        help="What the chat template reads beside the messages, as verl's key that ends so says it: "
+        """'{"enable_thinking": false}', for example.""",
+        metavar="JSON",
+        show_default="none",
+    ),
+]
+
 
 def weights(text: str, count: int) -> list[float]:
     """``--mix`` as numbers.

@@ -19,6 +19,7 @@ from halluc_plugin.cli.data_options import (
     Samples,
     Seed,
     Temperature,
+    TemplateKwargs,
     TrustRemoteCode,
     Workers,
 )
@@ -31,9 +32,9 @@ if TYPE_CHECKING:
     from halluc_plugin.data.reference_traces import Writing
     from halluc_plugin.search.states import Space
 
-Data = Annotated[Path, typer.Option(help="Problems: a verl parquet file.")]
+Data = Annotated[Path, typer.Option(help="Problems: a file of verl's rows, parquet, .json or .jsonl.")]
 Answers = Annotated[
-    Path, typer.Option("--data", help="A verl parquet file, with reference answers in extra_info.answer.")
+    Path, typer.Option("--data", help="A file of verl's rows, with reference answers in extra_info.answer.")
 ]
 TraceFile = Annotated[Path, typer.Option(help="Trace file to write; its card goes beside it.")]
 Marker = Annotated[
@@ -76,10 +77,12 @@ def inject(
     seed: Seed = 0,
     workers: Workers = 1,
     trust_remote_code: TrustRemoteCode = False,
+    template: TemplateKwargs = None,
     as_json: Json = False,
 ) -> None:
     """Write reference answers, and beside them traces in which random tokens are written and taken back."""
     from halluc_plugin.data.parts import named
+    from halluc_plugin.data.prompts import TEMPLATE_KWARGS, template_kwargs
     from halluc_plugin.data.reference_traces import Injected, read_references, text_pool
     from halluc_plugin.errors import SettingsError
     from halluc_plugin.tokens.loading import load_tokenizer
@@ -91,13 +94,16 @@ def inject(
             f"--lengths {lengths!r}, --rate {rate}, --copies {copies}.",
             "Give lengths such as 1,2,3, a rate above 0, and at least 1 copy.",
         )
+    asked = template_kwargs(template)
     known = load_tokenizer(tokenizer, trust_remote_code=trust_remote_code)
     writing = _writing(known, edit, marker, step_delimiter)
     weights = {size: 1.0 for size in sizes if size}
     make = Injected(writing, text_pool(known, writing.vocab), rate, weights, copies, seed)
     described = {"how": "inject", "rate": rate, "lengths": lengths, "copies": copies, "edit": edit}
     described |= {"marker": marker, "data": named(data), "limit": limit, "step_delimiter": step_delimiter}
-    card = _write(out, read_references(data, known, limit), known, make, described, seed, workers=workers)
+    described[TEMPLATE_KWARGS] = asked
+    references = read_references(data, known, limit, template_kwargs=asked)
+    card = _write(out, references, known, make, described, seed, workers=workers)
     tell(card, f"To train on it: {_training(tokenizer, out, out=_trained(out))}", as_json=as_json)
 
 
@@ -115,18 +121,21 @@ def align(
     seed: Seed = 0,
     backend: Backend = "hf",
     trust_remote_code: TrustRemoteCode = False,
+    template: TemplateKwargs = None,
     as_json: Json = False,
 ) -> None:
     """Write reference answers, and traces in which the model's own departures from them are taken back."""
     from dataclasses import replace
 
     from halluc_plugin.data.parts import named
+    from halluc_plugin.data.prompts import TEMPLATE_KWARGS, template_kwargs
     from halluc_plugin.data.reference_traces import Aligned, read_references
     from halluc_plugin.search.job import edit_free_space
     from halluc_plugin.tokens.loading import load_tokenizer
 
+    asked = template_kwargs(template)
     known = load_tokenizer(model, trust_remote_code=trust_remote_code)
-    references = read_references(data, known, limit)  # before a model is loaded
+    references = read_references(data, known, limit, template_kwargs=asked)  # before a model is loaded
     space = edit_free_space(
         model, known, step_delimiter=step_delimiter, max_tokens=max_tokens, temperature=temperature
     )
@@ -135,7 +144,7 @@ def align(
     make = Aligned(writing, sampler, space, samples, seed)
     described = {"how": "align", "model": model, "samples": samples, "edit": edit, "marker": marker}
     described |= {"temperature": temperature, "max_tokens": max_tokens, "data": named(data), "limit": limit}
-    described |= {"step_delimiter": step_delimiter, "backend": backend}
+    described |= {"step_delimiter": step_delimiter, "backend": backend, TEMPLATE_KWARGS: asked}
     card = _write(out, references, known, make, described, seed, part=_part(backend, samples))
     tell(card, f"To train on it: {_training(model, out, out=_trained(out))}", as_json=as_json)
 
@@ -163,11 +172,13 @@ def correct(
     backend: Backend = "hf",
     reward_function: RewardFunction = None,
     trust_remote_code: TrustRemoteCode = False,
+    template: TemplateKwargs = None,
     as_json: Json = False,
 ) -> None:
     """Write a model's right answers, and its wrong ones taken back and followed by a right one (verified)."""
     from halluc_plugin.data.correction_files import KINDS, CorrectionRequest, write_corrections
     from halluc_plugin.data.corrections import CorrectionSettings, Depth
+    from halluc_plugin.data.prompts import template_kwargs
     from halluc_plugin.prepare import show_progress
     from halluc_plugin.search.job import edit_free_space
     from halluc_plugin.search.problems import read_problems
@@ -182,12 +193,14 @@ def correct(
         _marker_ids(known, marker),
         most,
     )
-    read_problems(data, known, limit, reward_function=reward_function)  # before a model is loaded
+    asked = template_kwargs(template)
+    # Before a model is loaded.
+    read_problems(data, known, limit, reward_function=reward_function, template_kwargs=asked)
     space = edit_free_space(
         model, known, step_delimiter=step_delimiter, max_tokens=max_tokens, temperature=temperature
     )
     part = _part(backend, samples)
-    request = CorrectionRequest(model, data, settings, space, seed, limit, reward_function, part)
+    request = CorrectionRequest(model, data, settings, space, seed, limit, reward_function, part, asked)
     sampler = _sampler(model, backend, space, seed, trust_remote_code)
     card = write_corrections(out, request, sampler, known, show_progress)
     files = [file for kind in KINDS if (file := out / f"{kind}.parquet").exists()]
@@ -210,10 +223,12 @@ def verdicts(
     backend: Backend = "hf",
     reward_function: RewardFunction = None,
     trust_remote_code: TrustRemoteCode = False,
+    template: TemplateKwargs = None,
     as_json: Json = False,
 ) -> None:
     """Write a model's answers, each with whether it is right: what a verifier model is trained on."""
     from halluc_plugin.data.parts import named, named_function
+    from halluc_plugin.data.prompts import TEMPLATE_KWARGS, template_kwargs
     from halluc_plugin.errors import SettingsError
     from halluc_plugin.search.job import Backend, Method, SearchJob, open_sampler, space_of
     from halluc_plugin.search.problems import read_problems
@@ -235,14 +250,15 @@ def verdicts(
     for text in (RIGHT, WRONG):
         verdict_id(known, text)
     # Before a model is loaded.
-    problems = read_problems(data, known, limit, reward_function=reward_function)
+    asked = template_kwargs(template)
+    problems = read_problems(data, known, limit, reward_function=reward_function, template_kwargs=asked)
     space = space_of(job, known)
     sampler = open_sampler(model, job.backend, space, seed, trust_remote_code=trust_remote_code)
     make = Verdicts(sampler, space, known, samples, seed)
     described = {"how": "verdicts", "model": model, "samples": samples, "ban_edits": ban_edits}
     described |= {"temperature": temperature, "max_tokens": max_tokens, "data": named(data), "limit": limit}
     described |= {"step_delimiter": step_delimiter, "backend": backend}
-    described["reward_function"] = named_function(reward_function)
+    described |= {"reward_function": named_function(reward_function), TEMPLATE_KWARGS: asked}
     part = _part(backend, samples)
     card = _write(out, problems, known, make, described, seed, part=part, of="problems")
     verifier = _trained(out)

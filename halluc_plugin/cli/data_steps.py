@@ -13,6 +13,7 @@ from halluc_plugin.cli.data_options import (
     Json,
     Out,
     Seed,
+    TemplateKwargs,
     Test,
     Tokenizer,
     Train,
@@ -65,6 +66,7 @@ def addition(
     mix: Annotated[str, typer.Option(help="Weights of errors: digit, carry, operand.")] = "1:1:1",
     workers: Workers = 1,
     trust_remote_code: TrustRemoteCode = False,
+    template: TemplateKwargs = None,
     as_json: Json = False,
 ) -> None:
     """Write additions and subtractions in a base (train, test, longer ones), raw traces, and a data card."""
@@ -77,7 +79,10 @@ def addition(
     task = AdditionTask(base, operations, choose(Form, form, "--answer"), sizes, seed)
     traces = _traces(task, pairing=pairing, edit=edit, ending=ending, rate=rate, mix=mix)
     request = StepRequest(train, test, backtracking, traces)
-    _write(task, out, request, tokenizer, workers, as_json=as_json, trust_remote_code=trust_remote_code)
+    _write(
+        task, out, request, tokenizer, workers, template,
+        as_json=as_json, trust_remote_code=trust_remote_code,
+    )  # fmt: skip
 
 
 def chain(
@@ -100,6 +105,7 @@ def chain(
     mix: Annotated[str, typer.Option(help="Weights of errors: result, operation.")] = "1:1",
     workers: Workers = 1,
     trust_remote_code: TrustRemoteCode = False,
+    template: TemplateKwargs = None,
     as_json: Json = False,
 ) -> None:
     """Write chains of operations modulo m (train, test, longer ones), raw traces, and a data card."""
@@ -112,7 +118,10 @@ def chain(
     task = ChainTask(modulus, operations, choose(Form, form, "--answer"), sizes, seed)
     traces = _traces(task, pairing=pairing, edit=edit, ending=ending, rate=rate, mix=mix)
     request = StepRequest(train, test, backtracking, traces)
-    _write(task, out, request, tokenizer, workers, as_json=as_json, trust_remote_code=trust_remote_code)
+    _write(
+        task, out, request, tokenizer, workers, template,
+        as_json=as_json, trust_remote_code=trust_remote_code,
+    )  # fmt: skip
 
 
 def dag(
@@ -133,6 +142,7 @@ def dag(
     mix: Annotated[str, typer.Option(help="Weights of errors: unready, result, operand.")] = "1:0:0",
     workers: Workers = 1,
     trust_remote_code: TrustRemoteCode = False,
+    template: TemplateKwargs = None,
     as_json: Json = False,
     retry_rate: OldRate = None,
 ) -> None:
@@ -144,7 +154,10 @@ def dag(
     rate = renamed("--retry-rate", retry_rate, "--rate", rate)
     traces = _traces(task, pairing=pairing, edit=edit, ending=ending, rate=rate, mix=mix)
     request = StepRequest(train, test, backtracking, traces)
-    _write(task, out, request, tokenizer, workers, as_json=as_json, trust_remote_code=trust_remote_code)
+    _write(
+        task, out, request, tokenizer, workers, template,
+        as_json=as_json, trust_remote_code=trust_remote_code,
+    )  # fmt: skip
 
 
 def _sizes(smallest: int, largest: int, longest: int) -> "Sizes":
@@ -177,6 +190,7 @@ def _write(
     request: "StepRequest",
     tokenizer: str,
     workers: int,
+    template: str | None,
     *,
     as_json: bool,
     trust_remote_code: bool,
@@ -184,10 +198,12 @@ def _write(
     from halluc_plugin.cli.cards import tell
     from halluc_plugin.cli.data_options import find_tokenizer
     from halluc_plugin.commands import export
+    from halluc_plugin.data.prompts import template_kwargs
     from halluc_plugin.data.step_files import write_steps
     from halluc_plugin.prepare import show_progress
 
-    asked = request.traces.edit, request.backtracking
-    known = find_tokenizer(tokenizer, *asked, trust_remote_code=trust_remote_code)
-    files = write_steps(out, task, request, known, show_progress, workers=workers)
+    asked = template_kwargs(template)
+    edits = request.traces.edit, request.backtracking
+    known = find_tokenizer(tokenizer, *edits, trust_remote_code=trust_remote_code)
+    files = write_steps(out, task, request, known, show_progress, workers=workers, template_kwargs=asked)
     tell(files.card, f"For lm_eval: {export('HALLUC_DATA_DIR', files.root)}", as_json=as_json)

@@ -17,6 +17,7 @@ from halluc_plugin.cli.data_options import (
     RewardFunction,
     Seed,
     Temperature,
+    TemplateKwargs,
     TrustRemoteCode,
 )
 from halluc_plugin.cli.help import examples
@@ -42,7 +43,7 @@ def register(app: typer.Typer) -> None:
 
 def search(
     model: Model,
-    data: Annotated[Path, typer.Option(help="Problems: a verl parquet file whose source has a verifier.")],
+    data: Annotated[Path, typer.Option(help="Problems: a file of verl's rows whose source has a verifier.")],
     method: Annotated[
         choices.Methods,
         typer.Option(
@@ -95,11 +96,13 @@ def search(
     backend: Backend = "hf",
     reward_function: RewardFunction = None,
     trust_remote_code: TrustRemoteCode = False,
+    template: TemplateKwargs = None,
     out: Annotated[
         Path | None, typer.Option(help="JSONL file: one answer a problem.", show_default="none")
     ] = None,
 ) -> None:
     """Answer problems by Self-Backtracking's search or by a baseline."""
+    from halluc_plugin.data.prompts import template_kwargs
     from halluc_plugin.search import Rule
     from halluc_plugin.search.hf import Says
     from halluc_plugin.search.job import Backend, Method, SearchJob, answer
@@ -126,6 +129,7 @@ def search(
         backend=choose(Backend, backend, "--backend"),
         reward_function=reward_function,
         trust_remote_code=trust_remote_code,
+        apply_chat_template_kwargs=template_kwargs(template),
     )
     # Before the work, not after it: a file that cannot be written.
     with nullcontext() if out is None else whole_file(out) as partial:

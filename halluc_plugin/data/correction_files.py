@@ -7,14 +7,15 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from halluc_plugin.data.corrections import CorrectionSettings, collect
-from halluc_plugin.data.parquet import check_rows, read_rows_in_groups, write_parquet
+from halluc_plugin.data.parquet import check_rows, common_schema, read_rows_in_groups, storable, write_parquet
 from halluc_plugin.data.parts import PartedFile, Progress, Row, named, named_function
 from halluc_plugin.data.problem_files import write_card
+from halluc_plugin.data.prompts import TEMPLATE_KWARGS
 from halluc_plugin.data.reference_traces import seed_part
 from halluc_plugin.data.trace_files import FINGERPRINT, fingerprint
 from halluc_plugin.errors import DataError
@@ -40,6 +41,7 @@ class CorrectionRequest:
         limit: Problems, from the first; None for all.
         reward_function: Place of a scoring function that judges answers; None for the source's verifier.
         problems_per_part: Problems that are sampled together; what an interrupted run had of others is kept.
+        template_kwargs: What the model's chat template reads beside the messages.
     """
 
     model: str
@@ -50,6 +52,21 @@ class CorrectionRequest:
     limit: int | None = None
     reward_function: str | None = None
     problems_per_part: int = 256
+    template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    def problems(self, tokenizer: Any) -> list[Problem]:
+        """The problems, each with its judge.
+
+        Raises:
+            DataError: See :func:`halluc_plugin.search.problems.read_problems`.
+        """
+        return read_problems(
+            self.data,
+            tokenizer,
+            self.limit,
+            reward_function=self.reward_function,
+            template_kwargs=self.template_kwargs,
+        )
 
 
 def write_corrections(
@@ -70,8 +87,8 @@ def write_corrections(
     Raises:
         DataError: A row has no verifier, or its verifier cannot do what is asked; or nothing was right.
     """
-    problems = read_problems(request.data, tokenizer, request.limit, reward_function=request.reward_function)
-    rows = check_rows(request.data)[: request.limit]
+    problems = request.problems(tokenizer)
+    rows = storable(check_rows(request.data, judged=False)[: request.limit])
     asked: list[Asked] = list(zip(rows, problems, strict=True))
     metadata = {"seed": request.seed, FINGERPRINT: fingerprint(tokenizer)}
     described = {**metadata, "model": request.model, "data": named(request.data), "settings": repr(request)}
@@ -88,11 +105,13 @@ def write_corrections(
             f"{request.model} answered none of {len(rows)} problems right.",
             "Use a model that solves some of them, sample more answers, or allow longer ones.",
         )
+    schema = common_schema([whole])
+    schema = schema.remove(schema.names.index("kind"))
     for kind in KINDS:
         (folder / f"{kind}.parquet").unlink(missing_ok=True)  # of an earlier run
         if tally.get(kind):
             kept = (_without(row, "kind") for row in read_rows_in_groups(whole) if row["kind"] == kind)
-            write_parquet(folder / f"{kind}.parquet", kept, metadata)
+            write_parquet(folder / f"{kind}.parquet", kept, metadata, schema=schema)
     whole.unlink()
     card = folder / "card.json"
     counts = {what: tally.get(what, 0) for what in ("answers", "wrong", *KINDS)}
@@ -103,7 +122,8 @@ def write_corrections(
     write_card(
         card,
         {"model": request.model, "data": request.data.name, "problems": len(rows), **metadata, **counts}
-        | {"settings": settings, "reward_function": request.reward_function},
+        | {"settings": settings, "reward_function": request.reward_function}
+        | ({TEMPLATE_KWARGS: dict(request.template_kwargs)} if request.template_kwargs else {}),
     )
     return card
 

@@ -10,6 +10,7 @@ Problems of four to six numbers are in ``countdown4`` to ``countdown6``. ``HALLU
 lm-eval find them.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,7 @@ def write_countdown(
     progress: Progress,
     *,
     workers: int = 1,
+    template_kwargs: Mapping[str, Any] | None = None,
 ) -> CountdownFiles:
     """Write a data set; the same request and tokenizer write the same bytes.
 
@@ -110,6 +112,7 @@ def write_countdown(
         tokenizer: Whose ids the traces are in; None writes no traces.
         progress: How to show progress.
         workers: Processes that write traces.
+        template_kwargs: What the tokenizer's chat template reads beside the messages.
 
     Raises:
         SettingsError: So many distinct problems do not exist.
@@ -132,7 +135,11 @@ def write_countdown(
         card["problems"][str(split)] = {"count": len(problems), "solvable": solvable}
     if tokenizer is not None:
         variants = drawn[Split.TRAIN]
-        card["traces"] = _write_traces(files.traces, variants, request, tokenizer, progress, workers=workers)
+        shown = progress(variants, "problems with traces", len(variants))
+        file: TraceFile[Problem] = TraceFile(
+            files.traces, tokenizer, seed, list(ErrorKind), plain(request), workers, template_kwargs or {}
+        )
+        card["traces"] = _write_traces(file, shown, request)
     write_card(files.card, card)
     return files
 
@@ -157,25 +164,15 @@ def prompt_text(problem: Problem) -> str:
 
 
 def _write_traces(
-    path: Path,
-    variants: list[tuple[Problem, ...]],
-    request: CountdownRequest,
-    tokenizer: Any,
-    progress: Progress,
-    *,
-    workers: int,
+    file: TraceFile[Problem], groups: Iterable[tuple[Problem, ...]], request: CountdownRequest
 ) -> dict[str, Any]:
     """Write clean and backtracking traces; returns their part of the card."""
-    vocab = edit_vocab_or_none(tokenizer, edits=request.backtracking > 0)
+    vocab = edit_vocab_or_none(file.tokenizer, edits=request.backtracking > 0)
     settings = request.traces if request.backtracking else TraceSettings()
-    writer = TraceWriter(tokenizer, vocab, request.problems, settings)
-    groups = progress(variants, "problems with traces", len(variants))
+    writer = TraceWriter(file.tokenizer, vocab, request.problems, settings)
     examples = (
         (problem_row(problem, Split.TRAIN, index), problem)
         for index, group in enumerate(groups)
         for problem in group
-    )
-    file: TraceFile[Problem] = TraceFile(
-        path, tokenizer, request.problems.seed, list(ErrorKind), plain(request), workers
     )
     return file.write_pairs(examples, writer, request.backtracking)

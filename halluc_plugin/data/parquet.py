@@ -1,20 +1,28 @@
-"""verl parquet files: writing rows so that a file is whole or absent, and checking what a user brings."""
+"""Files of rows: parquet, written so that a file is whole or absent, and what a user brings, JSON too."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from halluc_plugin.data import json_files
+from halluc_plugin.data.rows import fault
 from halluc_plugin.errors import DataError
 from halluc_plugin.whole import whole_file
 
 ROW_COLUMNS = ("data_source", "prompt", "reward_model")
 METADATA_KEY = b"halluc"
 ROWS_PER_GROUP = 4096
+REMEDY = "Write it in verl's form, e.g. with `halluc data countdown`."
 
 
 def write_parquet(
-    path: Path, rows: Iterable[Mapping[str, Any]], metadata: Mapping[str, Any], *, may_be_empty: bool = False
+    path: Path,
+    rows: Iterable[Mapping[str, Any]],
+    metadata: Mapping[str, Any],
+    *,
+    may_be_empty: bool = False,
+    schema: Any = None,
 ) -> int:
     """Write rows as they come; the file appears when it is complete.
 
@@ -23,6 +31,7 @@ def write_parquet(
         rows: Plain rows with the same keys, at least one.
         metadata: JSON-able; kept in the file, see :func:`read_metadata`.
         may_be_empty: Whether a file without rows, and without columns, is written too.
+        schema: Arrow's, of the rows; None for what the first few thousand have.
 
     Returns:
         How many rows were written.
@@ -37,10 +46,11 @@ def write_parquet(
     with whole_file(path) as partial:
         try:
             for group in _groups(rows):
-                table = pa.Table.from_pylist(group, schema=None if writer is None else writer.schema)
+                table = pa.Table.from_pylist(group, schema=schema)
                 if writer is None:
-                    writer = pq.ParquetWriter(partial, _described(table.schema, metadata))
-                writer.write_table(table.cast(writer.schema))
+                    schema = _described(table.schema, metadata)
+                    writer = pq.ParquetWriter(partial, schema)
+                writer.write_table(table.cast(schema))
                 count += len(group)
         finally:
             if writer is not None:
@@ -50,6 +60,39 @@ def write_parquet(
                 raise DataError(f"There are no rows to write to {path}.", "Ask for at least one.")
             pq.write_table(pa.table({}).cast(_described(pa.schema([]), metadata)), partial)
     return count
+
+
+def common_schema(paths: Iterable[Path]) -> Any:
+    """Arrow's schema for the rows of several files; None if none has rows.
+
+    What is empty in all rows of one file may have a type in another.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schemas = [pq.read_schema(path).remove_metadata() for path in paths]
+    found = [schema for schema in schemas if schema.names]
+    return pa.unify_schemas(found, promote_options="permissive") if found else None
+
+
+def storable(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows as parquet can hold them: a column whose values have no common type becomes JSON text.
+
+    Args:
+        rows: With the same keys; from a JSON file, for example, where anything may stand beside anything.
+    """
+    import pyarrow as pa
+
+    kept = [dict(row) for row in rows]
+    for name in kept[0] if kept else ():
+        try:
+            plain = "struct<>" not in str(pa.array([row[name] for row in kept]).type)
+        except (pa.ArrowException, OverflowError):
+            plain = False
+        if not plain:
+            for row in kept:
+                row[name] = json.dumps(row[name], ensure_ascii=False)
+    return kept
 
 
 def _described(schema: Any, metadata: Mapping[str, Any]) -> Any:
@@ -71,6 +114,8 @@ def read_metadata(path: Path) -> dict[str, Any]:
     """What :func:`write_parquet` was told; empty for other people's files."""
     import pyarrow.parquet as pq
 
+    if path.suffix in json_files.SUFFIXES:
+        return {}
     found: dict[str, Any] = json.loads((pq.read_schema(path).metadata or {}).get(METADATA_KEY, b"{}"))
     return found
 
@@ -85,73 +130,85 @@ def read_rows_in_groups(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def read_rows(path: Path, columns: Sequence[str], *, optional: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Rows of a parquet file, reduced to some columns.
+    """Rows of a file, reduced to some columns.
 
     Args:
-        path: The file.
+        path: The file: JSON if its name ends in ``.json`` or ``.jsonl``, else parquet.
         columns: Columns it must have.
         optional: Columns taken too where it has them.
 
-    Raises:
-        DataError: The file is missing, is no parquet file, is empty, or lacks a column.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    Returns:
+        The rows; what a row of a JSON file leaves out is None, as in verl.
 
-    remedy = "Write it in verl's form, e.g. with `halluc data countdown`."
+    Raises:
+        DataError: The file is missing, cannot be read, has no rows, or lacks a column.
+    """
     if not path.is_file():
-        raise DataError(f"{path} does not exist.", "Give the path of a parquet file.")
-    try:
-        names = pq.read_schema(path).names
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path} is no parquet file ({error}).", remedy) from error
-    missing = [column for column in columns if column not in names]
-    if missing:
-        raise DataError(f"{path} has no column {', '.join(missing)}; it has {', '.join(names)}.", remedy)
-    taken = [*columns, *(column for column in optional if column in names)]
-    rows: list[dict[str, Any]] = pq.read_table(path, columns=taken).to_pylist()
+        raise DataError(f"{path} does not exist.", "Give the path of a file: parquet, .json or .jsonl.")
+    read = _read_json if path.suffix in json_files.SUFFIXES else _read_parquet
+    rows = read(path, columns, optional)
     if not rows:
-        raise DataError(f"{path} has no rows.", remedy)
+        raise DataError(f"{path} has no rows.", REMEDY)
     return rows
 
 
-def check_rows(path: Path, *, prompt_key: str = "prompt") -> list[dict[str, Any]]:
+def _read_parquet(path: Path, columns: Sequence[str], optional: Sequence[str]) -> list[dict[str, Any]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        taken = _taken(path, pq.read_schema(path).names, columns, optional)
+        rows: list[dict[str, Any]] = pq.read_table(path, columns=taken).to_pylist()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} holds text that is not UTF-8 ({error}).", "Write it as UTF-8.") from error
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(
+            f"{path} is no parquet file ({error}).",
+            f"{REMEDY} JSON is read from files whose names end in .json or .jsonl.",
+        ) from error
+    return rows
+
+
+def _read_json(path: Path, columns: Sequence[str], optional: Sequence[str]) -> list[dict[str, Any]]:
+    rows = list(json_files.read_json(path))
+    for number, row in enumerate(rows):
+        if not isinstance(row, dict):
+            raise DataError(f"{path}, row {number} is {row!r:.80}, no JSON object.", json_files.REMEDY)
+    names = dict.fromkeys(name for row in rows for name in row)
+    taken = _taken(path, list(names), columns, optional) if rows else []
+    return [{name: row.get(name) for name in taken} for row in rows]
+
+
+def _taken(path: Path, names: Sequence[str], columns: Sequence[str], optional: Sequence[str]) -> list[str]:
+    missing = [column for column in columns if column not in names]
+    if missing:
+        raise DataError(f"{path} has no column {', '.join(missing)}; it has {', '.join(names)}.", REMEDY)
+    return [*columns, *(column for column in optional if column in names)]
+
+
+def check_rows(path: Path, *, prompt_key: str = "prompt", judged: bool = True) -> list[dict[str, Any]]:
     """Check a file of problems for verl.
 
     Args:
         path: The file.
         prompt_key: The column of the prompts.
+        judged: Whether answers are judged by the judge of the rows' source, not by a function of the user's,
+            and not at all.
 
     Returns:
         Its rows, reduced to what was checked, ``extra_info`` and ``agent_name``.
 
     Raises:
-        DataError: As :func:`read_rows`; or a row has an empty prompt, no source or no ground truth. The
-            message names the first such row.
+        DataError: As :func:`read_rows`; or a row has an empty prompt, no source, or no ground truth that its
+            judge understands. The message names the first such row.
     """
     columns = [prompt_key if column == "prompt" else column for column in ROW_COLUMNS]
     rows = read_rows(path, columns, optional=("extra_info", "agent_name"))
     for number, row in enumerate(rows):
-        if fault := _fault(row, prompt_key):
+        if found := fault(row, prompt_key, judged=judged):
             raise DataError(
-                f"{path}, row {number}: {fault}",
+                f"{path}, row {number}: {found}",
                 "Drop or repair the row; verl wants data_source, prompt (a list of messages) and "
                 "reward_model.ground_truth.",
             )
     return rows
-
-
-def _fault(row: Mapping[str, Any], prompt_key: str) -> str | None:
-    prompt = row[prompt_key]
-    if not isinstance(prompt, list) or not prompt:
-        return f"{prompt_key} is {prompt!r}, not a list of messages."
-    if not all(isinstance(message, dict) and message.get("role") for message in prompt):
-        return f"{prompt_key} holds a message without a role."
-    if not any(message.get("content") for message in prompt):
-        return f"{prompt_key} is empty: no message has content."
-    if not row["data_source"]:
-        return "data_source is empty."
-    reward_model = row["reward_model"]
-    if not isinstance(reward_model, dict) or reward_model.get("ground_truth") is None:
-        return "reward_model has no ground_truth."
-    return None

@@ -16,7 +16,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from halluc_plugin.data.parquet import read_metadata, read_rows_in_groups, write_parquet
+from halluc_plugin.data.parquet import common_schema, read_metadata, read_rows_in_groups, write_parquet
 from halluc_plugin.errors import SettingsError
 
 ItemT = TypeVar("ItemT")
@@ -89,7 +89,13 @@ class PartedFile(Generic[ItemT]):
         for part in parts:
             for kind, count in read_metadata(part)[TALLY].items():
                 tally[kind] = tally.get(kind, 0) + count
-        count = write_parquet(self.path, self._rows(parts), self.metadata, may_be_empty=self.may_be_empty)
+        count = write_parquet(
+            self.path,
+            self._rows(parts),
+            self.metadata,
+            may_be_empty=self.may_be_empty,
+            schema=common_schema(parts),
+        )
         shutil.rmtree(folder)
         return count, tally
 

@@ -9,7 +9,7 @@ import json
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -17,8 +17,9 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 
 from halluc_plugin.data.parts import PartedFile
+from halluc_plugin.data.prompts import TEMPLATE_KWARGS, prompt_ids
 from halluc_plugin.data.raw_traces import BacktrackTrace
-from halluc_plugin.data.trace_files import FINGERPRINT, fingerprint, prompt_ids
+from halluc_plugin.data.trace_files import FINGERPRINT, fingerprint
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.whole import write_whole
 
@@ -90,6 +91,7 @@ class TraceFile(Generic[ProblemT]):
         kinds: The kinds of error there are.
         request: JSON-able; all that decides the traces, tokenizer aside.
         workers: Processes that write; the file is the same whatever their number.
+        template_kwargs: What the tokenizer's chat template reads beside the messages.
     """
 
     path: Path
@@ -98,6 +100,7 @@ class TraceFile(Generic[ProblemT]):
     kinds: Sequence[StrEnum]
     request: Mapping[str, Any]
     workers: int = 1
+    template_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     def write_pairs(
         self, examples: Iterable[Example[ProblemT]], writer: Writer[ProblemT], backtracking: float
@@ -112,7 +115,9 @@ class TraceFile(Generic[ProblemT]):
         Returns:
             The file's part of the data card.
         """
-        return self._write(examples, _Pairs(self.tokenizer, self.seed, writer, backtracking))
+        return self._write(
+            examples, _Pairs(self.tokenizer, self.seed, self.template_kwargs, writer, backtracking)
+        )
 
     def write_single(
         self,
@@ -128,11 +133,11 @@ class TraceFile(Generic[ProblemT]):
         Returns:
             The file's part of the data card.
         """
-        return self._write(examples, _Singles(self.tokenizer, self.seed, write))
+        return self._write(examples, _Singles(self.tokenizer, self.seed, self.template_kwargs, write))
 
     def _write(self, examples: Iterable[Example[ProblemT]], make: "_Part[ProblemT]") -> dict[str, Any]:
         metadata = {"seed": self.seed, FINGERPRINT: fingerprint(self.tokenizer)}
-        described = {**metadata, "request": self.request}
+        described = {**metadata, "request": self.request, TEMPLATE_KWARGS: self.template_kwargs}
         file: PartedFile[Example[ProblemT]] = PartedFile(self.path, make, described, metadata)
         count, tally = file.write(examples, self.workers)
         errors = {str(kind): tally.get(str(kind), 0) for kind in self.kinds}
@@ -140,6 +145,7 @@ class TraceFile(Generic[ProblemT]):
         return {
             "count": count,
             **metadata,
+            **({TEMPLATE_KWARGS: self.template_kwargs} if self.template_kwargs else {}),
             **{what: tally.get(what, 0) for what in ("clean", "backtracking", "no_error_possible")},
             "errors": errors,
             "error_shares": {k: round(n / total, 4) if total else 0.0 for k, n in errors.items()},
@@ -152,13 +158,14 @@ class _Part(ABC, Generic[ProblemT]):
 
     tokenizer: Any
     seed: int
+    template_kwargs: Mapping[str, Any]
 
     def __call__(
         self, number: int, examples: Sequence[Example[ProblemT]]
     ) -> tuple[list[dict[str, Any]], Counter[str]]:
         rng, tally, rows = np.random.default_rng([self.seed, 3, number]), Counter[str](), []
         for row, problem in examples:
-            asked = {**row, "prompt_ids": prompt_ids(self.tokenizer, row["prompt"])}
+            asked = {**row, "prompt_ids": prompt_ids(self.tokenizer, row["prompt"], self.template_kwargs)}
             for trace in self.traces(problem, rng):
                 if trace is None:
                     tally["no_error_possible"] += 1

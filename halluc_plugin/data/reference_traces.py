@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from halluc_plugin.data.parquet import check_rows
+from halluc_plugin.data.parquet import check_rows, storable
 from halluc_plugin.data.parts import Row
+from halluc_plugin.data.prompts import row_prompts
 from halluc_plugin.data.raw_traces import Edit
-from halluc_plugin.data.trace_files import prompt_ids
+from halluc_plugin.data.rows import reference_answer
 from halluc_plugin.edits import EditVocab
 from halluc_plugin.errors import DataError, SettingsError
 from halluc_plugin.search.baselines import independent
@@ -38,36 +39,49 @@ class Reference:
     ids: tuple[int, ...]
 
 
-def read_references(path: Path, tokenizer: Any, limit: int | None = None) -> list[Reference]:
-    """The rows of a verl parquet file, with their reference answers.
+def read_references(
+    path: Path,
+    tokenizer: Any,
+    limit: int | None = None,
+    *,
+    template_kwargs: Mapping[str, Any] | None = None,
+) -> list[Reference]:
+    """The rows of a file of verl's, with their reference answers; nothing judges them.
 
     Args:
         path: The file.
         tokenizer: Writes prompts and answers.
         limit: At most so many, from the first; None for all.
+        template_kwargs: What the chat template reads beside the messages.
 
     Raises:
-        DataError: As :func:`halluc_plugin.data.parquet.check_rows`, or a row has no reference answer.
+        DataError: As :func:`halluc_plugin.data.parquet.check_rows`, or a row has no reference answer, or one
+            that is no text.
     """
-    rows = check_rows(path)[:limit]
+    rows = check_rows(path, judged=False)[:limit]
     for number, row in enumerate(rows):
-        if not _answer(row):
+        if fault := _answer_fault(reference_answer(row)):
             raise DataError(
-                f"{path}, row {number} has no reference answer in extra_info.answer.",
+                f"{path}, row {number} has {fault} in extra_info.answer.",
                 "Write it there as text, as verl's own scripts for GSM8K do.",
             )
+    prompts = row_prompts(path, rows, tokenizer, template_kwargs)
     return [
         Reference(
-            row,
-            tuple(prompt_ids(tokenizer, row["prompt"])),
-            (*tokenizer.encode(_answer(row), add_special_tokens=False), tokenizer.eos_token_id),
+            kept,
+            prompt,
+            (*tokenizer.encode(reference_answer(row), add_special_tokens=False), tokenizer.eos_token_id),
         )
-        for row in rows
+        for row, prompt, kept in zip(rows, prompts, storable(rows), strict=True)
     ]
 
 
-def _answer(row: Mapping[str, Any]) -> Any:
-    return (row.get("extra_info") or {}).get("answer")
+def _answer_fault(answer: Any) -> str | None:
+    if answer is None or answer == "":
+        return "no reference answer"
+    if not isinstance(answer, str):
+        return f"{answer!r:.80} ({type(answer).__name__}) and no reference answer as text"
+    return None
 
 
 @dataclass(frozen=True)

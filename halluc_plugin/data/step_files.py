@@ -10,6 +10,7 @@
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,7 @@ def write_steps(
     progress: Progress,
     *,
     workers: int = 1,
+    template_kwargs: Mapping[str, Any] | None = None,
 ) -> StepFiles:
     """Write a data set; the same task, request and tokenizer write the same bytes.
 
@@ -92,6 +94,7 @@ def write_steps(
         tokenizer: Whose ids the traces are in; None writes no traces.
         progress: How to show progress.
         workers: Processes that write traces.
+        template_kwargs: What the tokenizer's chat template reads beside the messages.
 
     Raises:
         SettingsError: So many distinct problems do not exist; or the task has no such traces.
@@ -121,7 +124,13 @@ def write_steps(
         shown = progress(drawn[StepSplit.TRAIN], "problems with traces", request.train)
         examples = ((step_row(p, task, StepSplit.TRAIN, index), p) for index, p in enumerate(shown))
         file: TraceFile[StepProblem] = TraceFile(
-            files.traces, tokenizer, task.seed, task.kinds, {**card, "problems": None}, workers
+            files.traces,
+            tokenizer,
+            task.seed,
+            task.kinds,
+            {**card, "problems": None},
+            workers,
+            template_kwargs or {},
         )
         if request.backtracking and request.traces.pairing is Pairing.SINGLE:
             card["traces"] = file.write_single(examples, writer.single)

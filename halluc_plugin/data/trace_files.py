@@ -8,7 +8,7 @@ fingerprint, so that ids are never read by another one.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -43,14 +43,6 @@ def fingerprint(tokenizer: Any) -> str:
     """A short name of a tokenizer's ids: equal for two tokenizers that give every token the same id."""
     table = json.dumps(sorted(tokenizer.get_vocab().items()))
     return hashlib.sha256(table.encode()).hexdigest()[:16]
-
-
-def prompt_ids(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> list[int]:
-    """The ids of a prompt, by the tokenizer's chat template, as verl asks the model."""
-    ids: list[int] = tokenizer.apply_chat_template(
-        [dict(message) for message in messages], add_generation_prompt=True, return_dict=False
-    )
-    return ids
 
 
 def write_traces(path: Path, rows: Iterable[TraceRow], tokenizer: Any) -> int:

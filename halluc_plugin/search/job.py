@@ -1,7 +1,7 @@
 """One search of a file of problems: what is asked for, checked before a model is loaded, and carried out."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,7 @@ class SearchJob:
         backend: What samples.
         reward_function: Place of a scoring function that judges answers; None for the source's verifier.
         trust_remote_code: Whether code that comes with model or verifier may run.
+        apply_chat_template_kwargs: What the model's chat template reads beside the messages.
 
     Raises:
         SettingsError: A value is out of range, or has no meaning beside another.
@@ -97,6 +98,7 @@ class SearchJob:
     backend: Backend = Backend.HF
     reward_function: str | None = None
     trust_remote_code: bool = False
+    apply_chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.n < 1 or (self.limit is not None and self.limit < 1):
@@ -145,7 +147,13 @@ def answer(job: SearchJob) -> list[Answered]:
     trust = job.trust_remote_code
     tokenizer = load_tokenizer(job.model, trust_remote_code=trust)
     space = space_of(job, tokenizer)
-    problems = read_problems(job.data, tokenizer, job.limit, reward_function=job.reward_function)
+    problems = read_problems(
+        job.data,
+        tokenizer,
+        job.limit,
+        reward_function=job.reward_function,
+        template_kwargs=job.apply_chat_template_kwargs,
+    )
     judges = [step_oracle(problem, tokenizer) if job.oracle else None for problem in problems]
     shape = decoder_shape(load_config(job.model, trust_remote_code=trust))
     scorer = None if job.verifier is None else _scorer(job.verifier, job.verifier_says, tokenizer, trust)

@@ -1,19 +1,21 @@
 """Searching files of problems: from verl's rows to judged answers and what they cost."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from halluc_plugin.data.parquet import check_rows
-from halluc_plugin.data.trace_files import prompt_ids
+from halluc_plugin.data.prompts import row_prompts
+from halluc_plugin.data.rows import extra_info, ground_truth
 from halluc_plugin.errors import DataError
 from halluc_plugin.metrics import DecoderShape
 from halluc_plugin.search.driver import Found
 from halluc_plugin.search.selection import Canonical, Rule, select
 from halluc_plugin.search.states import Response
 from halluc_plugin.verifiers import (
+    VERLS,
     FunctionVerifier,
     Outcome,
     PrefixVerifier,
@@ -74,9 +76,14 @@ class Answered:
 
 
 def read_problems(
-    path: Path, tokenizer: Any, limit: int | None = None, *, reward_function: str | None = None
+    path: Path,
+    tokenizer: Any,
+    limit: int | None = None,
+    *,
+    reward_function: str | None = None,
+    template_kwargs: Mapping[str, Any] | None = None,
 ) -> list[Problem]:
-    """Rows of a verl parquet file whose source has a verifier.
+    """Rows of a file of verl's whose source has a verifier.
 
     Args:
         path: The file.
@@ -84,22 +91,25 @@ def read_problems(
         limit: At most so many, from the first.
         reward_function: Place of a scoring function that judges instead of verifiers
             (:func:`halluc_plugin.verifiers.load_score`).
+        template_kwargs: What the chat template reads beside the messages.
 
     Raises:
-        DataError: The file is missing or malformed, or a source has no verifier.
+        DataError: The file is missing or malformed, a source has no verifier, or a prompt cannot be written.
         SettingsError: There is no such function.
     """
     score = None if reward_function is None else load_score(reward_function)
+    # verl's own function is what judges in training where no other is given: the rows must suit it, too.
+    by_source = reward_function in {None, VERLS}
+    rows = check_rows(path, judged=by_source)[:limit]
     problems = []
-    for row in check_rows(path)[:limit]:
+    for row, prompt in zip(rows, row_prompts(path, rows, tokenizer, template_kwargs), strict=True):
         source = row["data_source"]
         verifier: Verifier
         if score is None:
             verifier = require_verifier(source)
         else:
-            verifier = FunctionVerifier(score, source, row.get("extra_info") or {})
-        prompt = tuple(prompt_ids(tokenizer, row["prompt"]))
-        problems.append(Problem(prompt, row["reward_model"]["ground_truth"], verifier))
+            verifier = FunctionVerifier(score, source, extra_info(row))
+        problems.append(Problem(prompt, ground_truth(row), verifier))
     return problems
 
 

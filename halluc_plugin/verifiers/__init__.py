@@ -4,6 +4,8 @@ Found by the ``data_source`` of a row. In training, sources that verl scores its
 left to it (:func:`find_verifier`); search and data have GSM8K too (:func:`require_verifier`).
 """
 
+from typing import Any
+
 from halluc_plugin.errors import DataError
 from halluc_plugin.verifiers.addition import AdditionVerifier
 from halluc_plugin.verifiers.base import CanonicalVerifier, FinalVerifier, Outcome, PrefixVerifier, Verifier
@@ -13,12 +15,14 @@ from halluc_plugin.verifiers.dag import DagVerifier
 from halluc_plugin.verifiers.function import VERLS, FunctionVerifier, load_score, read_score
 from halluc_plugin.verifiers.gsm8k import Gsm8kVerifier
 from halluc_plugin.verifiers.oracle import prefix_oracle
+from halluc_plugin.verifiers.truths import never_right, unreadable
 from halluc_plugin.verifiers.votes import final_vote, whole_vote
 
 _VERIFIERS: tuple[Verifier, ...] = (CountdownVerifier(), AdditionVerifier(), ChainVerifier(), DagVerifier())
 _SCORED_BY_VERL: tuple[Verifier, ...] = (Gsm8kVerifier(),)
 
 __all__ = [
+    "VERLS",
     "AdditionVerifier",
     "CanonicalVerifier",
     "ChainVerifier",
@@ -37,6 +41,7 @@ __all__ = [
     "prefix_oracle",
     "read_score",
     "require_verifier",
+    "truth_fault",
     "whole_vote",
 ]
 
@@ -69,3 +74,14 @@ def require_verifier(data_source: str) -> Verifier:
 def known_sources() -> tuple[str, ...]:
     """All data sources that a verifier of ours scores in training."""
     return tuple(source for verifier in _VERIFIERS for source in verifier.data_sources)
+
+
+def truth_fault(data_source: Any, truth: Any) -> str | None:
+    """Why nothing can judge by a row's ground truth, None if nothing is known to speak against it.
+
+    Args:
+        data_source: Of the row; verl's own scorer judges what no verifier of ours does.
+        truth: The row's ``reward_model.ground_truth``.
+    """
+    verifier = find_verifier(data_source)
+    return never_right(str(data_source), truth) if verifier is None else unreadable(verifier, truth)

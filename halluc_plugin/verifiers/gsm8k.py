@@ -21,11 +21,11 @@ class Gsm8kVerifier:
     data_sources: tuple[str, ...] = (SOURCE,)
 
     def verify(self, problem: Mapping[str, Any] | str, answer: str) -> Outcome:
-        """Judge an answer; ``problem`` is the number, as text."""
+        """Judge an answer; ``problem`` is the number, as text: 72 is no "72", as to verl."""
         found = self.final_answer(answer)
         if found is None:
             return Outcome.NO_ANSWER
-        return Outcome.CORRECT if found == str(problem) else Outcome.WRONG
+        return Outcome.CORRECT if found == problem else Outcome.WRONG
 
     def verify_final(self, problem: Mapping[str, Any] | str, answer: str) -> Outcome:
         """As :meth:`verify`: steps are not judged."""

@@ -11,7 +11,7 @@ import torch
 
 from halluc_plugin.data.countdown import CountdownSettings, Split, generate
 from halluc_plugin.data.countdown_files import problem_row
-from halluc_plugin.data.trace_files import prompt_ids
+from halluc_plugin.data.prompts import prompt_ids
 from halluc_plugin.decoding import Decoding, decode
 from halluc_plugin.edits import resolve_rows
 from halluc_plugin.edits.builders import Boundary

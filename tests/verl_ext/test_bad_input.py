@@ -200,6 +200,8 @@ class TestBadInput:
         """In turns the first attempt is judged as an answer; what is worth a step only a verifier says."""
         number_tokenizer().save_pretrained(tmp_path / "plain")
         rows = [{**row, "data_source": source} for row in read_rows_in_groups(data.train)]
+        if source == "openai/gsm8k":
+            rows = [{**row, "reward_model": {"ground_truth": "72"}} for row in rows]
         write_parquet(tmp_path / "rows.parquet", rows, {})
         given = [f"actor_rollout_ref.model.path={tmp_path / 'plain'}"]
         given += [f"data.{part}_files={tmp_path / 'rows.parquet'}" for part in ("train", "val")]

@@ -1,0 +1,104 @@
+"""The parts of a verl row, read in one way wherever a row comes from.
+
+Rows come from files, where values are JSON's, and out of verl's workers, where they may be numpy's. What each
+part may be is what verl takes; what nobody could use is said by :func:`fault`.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from halluc_plugin.verifiers import truth_fault
+
+Row = Mapping[str, Any]
+Message = dict[str, Any]
+
+
+def plain(value: Any) -> Any:
+    """A value with Python's own types in place of numpy's, at any depth."""
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return {key: plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    return value
+
+
+def messages(row: Row, key: str = "prompt") -> list[Message]:
+    """The prompt: messages with ``role`` and ``content``, a text or a list of parts."""
+    found: list[Message] = plain(row[key])
+    return found
+
+
+def extra_info(row: Row) -> dict[str, Any]:
+    """``extra_info`` as a mapping, also where it is written as JSON text; empty where it is anything else."""
+    found = row.get("extra_info")
+    if isinstance(found, str):
+        try:
+            found = json.loads(found)
+        except (ValueError, RecursionError):
+            return {}
+    return dict(plain(found)) if isinstance(found, Mapping) else {}
+
+
+def reference_answer(row: Row) -> Any:
+    """The reference answer, ``extra_info.answer``: of any type, None where there is none."""
+    return extra_info(row).get("answer")
+
+
+def ground_truth(row: Row) -> Any:
+    """What an answer is judged by."""
+    return plain(row["reward_model"]["ground_truth"])
+
+
+def text_of(content: Any) -> str | None:
+    """The text of a message's content: its own, or that of its parts; None where a part is no text."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    texts = [part.get("text") for part in content if part.get("type", "text") == "text"]
+    whole = len(texts) == len(content) and None not in texts
+    return "".join(map(str, texts)) if whole else None
+
+
+def fault(row: Row, prompt_key: str = "prompt", *, judged: bool = True) -> str | None:
+    """What is wrong with a row, None if it can be used.
+
+    Args:
+        row: With source, prompt and ``reward_model``.
+        prompt_key: The column of the prompt.
+        judged: Whether answers are judged by the source's own judge, which must understand the ground truth.
+    """
+    prompt = plain(row[prompt_key])
+    source, reward_model = row["data_source"], row["reward_model"]
+    if found := _prompt_fault(prompt, prompt_key):
+        return found
+    if source is None or source == "":
+        return "data_source is empty."
+    if not isinstance(source, str | int | float):  # anything that can name a group of problems
+        return f"data_source is {source!r}, no name."
+    if not isinstance(reward_model, Mapping) or "ground_truth" not in reward_model:
+        return "reward_model has no ground_truth."
+    if not judged:
+        return None
+    truth = ground_truth(row)
+    return "reward_model has no ground_truth." if truth is None else truth_fault(source, truth)
+
+
+def _prompt_fault(prompt: Any, key: str) -> str | None:
+    if not isinstance(prompt, list) or not prompt:
+        return f"{key} is {prompt!r}, not a list of messages."
+    if not all(isinstance(message, dict) and message.get("role") for message in prompt):
+        return f"{key} holds a message without a role."
+    contents = [message.get("content") for message in prompt]
+    for content in contents:
+        parts = content if isinstance(content, list) else []
+        if not isinstance(content, str | list | None) or not all(isinstance(part, dict) for part in parts):
+            return f"{key} holds content {content!r}, neither text nor a list of parts."
+    if not any(text_of(content) != "" for content in contents):
+        return f"{key} is empty: no message has content."
+    return None

@@ -9,6 +9,7 @@ import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from numbers import Integral
 from typing import Any, TypeVar
 
 from halluc_plugin.edits import EditVocab
@@ -59,10 +60,12 @@ class EditRequest:
     max_actions: int | None = None
 
     def __post_init__(self) -> None:
-        if self.budget is not None:
-            _require_integer("budget", self.budget)
-        if self.max_actions is not None:
-            _require_integer("max_actions", self.max_actions, least=1)
+        for key, least in (("budget", 0), ("max_actions", 1)):
+            value = getattr(self, key)
+            if isinstance(value, Integral) and not isinstance(value, bool):
+                object.__setattr__(self, key, value := int(value))  # numpy's are none to a serialiser
+            if value is not None:
+                _require_integer(key, value, least)
         if self.length is Length.COLLAPSED and self.context is Context.SOFT:
             raise SettingsError(
                 f"{PREFIX}length=collapsed counts what is left in hard context, but the context is soft.",

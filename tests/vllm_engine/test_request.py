@@ -4,6 +4,7 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -155,11 +156,14 @@ def test_a_request_made_in_python_is_held_to_the_same(setting):
         EditRequest(EditVocab(5), **setting)
 
 
-def test_numpy_ids_are_sent_as_integers():
-    """A vocabulary with numpy's integers becomes plain ones, which every serialiser knows."""
-    numpy = pytest.importorskip("numpy")
-    flat = EditRequest(EditVocab(numpy.int64(5), restart=numpy.int32(7))).to_extra_args()
+def test_numpy_integers_are_sent_as_integers():
+    """Ids and numbers of numpy become plain ones, which every serialiser knows."""
+    vocab = EditVocab(np.int64(5), restart=np.int32(7))
+    flat = EditRequest(
+        vocab, np.int64(3), context=Context.HARD, length=Length.COLLAPSED, max_actions=np.uint8(9)
+    ).to_extra_args()
     assert json.loads(json.dumps(flat)) == flat
+    assert EditRequest.from_extra_args(flat).max_actions == 9
 
 
 def test_the_page_says_how():

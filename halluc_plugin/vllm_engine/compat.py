@@ -85,8 +85,9 @@ def model_of_checked_request() -> Model | None:
     no processor is ever built. ``SamplingParams.verify``, which calls it on the whole window, has the model's
     configuration and tokenizer among its arguments; they are looked up there.
     """
+    check = inspect.unwrap(SamplingParams.verify).__code__  # whoever may have wrapped it
     frame = sys._getframe(1)  # noqa: SLF001 - CPython's own way to the callers
-    while frame is not None and frame.f_code is not SamplingParams.verify.__code__:
+    while frame is not None and frame.f_code is not check:
         frame = frame.f_back  # type: ignore[assignment]
     if frame is None:
         return None

@@ -1,5 +1,6 @@
 """What a rewinding engine cannot do is refused by name."""
 
+import functools
 from types import SimpleNamespace as Namespace
 
 import pytest
@@ -190,6 +191,19 @@ def test_the_front_end_accepts_what_only_looks_odd():
     check(None, stop_token_ids=[3], min_tokens=2)
     with pytest.raises(REFUSED, match="Edit token 5 is the model's end"):
         check(STEPS, tokenizer=Namespace(eos_token_id=5))
+
+
+def test_a_wrapped_front_end_is_known_too(monkeypatch):
+    """Whoever traces vLLM by wrapping its check does not switch ours off."""
+    verify = SamplingParams.verify
+
+    @functools.wraps(verify)
+    def traced(*args, **kwargs):
+        return verify(*args, **kwargs)
+
+    monkeypatch.setattr(SamplingParams, "verify", traced)
+    with pytest.raises(REFUSED, match="names id 100000"):
+        check({"halluc_backtrack": 100_000})
 
 
 def test_outside_of_the_front_end_nothing_is_known_of_the_model():

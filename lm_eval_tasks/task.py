@@ -29,6 +29,7 @@ from halluc_plugin.vllm_engine.serving.answer import TextForm
 from halluc_plugin.vllm_engine.serving.asked import chosen_form
 from lm_eval_tasks.data import ENVIRONMENT, local_folder, read_rows
 from lm_eval_tasks.rows import ANSWER_ROWS, TRACE_ROWS, Described, JudgedAnswers, LoggedTraces, sample_rows
+from lm_eval_tasks.stopping import stops_of, up_to_stop
 from lm_eval_tasks.trace import EDIT_TOKENS, Trace, TracedAnswer, TraceReader
 
 TRACE_PIPELINE = "trace"
@@ -178,8 +179,10 @@ class BacktrackTask(ConfigurableTask):
                 judged[pipeline] = self._judged_answers(doc, answers, pipeline, known)
         if not self._has_traces:
             return judged
+        (verdict,) = (pipeline for pipeline in self._filters if pipeline.name == self.verdict)
+        stops = [*self.config.generation_kwargs["until"], *stops_of(verdict)]
         traces = LoggedTraces(
-            asdict(sample[TRACE_PIPELINE])
+            asdict(up_to_stop(self._reader, sample[TRACE_PIPELINE], stops))
             | {"answer": str(sample[self.verdict]), "raw_answer": str(sample[f"{self.verdict}-raw"])}
             for sample in of_samples
         )

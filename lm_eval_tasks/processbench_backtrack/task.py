@@ -18,6 +18,7 @@ from lm_eval_tasks.rows import (
     event_rows,
     share,
 )
+from lm_eval_tasks.stopping import up_to_stop
 from lm_eval_tasks.task import TRACE_PIPELINE, BacktrackTask
 from lm_eval_tasks.trace import Trace
 
@@ -79,7 +80,9 @@ class ProcessBenchTask(BacktrackTask):
     def apply_filters(self) -> None:
         """Judge the answers, each after the ids that its model was given; there is no text to extract."""
         for instance in self._instances:
-            samples = [self._trace(answer) for answer in instance.resps[: self.config.repeats]]
+            traces = [self._trace(answer) for answer in instance.resps[: self.config.repeats]]
+            stops = self.config.generation_kwargs["until"]
+            samples = [up_to_stop(self._reader, trace, stops) for trace in traces]
             instance.filtered_resps = {TRACE_PIPELINE: self._reactions(instance, samples)}
 
     def trace_rows(self, doc: dict[str, Any], traces: LoggedTraces) -> dict[str, Any]:

@@ -1,0 +1,56 @@
+"""What an answer cost up to its stop string.
+
+Engines are not given stop strings that could still be taken back, so they sample on behind one. What they
+sample there is no part of the answer: it is neither scored nor counted.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import replace
+
+from lm_eval.api.filter import FilterEnsemble
+
+from halluc_plugin.edits import trace_record
+from lm_eval_tasks.trace import Trace, TraceReader
+
+
+def stops_of(pipeline: FilterEnsemble) -> list[str]:
+    """The stop strings at which a pipeline's filters cut."""
+    options = [getattr(step, "keywords", {}) for step in pipeline.filters]
+    return [stop for given in options for stop in given.get("until", ())]
+
+
+def up_to_stop(reader: TraceReader, trace: Trace, stops: Sequence[str]) -> Trace:
+    """A trace as it would have been had generation ended with the first stop string of what is left.
+
+    Args:
+        reader: Of the trace.
+        trace: With all that was sampled in its counts and its record.
+        stops: The stop strings.
+
+    Returns:
+        The same texts, with the counts and the record of the actions up to the one that completes the stop
+        string. One that is taken back stops nothing.
+    """
+    if reader.tokenizer is None:
+        return trace
+    record = trace.record
+    ids = record["ids"] if record else reader.tokenizer.encode(trace.raw, add_special_tokens=False)
+    alive = record["live"] if record else [1] * len(ids)
+    live = [at for at, is_live in enumerate(alive) if is_live]
+    wanted = [stop for stop in stops if stop]
+
+    def stopped(kept: int) -> bool:
+        text = reader.decode([ids[at] for at in live[:kept]])
+        return any(stop in text for stop in wanted)
+
+    kept = bisect_left(range(len(live) + 1), True, key=stopped)  # noqa: FBT003 - what is looked for
+    if not 0 < kept <= len(live):
+        return trace
+    end = live[kept - 1] + 1
+    counted = replace(trace, raw_tokens=end, resolved_tokens=kept)
+    if record is None or reader.vocab is None:
+        return counted
+    shorter = trace_record(ids[:end], reader.vocab)
+    backtracks = sum(event["effective"] for event in shorter["events"])
+    return replace(counted, backtracks=backtracks, record=shorter)

@@ -4,11 +4,13 @@ verl refuses a second owner of most names, but lets a second agent loop of one n
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from halluc_plugin.errors import SettingsError
+from verl_ext.run_settings import OUR_LOOPS
 
 OURS = "verl_ext."
 
@@ -74,6 +76,7 @@ def require_ours(config: DictConfig) -> None:
     Raises:
         SettingsError: Another plugin has taken a name, or ours is not registered.
     """
+    _require_our_loop(config)
     for kind, name, path, look_up in NAMES:
         selected: Any = OmegaConf.select(config, path, default=None)
         if selected != name:
@@ -90,3 +93,16 @@ def require_ours(config: DictConfig) -> None:
                 f"Uninstall the plugin that defines {found}, or leave it out: "
                 "VERL_USE_EXTERNAL_PLUGINS=halluc.",
             )
+
+
+def _require_our_loop(config: DictConfig) -> None:
+    """Refuse a file of agent loops, read by verl in a worker, that gives the run's name to another one."""
+    file = OmegaConf.select(config, "actor_rollout_ref.rollout.agent.agent_loop_config_path")
+    if not file or not Path(str(file)).is_file():
+        return  # where else it may be, and that it is nowhere, is verl's to say
+    loop = config.actor_rollout_ref.rollout.agent.default_agent_loop
+    if loop in OUR_LOOPS and any(given.get("name") == loop for given in OmegaConf.load(str(file))):
+        raise SettingsError(
+            f"{file} (agent_loop_config_path) gives the name {loop} to an agent loop of its own.",
+            "Give it another name, and set actor_rollout_ref.rollout.agent.default_agent_loop to that.",
+        )

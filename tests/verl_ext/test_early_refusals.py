@@ -202,6 +202,16 @@ class TestLowRankUpdates:
         RunCallback().on_run_start(config(f"actor_rollout_ref.model.path={starts / 'trained'}", *low_rank))
 
 
+def test_a_file_of_loops_that_takes_our_name(config, said, tmp_path):
+    """Verl would read it in a worker, and let its loop replace ours; under another name it may stay."""
+    file = tmp_path / "loops.yaml"
+    path = f"actor_rollout_ref.rollout.agent.agent_loop_config_path={file}"
+    file.write_text("- name: backtrack\n  _target_: theirs.Loop\n")
+    assert "gives the name backtrack to an agent loop of its own" in said(config(path))
+    file.write_text("- name: theirs\n  _target_: theirs.Loop\n")
+    RunCallback().on_run_start(config(path))
+
+
 def test_an_interrupting_client_is_refused_by_the_loop_itself(verl_config, tokenizer):
     """A trainer of another name that resubmits answers is found out by the client that it gives the loop."""
     from verl.workers.rollout.llm_server import FullyAsyncLLMServerClient

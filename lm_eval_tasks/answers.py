@@ -26,7 +26,21 @@ def vocab_of(reader: TraceReader, model: str) -> EditVocab:
     return reader.vocab
 
 
-def traced_answer(reader: TraceReader, ids: Sequence[int], until: Sequence[str]) -> TracedAnswer:
-    """The answer of sampled ids; stop strings cut what is left after collapsing, never the trace."""
-    trace = reader.read_ids(ids)
+def as_list(until: str | Sequence[str] | None) -> list[str]:
+    """Stop strings, however a task or a user gives them."""
+    return [] if until is None else [until] if isinstance(until, str) else list(until)
+
+
+def traced_answer(
+    reader: TraceReader, ids: Sequence[int], until: Sequence[str], *, stopped: bool = False
+) -> TracedAnswer:
+    """The answer of sampled ids; stop strings cut what is left after collapsing, never the trace.
+
+    Args:
+        reader: Reads the ids.
+        ids: The ids.
+        until: Stop strings.
+        stopped: As :meth:`lm_eval_tasks.trace.TraceReader.read_ids`.
+    """
+    trace = reader.read_ids(ids, stopped=stopped)
     return TracedAnswer(postprocess_generated_text(trace.resolved, list(until), None), trace)

@@ -1,9 +1,10 @@
 """The first step of each pipeline: which text of a trace the rest of it sees."""
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
-from lm_eval.api.filter import Filter
+from lm_eval.api.filter import Filter, FilterEnsemble
 from lm_eval.api.registry import register_filter
 from lm_eval.models.utils import postprocess_generated_text
 
@@ -57,3 +58,16 @@ class Raw(_TextOfTrace):
     def text(self, trace: Trace) -> str:
         """The raw text."""
         return trace.raw
+
+
+def without_stops(pipeline: FilterEnsemble) -> FilterEnsemble:
+    """A pipeline whose texts end at no stop string."""
+    steps = [
+        partial(step, until=()) if _makes_text(getattr(step, "func", step)) else step
+        for step in pipeline.filters
+    ]
+    return FilterEnsemble(pipeline.name, steps)
+
+
+def _makes_text(step: Any) -> bool:
+    return isinstance(step, type) and issubclass(step, _TextOfTrace)

@@ -3,20 +3,21 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from lm_eval.api.instance import Instance
 from lm_eval.api.registry import register_model
 from lm_eval.models.huggingface import HFLM
-from lm_eval.models.utils import Collator, normalize_gen_kwargs
+from lm_eval.models.utils import Collator, handle_stop_sequences, normalize_gen_kwargs
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from halluc_plugin.decoding import Context, Decoding, decode
+from halluc_plugin.decoding.generation import Generation, prepare
+from halluc_plugin.decoding.limits import require_rows
 from halluc_plugin.edits import Boundary
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.settings import choose
 from lm_eval_tasks.answers import end_ids, traced_answer, vocab_of
 from lm_eval_tasks.trace import TracedAnswer, TraceReader
-
-_KNOWN = ("do_sample", "temperature", "until", "max_gen_toks")
 
 
 @register_model("hf-backtrack")
@@ -24,7 +25,9 @@ class HFBacktrack(HFLM):
     """Generates under the edit semantics; log-likelihoods are the stock model's.
 
     Answers are :class:`lm_eval_tasks.trace.TracedAnswer`. A task's stop strings end the text after
-    collapsing; generation ends at an end-of-text token or after ``max_gen_toks`` raw actions.
+    collapsing; generation ends at an end-of-text token or after ``max_gen_toks`` raw actions. Generation
+    arguments and the model's generation config do what they do for ``hf``, to what the model sees: in soft
+    context all that was written, in hard context what is left.
 
     Args:
         pretrained: As for ``hf``.
@@ -36,8 +39,8 @@ class HFBacktrack(HFLM):
         **kwargs: As for ``hf``.
 
     Raises:
-        SettingsError: An argument has an unknown value.
-        TokenizerError: The tokenizer has no backtrack token, or has it special.
+        SettingsError: An argument has an unknown value, or the model has an encoder.
+        TokenizerError: The tokenizer has no backtrack token, or has it special; or the model no row for it.
     """
 
     def __init__(
@@ -55,8 +58,16 @@ class HFBacktrack(HFLM):
         self._boundary = choose(Boundary, boundary, "boundary")
         self._max_backtracks, self._tabu = max_backtracks, tabu
         super().__init__(pretrained, **kwargs)
-        self._reader = TraceReader(self.tokenizer, step_delimiter=step_delimiter)
+        if self.backend != "causal":
+            raise SettingsError(
+                "hf-backtrack was given a model with an encoder, whose decoder cannot be rewound.",
+                "Use a causal language model, or --model hf.",
+            )
+        self._reader = TraceReader(
+            self.tokenizer, step_delimiter=step_delimiter, think_end_token=self.think_end_token
+        )
         self._vocab = vocab_of(self._reader, "hf")
+        require_rows(self.model.config, self._vocab)
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """Answer requests of (context, generation arguments), in order."""
@@ -66,6 +77,8 @@ class HFBacktrack(HFLM):
             group_by="gen_kwargs",
             group_fn=lambda args: args[1],
         )
+        for options in {repr(request.args[1]): request.args[1] for request in requests}.values():
+            self._require_sound(options)
         size = self._detect_batch_size() if self.batch_size == "auto" else self.batch_size
         answers: list[str] = []
         with tqdm(total=len(requests), disable=disable_tqdm or self.rank != 0, desc="hf-backtrack") as bar:
@@ -77,37 +90,70 @@ class HFBacktrack(HFLM):
                 bar.update(len(chunk))
         return list(order.get_original(answers))
 
+    def _require_sound(self, options: Mapping[str, Any]) -> None:
+        """Refuse generation arguments before anything is sampled."""
+        prompt = torch.tensor([[self.prefix_token_id or 0]], device=self.device)
+        self._room(options)
+        self._decoding(options, self._generation(options, prompt, torch.ones_like(prompt)))
+
     def _answers(self, contexts: Sequence[str], options: Mapping[str, Any]) -> list[TracedAnswer]:
-        decoding = self._decoding(options)
-        room = self.max_length - decoding.max_actions
-        if room < 1:
+        ids, mask = self.tok_batch_encode(
+            list(contexts), left_truncate_len=self._room(options), truncation=bool(self.truncation)
+        )
+        generation = self._generation(options, ids.to(self.device), mask.to(self.device))
+        with torch.autocast(
+            self.device.type, self.mixed_precision_dtype, enabled=self.mixed_precision_dtype is not None
+        ):
+            traces = decode(
+                self.model,
+                [row[seen.bool()].tolist() for row, seen in zip(ids, mask, strict=True)],
+                self._decoding(options, generation),
+                processors=generation.processors,
+                pad_id=int(self.tokenizer.pad_token_id),
+            )
+        until = self._until(options)
+        return [traced_answer(self._reader, trace.ids, until) for trace in traces]
+
+    def _room(self, options: Mapping[str, Any]) -> int:
+        """Most tokens of a prompt."""
+        most = normalize_gen_kwargs(dict(options), self.max_gen_toks)["max_gen_toks"]
+        if most >= self.max_length:
             raise SettingsError(
-                f"max_gen_toks is {decoding.max_actions}, the model's length {self.max_length}.",
+                f"max_gen_toks is {most}, the model's length {self.max_length}.",
                 "Pass --gen_kwargs max_gen_toks=... below it.",
             )
-        prompts = [self.tok_encode(context, left_truncate_len=room) for context in contexts]
-        until = normalize_gen_kwargs(dict(options), self.max_gen_toks)["until"]
-        return [
-            traced_answer(self._reader, sampled.ids, until)
-            for sampled in decode(self.model, prompts, decoding)
-        ]
+        return int(self.max_length - most)
 
-    def _decoding(self, options: Mapping[str, Any]) -> Decoding:
-        """What a task's generation arguments and ours say together."""
-        known = normalize_gen_kwargs(dict(options), self.max_gen_toks)
-        unknown = sorted(set(known) - set(_KNOWN))
-        if unknown:
-            raise SettingsError(
-                f"hf-backtrack does not know the generation argument {', '.join(unknown)}.",
-                f"Use {', '.join(_KNOWN)}.",
-            )
+    def _until(self, options: Mapping[str, Any]) -> list[str]:
+        eos = (
+            None
+            if self.eot_token_id is None
+            else self.tok_decode(self.eot_token_id, skip_special_tokens=False)
+        )
+        return handle_stop_sequences(normalize_gen_kwargs(dict(options))["until"], eos=eos)
+
+    def _generation(self, options: Mapping[str, Any], ids: torch.Tensor, mask: torch.Tensor) -> Generation:
+        """What ``hf`` would have generated a batch with."""
+        known = dict(normalize_gen_kwargs(dict(options), self.max_gen_toks))
+        most, temperature = known.pop("max_gen_toks"), known.pop("temperature", None)
+        samples = bool(known.pop("do_sample")) and temperature != 0
+        if samples and temperature is not None:
+            known["temperature"] = temperature
+        del known["until"]
+        arguments = (
+            {"max_length": ids.shape[1] + most} | known | {"pad_token_id": self.tokenizer.pad_token_id}
+        )
+        return prepare(self.model, ids, mask, arguments | {"do_sample": samples})
+
+    def _decoding(self, options: Mapping[str, Any], generation: Generation) -> Decoding:
+        """What transformers, a task's generation arguments and ours say together."""
         return Decoding(
             self._vocab,
-            max_actions=known["max_gen_toks"],
+            max_actions=generation.max_actions,
             context=self._context,
-            temperature=known.get("temperature", 1.0) if known["do_sample"] else 0.0,
+            temperature=1.0 if generation.samples else 0.0,  # the processors know which
             budget=self._max_backtracks,
             boundary=self._boundary,
             tabu=self._tabu,
-            eos_ids=end_ids(self.tokenizer, self.model.generation_config.eos_token_id, known["until"]),
+            eos_ids=end_ids(self.tokenizer, list(generation.eos_ids), self._until(options)),
         )

@@ -7,6 +7,9 @@ A task of ours is an lm-eval YAML with ``class: !function lm_eval_tasks.task.Bac
 - ``trace``: the trace itself, from which the rows of :data:`lm_eval_tasks.rows.TRACE_ROWS` come.
 
 Its stop strings are EOS-like markers only; the stock task's others move into ``until`` of the two filters.
+Stop strings that a user gives (``--gen_kwargs until=...``) take the place of both, as in the stock task. An
+engine is given those alone that are such markers or special tokens, so that none ends an answer inside text
+that is taken back; all of them cut what is left.
 A server that was asked for collapsed text (``vllm_xargs`` in the generation arguments, docs/engine.md) hands
 over what is left and no trace: of such answers there are the first two pipelines only, and no rows of traces.
 ``repeats`` in the metadata draws several samples a document: accuracies are then means over them, and pass@k
@@ -21,13 +24,17 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+from lm_eval.api.filter import FilterEnsemble
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.models.utils import postprocess_generated_text
 
 from halluc_plugin.errors import DataError, SettingsError
+from halluc_plugin.tokens.ends import end_marks
 from halluc_plugin.vllm_engine.serving.answer import TextForm
 from halluc_plugin.vllm_engine.serving.asked import chosen_form
+from lm_eval_tasks.answers import as_list
 from lm_eval_tasks.data import ENVIRONMENT, local_folder, read_rows
+from lm_eval_tasks.filters import without_stops
 from lm_eval_tasks.rows import ANSWER_ROWS, TRACE_ROWS, Described, JudgedAnswers, LoggedTraces, sample_rows
 from lm_eval_tasks.stopping import stops_of, up_to_stop
 from lm_eval_tasks.trace import EDIT_TOKENS, Trace, TracedAnswer, TraceReader
@@ -57,10 +64,12 @@ class BacktrackTask(ConfigurableTask):
 
     verdict = "strict-match"
     needs_traces = False
+    _filters: list[FilterEnsemble]
 
     def __init__(self, config: dict[str, Any]) -> None:
         metadata = config.get("metadata") or {}
         self._reader = TraceReader.from_metadata(metadata)
+        self._markers = as_list(config["generation_kwargs"]["until"])
         kept = {key: value for key, value in config.items() if key != "class"}
         if REPEATS in metadata:
             kept[REPEATS] = _count(metadata[REPEATS])
@@ -82,6 +91,18 @@ class BacktrackTask(ConfigurableTask):
                 f"Set {ENVIRONMENT} to a folder with {local['folder']}/"
                 f"{{{','.join(local['splits'].values())}}}, or go online.",
             ) from error
+
+    def set_config(self, key: str, value: Any, update: bool = False) -> None:
+        """Set a part of the configuration; the host does it with a user's generation arguments."""
+        super().set_config(key, value, update)
+        if key == "generation_kwargs" and "until" in value:
+            self._filters = [without_stops(pipeline) for pipeline in self._filters]
+
+    def construct_requests(self, doc: dict[str, Any], ctx: str, **options: Any) -> Any:
+        """The request of a document, with the stop strings that an engine may see."""
+        request = super().construct_requests(doc, ctx, **options)
+        request.arguments[1]["until"] = self._ends
+        return request
 
     def build_all_requests(self, **options: Any) -> None:
         """Make the requests.
@@ -180,7 +201,7 @@ class BacktrackTask(ConfigurableTask):
         if not self._has_traces:
             return judged
         (verdict,) = (pipeline for pipeline in self._filters if pipeline.name == self.verdict)
-        stops = [*self.config.generation_kwargs["until"], *stops_of(verdict)]
+        stops = [*self._stops, *stops_of(verdict)]
         traces = LoggedTraces(
             asdict(up_to_stop(self._reader, sample[TRACE_PIPELINE], stops))
             | {"answer": str(sample[self.verdict]), "raw_answer": str(sample[f"{self.verdict}-raw"])}
@@ -214,16 +235,30 @@ class BacktrackTask(ConfigurableTask):
             answer = re.sub(pattern, "", answer)
         return (answer.lower() if options.get("ignore_case") else answer).strip()
 
+    @property
+    def _stops(self) -> list[str]:
+        """Where the text of an answer ends."""
+        return as_list(self.config.generation_kwargs.get("until"))
+
+    @property
+    def _ends(self) -> list[str]:
+        """Those that end it when they are sampled: nothing is taken back behind them."""
+        if self._reader.vocab is None:  # nothing is taken back at all
+            return self._stops
+        markers = {*self._markers, *end_marks(self._reader.tokenizer, self._stops).values()}
+        return [stop for stop in self._stops if stop in markers]
+
     def _trace(self, answer: str) -> Trace:
-        # What follows an end-of-text marker is no part of the answer; hf and vllm cut there themselves.
-        ends = self.config.generation_kwargs["until"]
-        cut = partial(postprocess_generated_text, stop=ends, think_end_token=None)
-        if isinstance(answer, TracedAnswer):
-            trace = answer.trace
-            return replace(trace, raw=cut(trace.raw), resolved=cut(trace.resolved))
+        eos = getattr(self._reader.tokenizer, "eos_token", None)
+        end = [eos] if eos else []  # hf and vllm cut there themselves
+        trace = answer.trace if isinstance(answer, TracedAnswer) else self._read(answer, [*self._ends, *end])
+        cut = partial(postprocess_generated_text, stop=[*self._stops, *end], think_end_token=None)
+        return replace(trace, raw=cut(trace.raw), resolved=cut(trace.resolved))
+
+    def _read(self, text: str, ends: list[str]) -> Trace:
         if not self._has_traces:
-            return _left_by_server(cut(answer))
-        return self._reader.read(cut(answer))
+            return _left_by_server(postprocess_generated_text(text, self._stops, None))
+        return self._reader.read(postprocess_generated_text(text, ends, None))
 
 
 def _left_by_server(text: str) -> Trace:

@@ -6,9 +6,12 @@ needs no collapsing and is exact by definition.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
+
+from lm_eval.models.utils import postprocess_generated_text
 
 from halluc_plugin.edits import EditVocab, trace_record
 from halluc_plugin.errors import SettingsError, TokenizerError
@@ -27,8 +30,8 @@ class Trace:
     """One answer of a model.
 
     Attributes:
-        raw: The text as sampled, edit tokens included.
-        resolved: The text that is left after all edits.
+        raw: The text as sampled, edit tokens included; behind the thinking, where the model was told its end.
+        resolved: The text that is left after all edits, likewise.
         raw_tokens: Number of sampled tokens; 0 when no tokenizer is known (there are no edits then).
         resolved_tokens: Number of tokens left.
         backtracks: Number of edits that erased something.
@@ -51,13 +54,23 @@ class TraceReader:
     Args:
         tokenizer: A transformers tokenizer, None if unknown.
         step_delimiter: Text that ends a step, for tokenizers with a step backtrack token.
+        think_end_token: Text or id behind whose last place the answer begins, None without thinking.
+        keeps_special: Whether the text of sampled ids shows special tokens.
 
     Raises:
         TokenizerError: The tokenizer has an edit token in a form that does not survive decoding.
     """
 
-    def __init__(self, tokenizer: Any | None, *, step_delimiter: str = "\n") -> None:
+    def __init__(
+        self,
+        tokenizer: Any | None,
+        *,
+        step_delimiter: str = "\n",
+        think_end_token: str | int | None = None,
+        keeps_special: bool = False,
+    ) -> None:
         self._tokenizer = tokenizer
+        self._think_end_token, self._keeps_special = think_end_token, keeps_special
         self._vocab: EditVocab | None = None
         if tokenizer is not None and any(token in tokenizer.get_vocab() for token in EDIT_TOKENS):
             self._vocab = edit_vocab(tokenizer, step_delimiter=step_delimiter)
@@ -104,7 +117,8 @@ class TraceReader:
             return answer.trace
         if self._tokenizer is not None:
             ids = self._tokenizer.encode(answer, add_special_tokens=False)
-            return self._trace(ids, raw=answer, sampled=False)
+            # The engine decided what the text shows; none of it is lost here.
+            return self._trace(ids, answer, partial(self.decode, keeps_special=True), sampled=False)
         if any(token in answer for token in EDIT_TOKENS):
             raise TokenizerError(
                 "An answer has edit tokens, but the model's tokenizer, which applies them, is not known.",
@@ -112,11 +126,32 @@ class TraceReader:
             )
         return Trace(answer, answer, 0, 0, backtracks=0, exact=True, record=None)
 
-    def read_ids(self, ids: Sequence[int]) -> Trace:
-        """The trace of sampled ids, without prompt and padding; an end-of-text token counts as text."""
-        return self._trace(ids, raw=self.decode(ids), sampled=True)
+    def read_ids(self, ids: Sequence[int], *, stopped: bool = False) -> Trace:
+        """The trace of sampled ids.
 
-    def _trace(self, ids: Sequence[int], *, raw: str, sampled: bool) -> Trace:
+        Args:
+            ids: Without prompt and padding; an end-of-text token counts as text.
+            stopped: Whether the last id only ended the answer: it is counted and not shown.
+        """
+        shown = -1 if stopped else None
+
+        def text(ids: Sequence[int]) -> str:
+            return self._answer(ids[:shown])
+
+        return self._trace(ids, text(ids), text, sampled=True)
+
+    def _answer(self, ids: Sequence[int]) -> str:
+        """The text of ids behind the thinking, as lm_eval's own models cut it off."""
+        end = self._think_end_token
+        if isinstance(end, int):
+            begin = max((at + 1 for at, token in enumerate(ids) if token == end), default=0)
+            return self.decode(ids[begin:], keeps_special=self._keeps_special).lstrip()
+        text = self.decode(ids, keeps_special=self._keeps_special)
+        return str(postprocess_generated_text(text, None, end))
+
+    def _trace(
+        self, ids: Sequence[int], raw: str, text: Callable[[Sequence[int]], str], *, sampled: bool
+    ) -> Trace:
         if self._vocab is None:
             return Trace(raw, raw, len(ids), len(ids), backtracks=0, exact=True, record=None)
         record = trace_record(ids, self._vocab)
@@ -124,7 +159,7 @@ class TraceReader:
         return Trace(
             raw=raw,
             # Decoding may not give every text back as it was; without edits there is no need to.
-            resolved=self.decode(left) if edited else raw,
+            resolved=text(left) if edited else raw,
             raw_tokens=len(ids),
             resolved_tokens=len(left),
             backtracks=sum(event["effective"] for event in record["events"]),
@@ -132,10 +167,10 @@ class TraceReader:
             record=record,
         )
 
-    def decode(self, ids: Sequence[int]) -> str:
-        """The text of ids, without special tokens. A tokenizer must be known."""
+    def decode(self, ids: Sequence[int], *, keeps_special: bool = False) -> str:
+        """The text of ids, without special tokens unless they are kept. A tokenizer must be known."""
         assert self._tokenizer is not None
-        return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=not keeps_special))
 
 
 class TracedAnswer(str):

@@ -90,7 +90,7 @@ class VerifiedTask(BacktrackTask):
                 """Pass --metadata '{"tokenizer": "<name or folder>"}'.""",
             )
         assert isinstance(verifier, PrefixVerifier)
-        ends = end_ids(tokenizer, None, self.config.generation_kwargs["until"])
+        ends = end_ids(tokenizer, None, self._stops)
         oracle = prefix_oracle(verifier, doc["ground_truth"], self._reader.decode, ends)
         return judge_ids([record["ids"] for record in records], vocab, [oracle] * len(records))
 

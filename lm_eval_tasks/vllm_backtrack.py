@@ -12,7 +12,7 @@ from halluc_plugin.decoding import Context, Decoding
 from halluc_plugin.edits import Boundary
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.settings import choose
-from halluc_plugin.vllm_engine.hard import ENGINE_ARGS
+from halluc_plugin.vllm_engine.hard import ENGINE_ARGS, KNOWN_IDS
 from halluc_plugin.vllm_engine.metadata import offer_vllm_metadata
 from halluc_plugin.vllm_engine.request import EditRequest
 from lm_eval_tasks.answers import end_ids, traced_answer, vocab_of
@@ -23,10 +23,13 @@ offer_vllm_metadata()
 from lm_eval.models.vllm_causallms import VLLM  # noqa: E402 - asks for vllm's version when it is imported
 
 _ENGINES: dict[Context, dict[str, Any]] = {
-    Context.SOFT: {"logits_processors": ["halluc_plugin.vllm_engine.budget:EditBudget"]},
-    Context.HARD: ENGINE_ARGS,
+    Context.SOFT: {"logits_processors": ["halluc_plugin.vllm_engine.budget:EditBudget", KNOWN_IDS]},
+    Context.HARD: ENGINE_ARGS | {"logits_processors": [*ENGINE_ARGS["logits_processors"], KNOWN_IDS]},
 }
 """What the engine of a context is started with."""
+
+_SET_HERE = frozenset({"stop", "detokenize", "extra_args", "include_stop_str_in_output"})
+"""Generation arguments of vLLM that are set here, or would show what ended an answer."""
 
 
 @register_model("vllm-backtrack")
@@ -75,15 +78,24 @@ class VLLMBacktrack(VLLM):
                 "Leave it out, or use --model vllm.",
             )
         super().__init__(pretrained, **engine, **kwargs)
-        self._reader = TraceReader(self.tokenizer, step_delimiter=step_delimiter)
-        self._vocab = vocab_of(self._reader, "vllm")
+        # vLLM's own text shows special tokens unless a request says not to.
+        self._readers = {
+            keeps_special: TraceReader(
+                self.tokenizer,
+                step_delimiter=step_delimiter,
+                think_end_token=self.think_end_token,
+                keeps_special=keeps_special,
+            )
+            for keeps_special in (True, False)
+        }
+        self._vocab = vocab_of(self._readers[True], "vllm")
         self._extra_args = EditRequest(self._vocab, context=self._context, **self._limits).to_extra_args()
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:  # noqa: ARG002
         """Answer requests of (context, generation arguments), in order; vLLM batches them itself."""
-        prompts, params, stops = [], [], []
+        prompts, params, reads = [], [], []
         for context, options in (request.args for request in requests):
-            sampling, until = self._sampling(options)
+            sampling, until, reader = self._sampling(options)
             prompt, room = maybe_truncate(
                 self.tok_encode(context),
                 max_gen_toks=sampling.max_tokens,
@@ -94,26 +106,48 @@ class VLLMBacktrack(VLLM):
             sampling.max_tokens = room
             prompts.append(prompt)
             params.append(sampling)
-            stops.append(until)
+            reads.append((reader, until))
         outputs = self._model_generate(requests=prompts, generate=True, sampling_params=params)
         answers: list[str] = []
-        for request, output, until in zip(requests, outputs, stops, strict=True):
-            answer = traced_answer(self._reader, output.outputs[0].token_ids, until)
+        for request, output, (reader, until) in zip(requests, outputs, reads, strict=True):
+            (found,) = output.outputs
+            stopped = found.finish_reason == "stop"  # by an id, which vLLM's own text does not show
+            answer = traced_answer(reader, found.token_ids, until, stopped=stopped)
             self.cache_hook.add_partial("generate_until", request.args, answer)
             answers.append(answer)
         return answers
 
-    def _sampling(self, options: Mapping[str, Any]) -> tuple[SamplingParams, list[str]]:
-        """Sampling parameters without stop strings, and the stop strings."""
-        known, until, max_tokens = self.modify_gen_kwargs(dict(options), None, self.max_gen_toks)
-        ends = end_ids(self.tokenizer, None, until)  # vLLM itself stops at the EOS of the model's config
-        sampling = SamplingParams(
-            max_tokens=max_tokens,
-            stop_token_ids=sorted(ends),
-            detokenize=False,
-            extra_args=self._extra_args,
-            **known,
-        )
+    def _sampling(self, options: Mapping[str, Any]) -> tuple[SamplingParams, list[str], TraceReader]:
+        """Sampling parameters without stop strings, the stop strings, and what reads the answer."""
+        known, until, max_tokens = self.modify_gen_kwargs(dict(options), self._eos, self.max_gen_toks)
+        refused = sorted(_SET_HERE & known.keys())
+        if refused or known.get("n", 1) != 1:
+            raise SettingsError(
+                f"vllm-backtrack cannot follow the generation argument {', '.join(refused or ['n'])}.",
+                "Leave it out; stop strings are given as until=..., samples as repeats in the metadata.",
+            )
+        reader = self._readers[not known["skip_special_tokens"]]
+        # vLLM itself stops at the EOS of the model's config.
+        ends = end_ids(self.tokenizer, None, until) | set(known.pop("stop_token_ids", None) or ())
+        try:
+            sampling = SamplingParams(
+                max_tokens=max_tokens,
+                stop_token_ids=sorted(ends),
+                detokenize=False,
+                extra_args=self._extra_args,
+                **known,
+            )
+        except (TypeError, ValueError) as error:
+            raise SettingsError(
+                f"vLLM refuses the generation arguments ({error}).", "Use those of its SamplingParams."
+            ) from error
         # Refuses what hf-backtrack refuses, in the words of our arguments; the engine would in its own.
         Decoding(self._vocab, max_tokens, self._context, sampling.temperature, **self._limits)
-        return sampling, until
+        return sampling, until, reader
+
+    @property
+    def _eos(self) -> str | None:
+        """The text of EOS, at which ``vllm`` ends an answer wherever it comes from."""
+        if self.eot_token_id is None:
+            return None
+        return str(self.tokenizer.decode(self.eot_token_id) or self.tokenizer.eos_token)

@@ -130,7 +130,7 @@ def align(
     from halluc_plugin.data.parts import named
     from halluc_plugin.data.prompts import TEMPLATE_KWARGS, template_kwargs
     from halluc_plugin.data.reference_traces import Aligned, read_references
-    from halluc_plugin.search.job import edit_free_space
+    from halluc_plugin.search.job import edit_free_space, require_fit
     from halluc_plugin.tokens.loading import load_tokenizer
 
     asked = template_kwargs(template)
@@ -138,6 +138,12 @@ def align(
     references = read_references(data, known, limit, template_kwargs=asked)  # before a model is loaded
     space = edit_free_space(
         model, known, step_delimiter=step_delimiter, max_tokens=max_tokens, temperature=temperature
+    )
+    require_fit(
+        model,
+        [reference.prompt for reference in references],
+        space,
+        trust_remote_code=trust_remote_code,
     )
     writing = replace(_writing(known, edit, marker, step_delimiter), eos_ids=space.eos_ids)
     sampler = _sampler(model, backend, space, seed, trust_remote_code)
@@ -180,7 +186,7 @@ def correct(
     from halluc_plugin.data.corrections import CorrectionSettings, Depth
     from halluc_plugin.data.prompts import template_kwargs
     from halluc_plugin.prepare import show_progress
-    from halluc_plugin.search.job import edit_free_space
+    from halluc_plugin.search.job import edit_free_space, require_fit
     from halluc_plugin.search.problems import read_problems
     from halluc_plugin.settings import Context, choose
     from halluc_plugin.tokens.loading import load_tokenizer
@@ -195,9 +201,16 @@ def correct(
     )
     asked = template_kwargs(template)
     # Before a model is loaded.
-    read_problems(data, known, limit, reward_function=reward_function, template_kwargs=asked)
+    problems = read_problems(data, known, limit, reward_function=reward_function, template_kwargs=asked)
     space = edit_free_space(
         model, known, step_delimiter=step_delimiter, max_tokens=max_tokens, temperature=temperature
+    )
+    require_fit(
+        model,
+        [problem.prompt for problem in problems],
+        space,
+        max_tokens=settings.most_tokens(max_tokens),
+        trust_remote_code=trust_remote_code,
     )
     part = _part(backend, samples)
     request = CorrectionRequest(model, data, settings, space, seed, limit, reward_function, part, asked)
@@ -230,7 +243,7 @@ def verdicts(
     from halluc_plugin.data.parts import named, named_function
     from halluc_plugin.data.prompts import TEMPLATE_KWARGS, template_kwargs
     from halluc_plugin.errors import SettingsError
-    from halluc_plugin.search.job import Backend, Method, SearchJob, open_sampler, space_of
+    from halluc_plugin.search.job import Backend, Method, SearchJob, open_sampler, require_fit, space_of
     from halluc_plugin.search.problems import read_problems
     from halluc_plugin.search.verdicts import RIGHT, WRONG, Verdicts, verdict_id
     from halluc_plugin.settings import choose
@@ -253,6 +266,7 @@ def verdicts(
     asked = template_kwargs(template)
     problems = read_problems(data, known, limit, reward_function=reward_function, template_kwargs=asked)
     space = space_of(job, known)
+    require_fit(model, [problem.prompt for problem in problems], space, trust_remote_code=trust_remote_code)
     sampler = open_sampler(model, job.backend, space, seed, trust_remote_code=trust_remote_code)
     make = Verdicts(sampler, space, known, samples, seed)
     described = {"how": "verdicts", "model": model, "samples": samples, "ban_edits": ban_edits}

@@ -64,6 +64,15 @@ class CorrectionSettings:
                 "Words cannot say how much they take back.", "Use a marker with depth answer, or edits."
             )
 
+    def most_tokens(self, answer: int) -> int:
+        """Most tokens that come behind a prompt, answers having so many at most.
+
+        In soft context sampling again comes behind a whole answer and what takes it back.
+        """
+        if self.context is Context.HARD:
+            return answer
+        return answer + (answer if self.marker is None else len(self.marker)) + answer
+
 
 @dataclass(frozen=True)
 class Collected:

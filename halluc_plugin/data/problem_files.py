@@ -208,8 +208,9 @@ def edit_vocab_or_none(tokenizer: Any, *, edits: bool) -> Any:
     """
     from halluc_plugin.edits import EditVocab
     from halluc_plugin.tokens import edit_vocab
+    from halluc_plugin.tokens.vocabulary import extent
 
-    return edit_vocab(tokenizer) if edits else EditVocab(backtrack=len(tokenizer))
+    return edit_vocab(tokenizer) if edits else EditVocab(backtrack=extent(tokenizer)[0])
 
 
 def plain(request: Any) -> dict[str, Any]:

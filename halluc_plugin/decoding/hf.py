@@ -6,8 +6,11 @@ from enum import StrEnum
 from typing import Any
 
 import torch
+from transformers import LogitsProcessorList
 
 from halluc_plugin.decoding.attention import grouped_heads
+from halluc_plugin.decoding.generation import Processing
+from halluc_plugin.decoding.limits import max_positions, require_room, require_rows
 from halluc_plugin.decoding.policy import EditPolicy
 from halluc_plugin.decoding.slots import SlotCache
 from halluc_plugin.edits import EditVocab
@@ -21,6 +24,7 @@ class Finish(StrEnum):
 
     EOS = "eos"
     LENGTH = "length"
+    """It has as many actions as it may, or its live tokens fill the model's positions."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Decoding:
     """How to decode.
 
     Args:
-        vocab: Which ids edit.
+        vocab: Which ids edit, and which exist: others have probability 0.
         max_actions: Most raw actions per response, edits and erased tokens included.
         context: Soft or hard.
         temperature: 0 decodes greedily; then hard context needs ``tabu`` or a ``budget``, since an error
@@ -88,40 +92,67 @@ def decode(
     prompts: Sequence[Sequence[int]],
     decoding: Decoding,
     *,
+    limits: Sequence[int] | None = None,
+    processors: LogitsProcessorList | None = None,
+    pad_id: int = 0,
     generator: torch.Generator | None = None,
 ) -> list[RawTrace]:
     """Sample one response to each prompt.
 
     Args:
-        model: A transformers causal language model with full attention, in eval mode.
+        model: A transformers causal language model with full attention, in eval mode; it may be spread over
+            several devices.
         prompts: Token ids; edit tokens inside are inert.
         decoding: How to decode.
-        generator: Source of randomness on the model's device; torch's default otherwise.
+        limits: Most raw actions of each response, ``decoding.max_actions`` at most; None for that of all.
+        processors: Change the scores of the next token by what the model sees: in soft context all that was
+            written, in hard context what is left, padded on the left as ``generate`` does. Banned tokens stay
+            banned. A temperature may be among them; that of ``decoding`` comes last.
+        pad_id: What ``processors`` find in the place of padding.
+        generator: Source of randomness on the model's first device; torch's default otherwise.
 
     Returns:
         A trace for each prompt, in order.
 
     Raises:
-        TraceError: A prompt is empty.
-        SettingsError: The model has layers that cannot be rewound.
+        TraceError: A prompt is empty, or every token is banned.
+        SettingsError: The model has layers that cannot be rewound, or no positions for such an answer.
+        TokenizerError: The model has no row for an edit token.
     """
     if not prompts:
         return []
     if any(len(prompt) == 0 for prompt in prompts):
         raise TraceError("A prompt is empty.", "Give at least one token, e.g. the tokenizer's BOS.")
+    limits = [decoding.max_actions] * len(prompts) if limits is None else limits
+    require_room(model.config, prompts, limits, decoding.context)
+    require_rows(model.config, decoding.vocab)
+    processing = (
+        Processing(processors, prompts, decoding.max_actions, pad_id, input_device(model))
+        if processors
+        else None
+    )
     with grouped_heads(model):
-        batch = _Batch(model, prompts, decoding)
+        batch = _Batch(model, prompts, decoding, limits, processing)
         while batch.active:
-            logits = batch.forward()
-            batch.apply(*_sample(logits, batch.bans(), decoding.temperature, generator))
+            batch.apply(*_sample(batch.scores(), decoding.temperature, generator))
     return [row.trace() for row in batch.rows]
+
+
+def input_device(model: Any) -> torch.device:
+    """Where a model wants its input: a model may be spread over devices, or wait off all of them."""
+    embeddings = model.get_input_embeddings()
+    device: torch.device = embeddings.weight.device
+    if device.type == "meta":  # accelerate fetches the weights when they are used
+        device = torch.device(embeddings._hf_hook.execution_device)  # noqa: SLF001 - accelerate has no other name
+    return device
 
 
 class _Row:
     """One response being written."""
 
-    def __init__(self, prompt: Sequence[int], decoding: Decoding) -> None:
-        self.prompt = list(prompt)
+    def __init__(self, prompt: Sequence[int], decoding: Decoding, limit: int, positions: int | None) -> None:
+        self.prompt, self._limit = list(prompt), min(limit, decoding.max_actions)
+        self._room = None if positions is None else positions - len(prompt)
         self.policy = EditPolicy(
             decoding.vocab, budget=decoding.budget, boundary=decoding.boundary, tabu=decoding.tabu
         )
@@ -131,18 +162,23 @@ class _Row:
 
     def next_input(self, context: Context) -> tuple[int, int]:
         """Token to feed and its position: the last token of the context, fed again after an edit."""
-        written = self.policy.state.live_ids if context is Context.HARD else self.ids
-        last = written[-1] if written else self.prompt[-1]
-        return last, len(self.prompt) - 1 + len(written)
+        seen = self._seen(context)
+        last = seen[-1] if seen else self.prompt[-1]
+        return last, len(self.prompt) - 1 + len(seen)
 
     def push(self, token_id: int, logprob: float, decoding: Decoding) -> None:
         self.ids.append(token_id)
         self.logprobs.append(logprob)
         self.policy.push(token_id)
+        full = self._room is not None and len(self._seen(decoding.context)) >= self._room
         if token_id in decoding.eos_ids:
             self.finish = Finish.EOS
-        elif len(self.ids) >= decoding.max_actions:
+        elif full or len(self.ids) >= self._limit:
             self.finish = Finish.LENGTH
+
+    def _seen(self, context: Context) -> Sequence[int]:
+        """What the model sees of what was written."""
+        return self.policy.state.live_ids if context is Context.HARD else self.ids
 
     def trace(self) -> RawTrace:
         assert self.finish is not None
@@ -150,14 +186,26 @@ class _Row:
 
 
 class _Batch:
-    """The rows still being written and their cache."""
+    """The rows still being written, their cache, and what their logits go through."""
 
-    def __init__(self, model: Any, prompts: Sequence[Sequence[int]], decoding: Decoding) -> None:
-        self.model, self.decoding = model, decoding
-        self.device = next(model.parameters()).device
-        self.rows = [_Row(prompt, decoding) for prompt in prompts]
+    def __init__(
+        self,
+        model: Any,
+        prompts: Sequence[Sequence[int]],
+        decoding: Decoding,
+        limits: Sequence[int],
+        processing: "Processing | None",
+    ) -> None:
+        self.model, self.decoding, self.processing = model, decoding, processing
+        self.device = input_device(model)
+        positions = max_positions(model.config)
+        self.rows = [
+            _Row(prompt, decoding, limit, positions) for prompt, limit in zip(prompts, limits, strict=True)
+        ]
         self.active = list(self.rows)
-        self.cache = SlotCache(model.config, max(map(len, prompts)) + decoding.max_actions)
+        slots = max(len(prompt) + limit for prompt, limit in zip(prompts, limits, strict=True))
+        self.cache = SlotCache(model.config, slots if positions is None else min(slots, positions))
+        self._unknown = decoding.vocab.unknown_ids(model.config.get_text_config().vocab_size)
         self._prefill()
 
     def _prefill(self) -> None:
@@ -179,12 +227,24 @@ class _Batch:
             use_cache=True,
         )
 
-    def forward(self) -> torch.Tensor:
-        """Logits of the next action, ``[active rows, vocabulary]``."""
+    def scores(self) -> torch.Tensor:
+        """Scores of the next action, ``[active rows, vocabulary]``; what must not be sampled at -inf."""
         fed = [row.next_input(self.decoding.context) for row in self.active]
         ids = torch.tensor([[token] for token, _ in fed], device=self.device)
         positions = torch.tensor([[position] for _, position in fed], device=self.device)
-        visible = max(position for _, position in fed) + 1
+        scores = self._ban(self._logits(ids, positions))
+        if self.processing is not None:
+            # Some make finite again what is banned.
+            scores = self._ban(self.processing(ids, positions, scores))
+        if (self.processing is not None or self.decoding.tabu) and scores.isneginf().all(-1).any():
+            raise TraceError(
+                "Every token is banned: tabu and the logits processors leave nothing to sample.",
+                "Ban less, or sample without tabu.",
+            )
+        return scores
+
+    def _logits(self, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        visible = int(positions.max()) + 1
         self.cache.place(positions, visible)
         seen = torch.arange(visible, device=self.device) <= positions
         output = self.model(
@@ -194,12 +254,23 @@ class _Batch:
             past_key_values=self.cache,
             use_cache=True,
         )
-        return output.logits[:, -1].float()
+        return output.logits[:, -1].to(self.device, torch.float32)
 
-    def bans(self) -> tuple[list[int], list[int]]:
-        """Row and token index of everything that must not be sampled."""
-        pairs = [(index, token) for index, row in enumerate(self.active) for token in row.policy.banned()]
-        return [index for index, _ in pairs], [token for _, token in pairs]
+    def _ban(self, scores: torch.Tensor) -> torch.Tensor:
+        """Put ids that do not exist, and what the rows' policies ban, at -inf, in place."""
+        if self._unknown:
+            scores[:, self._unknown] = -torch.inf
+        # A token without a row is not sampled anyway.
+        pairs = [
+            (index, token)
+            for index, row in enumerate(self.active)
+            for token in row.policy.banned()
+            if token < scores.shape[-1]
+        ]
+        if pairs:
+            rows, tokens = zip(*pairs, strict=True)
+            scores[list(rows), list(tokens)] = -torch.inf
+        return scores
 
     def apply(self, ids: torch.Tensor, logprobs: torch.Tensor) -> None:
         """Write the sampled actions and drop finished rows when they are half of the batch."""
@@ -208,21 +279,19 @@ class _Batch:
                 row.push(token_id, logprob, self.decoding)
         going = [index for index, row in enumerate(self.active) if row.finish is None]
         if not going or len(going) <= len(self.active) // 2:
-            self.cache.select(torch.tensor(going, dtype=torch.long, device=self.device))
+            kept = torch.tensor(going, dtype=torch.long, device=self.device)
+            self.cache.select(kept)
+            if self.processing is not None:
+                self.processing.select(kept)
             self.active = [self.active[index] for index in going]
 
 
 def _sample(
-    logits: torch.Tensor,
-    bans: tuple[list[int], list[int]],
-    temperature: float,
-    generator: torch.Generator | None,
+    scores: torch.Tensor, temperature: float, generator: torch.Generator | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    if bans[0]:
-        logits[bans[0], bans[1]] = -torch.inf
-    logprobs = torch.log_softmax(logits / (temperature or 1.0), dim=-1)
+    logprobs = torch.log_softmax(scores / (temperature or 1.0), dim=-1)
     if temperature == 0:
-        ids = logprobs.argmax(dim=-1)
+        ids = scores.argmax(dim=-1)
     else:
         ids = torch.multinomial(logprobs.exp(), 1, generator=generator).squeeze(1)
     return ids, logprobs.gather(1, ids[:, None]).squeeze(1)

@@ -34,9 +34,10 @@ class _SlotLayer(CacheLayerMixin):
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         rows = torch.arange(key_states.shape[0], device=key_states.device)[:, None]
+        positions = self._cache.positions.to(key_states.device)  # a model may be spread over several
         # Advanced indices around a slice put [rows, queries] first, hence the transposes.
-        self.keys[rows, :, self._cache.positions] = key_states.transpose(1, 2)
-        self.values[rows, :, self._cache.positions] = value_states.transpose(1, 2)
+        self.keys[rows, :, positions] = key_states.transpose(1, 2)
+        self.values[rows, :, positions] = value_states.transpose(1, 2)
         return self.keys[:, :, : self._cache.visible], self.values[:, :, : self._cache.visible]
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:  # noqa: ARG002 - the base class's signature
@@ -53,6 +54,7 @@ class _SlotLayer(CacheLayerMixin):
 
     def select(self, rows: torch.Tensor) -> None:
         """Keep these rows only."""
+        rows = rows.to(self.keys.device)
         self.keys, self.values = self.keys[rows], self.values[rows]
 
 
@@ -64,7 +66,7 @@ class SlotCache(Cache):
         num_slots: Positions to hold: longest prompt plus most actions.
 
     Attributes:
-        positions: Long[rows, queries], where the next forward pass writes.
+        positions: Long[rows, queries], where the next forward pass writes; on any device.
         visible: How many slots that pass can see; the attention mask has this width.
 
     Raises:

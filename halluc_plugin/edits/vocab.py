@@ -1,4 +1,4 @@
-"""Which token ids edit, and which end a step."""
+"""Which token ids edit, which end a step, and which exist."""
 
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -30,6 +30,9 @@ class EditVocab:
         step_delimiters: Ids whose text ends a step; needed with ``step``, see
             :func:`halluc_plugin.edits.find_delimiters`.
         restart: Id of the restart token, None if the model has none.
+        size: Ids from here on are no token of the tokenizer, None if that is not known. Models often have
+            more rows than their tokenizer has tokens.
+        gaps: Ids below ``size`` that are no token either.
 
     Raises:
         EditVocabError: An id is negative, two roles share an id, or ``step`` has no delimiters.
@@ -39,6 +42,9 @@ class EditVocab:
     step: int | None = None
     step_delimiters: frozenset[int] = field(default_factory=frozenset)
     restart: int | None = None
+    # Which ids edit does not depend on what else there is.
+    size: int | None = field(default=None, compare=False)
+    gaps: frozenset[int] = field(default_factory=frozenset, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "step_delimiters", frozenset(int(i) for i in self.step_delimiters))
@@ -83,6 +89,11 @@ class EditVocab:
     def edit_ids(self) -> frozenset[int]:
         """Ids of all edit tokens."""
         return frozenset(self.roles.values())
+
+    def unknown_ids(self, rows: int) -> list[int]:
+        """Ids below ``rows`` that are no token: a model with so many rows must not be let sample them."""
+        beyond = [] if self.size is None else range(self.size, rows)
+        return [*sorted(gap for gap in self.gaps if gap < rows), *beyond]
 
     def kind(self, token_id: int) -> EditKind:
         """What the action ``token_id`` does."""

@@ -8,11 +8,11 @@ verl engine uses the same inputs.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from halluc_plugin.hard.forward import ActionScores, ban_edits, score_actions
+    from halluc_plugin.hard.forward import ActionScores, ban_edits, score_actions, without_unknown
     from halluc_plugin.hard.inputs import TreeInputs, tree_inputs
     from halluc_plugin.hard.models import Attention, require_full_attention, require_tree_attention
 
-_HOME = dict.fromkeys(("ActionScores", "ban_edits", "score_actions"), "forward")
+_HOME = dict.fromkeys(("ActionScores", "ban_edits", "score_actions", "without_unknown"), "forward")
 _HOME |= {"TreeInputs": "inputs", "tree_inputs": "inputs"}
 _HOME |= dict.fromkeys(("Attention", "require_full_attention", "require_tree_attention"), "models")
 
@@ -25,6 +25,7 @@ __all__ = [
     "require_tree_attention",
     "score_actions",
     "tree_inputs",
+    "without_unknown",
 ]
 
 

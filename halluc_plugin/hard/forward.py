@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from halluc_plugin.edits import Resolution
+from halluc_plugin.edits import EditVocab, Resolution
 from halluc_plugin.errors import TraceError
 from halluc_plugin.hard.inputs import tree_inputs
 from halluc_plugin.hard.models import require_tree_attention
@@ -18,7 +18,8 @@ class ActionScores:
 
     Attributes:
         resolution: Of the traces.
-        logits: Float[N, V], of the distributions they were sampled from, row by row; banned tokens at -inf.
+        logits: Float[N, V], of the distributions they were sampled from, row by row; banned tokens and
+            ids that are no token at -inf.
     """
 
     resolution: Resolution
@@ -80,12 +81,20 @@ def score_actions(
     attention = require_tree_attention(model.config)
     inputs = tree_inputs(prompt_ids, prompt_valid, resolution, attention, model.dtype)
     output = model(**inputs.model_inputs(), logits_to_keep=inputs.logits_to_keep, use_cache=False)
-    logits = inputs.at_actions(output.logits).float()
+    logits = without_unknown(inputs.at_actions(output.logits).float(), resolution.vocab)
     if temperature != 1:
         logits = logits / temperature
     if edits_banned is not None:
         logits = ban_edits(logits, resolution, edits_banned)
     return ActionScores(resolution, logits)
+
+
+def without_unknown(logits: torch.Tensor, vocab: EditVocab) -> torch.Tensor:
+    """Logits (Float[..., V]) with the ids that are no token at -inf, as they are sampled."""
+    unknown = vocab.unknown_ids(logits.shape[-1])
+    if not unknown:
+        return logits
+    return logits.index_fill(-1, torch.tensor(unknown, device=logits.device), -torch.inf)
 
 
 def ban_edits(logits: torch.Tensor, resolution: Resolution, edits_banned: torch.Tensor) -> torch.Tensor:

@@ -45,7 +45,10 @@ def edit_emission(
         vocab: Which ids edit.
         batch_size: Contexts in a forward pass.
     """
-    edits = torch.tensor(sorted(vocab.edit_ids))
+    rows = model.config.get_text_config().vocab_size
+    # What is no token, or has no row, is never written.
+    written = vocab.edit_ids.intersection(range(rows)).difference(vocab.unknown_ids(rows))
+    edits = torch.tensor(sorted(written), dtype=torch.long)
     likeliest: list[bool] = []
     probability: list[float] = []
     for start in range(0, len(contexts), batch_size):

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from halluc_plugin.decoding.limits import require_room
 from halluc_plugin.edits import resolve_rows
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.rewards.influence import unchanged_groups
@@ -65,7 +66,8 @@ def train_policy(
     Raises:
         SettingsError: torchrun has started several processes; values of states are to be sampled, which only
             verl's rollouts do, or are paid for and nothing judges them; there are fewer problems than a step
-            takes; ``out`` holds a finished run, or an interrupted one of other settings or problems.
+            takes, or no positions for an answer; ``out`` holds a finished run, or an interrupted one of other
+            settings or problems.
     """
     if processes() > 1:
         raise SettingsError(
@@ -89,6 +91,7 @@ def train_policy(
         )
     if (out / "config.json").exists() and not (out / CHECKPOINT).exists():
         raise SettingsError(f"{out} holds a model already.", "Give another folder, or delete it.")
+    require_room(model.config, (problem.prompt for problem in problems), run.max_actions, settings.context)
     trainer = _Trainer(model, Reading.of(tokenizer, settings), problems, settings, run)
     make_folder(out)
     left = range(trainer.resume(out) + 1, run.steps + 1)

@@ -1,4 +1,4 @@
-"""Log-probs of sampled actions as they were sampled: in their context, banned edits out of the softmax."""
+"""Log-probs of sampled actions as they were sampled: in their context, what was banned out of the softmax."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from halluc_plugin.edits import Resolution, pad_rows
 from halluc_plugin.edits.builders import budget_mask
-from halluc_plugin.hard import ActionScores, ban_edits, score_actions
+from halluc_plugin.hard import ActionScores, ban_edits, score_actions, without_unknown
 from halluc_plugin.settings import Context, Settings
 
 
@@ -53,5 +53,5 @@ def _score_soft(
     logits = model(input_ids=ids, attention_mask=valid.long(), use_cache=False).logits
     rows, actions = resolution.valid.nonzero(as_tuple=True)
     before = torch.tensor([len(prompt) - 1 for prompt in prompts], device=rows.device)[rows] + actions
-    logits = logits[rows, before].float() / temperature
+    logits = without_unknown(logits[rows, before].float() / temperature, resolution.vocab)
     return ActionScores(resolution, ban_edits(logits, resolution, banned))

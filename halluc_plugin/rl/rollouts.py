@@ -7,11 +7,11 @@ import numpy as np
 import torch
 
 from halluc_plugin.credit import group_relative, spread
-from halluc_plugin.decoding import Decoding, decode
+from halluc_plugin.decoding import Decoding, RawTrace, decode
+from halluc_plugin.decoding.hf import Finish
 from halluc_plugin.edits import resolve_rows, response_mask
 from halluc_plugin.rewards import judge, observe, score
 from halluc_plugin.rl.answers import Answers, reward_info
-from halluc_plugin.rl.ending import ended
 from halluc_plugin.rl.reading import Reading
 from halluc_plugin.rl.settings import GrpoSettings
 from halluc_plugin.search.problems import Problem
@@ -48,25 +48,25 @@ def sample_groups(
     seed = int(np.random.SeedSequence([run.seed, 42, step]).generate_state(1)[0])
     generator = torch.Generator(model.device).manual_seed(seed)
     prompts = [problem.prompt for problem in asked]
-    responses = [trace.ids for trace in decode(model, prompts, decoding, generator=generator)]
-    return _judged(asked, responses, settings, run, reading)
+    return _judged(asked, decode(model, prompts, decoding, generator=generator), settings, run, reading)
 
 
 def _judged(
     asked: Sequence[Problem],
-    responses: Sequence[list[int]],
+    traces: Sequence[RawTrace],
     settings: Settings,
     run: GrpoSettings,
     reading: Reading,
 ) -> Answers:
+    responses = [trace.ids for trace in traces]
     resolution = resolve_rows(responses, reading.vocab)
     scored = []
-    for row, (ids, problem) in enumerate(zip(responses, asked, strict=True)):
+    for row, (trace, problem) in enumerate(zip(traces, asked, strict=True)):
         answer = judge(
             observe(resolution, row, reading.decode, reading.marks), problem.verifier, problem.truth
         )
         reward, parts = score(answer, settings.reward)
-        finished = ended(ids, run.max_actions, reading.marks.ends)
+        finished = trace.finish is Finish.EOS
         scored.append((reward, reward_info(answer, parts, finished=finished, without_edits=False)))
     rewards = [reward for reward, _ in scored]
     group = torch.arange(len(asked)) // run.group

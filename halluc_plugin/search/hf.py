@@ -1,6 +1,7 @@
 """Samples, beams and scores of transformers models."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any
 
@@ -9,7 +10,10 @@ from transformers import GenerationConfig, LogitsProcessor
 
 from halluc_plugin.data.trace_files import fingerprint
 from halluc_plugin.decoding import Decoding, decode
+from halluc_plugin.decoding.limits import require_room
+from halluc_plugin.edits import EditVocab
 from halluc_plugin.errors import TokenizerError
+from halluc_plugin.hard import without_unknown
 from halluc_plugin.metrics import DecoderShape
 from halluc_plugin.search.driver import Cost, Found
 from halluc_plugin.search.states import End, Request, Response, Sample, Space
@@ -35,7 +39,15 @@ class HFSampler:
         self._generator.manual_seed(seed)
 
     def sample(self, requests: Sequence[Request]) -> list[Sample]:
-        """One sample for each request."""
+        """One sample for each request.
+
+        Raises:
+            SettingsError: The model has no positions for one of them; nothing is sampled then.
+            TokenizerError: The model has no row for an edit token.
+        """
+        require_room(
+            self._model.config, (request.prefix for request in requests), (r.max_tokens for r in requests)
+        )
         # Requests of one kind and of near lengths share a batch.
         order = sorted(range(len(requests)), key=lambda i: _kind(requests[i]))
         samples: dict[int, Sample] = {}
@@ -55,7 +67,8 @@ class HFSampler:
             eos_ids=requests[0].stop_ids,
         )
         prefixes = [request.prefix for request in requests]
-        traces = decode(self._model, prefixes, decoding, generator=self._generator)
+        limits = [request.max_tokens for request in requests]
+        traces = decode(self._model, prefixes, decoding, limits=limits, generator=self._generator)
         return [
             sample_of(trace.ids, trace.logprobs, request, self._space)
             for trace, request in zip(traces, requests, strict=True)
@@ -90,26 +103,30 @@ def beam_search(model: Any, prompts: Sequence[tuple[int, ...]], space: Space, be
     Returns:
         The finished beams of each prompt, best first, each action's log-prob the model's own. A step of
         beam search computes all beams, and is paid for.
+
+    Raises:
+        SettingsError: The model has no positions for an answer.
     """
+    require_room(model.config, prompts, space.max_tokens)
+    unknown = space.vocab.unknown_ids(model.config.get_text_config().vocab_size)
     found = []
     for prompt in prompts:
         steps = _StepCounter()
-        output = model.generate(
-            torch.tensor([prompt], device=model.device),
-            attention_mask=torch.ones(1, len(prompt), dtype=torch.long, device=model.device),
-            # Every figure that a checkpoint's own generation config could bring along is said here.
-            generation_config=GenerationConfig(
-                num_beams=beams,
-                num_return_sequences=beams,
-                do_sample=False,
-                max_new_tokens=space.max_tokens,
-                repetition_penalty=1.0,
-                length_penalty=1.0,
-                eos_token_id=sorted(space.stop_ids()),
-                pad_token_id=min(space.eos_ids),
-            ),
-            logits_processor=[steps],
-        )
+        with _without_own_config(model):
+            output = model.generate(
+                torch.tensor([prompt], device=model.device),
+                attention_mask=torch.ones(1, len(prompt), dtype=torch.long, device=model.device),
+                generation_config=GenerationConfig(
+                    num_beams=beams,
+                    num_return_sequences=beams,
+                    do_sample=False,
+                    max_new_tokens=space.max_tokens,
+                    eos_token_id=sorted(space.stop_ids()),
+                    pad_token_id=min(space.eos_ids),
+                    suppress_tokens=unknown or None,
+                ),
+                logits_processor=[steps],
+            )
         cost = Cost()
         cost.prefill(len(prompt))
         for _ in range(beams):
@@ -119,9 +136,19 @@ def beam_search(model: Any, prompts: Sequence[tuple[int, ...]], space: Space, be
             length = next((at for at, token in enumerate(row, 1) if token in space.stop_ids()), len(row))
             if row[length - 1] in space.eos_ids:
                 ids = tuple(row[:length])
-                responses.append(Response(ids, log_probs(model, prompt, ids)))
+                responses.append(Response(ids, log_probs(model, prompt, ids, space.vocab)))
         found.append(Found(responses, cost))
     return found
+
+
+@contextmanager
+def _without_own_config(model: Any) -> Iterator[None]:
+    """Let ``generate`` do what it is told alone: a checkpoint's own config fills in whatever is not said."""
+    own, model.generation_config = model.generation_config, GenerationConfig()
+    try:
+        yield
+    finally:
+        model.generation_config = own
 
 
 class _StepCounter(LogitsProcessor):
@@ -195,11 +222,20 @@ def load_network(model: str, *, trust_remote_code: bool = False) -> Any:
 
 
 @torch.no_grad()
-def log_probs(model: Any, prompt: Sequence[int], ids: Sequence[int]) -> tuple[float, ...]:
-    """Log-probability of each id of a response, in nats, in one forward pass."""
+def log_probs(
+    model: Any, prompt: Sequence[int], ids: Sequence[int], vocab: EditVocab | None = None
+) -> tuple[float, ...]:
+    """Log-probability of each id of a response, in nats, in one forward pass.
+
+    Args:
+        model: A causal language model in eval mode.
+        prompt: What comes before the response.
+        ids: The response.
+        vocab: Which ids exist, where others cannot be sampled; None for all of the model's.
+    """
     whole = torch.tensor([[*prompt, *ids]], device=model.device)
-    logits = model(whole, attention_mask=torch.ones_like(whole)).logits[0, len(prompt) - 1 : -1]
-    scores = torch.log_softmax(logits.float(), dim=-1)
+    logits = model(whole, attention_mask=torch.ones_like(whole)).logits[0, len(prompt) - 1 : -1].float()
+    scores = torch.log_softmax(logits if vocab is None else without_unknown(logits, vocab), dim=-1)
     return tuple(scores.gather(1, whole[0, len(prompt) :, None]).squeeze(1).tolist())
 
 

@@ -6,6 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from halluc_plugin.decoding.limits import require_room, require_rows
 from halluc_plugin.edits import find_delimiters
 from halluc_plugin.errors import HostVersionError, SettingsError, TokenizerError
 from halluc_plugin.search.backtracking import self_backtracking
@@ -155,9 +156,14 @@ def answer(job: SearchJob) -> list[Answered]:
         template_kwargs=job.apply_chat_template_kwargs,
     )
     judges = [step_oracle(problem, tokenizer) if job.oracle else None for problem in problems]
-    shape = decoder_shape(load_config(job.model, trust_remote_code=trust))
-    scorer = None if job.verifier is None else _scorer(job.verifier, job.verifier_says, tokenizer, trust)
     prompts = [problem.prompt for problem in problems]
+    require_fit(job.model, prompts, space, trust_remote_code=trust)
+    shape = decoder_shape(load_config(job.model, trust_remote_code=trust))
+    scorer = None
+    if job.verifier is not None:
+        scorer = _scorer(job.verifier, job.verifier_says, tokenizer, trust)
+        # It reads what the model wrote.
+        require_fit(job.verifier, prompts, space, trust_remote_code=trust)
     if job.method is Method.BEAM:
         found = beam_search(load_network(job.model, trust_remote_code=trust), prompts, space, job.n)
     else:
@@ -206,11 +212,17 @@ def space_of(job: SearchJob, tokenizer: Any) -> Space:
     from halluc_plugin.tokens import BACKTRACK_TOKEN
     from halluc_plugin.training.dataset import vocab_of
 
-    if job.method is Method.BACKTRACK and BACKTRACK_TOKEN not in tokenizer.get_vocab():
-        raise TokenizerError(
-            "The model's tokenizer has no backtrack token, so nothing would ever be rolled back.",
-            "Add it with `halluc add-token` and fine-tune, or use another --method.",
-        )
+    if BACKTRACK_TOKEN not in tokenizer.get_vocab():
+        if job.method is Method.BACKTRACK:
+            raise TokenizerError(
+                "The model's tokenizer has no backtrack token, so nothing would ever be rolled back.",
+                "Add it with `halluc add-token` and fine-tune, or use another --method.",
+            )
+        if job.ban_edits:
+            raise TokenizerError(
+                "The model's tokenizer has no backtrack token, so there is nothing to ban.",
+                "Leave --ban-edits out.",
+            )
     vocab = vocab_of(tokenizer, step_delimiter=job.step_delimiter)
     ends = find_delimiters(tokenizer, job.step_delimiter, edit_ids=vocab.edit_ids)
     return Space(vocab, _eos_ids(job.model, tokenizer), ends, job.max_tokens, job.temperature, job.ban_edits)
@@ -249,6 +261,34 @@ def _eos_ids(model: str, tokenizer: Any) -> frozenset[int]:
     return found
 
 
+def require_fit(
+    model: str,
+    prompts: Sequence[Sequence[int]],
+    space: Space,
+    *,
+    max_tokens: int | None = None,
+    trust_remote_code: bool = False,
+) -> None:
+    """Refuse a model that has no positions for what is to be sampled, or no row for an edit token.
+
+    Args:
+        model: Model folder or hub name; its config alone is loaded.
+        prompts: What is answered.
+        space: Where.
+        max_tokens: Most tokens behind a prompt, None for those of an answer.
+        trust_remote_code: Whether code that comes with the model may run.
+
+    Raises:
+        SettingsError: A prompt does not fit with what comes behind it.
+        TokenizerError: A row is missing.
+    """
+    from halluc_plugin.tokens.loading import load_config
+
+    config = load_config(model, trust_remote_code=trust_remote_code)
+    require_room(config, prompts, space.max_tokens if max_tokens is None else max_tokens)
+    require_rows(config, space.vocab)
+
+
 def open_sampler(
     model: str, backend: Backend, space: Space, seed: int, *, trust_remote_code: bool = False
 ) -> Sampler:
@@ -275,10 +315,15 @@ def open_sampler(
             "Install the build for your machine, or use --backend hf.",
         ) from error
 
+    from halluc_plugin.vllm_engine.hard import KNOWN_IDS
     from halluc_plugin.vllm_engine.sampler import VLLMSampler
 
     llm = LLM(
-        model, logprobs_mode="processed_logprobs", enable_prefix_caching=True, seed=seed,
+        model,
+        logprobs_mode="processed_logprobs",
+        logits_processors=[KNOWN_IDS],
+        enable_prefix_caching=True,
+        seed=seed,
         trust_remote_code=trust_remote_code,
-    )  # fmt: skip
+    )
     return VLLMSampler(llm, space)

@@ -22,7 +22,7 @@ def edit_vocab(tokenizer: Any, *, step_delimiter: str = "\n") -> EditVocab:
         step_delimiter: Text that ends a step; used with the step backtrack token only.
 
     Returns:
-        The ids, with the delimiters of the step backtrack token when there is one.
+        The ids, with the delimiters of the step backtrack token when there is one, and which ids exist.
 
     Raises:
         TokenizerError: The backtrack token is missing, an edit token is special (decoding would drop it and
@@ -42,7 +42,18 @@ def edit_vocab(tokenizer: Any, *, step_delimiter: str = "\n") -> EditVocab:
     delimiters: frozenset[int] = frozenset()
     if step is not None:
         delimiters = find_delimiters(tokenizer, step_delimiter, edit_ids=frozenset(ids.values()))
-    return EditVocab(ids[BACKTRACK_TOKEN], step, delimiters, ids.get(RESTART_TOKEN))
+    size, gaps = extent(tokenizer)
+    return EditVocab(ids[BACKTRACK_TOKEN], step, delimiters, ids.get(RESTART_TOKEN), size, gaps)
+
+
+def extent(tokenizer: Any) -> tuple[int, frozenset[int]]:
+    """The first id behind all tokens of a tokenizer, and the ids before it that are no token.
+
+    ``len(tokenizer)`` counts tokens: with gaps, the last ones have greater ids.
+    """
+    ids = {int(token_id) for token_id in tokenizer.get_vocab().values()}
+    size = max(ids) + 1
+    return size, frozenset(range(size)) - ids if len(ids) < size else frozenset()
 
 
 def find(tokenizer: Any, token: str) -> int | None:

@@ -12,8 +12,9 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import set_seed
 
 from halluc_plugin.data.trace_files import TraceRow, read_traces
+from halluc_plugin.decoding.limits import max_positions
 from halluc_plugin.edits.builders import IGNORE_INDEX
-from halluc_plugin.errors import DataError, SettingsError
+from halluc_plugin.errors import DataError, SettingsError, TokenizerError
 from halluc_plugin.hard import require_tree_attention
 from halluc_plugin.settings import Context
 from halluc_plugin.tokens.saving import save_beside
@@ -127,9 +128,11 @@ def read_rows_for(model: Any, tokenizer: Any, files: Sequence[Path]) -> list[Tra
 
     Raises:
         DataError: As :func:`fine_tune`.
+        TokenizerError: The model has no row for one of their tokens.
     """
     rows = [row for path in files for row in read_traces(path, tokenizer)]
-    _refuse_overlong(rows, getattr(model.config, "max_position_embeddings", None))
+    _refuse_overlong(rows, max_positions(model.config))
+    _refuse_unknown(rows, model.config.get_text_config().vocab_size)
     return rows
 
 
@@ -186,6 +189,15 @@ def devices() -> int:
 def longest_row(rows: Sequence[TraceRow]) -> int:
     """Tokens of the longest row, with its prompt."""
     return max(len(row.prompt_ids) + len(row.response_ids) for row in rows)
+
+
+def _refuse_unknown(rows: Sequence[TraceRow], size: int) -> None:
+    greatest = max(max((*row.prompt_ids, *row.response_ids)) for row in rows)
+    if greatest >= size:
+        raise TokenizerError(
+            f"The traces have a token with id {greatest}, but the model has {size} rows of tokens.",
+            "Add the token to model and tokenizer: `halluc add-token --model MODEL --out FOLDER`.",
+        )
 
 
 def _refuse_overlong(rows: Sequence[TraceRow], limit: int | None) -> None:

@@ -21,6 +21,7 @@ from transformers.trainer_utils import set_seed
 
 from halluc_plugin.data.trace_files import TraceRow
 from halluc_plugin.decoding import Decoding, decode
+from halluc_plugin.decoding.limits import require_room
 from halluc_plugin.edits import EditVocab, resolve
 from halluc_plugin.edits.builders import ErasedTokens
 from halluc_plugin.errors import DataError, SettingsError
@@ -96,6 +97,7 @@ def match_sequences(
             "A trace file takes back in words (column erased), which is no action that goes back to a state.",
             "Match on traces with edit tokens.",
         )
+    require_room(model.config, (row.prompt_ids for row in rows), matching.max_actions, Context.HARD)
     set_seed(settings.seed)
     vocab = vocab_of(tokenizer, step_delimiter=step_delimiter)
     eos_ids = frozenset({int(tokenizer.eos_token_id)})

@@ -4,6 +4,8 @@ from typing import Any
 
 SCHEDULER = "halluc_plugin.vllm_engine.scheduler.RewindScheduler"
 PROCESSOR = "halluc_plugin.vllm_engine.bans:RewindBans"
+KNOWN_IDS = "halluc_plugin.vllm_engine.known_ids:KnownIds"
+"""In any context: bans the rows of a model that are no token of its tokenizer."""
 
 ENGINE_ARGS: dict[str, Any] = {
     "scheduler_cls": SCHEDULER,

@@ -81,8 +81,7 @@ class ProcessBenchTask(BacktrackTask):
         """Judge the answers, each after the ids that its model was given; there is no text to extract."""
         for instance in self._instances:
             traces = [self._trace(answer) for answer in instance.resps[: self.config.repeats]]
-            stops = self.config.generation_kwargs["until"]
-            samples = [up_to_stop(self._reader, trace, stops) for trace in traces]
+            samples = [up_to_stop(self._reader, trace, self._stops) for trace in traces]
             instance.filtered_resps = {TRACE_PIPELINE: self._reactions(instance, samples)}
 
     def trace_rows(self, doc: dict[str, Any], traces: LoggedTraces) -> dict[str, Any]:

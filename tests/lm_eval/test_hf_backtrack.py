@@ -104,8 +104,8 @@ def test_wrong_arguments_are_refused(tiny_model, soft, byte_tokenizer, tmp_path)
     """Unknown context or generation argument, no room, and a model without the token are one line each."""
     with pytest.raises(SettingsError, match=r"context is 'firm'.*soft, hard"):
         HFBacktrack(str(tiny_model), context="firm")
-    with pytest.raises(SettingsError, match="top_p"):
-        soft.generate_until(requests(top_p=0.9), disable_tqdm=True)
+    with pytest.raises(SettingsError, match="no generation argument top_q"):
+        soft.generate_until(requests(top_q=0.9), disable_tqdm=True)
     with pytest.raises(SettingsError, match="max_gen_toks is 4096, the model's length 512"):
         soft.generate_until(requests(max_gen_toks=4096), disable_tqdm=True)
     soft.model.save_pretrained(tmp_path)

@@ -1,0 +1,154 @@
+"""What transformers' ``generate`` makes of arguments and a model's generation config, to decode by it here.
+
+``generate`` is asked itself: it merges arguments and config, makes its logits processors, and hands them to a
+``custom_generate`` of ours in the place of its loop. So a model is sampled as transformers would sample it,
+whatever its config says, and nothing of it is written a second time.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import GenerationConfig, LogitsProcessorList
+
+from halluc_plugin.errors import SettingsError
+
+_NEUTRAL: dict[str, tuple[Any, ...]] = {
+    # Other ways to decode.
+    "num_beams": (None, 1),
+    "num_beam_groups": (None, 1),
+    "num_return_sequences": (None, 1),
+    "penalty_alpha": (None, 0),
+    "dola_layers": (None,),
+    "prompt_lookup_num_tokens": (None,),
+    "assistant_early_exit": (None,),
+    "constraints": (None,),
+    "force_words_ids": (None,),
+    "token_healing": (None, False),
+    # Processors with a state or a row of their own, which a rewind or a finished row would leave behind.
+    "guidance_scale": (None, 1),
+    "watermarking_config": (None,),
+    "encoder_repetition_penalty": (None, 1),
+    "encoder_no_repeat_ngram_size": (None, 0),
+    # Ends, results and caches that are none of ours.
+    "max_time": (None,),
+    "stop_strings": (None,),
+    "return_dict_in_generate": (None, False),
+    "cache_implementation": (None, "dynamic", "static", "offloaded", "offloaded_static", "hybrid"),
+}
+"""What cannot be decoded by, and the values at which it asks for nothing."""
+
+
+@dataclass(frozen=True)
+class Generation:
+    """How to decode one batch of prompts.
+
+    Attributes:
+        processors: What changes the scores of the next token, in order; temperature included.
+        max_actions: Most tokens of a response.
+        samples: Whether to sample, else greedily.
+        eos_ids: Ids that end a response.
+    """
+
+    processors: LogitsProcessorList
+    max_actions: int
+    samples: bool
+    eos_ids: frozenset[int]
+
+
+def prepare(
+    model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, arguments: Mapping[str, Any]
+) -> Generation:
+    """What ``model.generate(input_ids, attention_mask=..., **arguments)`` would do.
+
+    Args:
+        model: A transformers causal language model.
+        input_ids: Long[B, P], prompts padded on the left.
+        attention_mask: Long[B, P].
+        arguments: Of ``generate``: fields of a ``GenerationConfig``.
+
+    Raises:
+        SettingsError: An argument is unknown or has a wrong value; or it, or the model's generation config,
+            asks for more than scores of the next token.
+    """
+    unknown = sorted(arguments.keys() - vars(GenerationConfig()).keys())
+    if unknown:
+        raise SettingsError(
+            f"transformers has no generation argument {', '.join(unknown)}.",
+            "Use the fields of its GenerationConfig, e.g. top_p or repetition_penalty.",
+        )
+    try:
+        processors, config = model.generate(
+            input_ids,
+            attention_mask=attention_mask,
+            custom_generate=_handed_over,
+            use_cache=False,  # there is one of our own, none needs to be made ready
+            **arguments,
+        )
+    except (ValueError, TypeError, AttributeError, ImportError) as error:
+        raise SettingsError(
+            f"transformers refuses to generate: {str(error).strip()}",
+            "Mend the generation arguments, or the model's generation_config.json.",
+        ) from error
+    for name, neutral in _NEUTRAL.items():
+        if (value := getattr(config, name, None)) not in neutral:
+            raise SettingsError(
+                f"The generation arguments, or the model's generation config, set {name}={value!r}, which "
+                "cannot be followed beside edits.",
+                f"Leave it out, or set {name}={neutral[-1]!r} in generation_config.json.",
+            )
+    eos = config.eos_token_id
+    return Generation(
+        processors,
+        config.max_length - input_ids.shape[1],
+        bool(config.do_sample),
+        frozenset(eos if isinstance(eos, list) else [] if eos is None else [eos]),
+    )
+
+
+def _handed_over(
+    model: Any,  # noqa: ARG001 - as transformers calls it
+    input_ids: torch.Tensor,  # noqa: ARG001 - same
+    logits_processor: LogitsProcessorList,
+    stopping_criteria: Any,  # noqa: ARG001 - same
+    generation_config: GenerationConfig,
+    **kwargs: Any,  # noqa: ARG001 - same
+) -> tuple[LogitsProcessorList, GenerationConfig]:
+    """In the place of a loop of transformers."""
+    return logits_processor, generation_config
+
+
+class Processing:
+    """Logits processors, and what they see: each row's context, its prompt padded on the left."""
+
+    def __init__(
+        self,
+        processors: LogitsProcessorList,
+        prompts: Sequence[Sequence[int]],
+        max_actions: int,
+        pad_id: int,
+        device: torch.device,
+    ) -> None:
+        self._processors = processors
+        width = max(map(len, prompts))
+        padding = [width - len(prompt) for prompt in prompts]
+        rows = [[*[pad_id] * pads, *prompt] for pads, prompt in zip(padding, prompts, strict=True)]
+        self._seen = torch.full((len(rows), width + max_actions), pad_id, device=device)
+        self._seen[:, :width] = torch.tensor(rows, device=device)
+        self._padding = torch.tensor(padding, device=device)[:, None]
+
+    def __call__(self, ids: torch.Tensor, positions: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Processed scores of rows that have been fed these ids at these positions."""
+        columns = self._padding + positions
+        # What is fed is the last token that is seen; after an edit, a token that has been fed before.
+        self._seen.scatter_(1, columns, ids)
+        lengths = columns.squeeze(1) + 1
+        for length in lengths.unique().tolist():  # one in soft context
+            rows = (lengths == length).nonzero().squeeze(1)
+            scores[rows] = self._processors(self._seen[rows, :length], scores[rows])
+        return scores
+
+    def select(self, rows: torch.Tensor) -> None:
+        """Keep these rows only."""
+        self._seen, self._padding = self._seen[rows], self._padding[rows]

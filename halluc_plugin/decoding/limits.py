@@ -1,0 +1,95 @@
+"""What a model has rows and positions for, and whether what is to be sampled is among it."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from halluc_plugin.edits import EditVocab
+from halluc_plugin.errors import SettingsError, TokenizerError
+from halluc_plugin.settings import Context
+
+_NAMES = ("n_positions", "max_position_embeddings", "n_ctx")
+_FACTORS_EXTEND = frozenset({"linear", "dynamic", "yarn"})
+"""Kinds of rotary scaling whose factor multiplies what the config names; others name the product."""
+
+
+def max_positions(config: Any) -> int | None:
+    """How long a sequence a model was made for.
+
+    Beyond its end learned positions have no row, and rotary ones answer without a word, but badly.
+
+    Args:
+        config: A transformers config; of a model of several modalities, the text model's part counts.
+
+    Returns:
+        The number of tokens, the scaling of rotary positions included; None where the config names none.
+    """
+    text = config.get_text_config()
+    named = next((value for name in _NAMES if (value := getattr(text, name, None)) is not None), None)
+    if not isinstance(named, int) or named < 1 or getattr(text, "alibi", False):
+        return None
+    rope = getattr(text, "rope_parameters", None) or {}
+    kinds = [value for value in rope.values() if isinstance(value, dict)] or [rope]
+    return min(max(named, _scaled(kind, named)) for kind in kinds)
+
+
+def _scaled(rope: dict[str, Any], named: int) -> int:
+    if rope.get("rope_type") not in _FACTORS_EXTEND or not rope.get("factor"):
+        return named
+    return int((rope.get("original_max_position_embeddings") or named) * rope["factor"])
+
+
+def require_room(
+    config: Any,
+    prompts: Iterable[Sequence[int]],
+    max_tokens: int | Iterable[int],
+    context: Context = Context.SOFT,
+) -> None:
+    """Refuse to sample more tokens than a model has positions, before anything is sampled.
+
+    In hard context an edit gives positions back, so only the prompt must fit: a response ends where its live
+    tokens fill the model.
+
+    Args:
+        config: A transformers config.
+        prompts: What is answered.
+        max_tokens: Most tokens of an answer, raw actions where it edits: one number, or one for each prompt.
+        context: What the model sees after an edit.
+
+    Raises:
+        SettingsError: There is no room; it names the longest prompt.
+    """
+    positions = max_positions(config)
+    if positions is None:
+        return
+    lengths = [len(prompt) for prompt in prompts]
+    wanted = [max_tokens] * len(lengths) if isinstance(max_tokens, int) else list(max_tokens)
+    needed = [1 if context is Context.HARD else most for most in wanted]
+    length, most, need = max(
+        zip(lengths, wanted, needed, strict=True), key=lambda row: row[0] + row[2], default=(0, 0, 0)
+    )
+    if length + need > positions:
+        raise SettingsError(
+            f"A prompt of {length} tokens with an answer of up to {most} does not fit in the model's "
+            f"{positions} positions.",
+            "Allow shorter answers (--max-tokens, --gen_kwargs max_gen_toks=...), leave long prompts out, or "
+            "use a model with more positions.",
+        )
+
+
+def require_rows(config: Any, vocab: EditVocab) -> None:
+    """Refuse a model that has no row for an edit token of its tokenizer, and so could never write it.
+
+    Args:
+        config: A transformers config.
+        vocab: Which ids edit; one that says how many ids there are.
+
+    Raises:
+        TokenizerError: A row is missing.
+    """
+    rows, size = config.get_text_config().vocab_size, vocab.size
+    last = max((token for token in vocab.edit_ids if size is not None and token < size), default=-1)
+    if last >= rows:
+        raise TokenizerError(
+            f"The tokenizer has an edit token with id {last}, but the model has {rows} rows of tokens.",
+            "Add the token to model and tokenizer: `halluc add-token --model MODEL --out FOLDER`.",
+        )

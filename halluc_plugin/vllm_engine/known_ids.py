@@ -1,0 +1,38 @@
+"""The logits processor that keeps vLLM to the ids that its tokenizer has tokens for.
+
+Models often have more rows than their tokenizer has tokens, and vLLM samples from all of them.
+"""
+
+import torch
+from vllm.config import VllmConfig
+from vllm.tokenizers import cached_tokenizer_from_config
+from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor
+
+from halluc_plugin.tokens.vocabulary import extent
+
+
+class KnownIds(LogitsProcessor):
+    """Bans ids that are no token, for all requests; with processed log-probs those of the others sum to 1."""
+
+    def __init__(self, vllm_config: VllmConfig, device: torch.device, is_pin_memory: bool) -> None:  # noqa: ARG002 (vLLM's signature)
+        size, gaps = extent(cached_tokenizer_from_config(vllm_config.model_config))
+        rows = vllm_config.model_config.get_vocab_size()
+        self._unknown = torch.tensor([*sorted(gaps), *range(size, rows)], dtype=torch.long, device=device)
+
+    def is_argmax_invariant(self) -> bool:
+        """A banned row may be the likeliest one."""
+        return False
+
+    def update_state(self, batch_update: BatchUpdate | None) -> None:
+        """Nothing depends on the requests."""
+
+    def apply(self, logits: torch.Tensor) -> torch.Tensor:
+        """Ban in place.
+
+        Args:
+            logits: Float[requests, vocabulary].
+
+        Returns:
+            The same tensor.
+        """
+        return logits.index_fill_(-1, self._unknown, -torch.inf) if len(self._unknown) else logits

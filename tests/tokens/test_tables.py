@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from halluc_plugin.checks import CheckStatus
 from halluc_plugin.cli.app import app
+from halluc_plugin.doctor.model import checks
 from halluc_plugin.errors import TokenizerError
 from halluc_plugin.scratch.tokenizer import number_tokenizer
 from halluc_plugin.tokens import BACKTRACK_TOKEN, EDIT_TOKENS, Initialisation, add_edit_tokens
@@ -138,6 +139,21 @@ class TestCommand:
         assert model.lm_head.bias[known + 1 :].tolist() == [-30.0] * 15
 
 
+@pytest.mark.parametrize(("bias", "status"), [(-30.0, CheckStatus.WARN), (-1.0, CheckStatus.OK)])
+def test_the_doctor_sees_a_token_that_can_never_be_said(tmp_path, bias, status):
+    """A token that something else put into a spare row has that row's bias of -30, and nobody samples it."""
+    tokenizer = number_tokenizer(edit_tokens=(BACKTRACK_TOKEN,))
+    model = AutoModelForCausalLM.from_config(phi(len(tokenizer) + 8))
+    with torch.no_grad():
+        model.lm_head.bias.zero_()
+        model.lm_head.bias[len(tokenizer) - 1 :] = bias
+    model.save_pretrained(tmp_path)
+    save_tokenizer(tokenizer, tmp_path)
+    line = next(check for check in checks(str(tmp_path)) if check.name == "output bias")
+    assert line.status is status
+    assert ("<|BACKTRACK|> has -30, all others at least 0" in line.detail) == (status is CheckStatus.WARN)
+
+
 def gemma(rows, per_layer):
     """A small Gemma 3n, whose layers read embeddings of their own."""
     torch.manual_seed(0)
@@ -157,8 +173,8 @@ def test_embeddings_of_single_layers(tokenizer, spare):
     model = gemma(known + spare[0], known + spare[1])
     per_layer = model.model.embed_tokens_per_layer
     mean = per_layer.weight[:known].detach().mean(0)
-    checks = inspect_tokenizer(number_tokenizer(edit_tokens=(BACKTRACK_TOKEN,)), model.config)
-    rows = next(check for check in checks if check.name == "embedding rows")
+    lines = inspect_tokenizer(number_tokenizer(edit_tokens=(BACKTRACK_TOKEN,)), model.config)
+    rows = next(check for check in lines if check.name == "embedding rows")
     assert (rows.status is CheckStatus.FAIL) == (spare[1] == 0)
     new = add_edit_tokens(model, tokenizer).ids[BACKTRACK_TOKEN]
     torch.testing.assert_close(model.model.embed_tokens_per_layer.weight[new], mean)

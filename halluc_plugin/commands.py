@@ -7,7 +7,9 @@ Every such line is put together here, quoted for a POSIX shell, and where a host
 import json
 import re
 import shlex
+from collections.abc import Mapping
 from os import PathLike
+from typing import Any
 
 # What lm-eval neither splits nor takes for a number, a truth value or a Python literal.
 _PLAIN = re.compile(r"[/\w][\w./@+-]*[\w/]", re.ASCII)
@@ -32,16 +34,17 @@ def export(name: str, value: "str | PathLike[str]") -> str:
     return f"export {shell(**{name: value})}"
 
 
-def model_args(model: "str | PathLike[str]") -> str:
-    """The value of lm-eval's ``--model_args`` that names a model.
+def model_args(model: "str | PathLike[str]", template: Mapping[str, Any] | None = None) -> str:
+    """The value of lm-eval's ``--model_args`` that names a model, and what its chat template reads.
 
     Its own grammar splits at commas and takes ``1e5`` or ``None`` for no text, so other names go in the JSON
     form, which lm-eval 0.4.13 takes too.
     """
     name = _place(model)
-    if "/" in name and _PLAIN.fullmatch(name):
+    if "/" in name and _PLAIN.fullmatch(name) and not template:
         return f"pretrained={name}"
-    return json.dumps({"pretrained": name}, ensure_ascii=False)
+    reads = {"chat_template_args": dict(template)} if template else {}
+    return json.dumps({"pretrained": name, **reads}, ensure_ascii=False)
 
 
 def override(key: str, value: "str | PathLike[str]") -> str:

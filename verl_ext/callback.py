@@ -136,16 +136,20 @@ def _report(config: DictConfig) -> None:
 
 def _scoring_command(config: DictConfig, model: Path) -> str:
     """The lm_eval command for a checkpoint, on the run's own held-out problems where a task reads them."""
+    from verl_ext.rows_check import asked_with
+
     backtracks = config.actor_rollout_ref.rollout.agent.default_agent_loop == "backtrack"
     kind = "hf-backtrack" if backtracks else "hf"
-    command = ("lm_eval", "--model", kind, "--model_args", model_args(model), "--tasks")
+    command = ("lm_eval", "--model", kind, "--model_args")
     folder = _val_files(config)[0].parent
     if folder.name == "countdown":
         tasks = "countdown_backtrack,countdown_backtrack_new"
-        return shell(*command, tasks, "--batch_size", "64", HALLUC_DATA_DIR=folder.parent)
+        ours = (*command, model_args(model), "--tasks", tasks, "--batch_size", "64")
+        return shell(*ours, HALLUC_DATA_DIR=folder.parent)
     task = "gsm8k_backtrack" if "openai/gsm8k" in _sources(config) else "TASK"
     # As training asks: by the chat template, without examples.
-    return shell(*command, task, "--apply_chat_template", "--num_fewshot", "0")
+    asked = model_args(model, asked_with(config))
+    return shell(*command, asked, "--tasks", task, "--apply_chat_template", "--num_fewshot", "0")
 
 
 def _latest_model(config: DictConfig) -> Path | None:

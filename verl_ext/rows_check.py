@@ -34,6 +34,18 @@ def data_files(config: DictConfig, key: str) -> list[Path]:
     return [Path(path).expanduser() for path in paths]
 
 
+def asked_with(config: DictConfig) -> dict[str, Any]:
+    """What the chat template reads beside the messages.
+
+    Raises:
+        SettingsError: See :func:`halluc_plugin.data.prompts.template_kwargs`.
+    """
+    given = OmegaConf.select(config, f"data.{TEMPLATE_KWARGS}")
+    if OmegaConf.is_config(given):
+        given = OmegaConf.to_container(given, resolve=True)
+    return template_kwargs(given)
+
+
 def check_files(config: DictConfig, tokenizer: Any) -> dict[Path, Rows]:
     """Check every data file of a run; returns the rows of each.
 
@@ -41,10 +53,7 @@ def check_files(config: DictConfig, tokenizer: Any) -> dict[Path, Rows]:
         DataError: One is missing or malformed, or the model's chat template cannot write a prompt.
         SettingsError: No file is named, or ``data.apply_chat_template_kwargs`` is not the template's.
     """
-    given = OmegaConf.select(config, f"data.{TEMPLATE_KWARGS}")
-    kwargs = template_kwargs(
-        OmegaConf.to_container(given, resolve=True) if OmegaConf.is_config(given) else given
-    )
+    kwargs = asked_with(config)
     found = {}
     for key in ("data.train_files", "data.val_files"):
         for path in data_files(config, key):

@@ -1,5 +1,6 @@
 """Tasks on generated problems with steps: the training verifier's verdict, and rows of its prefix oracle."""
 
+import json
 import math
 
 import pyarrow as pa
@@ -42,6 +43,49 @@ def chain(load_task, bytes_tokenizer, tmp_path_factory):
     rows = [("halluc/chain", "3 +4 *7 mod 10\n", CHAIN, ANSWER)]
     folder = write(tmp_path_factory.mktemp("data"), "chain", rows, "test", "test_long")
     return lambda **more: load_task("chain_backtrack", data_dir=folder, pretrained=bytes_tokenizer, **more)
+
+
+ROW = {
+    "data_source": "halluc/chain",
+    "prompt": [{"role": "user", "content": "3 +4 *7 mod 10\n"}],
+    "reward_model": {"ground_truth": CHAIN},
+}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"extra_info": json.dumps({"answer": ANSWER})},
+        {"extra_info": {"answer": 9}},
+        {"extra_info": [1, 2]},
+        {"extra_info": None},
+        {},
+        {
+            "prompt": [
+                {"role": "user", "content": [{"type": "text", "text": t} for t in ("3 +4 ", "*7 mod 10\n")]}
+            ]
+        },
+    ],
+)
+def test_rows_of_any_kind_are_documents(load_task, bytes_tokenizer, run_pipelines, tmp_path, change):
+    """JSON files, any extra_info, content in parts: prompt and verdicts are those of the plain row."""
+    (tmp_path / "chain").mkdir()
+    for file in ("test.json", "test_long.jsonl"):
+        (tmp_path / "chain" / file).write_text(json.dumps(ROW | change))
+    task = load_task("chain_backtrack", data_dir=tmp_path, pretrained=bytes_tokenizer)
+    assert [doc["prompt"] for doc in task.test_docs()] == ["3 +4 *7 mod 10\n"]
+    for answer, right in ((ANSWER, 1), ("3+4=8\n", 0)):
+        assert run(run_pipelines, task, answer)["strict-match"]["exact_match"] == right
+
+
+def test_a_truth_that_the_verifier_cannot_read_is_no_document(load_task, bytes_tokenizer, tmp_path):
+    """It is refused by its row when the task is loaded."""
+    (tmp_path / "chain").mkdir()
+    for file in ("test", "test_long"):
+        row = ROW | {"reward_model": {"ground_truth": "9"}}
+        (tmp_path / "chain" / f"{file}.jsonl").write_text(json.dumps(row))
+    with pytest.raises(DataError, match=r"row 0: reward_model\.ground_truth is '9'"):
+        load_task("chain_backtrack", data_dir=tmp_path, pretrained=bytes_tokenizer)
 
 
 def run(run_pipelines, task, *answers):

@@ -169,6 +169,16 @@ class TestReport:
         said = capsys.readouterr().out
         assert f"--tasks {task} --apply_chat_template --num_fewshot 0" in said
 
+    def test_scoring_tells_the_chat_template_what_training_did(self, finished, capsys, tmp_path, data):
+        """lm-eval's model is given the arguments of the template, in a form that it parses."""
+        rows = [{**row, "reward_model": {"ground_truth": "72"}} for row in read_rows_in_groups(data.train)]
+        write_parquet(tmp_path / "rows.parquet", [{**r, "data_source": "openai/gsm8k"} for r in rows], {})
+        given = [f"data.{part}_files={tmp_path / 'rows.parquet'}" for part in ("train", "val")]
+        run = finished(*given, "++data.apply_chat_template_kwargs.enable_thinking=false")
+        RunCallback().on_run_end(run, SimpleNamespace(status=JobStatus.COMPLETED))
+        command = capsys.readouterr().out.split("score it")[1].split("--tasks")[0]
+        assert '"chat_template_args":{"enable_thinking":false}' in "".join(command.split())
+
     def test_the_commands_can_be_pasted(self, finished, capsys, tmp_path):
         """In a folder of a hostile name, what is printed comes back from the shell and from lm-eval whole."""
         run = tmp_path / "[bold]a b, c=1 $HOME 'q' \"é\" :car:"

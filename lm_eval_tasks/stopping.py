@@ -40,8 +40,10 @@ def up_to_stop(reader: TraceReader, trace: Trace, stops: Sequence[str]) -> Trace
     live = [at for at, is_live in enumerate(alive) if is_live]
     wanted = [stop for stop in stops if stop]
 
+    begin = reader.thinking([ids[at] for at in live])
+
     def stopped(kept: int) -> bool:
-        text = reader.decode([ids[at] for at in live[:kept]])
+        text = reader.decode([ids[at] for at in live[begin:kept]])
         return any(stop in text for stop in wanted)
 
     kept = bisect_left(range(len(live) + 1), True, key=stopped)  # noqa: FBT003 - what is looked for

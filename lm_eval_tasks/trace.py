@@ -6,6 +6,7 @@ needs no collapsing and is exact by definition.
 """
 
 import logging
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -80,8 +81,8 @@ class TraceReader:
         """The reader for a task's metadata, into which lm-eval merges the model's arguments.
 
         Args:
-            metadata: ``tokenizer`` or ``pretrained`` names the tokenizer (or is one); ``step_delimiter`` is
-                optional.
+            metadata: ``tokenizer`` or ``pretrained`` names the tokenizer (or is one); ``step_delimiter`` and
+                ``think_end_token`` are optional.
         """
         source = metadata.get("tokenizer") or metadata.get("pretrained")
         delimiter = metadata.get("step_delimiter", "\n")
@@ -90,7 +91,9 @@ class TraceReader:
                 f"step_delimiter is {delimiter!r} in the metadata.", 'Give a text, e.g. "\\n".'
             )
         options = {key: metadata[key] for key in _LOADING_KEYS if key in metadata}
-        return cls(_load(source, options), step_delimiter=delimiter)
+        end = metadata.get("think_end_token")
+        end = int(end) if isinstance(end, str) and end.isdecimal() else end  # as lm_eval's models read it
+        return cls(_load(source, options), step_delimiter=delimiter, think_end_token=end)
 
     @property
     def tokenizer(self) -> Any | None:
@@ -140,12 +143,24 @@ class TraceReader:
 
         return self._trace(ids, text(ids), text, sampled=True)
 
+    def thinking(self, ids: Sequence[int]) -> int:
+        """How many of the ids are thinking, with what ends it: no stop string counts there."""
+        end = self._think_end_token
+        if end is None:
+            return 0
+        if isinstance(end, int):
+            return max((at + 1 for at, token in enumerate(ids) if token == end), default=0)
+
+        def ended(kept: int) -> int:
+            return self.decode(ids[:kept], keeps_special=True).count(end)
+
+        return bisect_left(range(len(ids) + 1), ended(len(ids)), key=ended)
+
     def _answer(self, ids: Sequence[int]) -> str:
         """The text of ids behind the thinking, as lm_eval's own models cut it off."""
         end = self._think_end_token
         if isinstance(end, int):
-            begin = max((at + 1 for at, token in enumerate(ids) if token == end), default=0)
-            return self.decode(ids[begin:], keeps_special=self._keeps_special).lstrip()
+            return self.decode(ids[self.thinking(ids) :], keeps_special=self._keeps_special).lstrip()
         text = self.decode(ids, keeps_special=self._keeps_special)
         return str(postprocess_generated_text(text, None, end))
 

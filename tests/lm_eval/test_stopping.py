@@ -58,6 +58,20 @@ def test_a_model_without_edit_tokens(run_pipelines, load_task, gsm8k_folder, byt
     assert (trace["raw_tokens"], trace["token_efficiency"]) == (16, (16, 16))
 
 
+@pytest.mark.parametrize("end", ["</think>", "id"])
+def test_no_stop_string_counts_in_the_thinking(run_pipelines, load_task, gsm8k_folder, tokenizer, end):
+    """An answer that was thought over begins behind that, whether its end is given as text or as an id."""
+    text = "Question: hm</think>#### 42Question:"
+    end = tokenizer.convert_tokens_to_ids(">") if end == "id" else end
+    given = str(end) if isinstance(end, int) else end
+    metadata = {"data_dir": gsm8k_folder, "tokenizer": tokenizer, "think_end_token": given}
+    reader = TraceReader(tokenizer, think_end_token=end)
+    answer = TracedAnswer("", reader.read_ids(tokenizer.encode(f"{text} what else")))
+    rows = run_pipelines(load_task("gsm8k_backtrack", **metadata), [DOC], [answer])
+    assert rows["trace"][0]["raw_tokens"] == len(text)
+    assert rows["strict-match"][0]["exact_match"] == 1
+
+
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(text=st.lists(st.sampled_from(["a", "b", "c", B, B]), max_size=14))
 def test_the_stop_string_that_stays(tokenizer, text):

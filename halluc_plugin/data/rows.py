@@ -77,7 +77,7 @@ def fault(row: Row, prompt_key: str = "prompt", *, judged: bool = True) -> str |
     source, reward_model = row["data_source"], row["reward_model"]
     if found := _prompt_fault(prompt, prompt_key):
         return found
-    if source is None or source == "":
+    if source is None or str(source) in {"", "nan"}:  # the last is what pandas makes of a gap
         return "data_source is empty."
     if not isinstance(source, str | int | float):  # anything that can name a group of problems
         return f"data_source is {source!r}, no name."
@@ -99,6 +99,8 @@ def _prompt_fault(prompt: Any, key: str) -> str | None:
         parts = content if isinstance(content, list) else []
         if not isinstance(content, str | list | None) or not all(isinstance(part, dict) for part in parts):
             return f"{key} holds content {content!r}, neither text nor a list of parts."
+        if any(part.get("type") == "text" and not isinstance(part.get("text"), str) for part in parts):
+            return f"{key} holds a text part without text: {content!r}."
     if not any(text_of(content) != "" for content in contents):
         return f"{key} is empty: no message has content."
     return None

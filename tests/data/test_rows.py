@@ -323,6 +323,35 @@ def test_extra_info_of_any_json(value):
     assert plain(value) == value
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"data_source": None}, "data_source is empty"),
+        ({"data_source": float("nan")}, "data_source is empty"),
+        ({"data_source": ["a"]}, "data_source is ['a'], no name"),
+        ({"prompt": "3 +4"}, "not a list of messages"),
+        ({"prompt": []}, "not a list of messages"),
+        ({"prompt": ["3 +4"]}, "a message without a role"),
+        ({"prompt": [{"role": "user", "content": None}]}, "prompt is empty"),
+        ({"prompt": [{"role": "user", "content": []}]}, "prompt is empty"),
+        ({"prompt": [{"role": "user", "content": ["3"]}]}, "neither text nor a list of parts"),
+        ({"prompt": [{"role": "user", "content": [{"type": "text"}]}]}, "a text part without text"),
+        ({"reward_model": "9"}, "reward_model has no ground_truth"),
+        ({"reward_model": {"ground_truth": None}}, "reward_model has no ground_truth"),
+    ],
+)
+@pytest.mark.parametrize("command", ["inject", "search"])
+def test_rows_that_nobody_can_use_are_named(model, tmp_path, command, change, said):
+    """With file and row; what is never judged needs no ground truth that says anything."""
+    rows = lines(tmp_path / "rows.jsonl", ROW, ROW | change)
+    if command == "inject" and change == {"reward_model": {"ground_truth": None}}:
+        assert run(command, model, rows, tmp_path).exit_code == 0
+    else:
+        message = refused(command, model, rows, tmp_path)
+        assert f"{rows}, row 1: " in message
+        assert said in message
+
+
 class TestParts:
     """Content as a list of parts."""
 

@@ -58,6 +58,14 @@ TemplateKwargs = Annotated[
 ]
 
 
+def problems_together(backend: str, samples: int) -> int:
+    """Problems sampled together, and kept together: as many as fill what samples, no more."""
+    import torch
+
+    together = 2048 if backend == "vllm" else 256 if torch.accelerator.is_available() else 32
+    return max(1, together // samples)
+
+
 def weights(text: str, count: int) -> list[float]:
     """``--mix`` as numbers.
 

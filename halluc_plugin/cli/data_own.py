@@ -22,6 +22,7 @@ from halluc_plugin.cli.data_options import (
     TemplateKwargs,
     TrustRemoteCode,
     Workers,
+    problems_together,
 )
 from halluc_plugin.cli.help import examples
 from halluc_plugin.commands import shell
@@ -151,7 +152,7 @@ def align(
     described = {"how": "align", "model": model, "samples": samples, "edit": edit, "marker": marker}
     described |= {"temperature": temperature, "max_tokens": max_tokens, "data": named(data), "limit": limit}
     described |= {"step_delimiter": step_delimiter, "backend": backend, TEMPLATE_KWARGS: asked}
-    card = _write(out, references, known, make, described, seed, part=_part(backend, samples))
+    card = _write(out, references, known, make, described, seed, part=problems_together(backend, samples))
     tell(card, f"To train on it: {_training(model, out, out=_trained(out))}", as_json=as_json)
 
 
@@ -212,7 +213,7 @@ def correct(
         max_tokens=settings.most_tokens(max_tokens),
         trust_remote_code=trust_remote_code,
     )
-    part = _part(backend, samples)
+    part = problems_together(backend, samples)
     request = CorrectionRequest(model, data, settings, space, seed, limit, reward_function, part, asked)
     sampler = _sampler(model, backend, space, seed, trust_remote_code)
     card = write_corrections(out, request, sampler, known, show_progress)
@@ -273,7 +274,7 @@ def verdicts(
     described |= {"temperature": temperature, "max_tokens": max_tokens, "data": named(data), "limit": limit}
     described |= {"step_delimiter": step_delimiter, "backend": backend}
     described |= {"reward_function": named_function(reward_function), TEMPLATE_KWARGS: asked}
-    part = _part(backend, samples)
+    part = problems_together(backend, samples)
     card = _write(out, problems, known, make, described, seed, part=part, of="problems")
     verifier = _trained(out)
     search = ("halluc", "search", "--model", model, "--data", data, "--method", "sample")
@@ -324,25 +325,20 @@ def _write(
     of: str = "references",
 ) -> Path:
     """Write the file and its card; an interrupted command goes on behind the last whole part."""
-    from halluc_plugin.data.parts import PartedFile
+    from halluc_plugin.data.parts import PartedFile, named_model
     from halluc_plugin.data.problem_files import write_card
     from halluc_plugin.data.trace_files import FINGERPRINT, fingerprint
     from halluc_plugin.prepare import show_progress
 
     metadata = {"seed": seed, FINGERPRINT: fingerprint(tokenizer)}
-    file: PartedFile[Any] = PartedFile(out, make, {**metadata, **described}, metadata, part)
+    decides = {**metadata, **described}
+    if "model" in described:
+        decides["model"] = named_model(described["model"])
+    file: PartedFile[Any] = PartedFile(out, make, decides, metadata, part)
     count, tally = file.write(asked, workers, progress=show_progress, what=of)
     card = out.with_suffix(".card.json")
     write_card(card, {"count": count, of: len(asked), **metadata, **tally, "request": described})
     return card
-
-
-def _part(backend: str, samples: int) -> int:
-    """Problems sampled together, and kept together: as many as fill what samples, no more."""
-    import torch
-
-    together = 2048 if backend == "vllm" else 256 if torch.accelerator.is_available() else 32
-    return max(1, together // samples)
 
 
 def _training(model: str, *files: Path, out: Path) -> str:

@@ -1,8 +1,8 @@
 """``halluc search`` answers a file of problems by search, and says how many are right and at what cost."""
 
 import json
-from contextlib import nullcontext
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,6 +19,7 @@ from halluc_plugin.cli.data_options import (
     Temperature,
     TemplateKwargs,
     TrustRemoteCode,
+    problems_together,
 )
 from halluc_plugin.cli.help import examples
 
@@ -98,11 +99,16 @@ def search(
     trust_remote_code: TrustRemoteCode = False,
     template: TemplateKwargs = None,
     out: Annotated[
-        Path | None, typer.Option(help="JSONL file: one answer a problem.", show_default="none")
+        Path | None,
+        typer.Option(
+            help="JSONL file, one answer a problem; an interrupted search of the same goes on.",
+            show_default="none",
+        ),
     ] = None,
 ) -> None:
     """Answer problems by Self-Backtracking's search or by a baseline."""
     from halluc_plugin.data.prompts import template_kwargs
+    from halluc_plugin.prepare import show_progress
     from halluc_plugin.search import Rule
     from halluc_plugin.search.hf import Says
     from halluc_plugin.search.job import Backend, Method, SearchJob, answer
@@ -131,10 +137,13 @@ def search(
         trust_remote_code=trust_remote_code,
         apply_chat_template_kwargs=template_kwargs(template),
     )
-    # Before the work, not after it: a file that cannot be written.
-    with nullcontext() if out is None else whole_file(out) as partial:
-        answers = answer(job)
-        if partial is not None:
+    part = problems_together(backend, samples)
+    if out is None:
+        with TemporaryDirectory() as folder:
+            answers = answer(job, Path(folder) / "answers", part, show_progress)
+    else:
+        with whole_file(out) as partial:  # before the work, not after it: a file that cannot be written
+            answers = answer(job, out.with_name(f".{out.name}.answers"), part, show_progress)
             partial.write_text("".join(_lines(job, answers)), encoding="utf-8")
     _report(answers, f"{job.method}, {job.rule}")
     if out is not None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from halluc_plugin.data.corrections import CorrectionSettings, collect
 from halluc_plugin.data.parquet import check_rows, common_schema, read_rows_in_groups, storable, write_parquet
-from halluc_plugin.data.parts import PartedFile, Progress, Row, named, named_function
+from halluc_plugin.data.parts import PartedFile, Progress, Row, named, named_function, named_model
 from halluc_plugin.data.problem_files import write_card
 from halluc_plugin.data.prompts import TEMPLATE_KWARGS
 from halluc_plugin.data.reference_traces import seed_part
@@ -91,7 +91,12 @@ def write_corrections(
     rows = storable(check_rows(request.data, judged=False)[: request.limit])
     asked: list[Asked] = list(zip(rows, problems, strict=True))
     metadata = {"seed": request.seed, FINGERPRINT: fingerprint(tokenizer)}
-    described = {**metadata, "model": request.model, "data": named(request.data), "settings": repr(request)}
+    described = {
+        **metadata,
+        "model": named_model(request.model),
+        "data": named(request.data),
+        "settings": repr(request),
+    }
     described["reward_function"] = named_function(request.reward_function)
     make = _Made(request, sampler, tokenizer)
     whole = folder / ".collected.parquet"

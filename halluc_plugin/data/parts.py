@@ -147,6 +147,13 @@ def named(path: Path) -> list[str | int]:
     return [str(path), *((known.st_size, known.st_mtime_ns) if known else ())]
 
 
+def named_model(model: str) -> list[Any]:
+    """A model for a request: a folder with its files, of a hub its name alone."""
+    folder = Path(model)
+    files = sorted(file for file in folder.iterdir() if file.is_file()) if folder.is_dir() else []
+    return [model, *(named(file) for file in files)]
+
+
 def named_function(place: str | None) -> list[str | int] | None:
     """A function for a request, by its place: edited in its file, it is another one."""
     if place is None:

@@ -1,11 +1,15 @@
 """One search of a file of problems: what is asked for, checked before a model is loaded, and carried out."""
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from halluc_plugin.data.parquet import read_rows_in_groups
+from halluc_plugin.data.parts import PartedFile, Progress, Row, named, named_function, named_model
+from halluc_plugin.data.reference_traces import seed_part
 from halluc_plugin.decoding.limits import require_room, require_rows
 from halluc_plugin.edits import find_delimiters
 from halluc_plugin.errors import HostVersionError, SettingsError, TokenizerError
@@ -21,7 +25,7 @@ from halluc_plugin.search.hf import (
     load_network,
     load_verifier,
 )
-from halluc_plugin.search.problems import Answered, Scorer, judged, read_problems, step_oracle
+from halluc_plugin.search.problems import Answered, Problem, Scorer, judged, read_problems, step_oracle
 from halluc_plugin.search.selection import Rule
 from halluc_plugin.search.states import Search, Space
 from halluc_plugin.search.verdicts import VerdictScorer
@@ -133,9 +137,24 @@ class SearchJob:
                 "Give a temperature above 0, or --method greedy.",
             )
 
+    def described(self) -> dict[str, Any]:
+        """All that decides the answers, JSON-able; a model or file that was written anew is another one."""
+        return asdict(self) | {
+            "model": named_model(self.model),
+            "data": named(self.data),
+            "verifier": None if self.verifier is None else named_model(self.verifier),
+            "reward_function": named_function(self.reward_function),
+        }
 
-def answer(job: SearchJob) -> list[Answered]:
-    """Search all problems, and judge what is found.
+
+def answer(job: SearchJob, kept: Path, part: int, progress: Progress) -> list[Answered]:
+    """Search all problems, and judge what is found; an interrupted search of the same goes on.
+
+    Args:
+        job: What is asked for.
+        kept: Stands for what is kept beside it until all is answered; no file of that name is left.
+        part: Problems that are searched together, and kept together.
+        progress: How to show progress.
 
     Raises:
         TokenizerError: Model or verifier cannot be loaded, have different ids, or lack what the search needs.
@@ -165,11 +184,31 @@ def answer(job: SearchJob) -> list[Answered]:
         # It reads what the model wrote.
         require_fit(job.verifier, prompts, space, trust_remote_code=trust)
     if job.method is Method.BEAM:
-        found = beam_search(load_network(job.model, trust_remote_code=trust), prompts, space, job.n)
+        network = load_network(job.model, trust_remote_code=trust)
     else:
         sampler = open_sampler(job.model, job.backend, space, job.seed, trust_remote_code=trust)
-        found = _run(job, prompts, space, sampler, judges)
-    return list(judged(problems, found, job.rule, tokenizer, shape=shape, scorer=scorer))
+
+    def make(number: int, asked: Sequence[Asked]) -> tuple[list[Row], Mapping[str, int]]:
+        some, oracles = [problem for problem, _ in asked], [judge for _, judge in asked]
+        prompts = [problem.prompt for problem in some]
+        if job.method is Method.BEAM:
+            found = beam_search(network, prompts, space, job.n)
+        else:
+            seed_part(sampler, job.seed, number)
+            found = _run(job, prompts, space, sampler, oracles)
+        answers = judged(some, found, job.rule, tokenizer, shape=shape, scorer=scorer)
+        return [{ANSWERED: json.dumps(asdict(answer))} for answer in answers], {}
+
+    file: PartedFile[Asked] = PartedFile(kept, make, job.described(), {}, part)
+    file.write(list(zip(problems, judges, strict=True)), progress=progress, what="problems answered")
+    try:
+        return [Answered(**json.loads(row[ANSWERED])) for row in read_rows_in_groups(kept)]
+    finally:
+        kept.unlink()
+
+
+Asked = tuple[Problem, StepOracle | None]
+ANSWERED = "answered"
 
 
 def _scorer(model: str, says: Says, tokenizer: Any, trust: bool) -> Scorer:

@@ -7,12 +7,12 @@ from typer.testing import CliRunner
 
 from halluc_plugin.cli.app import app
 from halluc_plugin.data.countdown_files import CountdownRequest, write_countdown
-from halluc_plugin.data.parts import named_function
+from halluc_plugin.data.parts import named_function, named_model
 from halluc_plugin.errors import DataError, SettingsError
 from halluc_plugin.metrics import DecoderShape
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
-from halluc_plugin.search import Cost, Found, Response, Rule
+from halluc_plugin.search import Cost, Found, Response, Rule, job
 from halluc_plugin.search.hf import Says
 from halluc_plugin.search.job import Method
 from halluc_plugin.search.problems import judged, read_problems, step_oracle
@@ -220,6 +220,47 @@ def test_verls_own_function_judges():
     assert verifier.verify("12", "so it is \\boxed{12}") is Outcome.CORRECT
     assert verifier.verify("12", "so it is \\boxed{13}") is Outcome.WRONG
     assert verifier.verify("12", " ") is Outcome.NO_ANSWER
+
+
+@pytest.mark.parametrize("method", ["backtrack", "sample", "beam"])
+def test_what_was_answered_is_kept(search, tmp_path, monkeypatch, method):
+    """Stopped while it samples, the same search goes on, and gives what it would have given."""
+    made, stop_at = [], None
+
+    def counted(problems, *rest, **more):
+        made.append(len(problems))
+        if len(made) == stop_at:
+            raise KeyboardInterrupt
+        return judged(problems, *rest, **more)
+
+    monkeypatch.setattr(job, "judged", counted)
+    monkeypatch.setattr("halluc_plugin.cli.search.problems_together", lambda *_: 2)
+    whole, stopped = tmp_path / "whole.jsonl", tmp_path / "stopped.jsonl"
+    assert search("--method", method, "--out", str(whole)).exit_code == 0
+    assert made == [2, 2, 1]
+    made.clear()
+    stop_at = 2
+    assert search("--method", method, "--out", str(stopped)).exit_code != 0
+    assert not stopped.exists()
+    made.clear()
+    stop_at = None
+    assert search("--method", method, "--out", str(stopped)).exit_code == 0
+    assert made == [2, 1]
+    assert stopped.read_text() == whole.read_text()
+    assert {file.name for file in tmp_path.iterdir()} == {whole.name, stopped.name}
+    made.clear()
+    assert search("--method", method, "--out", str(stopped), "--seed", "1").exit_code == 0
+    assert made == [2, 2, 1]
+
+
+def test_a_model_that_was_trained_anew_is_another_one(tmp_path):
+    """So that what another model answered is not continued by it; a name of a hub stands for itself."""
+    (tmp_path / "model.safetensors").write_text("before")
+    before = named_model(str(tmp_path))
+    assert named_model(str(tmp_path)) == before
+    (tmp_path / "model.safetensors").write_text("and after")
+    assert named_model(str(tmp_path)) != before
+    assert named_model("Qwen/Qwen2.5-0.5B") == ["Qwen/Qwen2.5-0.5B"]
 
 
 def test_a_model_without_the_token(search, tmp_path):

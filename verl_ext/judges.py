@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -13,7 +14,7 @@ from verl_ext.host_settings.keys import REWARD_FUNCTION
 from verl_ext.run_settings import has_reward_function, judged_by_model
 
 
-def require_scorers(path: Path, sources: Collection[str], config: DictConfig) -> None:
+def require_scorers(path: Path, sources: Collection[Any], config: DictConfig) -> None:
     """Refuse rows whose answers nobody can score.
 
     Args:
@@ -32,9 +33,11 @@ def require_scorers(path: Path, sources: Collection[str], config: DictConfig) ->
             _require_host_scorer(path, source, config)
 
 
-def _require_host_scorer(path: Path, source: str, config: DictConfig) -> None:
+def _require_host_scorer(path: Path, source: Any, config: DictConfig) -> None:
     from verl.utils.reward_score import default_compute_score
 
+    if not isinstance(source, str):  # verl compares it with names
+        raise unknown_source(source, f" ({path})")
     try:
         with redirect_stdout(None):  # some print what they miss
             default_compute_score(source, None, None)
@@ -51,7 +54,7 @@ def _require_host_scorer(path: Path, source: str, config: DictConfig) -> None:
         return
 
 
-def unknown_source(data_source: str, where: str = "") -> DataError:
+def unknown_source(data_source: Any, where: str = "") -> DataError:
     """The refusal of a data source that nothing can score.
 
     Args:

@@ -22,7 +22,7 @@ from verl_ext.callback import RunCallback
 from verl_ext.model_checks import require_learnable_tokens, require_rewindable
 from verl_ext.recipe_callback import EXIT_BAD_INPUT
 
-BASELINE = ("actor_rollout_ref.rollout.agent.default_agent_loop=single_turn_agent",)
+COUNTDOWN = {"numbers": [3, 5, 7], "target": 22}
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def rows(tmp_path):
         row = {
             "data_source": source,
             "prompt": [{"role": "user", "content": "1"}],
-            "reward_model": {"ground_truth": "1"},
+            "reward_model": {"ground_truth": COUNTDOWN if source == "halluc/countdown" else "1"},
         }
         write_parquet(tmp_path / "rows.parquet", [row], {})
         return f"data.train_files={tmp_path / 'rows.parquet'}"
@@ -65,6 +65,11 @@ class TestScorers:
         assert "Nothing can score the data source 'nobody/knows' (" in message
         assert "rows.parquet)" in message
         assert "reward.custom_reward_function.path" in message
+
+    def test_a_source_that_is_a_number(self, config, rows, said):
+        """Verl compares it with names, and would fail at the first answer; a judge of one's own takes it."""
+        assert "Nothing can score the data source 7 (" in said(config(rows(7)))
+        RunCallback().on_run_start(config(rows(7), "reward.custom_reward_function.path=judge.py"))
 
     @pytest.mark.parametrize(
         "source", ["openai/gsm8k", "lighteval/MATH", "aime24", "codecontests", "halluc/countdown"]

@@ -92,7 +92,7 @@ def test_new_targets_are_a_task_of_their_own(load_task, tmp_path):
             [row([1, 2], 3, data_source="elsewhere")],
             r"'elsewhere', for which there is no verifier",
         ),
-        ([row([1, 2], 3, prompt=[{"role": "user", "content": ""}])], "not one message with text"),
+        ([row([1, 2], 3, prompt=[{"role": "user", "content": ""}])], "prompt is empty"),
         ([row([1, 2], 3, prompt=[{"role": r, "content": "x"} for r in "ab"])], "not one message with text"),
         ([{"question": "x"}], "test_seen.parquet has no column data_source, prompt, reward_model"),
     ],

@@ -73,7 +73,8 @@ def test_base_requirements_move_nothing(metadata):
     requirements = [Requirement(text) for text in metadata.get_all("Requires-Dist")]
     base = {each.name: str(each.specifier) for each in requirements if each.marker is None}
     assert {"torch", "transformers", "numpy"} <= base.keys()
-    assert set(base.values()) == {""}
+    # Its floor is the first with choices as literals; none of the hosts pins it.
+    assert {name: bound for name, bound in base.items() if bound} == {"typer": ">=0.19"}
     # Only the extra of the tested CPU stack names a build of vLLM.
     assert {str(each.marker) for each in requirements if "vllm" in each.name} == {'extra == "cpu"'}
 

@@ -163,7 +163,11 @@ def test_impossible_rows(load, folder, tmp_path, row):
 def test_a_file_that_is_no_array_of_rows(load, tmp_path):
     """Broken JSON and rows without the columns are named."""
     file = tmp_path / "gsm8k.json"
-    for text, said in (("[{", "is not a row of JSON"), ('[{"problem": "p"}]', "row 1 is not a row"), ("[]", "empty")):
+    for text, said in (
+        ("[{", "is not a row of JSON"),
+        ('[{"problem": "p"}]', "row 1 is not a row"),
+        ("[]", "empty"),
+    ):
         file.write_text(text, encoding="utf-8")
         with pytest.raises(DataError, match=said):
             load(data_dir=tmp_path)

@@ -1,9 +1,10 @@
 """An FSDP2 engine whose log-probs are those of the policy that was sampled from.
 
 Two things make it another one than a causal forward over the raw trace. Whatever bans tokens during sampling
-renormalises the behaviour policy (verl trains on vLLM's *processed* log-probs). And in hard context an action
-saw the live text only. Both are functions of the trace: they are recomputed here from the ids, never
-transported, for old, reference and current log-probs and for the entropy.
+renormalises the behaviour policy (verl trains on vLLM's *processed* log-probs): limits on edits, and verl
+itself, which lets vLLM sample none of the rows that a model has beyond its tokenizer's tokens. And in hard
+context an action saw the live text only. All are functions of the trace: they are recomputed here from the
+ids, never transported, for old, reference and current log-probs and for the entropy.
 
 In hard context the engine lays micro-batches out itself: padded, whatever ``use_remove_padding`` says, and
 without the logits of prompts.
@@ -54,6 +55,7 @@ class BacktrackFSDPEngine(FSDPEngineWithLMHead):
         self._vocab: EditVocab = edit_vocab(
             model_config.tokenizer, step_delimiter=self._settings.tokens.step_delimiter
         )
+        self._sampled = len(model_config.tokenizer)  # as verl counts for its rollout, gaps or none
         # The module builder of the base class knows its own names only.
         stock_config = copy.copy(engine_config)
         object.__setattr__(stock_config, "strategy", STOCK_STRATEGY)
@@ -81,6 +83,8 @@ class BacktrackFSDPEngine(FSDPEngineWithLMHead):
         """The base class's outputs, from the logits that each action was sampled from."""
         traces: _Traces = output_args.pop(TRACES)
         banned = budget_mask(traces.resolution, self._budget(micro_batch), self._settings.boundary)
+        if self._sampled < output.logits.shape[-1]:
+            output.logits[..., self._sampled :] = BANNED_LOGIT
         if self._hard:
             return self._hard_outputs(output, output_args.pop(TREE), traces, banned, micro_batch)
         if self._settings.bans_edits:

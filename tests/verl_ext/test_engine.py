@@ -28,9 +28,20 @@ BANNED = [[True, False, True, True], [True, False], [True, False, False, True, T
 @pytest.fixture
 def model():
     """A small random model with sharp logits."""
+    return make_model(rows=20)
+
+
+@pytest.fixture
+def spare_rows():
+    """The same with rows that are no token's."""
+    return make_model(rows=29)
+
+
+def make_model(rows: int) -> Qwen2ForCausalLM:
+    """The model with so many rows of embeddings."""
     torch.manual_seed(0)
     config = Qwen2Config(
-        vocab_size=20,
+        vocab_size=rows,
         hidden_size=32,
         intermediate_size=32,
         num_hidden_layers=2,
@@ -42,10 +53,10 @@ def model():
     return Qwen2ForCausalLM(config).eval()
 
 
-def make_engine(model, settings: Settings) -> BacktrackFSDPEngine:
+def make_engine(model, settings: Settings, sampled: int = 20) -> BacktrackFSDPEngine:
     """The real engine class around a plain module: no process group, no sharding."""
     engine = BacktrackFSDPEngine.__new__(BacktrackFSDPEngine)
-    engine._settings, engine._vocab = settings, VOCAB
+    engine._settings, engine._vocab, engine._sampled = settings, VOCAB, sampled
     engine._hard, engine._autocast_dtype = settings.context is Context.HARD, torch.float32
     engine._attention = Attention.SDPA
     engine.module = model
@@ -82,17 +93,21 @@ def outputs(engine, batch):
     return engine.prepare_model_outputs(raw, output_args, batch, None)
 
 
-def reference(model, bans=BANNED, context=Context.SOFT):
-    """Log-probs and entropies of the actions, a forward for each, edits at -inf where banned."""
+def reference(model, bans=BANNED, context=Context.SOFT, sampled=20):
+    """Log-probs and entropies of the actions, a forward for each, edits at -inf where banned.
+
+    Rows of the model from ``sampled`` on are never sampled.
+    """
     log_probs, entropies = [], []
-    is_edit = torch.isin(torch.arange(20), torch.tensor([B, R]))
+    ids = torch.arange(model.config.vocab_size)
+    is_edit = torch.isin(ids, torch.tensor([B, R]))
     for prompt, response, banned_at in zip(PROMPTS, RESPONSES, bans, strict=True):
         state, rows = EditState(VOCAB), []
         for t, action in enumerate(response):
             seen = state.live_ids if context is Context.HARD else response[:t]
             rows.append(model(torch.tensor([prompt + list(seen)])).logits[0, -1] / 0.7)
             state.push(action)
-        banned = torch.tensor(banned_at)[:, None] & is_edit
+        banned = (torch.tensor(banned_at)[:, None] & is_edit) | (ids >= sampled)
         log_p = torch.stack(rows).masked_fill(banned, -torch.inf).log_softmax(-1)
         log_probs.append(log_p.gather(-1, torch.tensor(response)[:, None])[:, 0])
         entropies.append(-(log_p.exp() * log_p).masked_fill(banned, 0).sum(-1))
@@ -111,6 +126,19 @@ def test_equals_a_softmax_without_the_banned_tokens(model, packed):
     with torch.no_grad():
         got = outputs(engine, micro_batch(packed=packed))
         log_probs, entropies = reference(model)
+    for name, rows in {"log_probs": log_probs, "entropy": entropies}.items():
+        for have, want in zip(of_actions(got[name]), rows, strict=True):
+            torch.testing.assert_close(have, want, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("context", Context)
+def test_rows_beyond_the_tokenizer_are_never_sampled(spare_rows, context):
+    """Of a model with more rows than its tokenizer has tokens, verl's rollout samples the tokens alone."""
+    limits = {"max_backtracks": 1, "boundary": "mask"}
+    engine = make_engine(spare_rows, load({"context": context.value, **limits}), sampled=20)
+    with torch.no_grad():
+        got = outputs(engine, micro_batch(packed=True))
+        log_probs, entropies = reference(spare_rows, context=context, sampled=20)
     for name, rows in {"log_probs": log_probs, "entropy": entropies}.items():
         for have, want in zip(of_actions(got[name]), rows, strict=True):
             torch.testing.assert_close(have, want, atol=1e-5, rtol=0)

@@ -103,9 +103,10 @@ def write_corrections(
     file: PartedFile[Asked] = PartedFile(
         whole, make, described, metadata, request.problems_per_part, may_be_empty=True
     )
-    _, tally = file.write(asked, progress=progress, what="problems answered")
+    _, tally = file.write(asked, progress=progress, what="problems answered", keep_parts=True)
     if not any(tally.get(kind) for kind in KINDS):
         whole.unlink()
+        file.discard_parts()
         raise DataError(
             f"{request.model} answered none of {len(rows)} problems right.",
             "Use a model that solves some of them, sample more answers, or allow longer ones.",
@@ -117,7 +118,6 @@ def write_corrections(
         if tally.get(kind):
             kept = (_without(row, "kind") for row in read_rows_in_groups(whole) if row["kind"] == kind)
             write_parquet(folder / f"{kind}.parquet", kept, metadata, schema=schema)
-    whole.unlink()
     card = folder / "card.json"
     counts = {what: tally.get(what, 0) for what in ("answers", "wrong", *KINDS)}
     settings = asdict(request.settings) | {
@@ -130,6 +130,8 @@ def write_corrections(
         | {"settings": settings, "reward_function": request.reward_function}
         | ({TEMPLATE_KWARGS: dict(request.template_kwargs)} if request.template_kwargs else {}),
     )
+    whole.unlink()
+    file.discard_parts()
     return card
 
 

@@ -18,6 +18,7 @@ from typing import Any, Generic, TypeVar
 
 from halluc_plugin.data.parquet import common_schema, read_metadata, read_rows_in_groups, write_parquet
 from halluc_plugin.errors import SettingsError
+from halluc_plugin.whole import write_whole
 
 ItemT = TypeVar("ItemT")
 Row = dict[str, Any]
@@ -58,6 +59,7 @@ class PartedFile(Generic[ItemT]):
         *,
         progress: Progress | None = None,
         what: str = "parts",
+        keep_parts: bool = False,
     ) -> tuple[int, dict[str, int]]:
         """Make what is missing, and put it together.
 
@@ -67,6 +69,8 @@ class PartedFile(Generic[ItemT]):
             progress: Shows how many parts are made, where making takes longer than reading: items are then
                 read beforehand, to be counted.
             what: What the parts are of, for ``progress``.
+            keep_parts: Whether the caller has more to do with the file, and then calls
+                :meth:`discard_parts` itself.
 
         Returns:
             How many rows the file has, and the counts of all parts together.
@@ -96,19 +100,29 @@ class PartedFile(Generic[ItemT]):
             may_be_empty=self.may_be_empty,
             schema=common_schema(parts),
         )
-        shutil.rmtree(folder)
+        if not keep_parts:
+            self.discard_parts()
         return count, tally
 
+    def discard_parts(self) -> None:
+        """Delete the parts: nothing is made of them any more."""
+        shutil.rmtree(self._parts)
+
+    @property
+    def _parts(self) -> Path:
+        return self.path.with_name(f".{self.path.name}.parts")
+
     def _folder(self) -> Path:
-        folder = self.path.with_name(f".{self.path.name}.parts")
+        folder = self._parts
         # A part is a function of its number only beside parts of one size.
         described = {**self.described, "items_per_part": self.items_per_part}
         request = json.dumps(described, sort_keys=True)
         known = folder / REQUEST
-        if folder.exists() and not (known.is_file() and known.read_text(encoding="utf-8") == request):
+        if known.is_file() and known.read_text(encoding="utf-8") == request:
+            return folder
+        if folder.exists():
             shutil.rmtree(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        known.write_text(request, encoding="utf-8")
+        write_whole(known, request)
         return folder
 
     def _make(self, batches: Iterable[list[ItemT]], workers: int, folder: Path) -> Iterator[int]:

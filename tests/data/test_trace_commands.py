@@ -148,6 +148,24 @@ class TestCommands:
             again = stopped / file.name if stopped.is_dir() else stopped
             assert file.read_bytes() == again.read_bytes()
 
+    def test_corrections_stopped_while_they_are_written_are_kept(
+        self, references, model, tmp_path, monkeypatch
+    ):
+        """Stopped when all is sampled and the files are not all there, `correct` samples nothing again."""
+        args = ["data", "correct", "--data", references, "--model", model, "--out", tmp_path / "own"]
+        args = [*map(str, args), "--max-tokens", "9"]
+
+        def stop(*_, **__):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as stopped:
+            stopped.setattr("halluc_plugin.data.correction_files.write_card", stop)
+            assert CliRunner().invoke(app, args).exit_code != 0
+        monkeypatch.setattr(HFSampler, "sample", stop)
+        self.invoke(*args[1:])
+        assert (tmp_path / "own" / "card.json").is_file()
+        assert [path.name for path in (tmp_path / "own").glob(".*")] == []
+
     def test_next_steps_can_be_pasted(self, references, model, tmp_path):
         """The commands that are printed at the end are read by the command line as they stand."""
         out = tmp_path / "a b, c='d'" / "v.parquet"

@@ -78,6 +78,7 @@ def prepare(
             f"transformers has no generation argument {', '.join(unknown)}.",
             "Use the fields of its GenerationConfig, e.g. top_p or repetition_penalty.",
         )
+    _refuse_what_is_no_score(arguments)  # before transformers stumbles over some of them
     try:
         processors, config = model.generate(
             input_ids,
@@ -91,13 +92,7 @@ def prepare(
             f"transformers refuses to generate: {str(error).strip()}",
             "Mend the generation arguments, or the model's generation_config.json.",
         ) from error
-    for name, neutral in _NEUTRAL.items():
-        if (value := getattr(config, name, None)) not in neutral:
-            raise SettingsError(
-                f"The generation arguments, or the model's generation config, set {name}={value!r}, which "
-                "cannot be followed beside edits.",
-                f"Leave it out, or set {name}={neutral[-1]!r} in generation_config.json.",
-            )
+    _refuse_what_is_no_score(vars(config))
     eos = config.eos_token_id
     return Generation(
         processors,
@@ -105,6 +100,17 @@ def prepare(
         bool(config.do_sample),
         frozenset(eos if isinstance(eos, list) else [] if eos is None else [eos]),
     )
+
+
+def _refuse_what_is_no_score(values: Mapping[str, Any]) -> None:
+    """Refuse generation arguments that decide by more than scores of the next token."""
+    for name, neutral in _NEUTRAL.items():
+        if name in values and (value := values[name]) not in neutral:
+            raise SettingsError(
+                f"The generation arguments, or the model's generation config, set {name}={value!r}, which "
+                "cannot be followed beside edits.",
+                f"Leave it out, or set {name}={neutral[-1]!r} in generation_config.json.",
+            )
 
 
 def _handed_over(

@@ -149,7 +149,7 @@ REFUSED = {
     "penalty_alpha": {"penalty_alpha": 0.6, "top_k": 4},
     "max_time": {"max_time": 1.0},
     "return_dict_in_generate": {"return_dict_in_generate": True},
-    "stop strings": {"stop_strings": ["x"]},
+    "stop_strings": {"stop_strings": ["x"]},
 }
 
 
@@ -161,12 +161,9 @@ def test_what_cannot_be_followed_beside_edits_is_refused_by_name(pair, raw_answe
     raw_answers({})
     last = {} if by == "config" else setting
     if by == "config":
-        ours.model.generation_config.update(
-            **{
-                k: GenerationConfig(**{k: v}).to_dict()[k] if isinstance(v, dict) else v
-                for k, v in setting.items()
-            }
-        )
+        for key, value in setting.items():  # one by one: not all of these are valid together
+            read = getattr(GenerationConfig(**{key: value}), key) if isinstance(value, dict) else value
+            setattr(ours.model.generation_config, key, read)
     ours.cache_hook.add_partial, sampled = lambda *args: sampled.append(args), []
     with pytest.raises(SettingsError, match=name.replace("_", ".")):
         ours.generate_until(requests() + requests(**last), disable_tqdm=True)

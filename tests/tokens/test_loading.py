@@ -9,8 +9,10 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from halluc_plugin.checks import CheckStatus
 from halluc_plugin.cli.app import app
 from halluc_plugin.data.countdown_files import CountdownFiles
+from halluc_plugin.doctor import model as doctor
 from halluc_plugin.errors import TokenizerError
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
@@ -102,7 +104,8 @@ class TestDamage:
         for load in (load_tokenizer, load_model, load_config):
             with pytest.raises(TokenizerError, match="Fix: Give a folder"):
                 load(name)
-        assert run("doctor", "--model", name).exit_code == 1
+        (line,) = doctor.checks(name)
+        assert line.status is CheckStatus.FAIL
 
     def test_a_generation_config_is_read_refused_or_not_there(self, source):
         """A broken one is no missing one, whose end of text would be lost without a word."""

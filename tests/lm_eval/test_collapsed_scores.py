@@ -17,7 +17,9 @@ from lm_eval.api.task import ConfigurableTask
 from lm_eval.models.utils import postprocess_generated_text
 from lm_eval.tasks._yaml_loader import load_yaml
 from tokenizers import AddedToken
+from typer.testing import CliRunner
 
+from halluc_plugin.cli.app import app
 from halluc_plugin.edits import collapse
 from lm_eval_tasks.answers import traced_answer
 from lm_eval_tasks.trace import TraceReader
@@ -163,34 +165,41 @@ def test_thinking_that_is_taken_back_hides_nothing(tokenizer, text, inserted, en
     assert answer == plain
 
 
+@pytest.mark.parametrize("name", ["countdown", "addition", "chain", "dag"])
 @SETTINGS
-@given(
-    text=st.lists(st.sampled_from(["3*5=15", "\n", "15+7=22", "22-2=20", " "]), max_size=6).map("".join),
-    inserted=edits,
-)
+@given(data=st.data())
 def test_tasks_without_a_twin_score_the_text_that_is_left(
-    run_pipelines, countdown, tokenizer, text, inserted
+    run_pipelines, verified_task, tokenizer, name, data
 ):
-    """Countdown, by its verifier: with edits as without."""
-    doc = countdown.task_docs[0]
+    """Tasks with a verifier of ours: with edits as without, for right answers, parts of them and others."""
+    task = verified_task(name)
+    doc = next(iter(task.test_docs()))
+    right = doc["answer"]
+    pieces = [*right.splitlines(keepends=True), " ", "\n", "7", "=", "so "]
+    text = data.draw(st.just(right) | st.lists(st.sampled_from(pieces), max_size=8).map("".join))
+    edited = with_edits(tokenizer, text, data.draw(edits))
     plain, edited = (
-        run_pipelines(countdown, [doc], [tokenizer.decode(ids)])
-        for ids in (tokenizer.encode(text), with_edits(tokenizer, text, inserted))
+        run_pipelines(task, [doc], [tokenizer.decode(ids)]) for ids in (tokenizer.encode(text), edited)
     )
     for pipeline in ("strict-match", "flexible-extract"):
         assert edited[pipeline] == plain[pipeline]
+    if text == right:
+        assert plain["strict-match"][0]["exact_match"] == 1
 
 
 @pytest.fixture(scope="module")
-def countdown(load_task, tokenizer, tmp_path_factory):
-    """The Countdown task on a few problems."""
-    from halluc_plugin.data.countdown_files import CountdownRequest, write_countdown
+def verified_task(load_task, tokenizer, tmp_path_factory):
+    """Loads a task on a few problems that `halluc data` has written."""
+    saved, data = tmp_path_factory.mktemp("tokenizer"), tmp_path_factory.mktemp("data")
+    tokenizer.save_pretrained(saved)
 
-    folder = tmp_path_factory.mktemp("tokenizer")
-    tokenizer.save_pretrained(folder)
-    request = CountdownRequest(train=20, test=3)
-    files = write_countdown(tmp_path_factory.mktemp("data"), request, None, lambda i, w, t: i)
-    return load_task("countdown_backtrack", data_dir=files.test[0].parent, pretrained=folder)
+    def load(name):
+        few = ["--train", "20", "--test", "3", "--backtracking", "0"]
+        written = CliRunner().invoke(app, ["data", name, *few, "--out", str(data)])
+        assert written.exit_code == 0, written.output
+        return load_task(f"{name}_backtrack", data_dir=data, pretrained=saved)
+
+    return cache(load)
 
 
 def test_engines_are_given_no_stop_string_that_can_be_taken_back(task_of):

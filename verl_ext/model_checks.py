@@ -99,7 +99,9 @@ def require_learnable_tokens(block: DictConfig, tokenizer: Any, path: str) -> No
     named = [targets] if isinstance(targets, str) else list(targets)
     if not low_rank or any("head" in name or "embed" in name for name in named):
         return
-    untouched = untouched_tokens(Path(str(block.path)), tokenizer)
+    untouched = untouched_tokens(
+        Path(str(block.path)), tokenizer, trust_remote_code=bool(block.get("trust_remote_code", False))
+    )
     if untouched:
         raise SettingsError(
             f"Low-rank updates ({path}.lora_rank) leave the rows of {', '.join(untouched)} as they are, and "

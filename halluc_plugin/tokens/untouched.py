@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from halluc_plugin.tokens.initialisation import Initialisation, anchor_groups, mean_of_means
+from halluc_plugin.tokens.loading import load_config
 from halluc_plugin.tokens.vocabulary import EDIT_TOKENS, find
 
 RECOGNISED = (Initialisation.MEAN, Initialisation.SEMANTIC)
@@ -16,19 +17,24 @@ ROUNDING = 4e-3
 
 
 @torch.no_grad()
-def untouched_tokens(folder: Path, tokenizer: Any) -> tuple[str, ...]:
+def untouched_tokens(folder: Path, tokenizer: Any, *, trust_remote_code: bool = False) -> tuple[str, ...]:
     """Edit tokens that nothing has trained since they were added.
 
     Args:
         folder: Of a model saved as safetensors.
         tokenizer: Its tokenizer.
+        trust_remote_code: Whether code that comes with the model may run.
 
     Returns:
         Those whose rows, in the input and in the output embedding, are the mean of the others or of the words
-        with their meaning (:data:`RECOGNISED`). Empty where the rows cannot be read.
+        with their meaning (:data:`RECOGNISED`). Empty where there are no such files, or no such weights in
+        them.
+
+    Raises:
+        TokenizerError: The config is damaged, or brings code that is not trusted.
     """
     ids = {token: found for token in EDIT_TOKENS if (found := find(tokenizer, token)) is not None}
-    weights = _embeddings(folder)
+    weights = _embeddings(folder, trust_remote_code=trust_remote_code)
     if not ids or not weights:
         return ()
     known = min(*ids.values(), *map(len, weights))
@@ -49,16 +55,17 @@ def _is_row(weight: torch.Tensor, token_id: int, groups: Any) -> bool:
     return bool((row - first).norm() <= ROUNDING * first.norm())
 
 
-def _embeddings(folder: Path) -> list[torch.Tensor]:
+def _embeddings(folder: Path, *, trust_remote_code: bool) -> list[torch.Tensor]:
     """The input embedding and, where it has weights of its own, the output one; none if one is not found."""
     from safetensors import safe_open
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
     files = _files(folder)
     if not files:
         return []
+    config = load_config(str(folder), trust_remote_code=trust_remote_code)
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(str(folder)))
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
     layers = [model.get_input_embeddings(), model.get_output_embeddings()]
     wanted = {id(layer.weight) for layer in layers if layer is not None}
     names = [name for name, weight in model.named_parameters() if id(weight) in wanted]

@@ -24,6 +24,7 @@ from halluc_plugin.tokens.loading import (
     load_tokenizer,
     save_tokenizer,
 )
+from halluc_plugin.tokens.untouched import untouched_tokens
 
 HALLUC = (sys.executable, "-c", "from halluc_plugin.cli.app import main; main()")
 
@@ -179,6 +180,20 @@ class TestOwnCode:
         assert "--trust-remote-code" in done.stderr.splitlines()[-1]
         assert "[y/N]" not in done.stdout + done.stderr
         assert not (tmp_path / "out").exists()
+
+    def test_its_rows_are_looked_at_where_it_is_trusted(self, own_code):
+        """Whether edit tokens were trained is told with the code, which runs only where it is trusted."""
+        model, tokenizer = (
+            load(str(own_code), trust_remote_code=True) for load in (load_model, load_tokenizer)
+        )
+        added = tokenizer.get_vocab()[BACKTRACK_TOKEN]
+        with torch.no_grad():
+            for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
+                layer.weight[added] = layer.weight[:added].mean(0)
+        model.save_pretrained(own_code)
+        assert untouched_tokens(own_code, tokenizer, trust_remote_code=True) == (BACKTRACK_TOKEN,)
+        with pytest.raises(TokenizerError, match="brings code of its own"):
+            untouched_tokens(own_code, tokenizer)
 
     def test_trusted_code_is_run_and_saved(self, own_code, tmp_path):
         """`add-token --trust-remote-code` writes a model that loads the same way."""

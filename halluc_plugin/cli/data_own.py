@@ -131,7 +131,7 @@ def align(
     from halluc_plugin.data.parts import named
     from halluc_plugin.data.prompts import TEMPLATE_KWARGS, template_kwargs
     from halluc_plugin.data.reference_traces import Aligned, read_references
-    from halluc_plugin.search.job import edit_free_space, require_fit
+    from halluc_plugin.search.models import edit_free_space, require_fit
     from halluc_plugin.tokens.loading import load_tokenizer
 
     asked = template_kwargs(template)
@@ -187,7 +187,7 @@ def correct(
     from halluc_plugin.data.corrections import CorrectionSettings, Depth
     from halluc_plugin.data.prompts import template_kwargs
     from halluc_plugin.prepare import show_progress
-    from halluc_plugin.search.job import edit_free_space, require_fit
+    from halluc_plugin.search.models import edit_free_space, require_fit
     from halluc_plugin.search.problems import read_problems
     from halluc_plugin.settings import Context, choose
     from halluc_plugin.tokens.loading import load_tokenizer
@@ -244,7 +244,8 @@ def verdicts(
     from halluc_plugin.data.parts import named, named_function
     from halluc_plugin.data.prompts import TEMPLATE_KWARGS, template_kwargs
     from halluc_plugin.errors import SettingsError
-    from halluc_plugin.search.job import Backend, Method, SearchJob, open_sampler, require_fit, space_of
+    from halluc_plugin.search.job import Method, SearchJob, space_of
+    from halluc_plugin.search.models import Backend, open_sampler, require_fit
     from halluc_plugin.search.problems import read_problems
     from halluc_plugin.search.verdicts import RIGHT, WRONG, Verdicts, verdict_id
     from halluc_plugin.settings import choose
@@ -305,7 +306,7 @@ def _marker_ids(tokenizer: Any, marker: str | None) -> tuple[int, ...] | None:
 
 
 def _sampler(model: str, backend: str, space: "Space", seed: int, trust_remote_code: bool) -> Any:
-    from halluc_plugin.search.job import Backend, open_sampler
+    from halluc_plugin.search.models import Backend, open_sampler
     from halluc_plugin.settings import choose
 
     engine = choose(Backend, backend, "--backend")

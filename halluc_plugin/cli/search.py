@@ -111,7 +111,8 @@ def search(
     from halluc_plugin.prepare import show_progress
     from halluc_plugin.search import Rule
     from halluc_plugin.search.hf import Says
-    from halluc_plugin.search.job import Backend, Method, SearchJob, answer
+    from halluc_plugin.search.job import Method, SearchJob, answer
+    from halluc_plugin.search.models import Backend
     from halluc_plugin.settings import choose
     from halluc_plugin.whole import whole_file
 

@@ -3,7 +3,8 @@
 Read in this order: :mod:`.states` (a response being written, and what a search asks of a model),
 :mod:`.driver` (runs many searches on one sampler), :mod:`.backtracking` (Self-Backtracking, arXiv
 2502.04404), :mod:`.baselines` (greedy, samples, steps breadth-first and depth-first), :mod:`.selection`
-(which answer to give), :mod:`.hf` (transformers models; beam search). vLLM's sampler is in
+(which answer to give), :mod:`.hf` (transformers models; beam search), :mod:`.models` (which model is sampled,
+and what fits in it), :mod:`.job` (all of it, for a file of problems). vLLM's sampler is in
 :mod:`halluc_plugin.vllm_engine.sampler`.
 """
 

@@ -10,14 +10,12 @@ from typing import Any
 from halluc_plugin.data.parquet import read_rows_in_groups
 from halluc_plugin.data.parts import PartedFile, Progress, Row, named, named_function, named_model
 from halluc_plugin.data.reference_traces import seed_part
-from halluc_plugin.decoding.limits import require_room, require_rows
 from halluc_plugin.edits import find_delimiters
-from halluc_plugin.errors import HostVersionError, SettingsError, TokenizerError
+from halluc_plugin.errors import SettingsError, TokenizerError
 from halluc_plugin.search.backtracking import self_backtracking
 from halluc_plugin.search.baselines import StepOracle, breadth_first, depth_first, greedy, independent
 from halluc_plugin.search.driver import Found, Sampler, run
 from halluc_plugin.search.hf import (
-    HFSampler,
     ModelScorer,
     Says,
     beam_search,
@@ -25,6 +23,7 @@ from halluc_plugin.search.hf import (
     load_network,
     load_verifier,
 )
+from halluc_plugin.search.models import Backend, answer_ends, open_sampler, require_fit
 from halluc_plugin.search.problems import Answered, Problem, Scorer, judged, read_problems, step_oracle
 from halluc_plugin.search.selection import Rule
 from halluc_plugin.search.states import Search, Space
@@ -40,13 +39,6 @@ class Method(StrEnum):
     BEAM = "beam"
     BREADTH_FIRST = "breadth-first"
     DEPTH_FIRST = "depth-first"
-
-
-class Backend(StrEnum):
-    """What samples."""
-
-    HF = "hf"
-    VLLM = "vllm"
 
 
 TREES = frozenset({Method.BREADTH_FIRST, Method.DEPTH_FIRST})
@@ -264,105 +256,6 @@ def space_of(job: SearchJob, tokenizer: Any) -> Space:
             )
     vocab = vocab_of(tokenizer, step_delimiter=job.step_delimiter)
     ends = find_delimiters(tokenizer, job.step_delimiter, edit_ids=vocab.edit_ids)
-    return Space(vocab, _eos_ids(job.model, tokenizer), ends, job.max_tokens, job.temperature, job.ban_edits)
-
-
-def edit_free_space(
-    model: str, tokenizer: Any, *, step_delimiter: str, max_tokens: int, temperature: float
-) -> Space:
-    """Where a model answers several times without taking back by itself.
-
-    Raises:
-        TokenizerError: The tokenizer has no usable edit token, or nothing ends an answer.
-        SettingsError: All answers would be the same, or a value is out of range.
-    """
-    from halluc_plugin.tokens import edit_vocab
-
-    if temperature == 0:
-        raise SettingsError("At temperature 0 all answers would be the same.", "Give a temperature above 0.")
-    vocab = edit_vocab(tokenizer, step_delimiter=step_delimiter)
-    ends = find_delimiters(tokenizer, step_delimiter, edit_ids=vocab.edit_ids)
-    return Space(vocab, _eos_ids(model, tokenizer), ends, max_tokens, temperature, edits_banned=True)
-
-
-def _eos_ids(model: str, tokenizer: Any) -> frozenset[int]:
-    """EOS of the tokenizer, and those that the model's generation config names."""
-    from halluc_plugin.tokens.loading import load_generation_config
-
-    named = getattr(load_generation_config(model), "eos_token_id", None)  # a model may have none
-    ids = [tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])]
-    found = frozenset(i for i in ids if i is not None)
-    if not found:
-        raise TokenizerError(
-            "Neither tokenizer nor generation config has an EOS token, so no answer would ever end.",
-            "Set one in the tokenizer, and save it.",
-        )
-    return found
-
-
-def require_fit(
-    model: str,
-    prompts: Sequence[Sequence[int]],
-    space: Space,
-    *,
-    max_tokens: int | None = None,
-    trust_remote_code: bool = False,
-) -> None:
-    """Refuse a model that has no positions for what is to be sampled, or no row for an edit token.
-
-    Args:
-        model: Model folder or hub name; its config alone is loaded.
-        prompts: What is answered.
-        space: Where.
-        max_tokens: Most tokens behind a prompt, None for those of an answer.
-        trust_remote_code: Whether code that comes with the model may run.
-
-    Raises:
-        SettingsError: A prompt does not fit with what comes behind it.
-        TokenizerError: A row is missing.
-    """
-    from halluc_plugin.tokens.loading import load_config
-
-    config = load_config(model, trust_remote_code=trust_remote_code)
-    require_room(config, prompts, space.max_tokens if max_tokens is None else max_tokens)
-    require_rows(config, space.vocab)
-
-
-def open_sampler(
-    model: str, backend: Backend, space: Space, seed: int, *, trust_remote_code: bool = False
-) -> Sampler:
-    """A model, loaded to be sampled from.
-
-    Args:
-        model: Model folder or hub name.
-        backend: What samples.
-        space: Where it is sampled.
-        seed: Of all samples.
-        trust_remote_code: Whether code that comes with the model may run.
-
-    Raises:
-        TokenizerError: The model cannot be loaded.
-        HostVersionError: vLLM is asked for and not installed.
-    """
-    if backend is Backend.HF:
-        return HFSampler(load_network(model, trust_remote_code=trust_remote_code), space, seed=seed)
-    try:
-        from vllm import LLM
-    except ImportError as error:
-        raise HostVersionError(
-            f"--backend vllm needs vLLM ({error}).",
-            "Install the build for your machine, or use --backend hf.",
-        ) from error
-
-    from halluc_plugin.vllm_engine.hard import KNOWN_IDS
-    from halluc_plugin.vllm_engine.sampler import VLLMSampler
-
-    llm = LLM(
-        model,
-        logprobs_mode="processed_logprobs",
-        logits_processors=[KNOWN_IDS],
-        enable_prefix_caching=True,
-        seed=seed,
-        trust_remote_code=trust_remote_code,
+    return Space(
+        vocab, answer_ends(job.model, tokenizer), ends, job.max_tokens, job.temperature, job.ban_edits
     )
-    return VLLMSampler(llm, space)

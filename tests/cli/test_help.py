@@ -20,7 +20,8 @@ from halluc_plugin.losses import Divergence
 from halluc_plugin.scratch.model import Size
 from halluc_plugin.search import Rule
 from halluc_plugin.search.hf import Says
-from halluc_plugin.search.job import Backend, Method
+from halluc_plugin.search.job import Method
+from halluc_plugin.search.models import Backend
 from halluc_plugin.settings import Context, WarmStartTraces
 from halluc_plugin.tokens.initialisation import Initialisation
 

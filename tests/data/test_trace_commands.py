@@ -14,7 +14,7 @@ from halluc_plugin.edits import collapse
 from halluc_plugin.errors import DataError, SettingsError, TokenizerError
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
-from halluc_plugin.search import job
+from halluc_plugin.search import models
 from halluc_plugin.search.hf import HFSampler
 from halluc_plugin.tokens import EDIT_TOKENS, edit_vocab
 from halluc_plugin.tokens.loading import load_tokenizer
@@ -189,7 +189,7 @@ class TestCommands:
 
     def test_bad_input_is_found_before_the_model_is_loaded(self, references, model, tmp_path, monkeypatch):
         """A file that is missing, and a temperature at which all answers are the same."""
-        monkeypatch.setattr(job, "open_sampler", None)  # would fail if it were called
+        monkeypatch.setattr(models, "open_sampler", None)  # would fail if it were called
         for command in ("align", "correct"):
             args = [command, "--model", model, "--out", tmp_path / "x", "--data"]
             with pytest.raises(DataError, match="does not exist"):

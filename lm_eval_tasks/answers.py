@@ -1,4 +1,4 @@
-"""What our models share: their edit vocabulary, when an answer ends, and what they hand to lm_eval."""
+"""What our models share: their edit vocabulary, and what they hand to lm_eval."""
 
 from collections.abc import Sequence
 
@@ -6,10 +6,7 @@ from lm_eval.models.utils import postprocess_generated_text
 
 from halluc_plugin.edits import EditVocab
 from halluc_plugin.errors import TokenizerError
-from halluc_plugin.tokens.ends import end_ids
 from lm_eval_tasks.trace import TracedAnswer, TraceReader
-
-__all__ = ["end_ids", "traced_answer", "vocab_of"]
 
 
 def vocab_of(reader: TraceReader, model: str) -> EditVocab:

@@ -16,7 +16,8 @@ from halluc_plugin.decoding.limits import require_rows
 from halluc_plugin.edits import Boundary
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.settings import choose
-from lm_eval_tasks.answers import end_ids, traced_answer, vocab_of
+from halluc_plugin.tokens.ends import end_ids
+from lm_eval_tasks.answers import traced_answer, vocab_of
 from lm_eval_tasks.trace import TracedAnswer, TraceReader
 
 

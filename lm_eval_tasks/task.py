@@ -29,6 +29,7 @@ from lm_eval.api.task import ConfigurableTask
 from lm_eval.models.utils import postprocess_generated_text
 
 from halluc_plugin.errors import DataError, SettingsError
+from halluc_plugin.tokens import EDIT_TOKENS
 from halluc_plugin.tokens.ends import end_marks
 from halluc_plugin.vllm_engine.serving.answer import TextForm
 from halluc_plugin.vllm_engine.serving.asked import chosen_form
@@ -37,7 +38,7 @@ from lm_eval_tasks.data import ENVIRONMENT, local_folder, read_rows
 from lm_eval_tasks.filters import without_stops
 from lm_eval_tasks.rows import ANSWER_ROWS, TRACE_ROWS, Described, JudgedAnswers, LoggedTraces, sample_rows
 from lm_eval_tasks.stopping import stops_of, up_to_stop
-from lm_eval_tasks.trace import EDIT_TOKENS, Trace, TracedAnswer, TraceReader
+from lm_eval_tasks.trace import Trace, TracedAnswer, TraceReader
 
 TRACE_PIPELINE = "trace"
 REPEATS = "repeats"

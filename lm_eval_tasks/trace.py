@@ -16,9 +16,7 @@ from lm_eval.models.utils import postprocess_generated_text
 
 from halluc_plugin.edits import EditVocab, trace_record
 from halluc_plugin.errors import SettingsError, TokenizerError
-from halluc_plugin.tokens import BACKTRACK_TOKEN, RESTART_TOKEN, STEP_TOKEN, edit_vocab
-
-EDIT_TOKENS = (BACKTRACK_TOKEN, STEP_TOKEN, RESTART_TOKEN)
+from halluc_plugin.tokens import EDIT_TOKENS, edit_vocab
 
 # Model arguments that decide which tokenizer a stock model loads, beside its name.
 _LOADING_KEYS = ("revision", "subfolder", "trust_remote_code", "gguf_file")

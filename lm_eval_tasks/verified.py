@@ -10,6 +10,7 @@ from halluc_plugin.data.parquet import check_rows
 from halluc_plugin.data.rows import ground_truth, messages, reference_answer, text_of
 from halluc_plugin.errors import DataError, TokenizerError
 from halluc_plugin.metrics import JudgedTrace, judge_ids
+from halluc_plugin.tokens.ends import end_ids
 from halluc_plugin.verifiers import (
     FinalVerifier,
     Outcome,
@@ -20,7 +21,6 @@ from halluc_plugin.verifiers import (
     require_verifier,
     whole_vote,
 )
-from lm_eval_tasks.answers import end_ids
 from lm_eval_tasks.data import ENVIRONMENT, local_folder
 from lm_eval_tasks.rows import EVENT_ROWS, Described, LoggedTraces, event_rows
 from lm_eval_tasks.task import BacktrackTask

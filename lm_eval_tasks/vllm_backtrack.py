@@ -12,10 +12,11 @@ from halluc_plugin.decoding import Context, Decoding
 from halluc_plugin.edits import Boundary
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.settings import choose
-from halluc_plugin.vllm_engine.hard import ENGINE_ARGS, KNOWN_IDS
+from halluc_plugin.tokens.ends import end_ids
+from halluc_plugin.vllm_engine.hard import ENGINE_ARGS, KNOWN_IDS, SOFT_PROCESSOR
 from halluc_plugin.vllm_engine.metadata import offer_vllm_metadata
 from halluc_plugin.vllm_engine.request import EditRequest
-from lm_eval_tasks.answers import end_ids, traced_answer, vocab_of
+from lm_eval_tasks.answers import traced_answer, vocab_of
 from lm_eval_tasks.trace import TraceReader
 
 offer_vllm_metadata()
@@ -23,7 +24,7 @@ offer_vllm_metadata()
 from lm_eval.models.vllm_causallms import VLLM  # noqa: E402 - asks for vllm's version when it is imported
 
 _ENGINES: dict[Context, dict[str, Any]] = {
-    Context.SOFT: {"logits_processors": ["halluc_plugin.vllm_engine.budget:EditBudget", KNOWN_IDS]},
+    Context.SOFT: {"logits_processors": [SOFT_PROCESSOR, KNOWN_IDS]},
     Context.HARD: ENGINE_ARGS | {"logits_processors": [*ENGINE_ARGS["logits_processors"], KNOWN_IDS]},
 }
 """What the engine of a context is started with."""

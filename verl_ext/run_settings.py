@@ -12,13 +12,12 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.settings import Context, Settings, load
-from halluc_plugin.vllm_engine.hard import ENGINE_ARGS
+from halluc_plugin.vllm_engine.hard import ENGINE_ARGS, SOFT_PROCESSOR
 from verl_ext.compat import require_tested_verl
 from verl_ext.host_settings import TABLE, asked_for, refuse, runs_of
 from verl_ext.host_settings.keys import OWN_STRATEGY, STOCK_STRATEGY
 
 OUR_LOOPS = frozenset({"backtrack", "refine"})
-SOFT_PROCESSOR = "halluc_plugin.vllm_engine.budget:EditBudget"
 OWN_ENGINE_CONFIG = "verl_ext.engine_config.BacktrackEngineConfig"
 
 BUDGET_COLUMN = "backtrack_budget"

@@ -43,8 +43,6 @@ def _is_first() -> bool:
 
 
 def _prepare(config: DictConfig) -> None:
-    from halluc_plugin.settings import Context
-
     settings = _settings(config)
     with open_dict(config):
         _fill_in_embedded(config, settings)

@@ -206,11 +206,9 @@ def edit_vocab_or_none(tokenizer: Any, *, edits: bool) -> Any:
     Raises:
         TokenizerError: Edits are wanted and the tokenizer has no edit tokens.
     """
-    from halluc_plugin.edits import EditVocab
-    from halluc_plugin.tokens import edit_vocab
-    from halluc_plugin.tokens.vocabulary import extent
+    from halluc_plugin.tokens.vocabulary import edit_free_vocab, edit_vocab
 
-    return edit_vocab(tokenizer) if edits else EditVocab(backtrack=extent(tokenizer)[0])
+    return edit_vocab(tokenizer) if edits else edit_free_vocab(tokenizer)
 
 
 def plain(request: Any) -> dict[str, Any]:

@@ -5,8 +5,7 @@ from typing import Any
 
 from halluc_plugin.checks import Check, CheckStatus
 from halluc_plugin.doctor import fresh, packages
-
-PROCESSOR = "halluc_plugin.vllm_engine.budget:EditBudget"
+from halluc_plugin.vllm_engine.hard import SOFT_PROCESSOR
 
 
 def checks(call: fresh.Call) -> list[Check]:
@@ -25,9 +24,9 @@ def checks(call: fresh.Call) -> list[Check]:
         return [Check(name, CheckStatus.FAIL, str(error), fix)]
     if not seen["is_processor"]:
         fix = "Install a vLLM near the tested version: this one wants another interface."
-        return [Check(name, CheckStatus.FAIL, f"{PROCESSOR} is none for this vLLM", fix)]
+        return [Check(name, CheckStatus.FAIL, f"{SOFT_PROCESSOR} is none for this vLLM", fix)]
     return [
-        Check(name, CheckStatus.OK, PROCESSOR),
+        Check(name, CheckStatus.OK, SOFT_PROCESSOR),
         Check("platform", CheckStatus.OK, f"vLLM runs on {seen['platform'] or 'nothing it knows'} here"),
     ]
 
@@ -39,6 +38,6 @@ def observe() -> dict[str, Any]:
     from vllm.platforms import current_platform
     from vllm.v1.sample.logits_processor import LogitsProcessor
 
-    module, name = PROCESSOR.split(":")
+    module, name = SOFT_PROCESSOR.split(":")
     processor = getattr(import_module(module), name)
     return {"is_processor": issubclass(processor, LogitsProcessor), "platform": current_platform.device_type}

@@ -46,6 +46,12 @@ def edit_vocab(tokenizer: Any, *, step_delimiter: str = "\n") -> EditVocab:
     return EditVocab(ids[BACKTRACK_TOKEN], step, delimiters, ids.get(RESTART_TOKEN), size, gaps)
 
 
+def edit_free_vocab(tokenizer: Any) -> EditVocab:
+    """A vocabulary in which nothing edits, with which ids exist: its backtrack token is an id of no token."""
+    size, gaps = extent(tokenizer)
+    return EditVocab(backtrack=size, size=size, gaps=gaps)
+
+
 def extent(tokenizer: Any) -> tuple[int, frozenset[int]]:
     """The first id behind all tokens of a tokenizer, and the ids before it that are no token.
 

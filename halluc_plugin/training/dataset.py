@@ -115,9 +115,8 @@ def _valid(rows: Sequence[Sequence[int]]) -> torch.Tensor:
 def vocab_of(tokenizer: Any, *, step_delimiter: str = "\n") -> EditVocab:
     """The edit vocabulary of a tokenizer; one in which nothing edits when it has no edit token."""
     from halluc_plugin.tokens import BACKTRACK_TOKEN, edit_vocab
-    from halluc_plugin.tokens.vocabulary import extent
+    from halluc_plugin.tokens.vocabulary import edit_free_vocab
 
     if BACKTRACK_TOKEN not in tokenizer.get_vocab():
-        size, gaps = extent(tokenizer)
-        return EditVocab(backtrack=size, size=size, gaps=gaps)  # an id that no trace has
+        return edit_free_vocab(tokenizer)
     return edit_vocab(tokenizer, step_delimiter=step_delimiter)

@@ -112,7 +112,7 @@ def fine_tune_low_rank(
     check_low_rank(rank, out)
     from peft import LoraConfig, get_peft_model
 
-    edits = edit_rows(tokenizer, vocab_of(tokenizer, step_delimiter=step_delimiter))
+    edits = _edit_rows(tokenizer, vocab_of(tokenizer, step_delimiter=step_delimiter))
     bias = OutputBias.take_from(model) if edits else None
     trained = _trained_tables(model, with_bias=bias is not None) if edits else []
     config = LoraConfig(
@@ -167,6 +167,6 @@ def _trained_tables(model: Any, *, with_bias: bool) -> list[str]:
     return [*(table.module for table in tables), *([TABLE] if with_bias else [])]
 
 
-def edit_rows(tokenizer: Any, vocab: EditVocab) -> list[int]:
+def _edit_rows(tokenizer: Any, vocab: EditVocab) -> list[int]:
     """The ids of the edit tokens that a tokenizer has."""
     return sorted(token for token in vocab.edit_ids if token < len(tokenizer))

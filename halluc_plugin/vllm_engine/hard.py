@@ -1,9 +1,11 @@
-"""What an engine must be started with to decode in hard context; needs no vLLM."""
+"""What an engine must be started with, in hard context and in soft; needs no vLLM."""
 
 from typing import Any
 
 SCHEDULER = "halluc_plugin.vllm_engine.scheduler.RewindScheduler"
 PROCESSOR = "halluc_plugin.vllm_engine.bans:RewindBans"
+SOFT_PROCESSOR = "halluc_plugin.vllm_engine.budget:EditBudget"
+"""In soft context: limits edits; hard context has limits of its own."""
 KNOWN_IDS = "halluc_plugin.vllm_engine.known_ids:KnownIds"
 """In any context: bans the rows of a model that are no token of its tokenizer."""
 

@@ -8,16 +8,17 @@ from vllm.config import VllmConfig
 from vllm.tokenizers import cached_tokenizer_from_config
 from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor
 
-from halluc_plugin.tokens.vocabulary import extent
+from halluc_plugin.tokens.vocabulary import edit_free_vocab
 
 
 class KnownIds(LogitsProcessor):
     """Bans ids that are no token, for all requests; with processed log-probs those of the others sum to 1."""
 
     def __init__(self, vllm_config: VllmConfig, device: torch.device, is_pin_memory: bool) -> None:  # noqa: ARG002 (vLLM's signature)
-        size, gaps = extent(cached_tokenizer_from_config(vllm_config.model_config))
-        rows = vllm_config.model_config.get_vocab_size()
-        self._unknown = torch.tensor([*sorted(gaps), *range(size, rows)], dtype=torch.long, device=device)
+        model = vllm_config.model_config
+        known = edit_free_vocab(cached_tokenizer_from_config(model))
+        unknown = known.unknown_ids(model.get_vocab_size())
+        self._unknown = torch.tensor(unknown, dtype=torch.long, device=device)
 
     def is_argmax_invariant(self) -> bool:
         """A banned row may be the likeliest one."""

@@ -162,10 +162,11 @@ KEYS = (
 
 def _is_meant_for_us(key: Any) -> bool:
     """Whether a key is ours, or would be but for upper case, hyphens or blanks."""
-    return isinstance(key, str) and _plain(key).startswith(PREFIX)
+    return isinstance(key, str) and as_ours(key).startswith(PREFIX)
 
 
-def _plain(key: str) -> str:
+def as_ours(key: str) -> str:
+    """A key as we would write it: without upper case, hyphens and blanks around it."""
     return key.strip().casefold().replace("-", "_")
 
 
@@ -173,7 +174,7 @@ def _require_known(named: Mapping[str, Any]) -> None:
     known = [PREFIX + key for key in KEYS]
     for key in named:
         if key not in known:
-            close = difflib.get_close_matches(_plain(key)[:64], known, n=1)
+            close = difflib.get_close_matches(as_ours(key)[:64], known, n=1)
             guess = f"Did you mean {close[0]}? " if close else ""
             raise SettingsError(
                 f"A request sets {shown(key)}, which does not exist.", f"{guess}Known: {', '.join(known)}."

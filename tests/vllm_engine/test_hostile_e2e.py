@@ -59,5 +59,4 @@ def test_good_requests_beside_them_are_answered_as_ever(hostile):
 def test_a_failing_processor_ends_the_engine_with_its_cause(hostile):
     """What of ours raises in the engine is no answer and no silence: all requests end, the log says why."""
     assert hostile["failure"].startswith("EngineDeadError")
-    assert hostile["seconds"] < 60
     assert "TraceError: The processor was made to fail. Fix: Do not ask for it." in hostile["log"]

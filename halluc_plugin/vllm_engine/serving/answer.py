@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from halluc_plugin.edits import EditState, EditVocab
+from halluc_plugin.edits.texts import BROKEN
 from halluc_plugin.tokens.ends import cut
 
 # Decoding all live tokens at every action would cost the square of an answer's length; decoding them once
 # every 64th of it costs at most 64 times the length.
 _SHARE = 64
-_INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
 
 
 class TextForm(StrEnum):
@@ -65,7 +65,7 @@ class AnswerText:
             return Piece()
         self._unread = 0
         text, _ = cut(self._decode(self._state.live_ids), self._stops)
-        return self._piece(text.rstrip(_INCOMPLETE), None)
+        return self._piece(text.rstrip(BROKEN), None)
 
     def finish(self, ids: Sequence[int], *, at_token: bool) -> Piece:
         """The last piece.

@@ -11,7 +11,7 @@ from halluc_plugin.edits import EditVocab
 from halluc_plugin.errors import SettingsError, TokenizerError
 from halluc_plugin.tokens import edit_vocab
 from halluc_plugin.tokens.ends import end_marks
-from halluc_plugin.vllm_engine.request import KEYS, PREFIX, EditRequest
+from halluc_plugin.vllm_engine.request import KEYS, PREFIX, EditRequest, as_ours
 from halluc_plugin.vllm_engine.serving.answer import AnswerText, TextForm
 
 SWITCH = "halluc_text"
@@ -197,7 +197,7 @@ def read(path: str, body: Mapping[str, Any], served: Served) -> Asked:
 def _require_spelt_rightly(extra: Iterable[str]) -> None:
     known = {SWITCH, *(PREFIX + key for key in KEYS)}
     for key in extra:
-        plain = key.strip().casefold().replace("-", "_")[:64]
+        plain = as_ours(key)[:64]
         ours = plain.startswith(PREFIX) and key not in known
         if ours and difflib.get_close_matches(plain, known, n=1, cutoff=0.8) == [SWITCH]:
             raise SettingsError(f"A request sets {reprlib.repr(key)}.", f"Did you mean {SWITCH}?")

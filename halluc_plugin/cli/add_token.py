@@ -53,15 +53,14 @@ def add_token(
     from halluc_plugin.tokens.initialisation import Initialisation
     from halluc_plugin.tokens.loading import load_model, load_tokenizer
     from halluc_plugin.tokens.saving import save_model
-    from halluc_plugin.whole import refuse_occupied, whole_folder
+    from halluc_plugin.whole import whole_folder
 
     how = choose(Initialisation, init, "--init")
-    refuse_occupied(out)
-    tokenizer = load_tokenizer(model, trust_remote_code=trust_remote_code)
-    network = load_model(model, trust_remote_code=trust_remote_code, dtype="auto")
     tokens = [BACKTRACK_TOKEN, *([STEP_TOKEN] if step else []), *([RESTART_TOKEN] if restart else [])]
-    added = add_edit_tokens(network, tokenizer, tokens, how=how, description=description)
-    with whole_folder(out) as folder:
+    with whole_folder(out) as folder:  # refused before a model is loaded
+        tokenizer = load_tokenizer(model, trust_remote_code=trust_remote_code)
+        network = load_model(model, trust_remote_code=trust_remote_code, dtype="auto")
+        added = add_edit_tokens(network, tokenizer, tokens, how=how, description=description)
         save_model(network, tokenizer, folder, base=model)
     console = Console()
     print_checks({f"Model in {out}": inspect_tokenizer(tokenizer, network.config)})

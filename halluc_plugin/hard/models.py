@@ -6,7 +6,8 @@ from typing import Any
 
 from halluc_plugin.errors import SettingsError
 
-FULL_ATTENTION = "full_attention"
+FULL_ATTENTION = frozenset({"full_attention", "global"})
+"""transformers' names of layers that see everything; GPT-Neo's are the older ones."""
 
 
 class Attention(StrEnum):
@@ -24,23 +25,34 @@ def require_full_attention(config: Any) -> None:
         config: A transformers config.
 
     Raises:
-        SettingsError: A layer has a window, chunks or a recurrent state, or positions do not count tokens.
+        SettingsError: A layer has a window, chunks or a recurrent state, or positions do not count tokens, or
+            they mean something else in a longer sequence.
     """
     text = config.get_text_config()
-    kinds = set(getattr(text, "layer_types", None) or [])
+    kinds = set(getattr(text, "layer_types", None) or getattr(text, "attention_layers", None) or [])
+    others = sorted(kinds - FULL_ATTENTION)
     window = getattr(text, "sliding_window", None)
     model_class = _model_class(config)
     parameters = inspect.signature(model_class.forward).parameters if model_class else None
     refused = (
         # applies, what, what to do beside choosing another model
-        (kinds - {FULL_ATTENTION}, f"layers of kind {', '.join(sorted(kinds - {FULL_ATTENTION}))}", ""),
+        (others, f"layers of kind {', '.join(others)}", ""),
         (
             not kinds and window,
             f"a sliding window of {window} tokens",
             "; if no sequence is longer, set the model's sliding_window to null",
         ),
         (getattr(model_class, "_is_stateful", False), "recurrent state", ""),
-        ("mrope_section" in _rope(text), "several dimensions of positions (mrope)", ""),
+        (
+            any("mrope_section" in rope for rope in _ropes(text)),
+            "several dimensions of positions (mrope)",
+            "",
+        ),
+        (
+            any(map(_changes_with_length, _ropes(text))),
+            "rotary positions that change in longer sequences (longrope)",
+            "; if no sequence is longer than its original length, set long_factor to short_factor",
+        ),
         (
             getattr(text, "alibi", False) or (parameters is not None and "position_ids" not in parameters),
             "positions that cannot be given",
@@ -84,8 +96,13 @@ def _model_class(config: Any) -> Any:
     return MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
 
 
-def _rope(config: Any) -> set[str]:
-    """Names of the parameters of rotary positions, also where each kind of layer has its own."""
+def _ropes(config: Any) -> list[dict[str, Any]]:
+    """The parameters of rotary positions: one set, or one for each kind of layer."""
     parameters = getattr(config, "rope_parameters", None) or {}
-    nested = (set(value) for value in parameters.values() if isinstance(value, dict))
-    return set(parameters).union(*nested)
+    nested = [value for value in parameters.values() if isinstance(value, dict)]
+    return nested or [parameters]
+
+
+def _changes_with_length(rope: dict[str, Any]) -> bool:
+    """Whether all positions turn otherwise once a sequence is long: one forward cannot be both then."""
+    return rope.get("rope_type") == "longrope" and rope.get("long_factor") != rope.get("short_factor")

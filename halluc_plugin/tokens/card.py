@@ -94,7 +94,8 @@ def _with_head(text: str, base: str, *, is_hub_name: bool, edits: bool) -> str:
     head = _HEAD.match(text)
     try:
         known = yaml.safe_load(head.group(1)) if head else {}
-    except yaml.YAMLError:
+    # Beside YAMLError, whatever a value such as 2020-13-45 makes its readers raise.
+    except Exception:  # noqa: BLE001
         return text
     if not isinstance(known, dict):
         return text

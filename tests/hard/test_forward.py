@@ -5,11 +5,13 @@ import torch
 from transformers import (
     BloomConfig,
     FalconConfig,
+    GPTNeoConfig,
     GraniteConfig,
     GraniteForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     MistralConfig,
+    Phi3Config,
     Qwen2Config,
     Qwen3Config,
     Qwen3ForCausalLM,
@@ -47,6 +49,12 @@ def model_of(kind="qwen3", attention="sdpa"):
     with torch.no_grad():
         model.lm_head.weight.mul_(8)
     return model
+
+
+def longrope(*, short, long):
+    """Rotary positions with one set of factors up to 16 tokens, and another in longer sequences."""
+    factors = {"short_factor": [short] * 4, "long_factor": [long] * 4}
+    return {"rope_type": "longrope", "rope_theta": 1e4, "original_max_position_embeddings": 16, **factors}
 
 
 def batch(prompts, traces, *, side="right"):
@@ -176,20 +184,27 @@ class TestRefusals:
                 Qwen2Config(**SMALL, rope_parameters={"rope_type": "default", "mrope_section": [2, 1]}),
                 "mrope",
             ),
+            (
+                Phi3Config(**SMALL, pad_token_id=0, rope_parameters=longrope(short=1.0, long=3.0)),
+                r"longer sequences \(longrope\)",
+            ),
+            (GPTNeoConfig(attention_types=[[["global", "local"], 1]], num_layers=2), "layers of kind local"),
             (BloomConfig(), "positions that cannot be given"),
             (FalconConfig(alibi=True), "positions that cannot be given"),
         ],
-        ids=["layers", "window", "recurrent", "mrope", "bloom", "alibi"],
+        ids=["layers", "window", "recurrent", "mrope", "longrope", "local", "bloom", "alibi"],
     )
     def test_what_cannot_be_rewound(self, config, named):
-        """Windows, recurrent state and positions that are no plain count are refused by the config alone."""
+        """Windows, recurrent state, and positions that are no plain count or change with the length."""
         config._attn_implementation = "sdpa"
         with pytest.raises(SettingsError, match=rf"{named}.* cannot follow hard context"):
             require_tree_attention(config)
 
     def test_full_attention_passes(self):
-        """A window that is switched off is none."""
+        """A window that is switched off is none, nor are factors that do not depend on the length."""
         for config in (
+            Phi3Config(**SMALL, pad_token_id=0, rope_parameters=longrope(short=3.0, long=3.0)),
+            GPTNeoConfig(attention_types=[[["global"], 2]], num_layers=2),
             Qwen2Config(**SMALL, use_sliding_window=False, sliding_window=8),
             MistralConfig(**SMALL, sliding_window=None),
         ):

@@ -108,6 +108,8 @@ class TestWriting:
             b"no front matter, latin-1: na\xefve",
             b"---\nlicense: [broken\n---\nWords\n",
             b"---\n- a list\n---\n",
+            b"---\nreleased: 2020-13-45\n---\nWords\n",
+            b"---\nmore: !!bool perhaps\n---\nWords\n",
             b"",
         ],
     )

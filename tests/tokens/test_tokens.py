@@ -240,6 +240,12 @@ class TestCommand:
         assert "No tokenizer" in str(done.exception)
         assert not (tmp_path / "out").exists()
 
+    def test_a_place_that_cannot_be_written_to_is_refused_before_a_model_is_loaded(self, tmp_path):
+        """It is looked at first."""
+        (tmp_path / "file").touch()
+        done = self.run("--model", "/absent/model", "--out", tmp_path / "file" / "out")
+        assert "No files can be written" in str(done.exception)
+
     def test_never_writes_over_files(self, source):
         """An occupied folder is refused."""
         assert "not an empty folder" in str(self.run("--model", source, "--out", source).exception)

@@ -19,7 +19,8 @@ from halluc_plugin.cli.data_options import (
     TrustRemoteCode,
     Workers,
 )
-from halluc_plugin.cli.data_own import OWN_EXAMPLES, align, correct, inject, verdicts
+from halluc_plugin.cli.data_own import OWN_EXAMPLES, correct, verdicts
+from halluc_plugin.cli.data_references import REFERENCE_EXAMPLES, align, inject
 from halluc_plugin.cli.data_steps import STEP_EXAMPLES, addition, chain, dag
 from halluc_plugin.cli.help import examples
 
@@ -29,6 +30,7 @@ EXAMPLES = {
         "halluc data countdown --numbers 4 --train 100000 --workers 4 --out DATA",
     ),
     **STEP_EXAMPLES,
+    **REFERENCE_EXAMPLES,
     **OWN_EXAMPLES,
 }
 

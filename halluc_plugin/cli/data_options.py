@@ -44,6 +44,14 @@ RewardFunction = Annotated[
 TrustRemoteCode = Annotated[
     bool, typer.Option("--trust-remote-code", help="Run the code that a model or tokenizer brings along.")
 ]
+TraceFile = Annotated[Path, typer.Option(help="Trace file to write; its card goes beside it.")]
+Marker = Annotated[
+    str | None,
+    typer.Option(
+        help='Words that take back instead of edit tokens, such as " Wait, that is wrong. ".',
+        show_default="edit tokens",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the data card as JSON, and nothing else.")]
 
 TemplateKwargs = Annotated[

@@ -1,0 +1,65 @@
+"""What the commands of ``halluc data`` that write traces of a user's own rows share."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from halluc_plugin.commands import shell
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from halluc_plugin.search.states import Space
+
+
+def marker_ids(tokenizer: Any, marker: str | None) -> tuple[int, ...] | None:
+    """The ids of words that take back; None where edit tokens do."""
+    return None if marker is None else tuple(tokenizer.encode(marker, add_special_tokens=False))
+
+
+def open_engine(model: str, backend: str, space: "Space", seed: int, trust_remote_code: bool) -> Any:
+    """What samples the answers."""
+    from halluc_plugin.search.models import Backend, open_sampler
+    from halluc_plugin.settings import choose
+
+    engine = choose(Backend, backend, "--backend")
+    return open_sampler(model, engine, space, seed, trust_remote_code=trust_remote_code)
+
+
+def write_file(
+    out: Path,
+    asked: "Sequence[Any]",
+    tokenizer: Any,
+    make: Any,
+    described: dict[str, Any],
+    seed: int,
+    *,
+    part: int = 256,
+    workers: int = 1,
+    of: str = "references",
+) -> Path:
+    """Write the file and its card; an interrupted command goes on behind the last whole part."""
+    from halluc_plugin.data.parts import PartedFile, named_model
+    from halluc_plugin.data.problem_files import write_card
+    from halluc_plugin.data.trace_files import FINGERPRINT, fingerprint
+    from halluc_plugin.prepare import show_progress
+
+    metadata = {"seed": seed, FINGERPRINT: fingerprint(tokenizer)}
+    decides = {**metadata, **described}
+    if "model" in described:
+        decides["model"] = named_model(described["model"])
+    file: PartedFile[Any] = PartedFile(out, make, decides, metadata, part)
+    count, tally = file.write(asked, workers, progress=show_progress, what=of)
+    card = out.with_suffix(".card.json")
+    write_card(card, {"count": count, of: len(asked), **metadata, **tally, "request": described})
+    return card
+
+
+def train_command(model: str, *files: Path, out: Path) -> str:
+    """The command that trains on the files, to be printed."""
+    data = [word for file in files for word in ("--data", file)]
+    return shell("halluc", "train", "--model", model, *data, "--out", out)
+
+
+def trained_folder(out: Path) -> Path:
+    """Where the model goes in the command that is printed."""
+    return out.with_name(f"{out.stem}-trained")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.theory.figures import PALETTE
+from halluc_plugin.whole import whole_file
 
 SIZE_INCHES = (6.4, 4.4)
 FEW, LEGEND_INCHES = 4, 2.2
@@ -63,4 +64,5 @@ def draw(plot: Plot, path: Path) -> None:
         figure.legend(fontsize=7, loc="outside right upper")
     else:
         axes.legend(fontsize=7)
-    figure.savefig(path, dpi=90, metadata={"Software": None})
+    with whole_file(path) as partial:
+        figure.savefig(partial, format="png", dpi=90, metadata={"Software": None})

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from halluc_plugin.commands import shell
 from halluc_plugin.errors import DataError
 
 SUFFIXES = frozenset({".json", ".jsonl"})
@@ -61,7 +62,8 @@ def read_text(path: Path) -> str:
         return data.decode("utf-8-sig")  # some programs write a mark at the beginning
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
+        convert = shell("iconv", "-f", "latin1", "-t", "utf-8", path)
         raise DataError(
             f"{path}, line {line} is not UTF-8 text (byte 0x{data[error.start]:02x}).",
-            f"Save it as UTF-8; if it is Latin-1, by `iconv -f latin1 -t utf-8 {path.name}`.",
+            f"Save it as UTF-8; if it is Latin-1, by `{convert}`.",
         ) from error

@@ -10,6 +10,7 @@ import numpy as np
 
 from halluc_plugin.data.trace_files import TraceRow
 from halluc_plugin.errors import SettingsError
+from halluc_plugin.whole import write_whole
 
 FILE = "replay.json"
 
@@ -54,9 +55,7 @@ class ReplayBuffer:
     def save(self, folder: Path) -> None:
         """Write the buffer beside a checkpoint."""
         rows = [[step, asdict(row)] for step, row in self._rows]
-        partial = folder / f".{FILE}.partial"
-        partial.write_text(json.dumps(rows), encoding="utf-8")
-        partial.replace(folder / FILE)
+        write_whole(folder / FILE, json.dumps(rows))
 
     def load(self, folder: Path) -> None:
         """Take over what was saved beside a checkpoint.

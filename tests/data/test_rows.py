@@ -1,6 +1,7 @@
 """Rows that people bring: what verl takes is taken by every command, and what nobody can use is named."""
 
 import json
+import subprocess
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from halluc_plugin.cli.app import app
+from halluc_plugin.data.json_files import read_text
 from halluc_plugin.data.parquet import check_rows, read_rows_in_groups, storable, write_parquet
 from halluc_plugin.data.parts import PartedFile
 from halluc_plugin.data.prompts import prompt_ids
@@ -189,6 +191,18 @@ BAD_FILES = {
     ),
     "latin.parquet": (b"caf\xe9", "is no parquet file"),
 }
+
+
+@pytest.mark.parametrize("name", ["it's my file.json", "$HOME.json"])
+def test_the_remedy_for_latin_1_can_be_pasted(tmp_path, name):
+    """Whatever is in the path, the command that the message names writes the text in UTF-8."""
+    path = tmp_path / name
+    path.write_bytes("café".encode("latin-1"))
+    with pytest.raises(DataError) as error:
+        read_text(path)
+    command = error.value.fix.split("`")[1]
+    done = subprocess.run(command, shell=True, capture_output=True, check=True)
+    assert done.stdout.decode() == "café"
 
 
 @pytest.mark.parametrize("name", BAD_FILES)

@@ -12,12 +12,16 @@ from halluc_plugin.data.trace_files import fingerprint
 from halluc_plugin.decoding import Decoding, decode
 from halluc_plugin.decoding.limits import require_room
 from halluc_plugin.edits import EditVocab
-from halluc_plugin.errors import TokenizerError
+from halluc_plugin.errors import SettingsError, TokenizerError
 from halluc_plugin.hard import without_unknown
 from halluc_plugin.metrics import DecoderShape
 from halluc_plugin.search.driver import Cost, Found
 from halluc_plugin.search.states import End, Request, Response, Sample, Space
 from halluc_plugin.tokens.loading import load_model, load_tokenizer, on_accelerator
+
+_SIZES = (
+    "hidden_size", "num_attention_heads", "num_key_value_heads", "intermediate_size", "num_hidden_layers",
+)  # fmt: skip
 
 
 class HFSampler:
@@ -240,11 +244,23 @@ def log_probs(
 
 
 def decoder_shape(config: Any) -> DecoderShape:
-    """The sizes that costs are counted with, from a transformers config."""
-    head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    """The sizes that costs are counted with, from a transformers config.
+
+    Raises:
+        SettingsError: It does not name one of them, as of older kinds of models, whose costs are others.
+    """
+    text = config.get_text_config()
+    missing = [name for name in _SIZES if not isinstance(getattr(text, name, None), int)]
+    if missing:
+        raise SettingsError(
+            f"The forward FLOPs of a model of type {text.model_type} are not known: its config has no "
+            f"{', '.join(missing)}.",
+            "Use a model whose config names them, such as Llama, Mistral or Qwen.",
+        )
+    head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     return DecoderShape(
-        hidden=config.hidden_size,
-        kv=config.num_key_value_heads * head,
-        intermediate=config.intermediate_size,
-        layers=config.num_hidden_layers,
+        hidden=text.hidden_size,
+        kv=text.num_key_value_heads * head,
+        intermediate=text.intermediate_size,
+        layers=text.num_hidden_layers,
     )

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from transformers import Qwen2Config, Qwen2ForCausalLM
+from transformers import GPT2Config, Qwen2Config, Qwen2ForCausalLM
 
 from halluc_plugin.edits import EditVocab
+from halluc_plugin.errors import SettingsError
 from halluc_plugin.search import End, Request, Space, greedy, run, self_backtracking
 from halluc_plugin.search.hf import HFSampler, beam_search, decoder_shape, log_probs
 
@@ -116,3 +117,9 @@ def test_sizes_of_a_config(model):
     """As the config says, with the head size worked out where it is not said."""
     shape = decoder_shape(model.config)
     assert (shape.hidden, shape.kv, shape.intermediate, shape.layers) == (32, 16, 48, 2)
+
+
+def test_sizes_that_a_config_does_not_name():
+    """Of a model whose costs are counted otherwise none is made up; the message says what is missing."""
+    with pytest.raises(SettingsError, match="gpt2 are not known: its config has no num_key_value_heads"):
+        decoder_shape(GPT2Config())

@@ -107,7 +107,8 @@ def fine_tune_low_rank(
     Raises:
         DataError: As there.
         SettingsError: As :func:`check_low_rank`; an interrupted run in ``out`` had another model, rank or
-            edit tokens; a further head of the model has a bias; or as there.
+            edit tokens; a further head of the model has a bias; peft does not know its layers (Mamba); or
+            as there.
     """
     check_low_rank(rank, out)
     from peft import LoraConfig, get_peft_model
@@ -123,7 +124,12 @@ def fine_tune_low_rank(
         task_type="CAUSAL_LM",
     )
     torch.manual_seed(settings.seed)
-    tuned: Any = get_peft_model(model, config)
+    try:
+        tuned: Any = get_peft_model(model, config)
+    except ValueError as error:
+        raise SettingsError(
+            f"peft has no low-rank updates for a {type(model).__name__} ({error}).", "Train all weights."
+        ) from error
     if bias is not None:
         bias.attach(tuned)
     _refuse_another_run(out, tuned.peft_config["default"].to_dict())

@@ -5,7 +5,16 @@ from importlib.metadata import PackageNotFoundError
 
 import pytest
 import torch
-from transformers import PhiConfig, PhiForCausalLM, Qwen3Config, Qwen3ForCausalLM, Trainer, TrainerCallback
+from transformers import (
+    MambaConfig,
+    MambaForCausalLM,
+    PhiConfig,
+    PhiForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+    Trainer,
+    TrainerCallback,
+)
 from typer.testing import CliRunner
 
 from halluc_plugin.cli.app import app
@@ -225,6 +234,15 @@ def test_an_interrupted_run_goes_on_with_what_it_had(tokenizer, tmp_path, monkey
     for ours, theirs in zip(whole.parameters(), resumed.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs)
     assert not (tmp_path / "cut" / low_rank.ADAPTER / "checkpoints").exists()
+
+
+def test_a_model_that_peft_does_not_know_is_refused(tokenizer, tmp_path):
+    """One message says so, and what to do."""
+    model = MambaForCausalLM(
+        MambaConfig(vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1, state_size=4)
+    )
+    with pytest.raises(SettingsError, match=r"no low-rank updates for a MambaForCausalLM.*Train all weights"):
+        fine_tune_low_rank(model, tokenizer, [], STEPS, tmp_path / "out", rank=RANK)
 
 
 def test_bad_input_is_refused(tokenizer, tmp_path, monkeypatch):

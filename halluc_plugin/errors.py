@@ -12,6 +12,13 @@ The tree:
     └── HostVersionError   a host (verl, vLLM, lm-eval) is outside the tested window
 """
 
+import traceback
+
+
+def in_one_line(error: BaseException) -> str:
+    """Kind and message of any exception as one line, also of one that has no text or cannot tell it."""
+    return " ".join("".join(traceback.format_exception_only(error)).split())
+
 
 class HallucError(Exception):
     """Base of all errors raised on purpose; the message says what is wrong and what to do.

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from types import ModuleType
 from typing import Any
 
-from halluc_plugin.errors import HallucError
+from halluc_plugin.errors import HallucError, in_one_line
 
 CAUSE = "halluc_cause"
 """Tag of a prompt that failed: what the last of its answers to fail raised."""
@@ -51,7 +51,7 @@ def cause_of(error: BaseException) -> str:
     """
     inner = getattr(error, "cause", None)
     error = inner if isinstance(inner, BaseException) else error
-    said = str(error) if isinstance(error, HallucError) else f"{type(error).__name__}: {error}"
+    said = str(error) if isinstance(error, HallucError) else in_one_line(error)
     said = " ".join(said.split())[:LONGEST]
     return said if said.endswith(".") else f"{said}."
 

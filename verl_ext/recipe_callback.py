@@ -10,19 +10,21 @@ import time
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from halluc_plugin.errors import HallucError, SettingsError
+from halluc_plugin.errors import HallucError, SettingsError, in_one_line
 from verl_ext.model_cards import write_cards
 
 EMBEDDED_DATA = "halluc:countdown"
 EXIT_FAULT = 1
 EXIT_BAD_INPUT = 2
+_UNHEARD = suppress(OSError, ValueError)
+"""Where nobody listens any more (``2>&1 | head``), a run ends all the same."""
 
 
 class RecipeCallback(Callback, ABC):
@@ -117,11 +119,13 @@ def _refusing() -> Iterator[None]:
     try:
         yield
     except HallucError as error:
-        sys.stderr.write(f"halluc: {error}\n")
+        with _UNHEARD:
+            sys.stderr.write(f"halluc: {error}\n")
         raise SystemExit(EXIT_BAD_INPUT) from error
     except (Exception, SystemExit) as error:
-        traceback.print_exc()
-        sys.stderr.write(f"halluc: Nothing was started: preparing the run failed. {_told(error)}\n")
+        with _UNHEARD:
+            traceback.print_exc()
+            sys.stderr.write(f"halluc: Nothing was started: preparing the run failed. {_told(error)}\n")
         raise SystemExit(EXIT_FAULT) from error
 
 
@@ -129,9 +133,9 @@ def _told(error: BaseException) -> str:
     """An error as one line with its remedy."""
     if isinstance(error, HallucError):
         return str(error)
-    said = " ".join(f"{type(error).__name__}: {error}".split())
     return (
-        f"{said} Fix: See the traceback above; if it is not about a file of yours, report it with this line."
+        f"{in_one_line(error)} Fix: See the traceback above; if it is not about a file of yours, report it "
+        "with this line."
     )
 
 

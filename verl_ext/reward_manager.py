@@ -23,7 +23,7 @@ from halluc_plugin.rl.reading import step_marks
 from halluc_plugin.settings import Settings, ValueSource
 from halluc_plugin.tokens import edit_vocab
 from halluc_plugin.training.dataset import vocab_of
-from halluc_plugin.verifiers import Outcome, Verifier, find_verifier, read_score
+from halluc_plugin.verifiers import Outcome, Verifier, find_verifier, read_score, scoring, scoring_failed
 from verl_ext.continuations import COLUMN as CONTINUATIONS
 from verl_ext.engine_limits import EngineLimits
 from verl_ext.judges import unknown_source
@@ -74,7 +74,8 @@ class BacktrackRewardManager(RewardManagerBase):
             ``reward_score``, and ``reward_extra_info``: :func:`halluc_plugin.rl.answers.reward_info`.
 
         Raises:
-            DataError: Nothing can score the row's data source, or continuations are asked for and missing.
+            DataError: Nothing can score the row's data source, its scorer raised, or continuations are
+                asked for and missing.
         """
         ids = data.batch["responses"][-1:]
         valid = data.batch["attention_mask"][-1:, -ids.shape[1] :].bool()
@@ -195,10 +196,13 @@ class BacktrackRewardManager(RewardManagerBase):
         )
         try:
             if inspect.iscoroutinefunction(self.compute_score):
-                result = await call()
+                with scoring(row["data_source"]):
+                    result = await call()
             else:  # off the event loop: a host's scorer may run for seconds
-                result = await self.loop.run_in_executor(None, call)
+                result = await self.loop.run_in_executor(None, scoring(row["data_source"])(call))
         except NotImplementedError as error:
+            if self._custom:
+                raise scoring_failed(error, row["data_source"]) from error
             raise unknown_source(row["data_source"]) from error
         return _host_verdict(result, text)
 

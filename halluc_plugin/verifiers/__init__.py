@@ -12,7 +12,14 @@ from halluc_plugin.verifiers.base import CanonicalVerifier, FinalVerifier, Outco
 from halluc_plugin.verifiers.chain import ChainVerifier
 from halluc_plugin.verifiers.countdown import CountdownVerifier
 from halluc_plugin.verifiers.dag import DagVerifier
-from halluc_plugin.verifiers.function import VERLS, FunctionVerifier, load_score, read_score
+from halluc_plugin.verifiers.function import (
+    VERLS,
+    FunctionVerifier,
+    load_score,
+    read_score,
+    scoring,
+    scoring_failed,
+)
 from halluc_plugin.verifiers.gsm8k import Gsm8kVerifier
 from halluc_plugin.verifiers.oracle import prefix_oracle
 from halluc_plugin.verifiers.truths import never_right, unreadable
@@ -41,6 +48,8 @@ __all__ = [
     "prefix_oracle",
     "read_score",
     "require_verifier",
+    "scoring",
+    "scoring_failed",
     "truth_fault",
     "whole_vote",
 ]

@@ -8,11 +8,12 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from halluc_plugin.errors import DataError, SettingsError
+from halluc_plugin.errors import DataError, HallucError, SettingsError, in_one_line
 from halluc_plugin.verifiers.base import Outcome
 
 Score = Callable[..., Any]
@@ -41,21 +42,57 @@ class FunctionVerifier:
             answer: The text; a blank one is none.
 
         Raises:
-            DataError: The function does not know the row's source.
+            DataError: The function does not know the row's source, or raised.
         """
         if not answer.strip():
             return Outcome.NO_ANSWER
         (source,) = self.data_sources
         try:
-            result = self._score(
-                data_source=source, solution_str=answer, ground_truth=problem, extra_info=self._extra_info
-            )
+            with scoring(source):
+                result = self._score(
+                    data_source=source, solution_str=answer, ground_truth=problem, extra_info=self._extra_info
+                )
         except NotImplementedError as error:
             raise DataError(
                 f"The reward function does not know the data source {source!r} ({error}).",
                 "Use rows of a source that it scores, or another --reward-function.",
             ) from error
         return Outcome.CORRECT if read_score(result)[1] >= 1 else Outcome.WRONG
+
+
+@contextmanager
+def scoring(data_source: Any) -> Iterator[None]:
+    """Make one error of whatever a scoring function raises while it is called here.
+
+    As they are, some would not arrive: a ``StopIteration`` is lost between threads, a ``SystemExit`` ends the
+    worker or the command without a word, and exceptions with arguments of their own cannot be unpickled.
+    A ``NotImplementedError`` is how verl's functions refuse a source, and is left to the caller.
+
+    Args:
+        data_source: Of the row, for the message.
+
+    Raises:
+        DataError: The function raised.
+    """
+    try:
+        yield
+    except (HallucError, NotImplementedError):
+        raise
+    except (Exception, SystemExit) as error:
+        raise scoring_failed(error, data_source) from error
+
+
+def scoring_failed(error: BaseException, data_source: Any) -> DataError:
+    """What a scoring function raised, as an error that says so.
+
+    Args:
+        error: As it was raised.
+        data_source: Of the row.
+    """
+    return DataError(
+        f"The reward function raised {in_one_line(error)} at an answer to a problem of {data_source!r}.",
+        "Correct the function or the row; the traceback shows where.",
+    )
 
 
 def read_score(result: Any) -> tuple[float, float]:
@@ -99,9 +136,9 @@ def load_score(name: str) -> Score:
     try:
         module = _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
         found = getattr(module, function)
-    except Exception as error:  # anything may be wrong with a user's file
+    except (Exception, SystemExit) as error:  # anything may be wrong with a user's file
         raise SettingsError(
-            f"--reward-function {name} cannot be loaded: {type(error).__name__}: {error}.",
+            f"--reward-function {name} cannot be loaded: {in_one_line(error)}.",
             "Look at the file and the function's name.",
         ) from error
     if not callable(found) or inspect.iscoroutinefunction(found):

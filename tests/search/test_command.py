@@ -163,6 +163,17 @@ def test_a_function_that_cannot_judge_is_refused(search, tmp_path, function, sai
         raise done.exception
 
 
+def test_a_function_that_would_end_the_command_is_an_error(tmp_path):
+    """A status of 0 would say that all is well: so when it is called, and when its file is read."""
+    (tmp_path / "judge.py").write_text("def score(**_): raise SystemExit(0)")
+    verifier = FunctionVerifier(load_score(f"{tmp_path / 'judge.py'}:score"), "mine")
+    with pytest.raises(DataError, match="raised SystemExit: 0 at an answer"):
+        verifier.verify("5", "5")
+    (tmp_path / "script.py").write_text("raise SystemExit(0)")
+    with pytest.raises(SettingsError, match="cannot be loaded: SystemExit: 0"):
+        load_score(f"{tmp_path / 'script.py'}:score")
+
+
 @pytest.mark.parametrize("place", ["judge", "judge:", ":f", "absent.py:f", "no.such.module:f"])
 def test_a_place_without_a_function_is_refused(search, place):
     """Before any model is loaded."""

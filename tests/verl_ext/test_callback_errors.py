@@ -19,11 +19,21 @@ CALLBACKS = {
     "verl_ext.callback.RunCallback": RunCallback,
     "verl_ext.sft_callback.SFTCallback": SFTCallback,
 }
+
+
+class SpeechlessError(Exception):
+    """Cannot tell what it is about."""
+
+    def __str__(self):
+        """Fails, too."""
+        raise ValueError
+
+
 UNEXPECTED = [
     ValueError("two\nlines"), TypeError("x"), KeyError("answer"), AttributeError("get"), RuntimeError(),
     UnicodeDecodeError("utf-8", b"\xe9", 0, 1, "x"), RecursionError(), MemoryError(), StopIteration(),
     ExceptionGroup("several", [ValueError("x")]), SystemExit(0), SystemExit(), AssertionError(),
-    OSError(28, "disk full"),
+    OSError(28, "disk full"), SpeechlessError(),
 ]  # fmt: skip
 
 
@@ -64,6 +74,17 @@ def test_a_fault_of_ours_starts_nothing(hydra, monkeypatch, capsys, error):
     assert type(error).__name__ in last
     assert "Fix: " in last
     assert any(line.startswith("Traceback") or "Traceback" in line for line in traceback)
+
+
+@pytest.mark.parametrize("error", [DataError("No rows.", "Give some."), ValueError("x")], ids=repr)
+def test_nothing_starts_where_nobody_listens(hydra, monkeypatch, error):
+    """A message that cannot be written (``2>&1 | head``) ends the run all the same."""
+    callbacks, class_, config = hydra
+    monkeypatch.setattr(class_, "prepare", raising(error))
+    monkeypatch.setattr("sys.stderr", SimpleNamespace(write=raising(BrokenPipeError()), flush=lambda: None))
+    with pytest.raises(SystemExit) as exit_:
+        callbacks.on_run_start(config=config, config_name="x")
+    assert exit_.value.code in {EXIT_BAD_INPUT, EXIT_FAULT}
 
 
 def test_bad_input_is_one_line_alone(hydra, monkeypatch, capsys):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -181,6 +182,56 @@ def test_a_users_function_wins(verl_config, tokenizer, row, tmp_path):
     result = asyncio.run(call())
     assert result["reward_score"] == 0.25
     assert (result["reward_extra_info"]["acc"], result["reward_extra_info"]["acc_raw"]) == (1.0, 0.0)
+
+
+ODD_ERRORS = """
+class TwoArguments(Exception):
+    def __init__(self, one, two):
+        super().__init__(f"{one} and {two}")
+
+class Speechless(Exception):
+    def __str__(self):
+        raise ValueError
+
+"""
+
+
+@pytest.fixture
+def asked(verl_config, tokenizer, tmp_path):
+    """One answer, scored by a function ``score`` of a file with this source."""
+
+    def run(source, data):
+        (tmp_path / "custom.py").write_text(source, encoding="utf-8")
+        verl_config.reward.custom_reward_function.path = str(tmp_path / "custom.py")
+        verl_config.reward.custom_reward_function.name = "score"
+
+        async def call():
+            manager = load_reward_manager(verl_config, tokenizer)
+            return await asyncio.wait_for(manager.run_single(data), timeout=30)
+
+        return asyncio.run(call())
+
+    return run
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("return next(iter([]))", r"StopIteration|RuntimeError"),
+        ("raise SystemExit('bye')", "SystemExit: bye"),
+        ("raise TwoArguments(1, 2)", "TwoArguments: 1 and 2"),
+        ("raise NotImplementedError('not yet')", "NotImplementedError: not yet"),
+        ("raise Speechless", "Speechless"),
+        ("return {}['key']", "KeyError: 'key'"),
+    ],
+)
+def test_what_a_users_function_raises_is_told(asked, row, kind, body, said):
+    """Whatever it is, it arrives as one error that can be pickled and names what was raised."""
+    raising = f"{kind} score(data_source, **_):\n    {body}\n"
+    with pytest.raises(DataError, match=rf"reward function raised .*({said}).*halluc/countdown") as raised:
+        asked(ODD_ERRORS + raising, row("3$"))
+    assert str(pickle.loads(pickle.dumps(raised.value))) == str(raised.value)
 
 
 def test_moves_travel_as_text(verl_config, tokenizer, row):

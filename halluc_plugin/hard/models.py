@@ -9,6 +9,11 @@ from halluc_plugin.errors import SettingsError
 FULL_ATTENTION = frozenset({"full_attention", "global"})
 """transformers' names of layers that see everything; GPT-Neo's are the older ones."""
 
+ROBERTA_LIKE = frozenset(
+    {"camembert", "data2vec-text", "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod"}
+)
+"""Their positions begin behind the id of the padding token, and are not what is given."""
+
 
 class Attention(StrEnum):
     """Implementations of attention (transformers' names) that take any mask."""
@@ -58,6 +63,8 @@ def require_full_attention(config: Any) -> None:
             "positions that cannot be given",
             "",
         ),
+        (text.model_type in ROBERTA_LIKE, "positions that begin behind its padding id", ""),
+        (text.model_type == "ctrl", "attention that takes no mask of a tree", ""),
     )
     for applies, what, more in refused:
         if applies:

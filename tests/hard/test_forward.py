@@ -4,6 +4,7 @@ import pytest
 import torch
 from transformers import (
     BloomConfig,
+    CTRLConfig,
     FalconConfig,
     GPTNeoConfig,
     GraniteConfig,
@@ -15,6 +16,7 @@ from transformers import (
     Qwen2Config,
     Qwen3Config,
     Qwen3ForCausalLM,
+    RobertaConfig,
     RwkvConfig,
 )
 
@@ -191,8 +193,21 @@ class TestRefusals:
             (GPTNeoConfig(attention_types=[[["global", "local"], 1]], num_layers=2), "layers of kind local"),
             (BloomConfig(), "positions that cannot be given"),
             (FalconConfig(alibi=True), "positions that cannot be given"),
+            (RobertaConfig(is_decoder=True), "positions that begin behind its padding id"),
+            (CTRLConfig(), "attention that takes no mask of a tree"),
         ],
-        ids=["layers", "window", "recurrent", "mrope", "longrope", "local", "bloom", "alibi"],
+        ids=[
+            "layers",
+            "window",
+            "recurrent",
+            "mrope",
+            "longrope",
+            "local",
+            "bloom",
+            "alibi",
+            "roberta",
+            "ctrl",
+        ],
     )
     def test_what_cannot_be_rewound(self, config, named):
         """Windows, recurrent state, and positions that are no plain count or change with the length."""

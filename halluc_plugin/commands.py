@@ -7,7 +7,6 @@ Every such line is put together here, quoted for a POSIX shell, and where a host
 import json
 import re
 import shlex
-from collections.abc import Mapping
 from os import PathLike
 from typing import Any
 
@@ -34,17 +33,21 @@ def export(name: str, value: "str | PathLike[str]") -> str:
     return f"export {shell(**{name: value})}"
 
 
-def model_args(model: "str | PathLike[str]", template: Mapping[str, Any] | None = None) -> str:
-    """The value of lm-eval's ``--model_args`` that names a model, and what its chat template reads.
+def model_args(model: "str | PathLike[str]", **given: Any) -> str:
+    """The value of lm-eval's ``--model_args`` that names a model, and gives it more arguments.
 
-    Its own grammar splits at commas and takes ``1e5`` or ``None`` for no text, so other names go in the JSON
-    form, which lm-eval 0.4.13 takes too.
+    Its own grammar splits at commas and takes ``1e5`` or ``None`` for no text, so other names, and what is no
+    word, number or truth value, go in the JSON form, which lm-eval 0.4.13 takes too.
+
+    Args:
+        model: Folder or hub name.
+        **given: JSON-able.
     """
     name = _place(model)
-    if "/" in name and _PLAIN.fullmatch(name) and not template:
-        return f"pretrained={name}"
-    reads = {"chat_template_args": dict(template)} if template else {}
-    return json.dumps({"pretrained": name, **reads}, ensure_ascii=False)
+    simple = all(isinstance(value, int) or str(value).isalpha() for value in given.values())
+    if "/" in name and _PLAIN.fullmatch(name) and simple:
+        return ",".join([f"pretrained={name}", *(f"{key}={value}" for key, value in given.items())])
+    return json.dumps({"pretrained": name, **given}, ensure_ascii=False)
 
 
 def override(key: str, value: "str | PathLike[str]") -> str:

@@ -139,17 +139,32 @@ def _scoring_command(config: DictConfig, model: Path) -> str:
     from verl_ext.rows_check import asked_with
 
     backtracks = config.actor_rollout_ref.rollout.agent.default_agent_loop == "backtrack"
-    kind = "hf-backtrack" if backtracks else "hf"
+    kind, decoded = ("hf-backtrack", _decoded(config)) if backtracks else ("hf", {})
     command = ("lm_eval", "--model", kind, "--model_args")
     folder = _val_files(config)[0].parent
     if folder.name == "countdown":
         tasks = "countdown_backtrack,countdown_backtrack_new"
-        ours = (*command, model_args(model), "--tasks", tasks, "--batch_size", "64")
+        ours = (*command, model_args(model, **decoded), "--tasks", tasks, "--batch_size", "64")
         return shell(*ours, HALLUC_DATA_DIR=folder.parent)
     task = "gsm8k_backtrack" if "openai/gsm8k" in _sources(config) else "TASK"
     # As training asks: by the chat template, without examples.
-    asked = model_args(model, asked_with(config))
+    template = asked_with(config)
+    asked = model_args(model, **decoded, **({"chat_template_args": dict(template)} if template else {}))
     return shell(*command, asked, "--tasks", task, "--apply_chat_template", "--num_fewshot", "0")
+
+
+def _decoded(config: DictConfig) -> dict[str, Any]:
+    """Arguments by which hf-backtrack decodes as the run did; greedily, hard context takes tabu."""
+    from halluc_plugin.edits import Boundary
+    from halluc_plugin.settings import Context, load
+
+    settings = load(OmegaConf.to_container(config.halluc, resolve=True))
+    budget = settings.stages[-1].max_backtracks
+    return {
+        **({"context": "hard", "tabu": True} if settings.context is Context.HARD else {}),
+        **({} if budget is None else {"max_backtracks": budget}),
+        **({} if settings.boundary is Boundary.NOOP else {"boundary": str(settings.boundary)}),
+    }
 
 
 def _latest_model(config: DictConfig) -> Path | None:

@@ -179,6 +179,28 @@ class TestReport:
         command = capsys.readouterr().out.split("score it")[1].split("--tasks")[0]
         assert '"chat_template_args":{"enable_thinking":false}' in "".join(command.split())
 
+    @pytest.mark.parametrize(
+        ("recipe", "given", "expected"),
+        [
+            ("halluc_grpo", [], {}),
+            ("halluc_grpo_hard", [], {"context": "hard", "tabu": True, "boundary": "mask"}),
+            (
+                "halluc_grpo",
+                ["++halluc.max_backtracks=3", "++halluc.boundary=mask"],
+                {"max_backtracks": 3, "boundary": "mask"},
+            ),
+        ],
+    )
+    def test_scoring_decodes_as_training_did(self, finished, capsys, recipe, given, expected):
+        """The command has the context and the limits on edits that the model was trained with."""
+        RunCallback().on_run_end(finished(*given, recipe=recipe), SimpleNamespace(status=JobStatus.COMPLETED))
+        said = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines() if "  " in line)
+        words = shlex.split(said["score it"])
+        harness = pytest.importorskip("lm_eval._cli.harness").HarnessCLI()
+        read = harness._parser.parse_args(["run", *words[words.index("lm_eval") + 1 :]]).model_args
+        assert read.pop("pretrained").endswith("huggingface")
+        assert read == expected
+
     def test_the_commands_can_be_pasted(self, finished, capsys, tmp_path):
         """In a folder of a hostile name, what is printed comes back from the shell and from lm-eval whole."""
         run = tmp_path / "[bold]a b, c=1 $HOME 'q' \"é\" :car:"

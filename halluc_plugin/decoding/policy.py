@@ -68,6 +68,8 @@ class EditPolicy:
     def banned(self) -> frozenset[int]:
         """Ids that must not be sampled next."""
         rejected = NOTHING if self._rejected is None else self._rejected.tokens()
+        if self._budget is None and not self._closed_when_empty:
+            return rejected
         return rejected | self.state.vocab.edit_ids if self.edits_banned else rejected
 
     def push(self, token_id: int) -> tuple[int, ...]:
@@ -87,10 +89,10 @@ class EditPolicy:
     def extend(self, ids: Sequence[int]) -> None:
         """Apply several sampled actions."""
         edit_ids, start = self.state.vocab.edit_ids, 0
-        for index, token_id in enumerate(ids):
-            if token_id in edit_ids:
+        if not edit_ids.isdisjoint(ids):
+            for index in [index for index, token_id in enumerate(ids) if token_id in edit_ids]:
                 self._append(ids[start:index])
-                self.push(token_id)
+                self.push(ids[index])
                 start = index + 1
         self._append(ids[start:])
 
@@ -133,7 +135,8 @@ class _Rejected:
 
     def tokens(self) -> frozenset[int]:
         """The tokens that were rejected behind the live tokens."""
-        return self._known[-1][1].rejected if self.near else NOTHING
+        known = self._known
+        return known[-1][1].rejected if known and known[-1][0] == len(self._live_ids) else NOTHING
 
     def follow(self) -> None:
         """Live tokens were appended."""

@@ -31,7 +31,7 @@ class Followed:
         self._low = np.array([gate.low for gate in self._gates], np.int64)
         self._slack = np.array([gate.slack for gate in self._gates], np.int64)
         self._settled = np.array([gate.settled for gate in self._gates], bool)
-        self._edit_ids = frozenset[int]().union(*(gate.edits_in_output for gate in self._gates))
+        self._edit_ids = frozenset[int]().union(*{gate.edits_in_output for gate in self._gates})
         self._steps: list[list[int]] = []
         """For each step that not all gates have taken in, the action of every request."""
         self._since = [0] * len(self._gates)
@@ -59,8 +59,9 @@ class Followed:
             actions[index] = self._gates[index].backtrack
         changed = []
         for index in np.flatnonzero(~(grown | shrunk | self._settled)).tolist():
-            gate = self._gates[index]
-            gate.note([step[index] for step in self._steps[self._since[index] :]])
+            gate, since = self._gates[index], self._since[index]
+            if since < len(self._steps):
+                gate.note([step[index] for step in self._steps[since:]])
             self._since[index] = len(self._steps) + 1
             if gate.advance():
                 changed.append(gate)

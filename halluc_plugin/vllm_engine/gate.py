@@ -59,6 +59,8 @@ class Gate:
         self._min_tokens = params.min_tokens if self._hard else 0  # vLLM lets go of it once it is reached
         self._stop_ids = frozenset(params.all_stop_token_ids) if self._min_tokens else frozenset()
         self.length = 0
+        self.bans: frozenset[int]
+        self.settled: bool
         self._noted: list[int] = []  # taken in, but the policy does not know of it yet
         self._judge()
 
@@ -122,8 +124,14 @@ class Gate:
         if length == self.length or self.settled:
             return False  # nothing was sampled (a chunk of a prefill), or an edit had nothing to erase
         before = self.bans
-        self._policy.extend(self._noted)
-        self._noted.clear()
+        if length == self.length - 1 and self._last_edit_is_left:
+            # What came before decides nothing any more.
+            self.bans, self.length, self.settled = self._policy.state.vocab.edit_ids, length, True
+            self._noted.clear()
+            return self.bans != before
+        if self._noted:
+            self._policy.extend(self._noted)
+            self._noted.clear()
         if self._hard:
             self._follow_live(length)
         else:
@@ -131,6 +139,12 @@ class Gate:
         self.length = length
         self._judge()
         return self.bans != before
+
+    @property
+    def _last_edit_is_left(self) -> bool:
+        """Whether the next effective edit spends the budget, and nothing but the budget bans."""
+        limited = self._policy.edits_left is not None
+        return limited and self.slack == 0 and not (self._each_edit_counts or self._min_tokens)
 
     def _judge(self) -> None:
         policy, left = self._policy, self._policy.edits_left
@@ -158,7 +172,7 @@ class Gate:
 
     def _follow_live(self, length: int) -> None:
         state = self._policy.state
-        depth, vocab = state.depth, state.vocab
+        depth, vocab = len(state.live_ids), state.vocab
         if length == depth + 1 and self.output_ids[-1] not in vocab.edit_ids:
             self._policy.push(self.output_ids[-1])
             return

@@ -25,6 +25,7 @@ lint: $(INSTALLED)
 	ruff check .
 	ruff format --check .
 	mypy
+	lint-imports
 
 format: $(INSTALLED)
 	ruff check --fix .

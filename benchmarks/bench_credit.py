@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from halluc_plugin.credit import Move, prefix_tree_moves
+from halluc_plugin.credit import EventValue, prefix_tree_values
 from halluc_plugin.edits import EditState, EditVocab
 
 VOCAB = EditVocab(7, step=8, step_delimiters=frozenset({0}), restart=9)
@@ -58,7 +58,7 @@ def _by_dictionary(traces, groups, rewards, vocab):
     value = [paid / times if times else 0.0 for paid, times in zip(total, count, strict=True)]
     return [
         [
-            Move(value[before], value[after])
+            EventValue(value[before], value[after])
             for (before, _), (after, edited) in pairwise(path)
             if edited and after != before
         ]
@@ -75,11 +75,11 @@ def _seconds(action):
 def test_against_a_dictionary():
     """The same moves of 256 answers, at least 10 times as fast."""
     answers = _answers(256)
-    assert prefix_tree_moves(*answers, VOCAB) == _by_dictionary(*answers, VOCAB)
+    assert prefix_tree_values(*answers, VOCAB) == _by_dictionary(*answers, VOCAB)
     pairs = [
         (
             _seconds(lambda: _by_dictionary(*answers, VOCAB)),
-            _seconds(lambda: prefix_tree_moves(*answers, VOCAB)),
+            _seconds(lambda: prefix_tree_values(*answers, VOCAB)),
         )
         for _ in range(3)
     ]
@@ -93,7 +93,7 @@ def test_against_a_dictionary():
 def test_a_large_step(edits, benchmark):
     """2048 answers of 2048 actions in under 0.6 s."""
     answers = _answers(2048, edits=edits)
-    prefix_tree_moves(*_answers(GROUP), VOCAB)  # compiled and imported
-    benchmark.pedantic(lambda: prefix_tree_moves(*answers, VOCAB), rounds=5)
+    prefix_tree_values(*_answers(GROUP), VOCAB)  # compiled and imported
+    benchmark.pedantic(lambda: prefix_tree_values(*answers, VOCAB), rounds=5)
     print(f"\n2048 x {WIDTH}, {edits:.0%} edits: {benchmark.stats.stats.min:.2f} s")
     assert benchmark.stats.stats.min < 0.6

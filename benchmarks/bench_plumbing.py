@@ -28,7 +28,7 @@ from verl.utils.reward_score import default_compute_score
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 from verl.workers.rollout.replica import TokenOutput
 
-from halluc_plugin.verifiers import CountdownVerifier
+from halluc_plugin.tasks.countdown.verifier import CountdownVerifier
 
 BACKTRACK, PROMPTS, GROUP, REPETITIONS = "<|BACKTRACK|>", 16, 8, 15
 PROBLEM = {"numbers": [3, 5, 7], "target": 22}

@@ -14,13 +14,13 @@ import torch
 
 from halluc_plugin.data.trace_files import TraceRow
 from halluc_plugin.decoding import Decoding, decode
+from halluc_plugin.edits import Context
 from halluc_plugin.edits.builders import ErasedTokens
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
-from halluc_plugin.settings import Context
-from halluc_plugin.tokens import BACKTRACK_TOKEN
+from halluc_plugin.tokens import BACKTRACK_TOKEN, vocab_of
 from halluc_plugin.training import TrainSettings
-from halluc_plugin.training.dataset import TraceCollator, vocab_of
+from halluc_plugin.training.dataset import TraceCollator
 from halluc_plugin.training.match_settings import MatchSettings
 from halluc_plugin.training.matching import MatchTrainer, RowCollator
 from halluc_plugin.training.replay import ReplayBuffer

@@ -24,9 +24,8 @@ import torch
 from vllm import SamplingParams
 from vllm.v1.sample.logits_processor import BatchUpdate, MinTokensLogitsProcessor
 
-from halluc_plugin.edits import EditState, EditVocab
+from halluc_plugin.edits import Context, EditState, EditVocab
 from halluc_plugin.edits.builders import Boundary
-from halluc_plugin.settings import Context
 from halluc_plugin.vllm_engine.bans import RewindBans
 from halluc_plugin.vllm_engine.budget import EditBudget
 from halluc_plugin.vllm_engine.request import EditRequest

@@ -30,9 +30,8 @@ os.environ |= {
 from transformers import Qwen2Config, Qwen2ForCausalLM
 from vllm import LLM, SamplingParams
 
-from halluc_plugin.edits import EditState, EditVocab
-from halluc_plugin.settings import Context
-from halluc_plugin.vllm_engine.hard import ENGINE_ARGS
+from halluc_plugin.edits import Context, EditState, EditVocab
+from halluc_plugin.vllm_engine.launch import ENGINE_ARGS
 from halluc_plugin.vllm_engine.request import EditRequest
 
 VOCAB = EditVocab(backtrack=8191)

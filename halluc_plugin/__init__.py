@@ -4,4 +4,8 @@ The heart is :mod:`halluc_plugin.edits`, the one implementation of what an edit 
 this package imports neither torch nor any host (verl, ray, vllm, lm_eval).
 """
 
+from halluc_plugin import moved, old_names
+
 __version__ = "0.1.0"
+
+moved.install(old_names.MODULES, old_names.NAMES)

@@ -11,13 +11,13 @@ from typing import Any
 
 from rich.console import Console
 
-from halluc_plugin.data.countdown import CountdownSettings
-from halluc_plugin.data.countdown_files import CountdownFiles, CountdownRequest, write_countdown
-from halluc_plugin.data.countdown_traces import TraceSettings
-from halluc_plugin.home import load_or_build
+from halluc_plugin.cache import load_or_build
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
 from halluc_plugin.settings import PrepareSettings, WarmStartTraces
+from halluc_plugin.tasks.countdown.files import CountdownFiles, CountdownRequest, write_countdown
+from halluc_plugin.tasks.countdown.problems import CountdownSettings
+from halluc_plugin.tasks.countdown.traces import TraceSettings
 from halluc_plugin.tokens import BACKTRACK_TOKEN
 from halluc_plugin.tokens.saving import save_model
 from halluc_plugin.training.settings import TrainSettings

@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from halluc_plugin.atomic_files import write_whole
 from halluc_plugin.errors import DataError, SettingsError
-from halluc_plugin.whole import write_whole
 
 if TYPE_CHECKING:
     from halluc_plugin.edits import EditVocab

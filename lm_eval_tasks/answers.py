@@ -9,7 +9,7 @@ from halluc_plugin.errors import TokenizerError
 from lm_eval_tasks.trace import TracedAnswer, TraceReader
 
 
-def vocab_of(reader: TraceReader, model: str) -> EditVocab:
+def reader_vocab(reader: TraceReader, model: str) -> EditVocab:
     """The edit vocabulary of a model's tokenizer.
 
     Raises:

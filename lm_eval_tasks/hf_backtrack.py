@@ -17,7 +17,7 @@ from halluc_plugin.edits import Boundary
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.settings import choose
 from halluc_plugin.tokens.ends import end_ids
-from lm_eval_tasks.answers import traced_answer, vocab_of
+from lm_eval_tasks.answers import reader_vocab, traced_answer
 from lm_eval_tasks.trace import TracedAnswer, TraceReader
 
 
@@ -67,7 +67,7 @@ class HFBacktrack(HFLM):
         self._reader = TraceReader(
             self.tokenizer, step_delimiter=step_delimiter, think_end_token=self.think_end_token
         )
-        self._vocab = vocab_of(self._reader, "hf")
+        self._vocab = reader_vocab(self._reader, "hf")
         require_rows(self.model.config, self._vocab)
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:

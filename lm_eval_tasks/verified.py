@@ -10,6 +10,7 @@ from halluc_plugin.data.parquet import check_rows
 from halluc_plugin.data.rows import ground_truth, messages, reference_answer, text_of
 from halluc_plugin.errors import DataError, TokenizerError
 from halluc_plugin.metrics import JudgedTrace, judge_ids
+from halluc_plugin.tasks import require_verifier, truth_fault
 from halluc_plugin.tokens.ends import end_ids
 from halluc_plugin.verifiers import (
     FinalVerifier,
@@ -18,7 +19,6 @@ from halluc_plugin.verifiers import (
     Verifier,
     final_vote,
     prefix_oracle,
-    require_verifier,
     whole_vote,
 )
 from lm_eval_tasks.data import ENVIRONMENT, local_folder
@@ -104,7 +104,7 @@ def _file(folder: Path, split: str) -> Path:
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    return [_document(row) for row in check_rows(path)]
+    return [_document(row) for row in check_rows(path, truth_fault=truth_fault)]
 
 
 def _document(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,10 +13,10 @@ from halluc_plugin.edits import Boundary
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.settings import choose
 from halluc_plugin.tokens.ends import end_ids
-from halluc_plugin.vllm_engine.hard import ENGINE_ARGS, KNOWN_IDS, SOFT_PROCESSOR
+from halluc_plugin.vllm_engine.launch import ENGINE_ARGS, KNOWN_IDS, SOFT_PROCESSOR
 from halluc_plugin.vllm_engine.metadata import offer_vllm_metadata
 from halluc_plugin.vllm_engine.request import EditRequest
-from lm_eval_tasks.answers import traced_answer, vocab_of
+from lm_eval_tasks.answers import reader_vocab, traced_answer
 from lm_eval_tasks.trace import TraceReader
 
 offer_vllm_metadata()
@@ -89,7 +89,7 @@ class VLLMBacktrack(VLLM):
             )
             for keeps_special in (True, False)
         }
-        self._vocab = vocab_of(self._readers[True], "vllm")
+        self._vocab = reader_vocab(self._readers[True], "vllm")
         self._extra_args = EditRequest(self._vocab, context=self._context, **self._limits).to_extra_args()
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:  # noqa: ARG002

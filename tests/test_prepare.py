@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from halluc_plugin import prepare
+from halluc_plugin.cache import MANIFEST, halluc_home, load_or_build
 from halluc_plugin.data.trace_files import read_traces
 from halluc_plugin.edits import resolve_row
-from halluc_plugin.home import MANIFEST, halluc_home, load_or_build
 from halluc_plugin.settings import PrepareSettings, WarmStartTraces
 from halluc_plugin.tokens import BACKTRACK_TOKEN, edit_vocab
 from halluc_plugin.tokens.loading import load_model, load_tokenizer

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from halluc_plugin.atomic_files import PARTIAL, make_folder, whole_file, whole_folder, write_whole
 from halluc_plugin.errors import SettingsError
-from halluc_plugin.whole import PARTIAL, make_folder, whole_file, whole_folder, write_whole
 
 
 class TestFile:

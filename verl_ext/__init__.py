@@ -8,8 +8,11 @@ import sys
 import traceback
 
 try:
+    from halluc_plugin import moved
+    from verl_ext import old_names
     from verl_ext.registration import register
 
+    moved.install(old_names.MODULES)
     register()
 except BaseException:
     traceback.print_exc()

@@ -23,11 +23,11 @@ from verl.workers.config import FSDPEngineConfig
 from verl.workers.engine.base import EngineRegistry
 from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
 
-from halluc_plugin.edits import EditVocab, Resolution, resolve
+from halluc_plugin.edits import Context, EditVocab, Resolution, resolve
 from halluc_plugin.edits.builders import budget_mask
 from halluc_plugin.errors import SettingsError, TraceError
 from halluc_plugin.hard import TreeInputs, require_tree_attention, tree_inputs
-from halluc_plugin.settings import Context, Settings, load
+from halluc_plugin.settings import Settings, load
 from halluc_plugin.tokens import edit_vocab
 from verl_ext.engine_config import BacktrackEngineConfig
 from verl_ext.host_settings.keys import OWN_STRATEGY, STOCK_STRATEGY

@@ -8,7 +8,7 @@ from verl_ext.hooks import after_import
 
 REGISTRATIONS = {
     # host module, once imported       -> our module, whose import registers names with the host
-    "verl.experimental.agent_loop.agent_loop": "verl_ext.agent_loops",
+    "verl.experimental.agent_loop.agent_loop": "verl_ext.loops.registered",
     "verl.experimental.reward_loop.reward_manager.registry": "verl_ext.reward_manager",
     "verl.trainer.ppo.core_algos": "verl_ext.advantage",
     "verl.trainer.ppo.v1.trainer_sync": "verl_ext.trainer",
@@ -19,11 +19,11 @@ REGISTRATIONS = {
 
 FIXES = {
     # host module, once imported       -> our function; inert unless its docstring's condition holds
-    "verl.utils.config": "verl_ext.recipe_check:refuse_bare_recipe",
+    "verl.utils.config": "verl_ext.recipe.check:refuse_bare_recipe",
     "verl.utils.distributed": "verl_ext.cpu.fixes:use_gloo_alone",
     "verl.utils.fsdp_utils": "verl_ext.cpu.fixes:offload_without_pinning",
     "verl.experimental.reward_loop.reward_loop": "verl_ext.reward_model:ask_about_what_is_left",
-    "verl.trainer.ppo.v1.trainer_base": "verl_ext.failed_answers:watch_every_trainer",
+    "verl.trainer.ppo.v1.trainer_base": "verl_ext.watch.every_trainer:watch_every_trainer",
     "verl.trainer.constants_ppo": "verl_ext.cpu.fixes:give_ray_time_to_start",
 }
 """Rows that make verl run where it otherwise cannot, or stop where it would go wrong silently."""
@@ -37,4 +37,4 @@ def register() -> None:
     for host_module, target in {**REGISTRATIONS, **FIXES}.items():
         after_import(host_module, target)
     after_import("verl.workers.engine.fsdp.transformer_impl", "verl_ext.cpu.engines:register_for_cpu")
-    after_import("verl.experimental.agent_loop.agent_loop", "verl_ext.failed_answers:tell_causes")
+    after_import("verl.experimental.agent_loop.agent_loop", "verl_ext.watch.failed_answers:tell_causes")

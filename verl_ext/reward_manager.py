@@ -13,21 +13,21 @@ from verl import DataProto
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 from verl.experimental.reward_loop.reward_manager.registry import register
 
-from halluc_plugin.credit import Move
+from halluc_plugin.credit import EventValue
 from halluc_plugin.data.rows import extra_info, ground_truth
 from halluc_plugin.edits import EditVocab, resolve
 from halluc_plugin.errors import DataError
-from halluc_plugin.rewards import Answer, Trace, Verdict, judge, observe, score
+from halluc_plugin.rewards import Answer, Trace, Verdict, judge_answers, observe, score
 from halluc_plugin.rl.answers import reward_info
-from halluc_plugin.rl.reading import step_marks
+from halluc_plugin.rl.rollout_reader import step_marks
 from halluc_plugin.settings import Settings, ValueSource
-from halluc_plugin.tokens import edit_vocab
-from halluc_plugin.training.dataset import vocab_of
-from halluc_plugin.verifiers import Outcome, Verifier, find_verifier, read_score, scoring, scoring_failed
-from verl_ext.continuations import COLUMN as CONTINUATIONS
-from verl_ext.engine_limits import EngineLimits
-from verl_ext.judges import unknown_source
-from verl_ext.refinement import TURNS
+from halluc_plugin.tasks import find_verifier
+from halluc_plugin.tokens import edit_vocab, vocab_of
+from halluc_plugin.verifiers import Outcome, Verifier, read_score, scoring, scoring_failed
+from verl_ext.loops.continuations import COLUMN as CONTINUATIONS
+from verl_ext.loops.engine_limits import EngineLimits
+from verl_ext.loops.refinement import TURNS
+from verl_ext.preflight.judges import unknown_source
 from verl_ext.run_settings import from_config, has_reward_function
 
 
@@ -138,7 +138,7 @@ class BacktrackRewardManager(RewardManagerBase):
         verifier = None if self._custom else find_verifier(row["data_source"])
         values = await self._sampled_values(row, verifier)
         if verifier is not None:
-            return judge(trace, verifier, ground_truth(row), values)
+            return judge_answers(trace, verifier, ground_truth(row), values)
         final = await self._ask_host(trace.final, row)
         if self._router:  # what a reward model thinks of erased text is worth no request
             raw = None
@@ -151,7 +151,7 @@ class BacktrackRewardManager(RewardManagerBase):
         verifier = None if self._custom else find_verifier(row["data_source"])
         before = (await self._verdict(self._decode(first), row, verifier)).accuracy
         trace = replace(answer.trace, raw_length=answer.trace.raw_length + len(first))
-        return replace(answer, trace=trace, moves=(Move(before, answer.final.accuracy),))
+        return replace(answer, trace=trace, event_values=(EventValue(before, answer.final.accuracy),))
 
     async def _sampled_values(
         self, row: Mapping[str, Any], verifier: Verifier | None

@@ -10,9 +10,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from halluc_plugin.edits import Context
 from halluc_plugin.errors import SettingsError
-from halluc_plugin.settings import Context, Settings, load
-from halluc_plugin.vllm_engine.hard import ENGINE_ARGS, SOFT_PROCESSOR
+from halluc_plugin.settings import Settings, load
+from halluc_plugin.vllm_engine.launch import ENGINE_ARGS, SOFT_PROCESSOR
 from verl_ext.compat import require_tested_verl
 from verl_ext.host_settings import TABLE, asked_for, refuse, runs_of
 from verl_ext.host_settings.keys import OWN_STRATEGY, STOCK_STRATEGY

@@ -9,10 +9,12 @@ import torch
 from omegaconf import DictConfig
 
 from halluc_plugin.data.trace_files import TraceRow, read_traces
+from halluc_plugin.edits import Context
 from halluc_plugin.edits.builders import IGNORE_INDEX
 from halluc_plugin.errors import DataError
-from halluc_plugin.settings import Context, load
-from halluc_plugin.training.dataset import TraceCollator, vocab_of
+from halluc_plugin.settings import load
+from halluc_plugin.tokens import vocab_of
+from halluc_plugin.training.dataset import TraceCollator
 from halluc_plugin.training.settings import check_imitable
 
 

@@ -21,16 +21,16 @@ from halluc_plugin.data.rows import plain
 from halluc_plugin.rewards import COMPONENTS
 from halluc_plugin.rewards.influence import unchanged_groups
 from halluc_plugin.rl.answers import Answers, shape, shapes_actions
-from halluc_plugin.rl.collapse import CollapseWatch
-from halluc_plugin.rl.reading import Reading
+from halluc_plugin.rl.rollout_reader import RolloutReader
 from halluc_plugin.rl.step_metrics import ProblemRow, drawn, event_metrics, rollout_metrics, stage_metrics
+from halluc_plugin.rl.warning_signs import CollapseWatch
+from halluc_plugin.tasks import find_verifier
 from halluc_plugin.trace_log import LoggedTrace, TraceLog, logged_trace
-from halluc_plugin.verifiers import find_verifier
 from verl_ext.compat import AnswersToSync
-from verl_ext.engine_limits import EngineLimits
-from verl_ext.guard import Precision, compare, stop_if_drifted
+from verl_ext.loops.engine_limits import EngineLimits
 from verl_ext.run_settings import check, from_config, has_reward_function, judged_by_model
-from verl_ext.sync_watch import watch_sync
+from verl_ext.watch.drift import Precision, compare, stop_if_drifted
+from verl_ext.watch.sync import watch_sync
 
 logger = logging.getLogger(__name__)
 
@@ -179,9 +179,11 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
         )
 
     @cached_property
-    def _reading(self) -> Reading:
+    def _reading(self) -> RolloutReader:
         # Once a run: every token's text is looked at for the ends of steps.
-        return Reading.of(self.tokenizer, self._settings, EngineLimits.of(self.config, self.tokenizer).ends)
+        return RolloutReader.of(
+            self.tokenizer, self._settings, EngineLimits.of(self.config, self.tokenizer).ends
+        )
 
 
 def _divides_by_deviation(config: DictConfig) -> bool | None:

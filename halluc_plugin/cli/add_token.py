@@ -46,6 +46,7 @@ def add_token(
     """Add <|BACKTRACK|> to a model and its tokenizer as an ordinary token, and save both."""
     from rich.console import Console
 
+    from halluc_plugin.atomic_files import whole_folder
     from halluc_plugin.cli.doctor import print_checks
     from halluc_plugin.settings import choose
     from halluc_plugin.tokens import BACKTRACK_TOKEN, RESTART_TOKEN, STEP_TOKEN, inspect_tokenizer
@@ -53,7 +54,6 @@ def add_token(
     from halluc_plugin.tokens.initialisation import Initialisation
     from halluc_plugin.tokens.loading import load_model, load_tokenizer
     from halluc_plugin.tokens.saving import save_model
-    from halluc_plugin.whole import whole_folder
 
     how = choose(Initialisation, init, "--init")
     tokens = [BACKTRACK_TOKEN, *([STEP_TOKEN] if step else []), *([RESTART_TOKEN] if restart else [])]

@@ -75,14 +75,14 @@ def countdown(
     from halluc_plugin.cli.cards import tell
     from halluc_plugin.cli.data_options import find_tokenizer, weights
     from halluc_plugin.commands import export
-    from halluc_plugin.data.countdown import CountdownSettings
-    from halluc_plugin.data.countdown_errors import ErrorMix
-    from halluc_plugin.data.countdown_files import CountdownRequest, write_countdown
-    from halluc_plugin.data.countdown_traces import TraceSettings
     from halluc_plugin.data.prompts import template_kwargs
-    from halluc_plugin.data.raw_traces import Edit, Ending
     from halluc_plugin.prepare import show_progress
+    from halluc_plugin.problem_sets.raw_traces import Edit, Ending
     from halluc_plugin.settings import choose
+    from halluc_plugin.tasks.countdown.errors import ErrorMix
+    from halluc_plugin.tasks.countdown.files import CountdownRequest, write_countdown
+    from halluc_plugin.tasks.countdown.problems import CountdownSettings
+    from halluc_plugin.tasks.countdown.traces import TraceSettings
 
     request = CountdownRequest(
         problems=CountdownSettings(numbers=numbers, largest_operand=largest_operand, seed=seed),

@@ -8,7 +8,7 @@ from halluc_plugin.commands import shell
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from halluc_plugin.search.states import Space
+    from halluc_plugin.sampling.states import Space
 
 
 def marker_ids(tokenizer: Any, marker: str | None) -> tuple[int, ...] | None:
@@ -18,7 +18,7 @@ def marker_ids(tokenizer: Any, marker: str | None) -> tuple[int, ...] | None:
 
 def open_engine(model: str, backend: str, space: "Space", seed: int, trust_remote_code: bool) -> Any:
     """What samples the answers."""
-    from halluc_plugin.search.models import Backend, open_sampler
+    from halluc_plugin.jobs.samplers import Backend, open_sampler
     from halluc_plugin.settings import choose
 
     engine = choose(Backend, backend, "--backend")
@@ -38,10 +38,10 @@ def write_file(
     of: str = "references",
 ) -> Path:
     """Write the file and its card; an interrupted command goes on behind the last whole part."""
-    from halluc_plugin.data.parts import PartedFile, named_model
-    from halluc_plugin.data.problem_files import write_card
+    from halluc_plugin.data.resumable import PartedFile, named_model
     from halluc_plugin.data.trace_files import FINGERPRINT, fingerprint
     from halluc_plugin.prepare import show_progress
+    from halluc_plugin.problem_sets.files import write_card
 
     metadata = {"seed": seed, FINGERPRINT: fingerprint(tokenizer)}
     decides = {**metadata, **described}

@@ -68,13 +68,14 @@ def correct(
     as_json: Json = False,
 ) -> None:
     """Write a model's right answers, and its wrong ones taken back and followed by a right one (verified)."""
-    from halluc_plugin.data.correction_files import KINDS, CorrectionRequest, write_corrections
-    from halluc_plugin.data.corrections import CorrectionSettings, Depth
     from halluc_plugin.data.prompts import template_kwargs
+    from halluc_plugin.edits import Context
+    from halluc_plugin.jobs.samplers import edit_free_space, require_fit
+    from halluc_plugin.own_errors.correction_files import KINDS, CorrectionRequest, write_corrections
+    from halluc_plugin.own_errors.corrections import CorrectionSettings, Depth
     from halluc_plugin.prepare import show_progress
-    from halluc_plugin.search.models import edit_free_space, require_fit
-    from halluc_plugin.search.problems import read_problems
-    from halluc_plugin.settings import Context, choose
+    from halluc_plugin.sampling.problems import read_problems
+    from halluc_plugin.settings import choose
     from halluc_plugin.tokens.loading import load_tokenizer
 
     known = load_tokenizer(model, trust_remote_code=trust_remote_code)
@@ -126,13 +127,13 @@ def verdicts(
     as_json: Json = False,
 ) -> None:
     """Write a model's answers, each with whether it is right: what a verifier model is trained on."""
-    from halluc_plugin.data.parts import named, named_function
     from halluc_plugin.data.prompts import TEMPLATE_KWARGS, template_kwargs
+    from halluc_plugin.data.resumable import named, named_function
     from halluc_plugin.errors import SettingsError
-    from halluc_plugin.search.job import Method, SearchJob, space_of
-    from halluc_plugin.search.models import Backend, open_sampler, require_fit
-    from halluc_plugin.search.problems import read_problems
-    from halluc_plugin.search.verdicts import RIGHT, WRONG, Verdicts, verdict_id
+    from halluc_plugin.jobs.samplers import Backend, open_sampler, require_fit
+    from halluc_plugin.jobs.search import Method, SearchJob, space_of
+    from halluc_plugin.sampling.problems import read_problems
+    from halluc_plugin.scorers.verdicts import RIGHT, WRONG, Verdicts, verdict_id
     from halluc_plugin.settings import choose
     from halluc_plugin.tokens.loading import load_tokenizer
 

@@ -28,7 +28,7 @@ from halluc_plugin.cli.data_output import marker_ids, open_engine, train_command
 from halluc_plugin.cli.help import examples
 
 if TYPE_CHECKING:
-    from halluc_plugin.data.reference_traces import Writing
+    from halluc_plugin.problem_sets.references import Writing
 
 Answers = Annotated[
     Path, typer.Option("--data", help="A file of verl's rows, with reference answers in extra_info.answer.")
@@ -63,10 +63,10 @@ def inject(
     as_json: Json = False,
 ) -> None:
     """Write reference answers, and beside them traces in which random tokens are written and taken back."""
-    from halluc_plugin.data.parts import named
     from halluc_plugin.data.prompts import TEMPLATE_KWARGS, template_kwargs
-    from halluc_plugin.data.reference_traces import Injected, read_references, text_pool
+    from halluc_plugin.data.resumable import named
     from halluc_plugin.errors import SettingsError
+    from halluc_plugin.problem_sets.references import Injected, read_references, text_pool
     from halluc_plugin.tokens.loading import load_tokenizer
     from halluc_plugin.verifiers.numerals import read
 
@@ -109,10 +109,11 @@ def align(
     """Write reference answers, and traces in which the model's own departures from them are taken back."""
     from dataclasses import replace
 
-    from halluc_plugin.data.parts import named
     from halluc_plugin.data.prompts import TEMPLATE_KWARGS, template_kwargs
-    from halluc_plugin.data.reference_traces import Aligned, read_references
-    from halluc_plugin.search.models import edit_free_space, require_fit
+    from halluc_plugin.data.resumable import named
+    from halluc_plugin.jobs.samplers import edit_free_space, require_fit
+    from halluc_plugin.own_errors.aligned import Aligned
+    from halluc_plugin.problem_sets.references import read_references
     from halluc_plugin.tokens.loading import load_tokenizer
 
     asked = template_kwargs(template)
@@ -138,11 +139,10 @@ def align(
 
 
 def _writing(tokenizer: Any, edit: str, marker: str | None, delimiter: str) -> "Writing":
-    from halluc_plugin.data.raw_traces import Edit
-    from halluc_plugin.data.reference_traces import Writing
+    from halluc_plugin.problem_sets.raw_traces import Edit
+    from halluc_plugin.problem_sets.references import Writing
     from halluc_plugin.settings import choose
-    from halluc_plugin.tokens import edit_vocab
-    from halluc_plugin.training.dataset import vocab_of
+    from halluc_plugin.tokens import edit_vocab, vocab_of
 
     # Words take back without any token; a tokenizer may have none then.
     vocab = (edit_vocab if marker is None else vocab_of)(tokenizer, step_delimiter=delimiter)

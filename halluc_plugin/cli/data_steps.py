@@ -23,9 +23,9 @@ from halluc_plugin.cli.data_options import (
 from halluc_plugin.cli.help import examples, renamed
 
 if TYPE_CHECKING:
-    from halluc_plugin.data.step_files import StepRequest
-    from halluc_plugin.data.step_problems import Sizes, StepTask
-    from halluc_plugin.data.step_traces import StepTraceSettings
+    from halluc_plugin.problem_sets.step_files import StepRequest
+    from halluc_plugin.problem_sets.step_traces import StepTraceSettings
+    from halluc_plugin.problem_sets.steps import Sizes, StepTask
 
 Pairings = Annotated[
     choices.Pairings,
@@ -70,10 +70,10 @@ def addition(
     as_json: Json = False,
 ) -> None:
     """Write additions and subtractions in a base (train, test, longer ones), raw traces, and a data card."""
-    from halluc_plugin.data.addition import AdditionTask
-    from halluc_plugin.data.step_files import StepRequest
-    from halluc_plugin.data.step_problems import Form
+    from halluc_plugin.problem_sets.step_files import StepRequest
+    from halluc_plugin.problem_sets.steps import Form
     from halluc_plugin.settings import choose
+    from halluc_plugin.tasks.addition.problems import AdditionTask
 
     sizes = _sizes(smallest, largest, longest)
     task = AdditionTask(base, operations, choose(Form, form, "--answer"), sizes, seed)
@@ -109,10 +109,10 @@ def chain(
     as_json: Json = False,
 ) -> None:
     """Write chains of operations modulo m (train, test, longer ones), raw traces, and a data card."""
-    from halluc_plugin.data.chain import ChainTask
-    from halluc_plugin.data.step_files import StepRequest
-    from halluc_plugin.data.step_problems import Form
+    from halluc_plugin.problem_sets.step_files import StepRequest
+    from halluc_plugin.problem_sets.steps import Form
     from halluc_plugin.settings import choose
+    from halluc_plugin.tasks.chain.problems import ChainTask
 
     sizes = _sizes(smallest, largest, longest)
     task = ChainTask(modulus, operations, choose(Form, form, "--answer"), sizes, seed)
@@ -147,8 +147,8 @@ def dag(
     retry_rate: OldRate = None,
 ) -> None:
     """Write arithmetic on graphs of definitions (train, test, larger ones), raw traces, and a data card."""
-    from halluc_plugin.data.dag import DagTask
-    from halluc_plugin.data.step_files import StepRequest
+    from halluc_plugin.problem_sets.step_files import StepRequest
+    from halluc_plugin.tasks.dag.problems import DagTask
 
     task = DagTask(modulus, _sizes(smallest, largest, longest), seed)
     rate = renamed("--retry-rate", retry_rate, "--rate", rate)
@@ -161,7 +161,7 @@ def dag(
 
 
 def _sizes(smallest: int, largest: int, longest: int) -> "Sizes":
-    from halluc_plugin.data.step_problems import Sizes
+    from halluc_plugin.problem_sets.steps import Sizes
 
     return Sizes(smallest, largest, longest)
 
@@ -170,8 +170,8 @@ def _traces(
     task: "StepTask", *, pairing: str, edit: str, ending: str, rate: float, mix: str
 ) -> "StepTraceSettings":
     from halluc_plugin.cli.data_options import weights
-    from halluc_plugin.data.raw_traces import Edit, Ending
-    from halluc_plugin.data.step_traces import Pairing, StepTraceSettings
+    from halluc_plugin.problem_sets.raw_traces import Edit, Ending
+    from halluc_plugin.problem_sets.step_traces import Pairing, StepTraceSettings
     from halluc_plugin.settings import choose
 
     kinds = [str(kind) for kind in task.kinds]
@@ -199,8 +199,8 @@ def _write(
     from halluc_plugin.cli.data_options import find_tokenizer
     from halluc_plugin.commands import export
     from halluc_plugin.data.prompts import template_kwargs
-    from halluc_plugin.data.step_files import write_steps
     from halluc_plugin.prepare import show_progress
+    from halluc_plugin.problem_sets.step_files import write_steps
 
     asked = template_kwargs(template)
     edits = request.traces.edit, request.backtracking

@@ -26,8 +26,8 @@ from halluc_plugin.cli.help import examples
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from halluc_plugin.search.job import SearchJob
-    from halluc_plugin.search.problems import Answered
+    from halluc_plugin.jobs.search import SearchJob
+    from halluc_plugin.search.answers import Answered
 
 
 def register(app: typer.Typer) -> None:
@@ -107,14 +107,14 @@ def search(
     ] = None,
 ) -> None:
     """Answer problems by Self-Backtracking's search or by a baseline."""
+    from halluc_plugin.atomic_files import whole_file
     from halluc_plugin.data.prompts import template_kwargs
+    from halluc_plugin.jobs.samplers import Backend
+    from halluc_plugin.jobs.search import Method, SearchJob, answer
     from halluc_plugin.prepare import show_progress
+    from halluc_plugin.scorers.likelihood import Says
     from halluc_plugin.search import Rule
-    from halluc_plugin.search.hf import Says
-    from halluc_plugin.search.job import Method, SearchJob, answer
-    from halluc_plugin.search.models import Backend
     from halluc_plugin.settings import choose
-    from halluc_plugin.whole import whole_file
 
     job = SearchJob(
         model=model,

@@ -36,9 +36,9 @@ def theory(
     import numpy as np
     from rich.console import Console
 
+    from halluc_plugin.atomic_files import make_folder, write_whole
     from halluc_plugin.theory.figures import draw
     from halluc_plugin.theory.studies import STUDIES
-    from halluc_plugin.whole import make_folder, write_whole
 
     chosen = _known(names or list(STUDIES), list(STUDIES))
     make_folder(out)

@@ -213,9 +213,10 @@ def warmstart(
     from dataclasses import replace
 
     from halluc_plugin import prepare
+    from halluc_plugin.edits import Context
     from halluc_plugin.edits.builders import ErasedTokens as Erased
     from halluc_plugin.scratch.model import Size
-    from halluc_plugin.settings import Context, PrepareSettings, WarmStartTraces, choose
+    from halluc_plugin.settings import PrepareSettings, WarmStartTraces, choose
 
     kind = choose(WarmStartTraces, traces, "--traces")
     settings = replace(
@@ -230,8 +231,9 @@ def warmstart(
 
 
 def _settings(erased_tokens: str, context: str, **settings: Any) -> "TrainSettings":
+    from halluc_plugin.edits import Context
     from halluc_plugin.edits.builders import ErasedTokens as Erased
-    from halluc_plugin.settings import Context, choose
+    from halluc_plugin.settings import choose
     from halluc_plugin.training import TrainSettings
 
     return TrainSettings(

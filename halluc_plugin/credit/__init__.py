@@ -2,21 +2,21 @@
 
 An answer's advantage is relative to its group (:func:`group_relative`) and goes to each of its unmasked
 actions (:func:`spread`). On top of that, edits can be paid for what they did (:func:`event_credit`, from
-values that a verifier, continuations or the group itself, :func:`prefix_tree_moves`, give to states), and
+values that a verifier, continuations or the group itself, :func:`prefix_tree_values`, give to states), and
 erased tokens can be discouraged (:func:`turn_against`); :func:`shape_advantages` does both.
 """
 
+from halluc_plugin.credit.event_values import EventValue
 from halluc_plugin.credit.events import event_credit, turn_against
 from halluc_plugin.credit.groups import group_relative, require_finite, spread
-from halluc_plugin.credit.moves import Move
-from halluc_plugin.credit.prefix_tree import prefix_tree_moves
+from halluc_plugin.credit.prefix_tree import prefix_tree_values
 from halluc_plugin.credit.shaping import shape_advantages
 
 __all__ = [
-    "Move",
+    "EventValue",
     "event_credit",
     "group_relative",
-    "prefix_tree_moves",
+    "prefix_tree_values",
     "require_finite",
     "shape_advantages",
     "spread",

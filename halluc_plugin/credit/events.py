@@ -6,19 +6,21 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from halluc_plugin.credit.moves import Move
+from halluc_plugin.credit.event_values import EventValue
 from halluc_plugin.errors import TraceError
 
 if TYPE_CHECKING:
     from halluc_plugin.edits import Resolution
 
 
-def event_credit(resolution: "Resolution", moves: Sequence[Sequence[Move]], alpha: float) -> Tensor:
+def event_credit(
+    resolution: "Resolution", event_values: Sequence[Sequence[EventValue]], alpha: float
+) -> Tensor:
     """``alpha·Δ`` of each effective event, divided equally over its effective edits.
 
     Args:
         resolution: B traces of width T.
-        moves: For each trace, what its effective events were worth, in order.
+        event_values: For each trace, what its effective events were worth, in order.
         alpha: Units of normalised advantage for one unit of value.
 
     Returns:
@@ -26,7 +28,7 @@ def event_credit(resolution: "Resolution", moves: Sequence[Sequence[Move]], alph
         group normalisation.
 
     Raises:
-        TraceError: The number of moves of a trace is not that of its effective events.
+        TraceError: The number of values of a trace is not that of its effective events.
     """
     from halluc_plugin.edits import events
 
@@ -34,13 +36,13 @@ def event_credit(resolution: "Resolution", moves: Sequence[Sequence[Move]], alph
     counts = [0] * len(resolution.ids)
     for event in effective:
         counts[event.row] += 1
-    given = [len(row) for row in moves]
+    given = [len(row) for row in event_values]
     if given != counts:
         raise TraceError(
             f"The traces have {counts} effective events, but {given} of them have values.",
             "Give every effective event of every trace its value, in order.",
         )
-    gains = [move.gain for row in moves for move in row]
+    gains = [move.gain for row in event_values for move in row]
     credit = torch.zeros(resolution.ids.shape)
     noop = resolution.noop.tolist()
     for event, gain in zip(effective, gains, strict=True):

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from halluc_plugin.credit._prefix_values import event_values
-from halluc_plugin.credit.moves import Move
+from halluc_plugin.credit.event_values import EventValue
 from halluc_plugin.errors import TraceError
 
 if TYPE_CHECKING:
     from halluc_plugin.edits import EditVocab
 
 
-def prefix_tree_moves(
+def prefix_tree_values(
     traces: Sequence[Sequence[int]], groups: Sequence[Hashable], rewards: Sequence[float], vocab: "EditVocab"
-) -> list[list[Move]]:
+) -> list[list[EventValue]]:
     """What events were worth, by the group's own answers.
 
     The value of a state, a collapsed prefix, is the mean reward of the group's answers that passed through
@@ -52,8 +52,8 @@ def prefix_tree_moves(
         np.array(rewards, dtype=np.float64),
     )
     with _uncollected():
-        moves = map(Move, before, after)
-        return [list(islice(moves, count)) for count in counts]
+        values = map(EventValue, before, after)
+        return [list(islice(values, count)) for count in counts]
 
 
 @contextmanager

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from halluc_plugin.credit.event_values import EventValue
 from halluc_plugin.credit.events import event_credit, turn_against
-from halluc_plugin.credit.moves import Move
 from halluc_plugin.edits.builders import ErasedTokens
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def shape_advantages(
     resolution: "Resolution",
     *,
     erased: ErasedTokens,
-    moves: Sequence[Sequence[Move]] | None = None,
+    event_values: Sequence[Sequence[EventValue]] | None = None,
     alpha: float = 0.0,
 ) -> Tensor:
     """Turn erased tokens around where asked to, and pay edits what they did.
@@ -29,7 +29,7 @@ def shape_advantages(
         response_mask: Bool or number[B, T]: the actions that learn.
         resolution: B traces of width T.
         erased: What erased tokens get; ``mask`` and ``keep`` are the mask's business.
-        moves: What each effective event of each trace was worth; None pays nothing.
+        event_values: What each effective event of each trace was worth; None pays nothing.
         alpha: See :func:`halluc_plugin.credit.event_credit`.
 
     Returns:
@@ -40,6 +40,6 @@ def shape_advantages(
     """
     if erased is ErasedTokens.NEGATIVE:
         advantages = turn_against(advantages, resolution.erased)
-    if moves is not None:
-        advantages = advantages + event_credit(resolution, moves, alpha).to(advantages)
+    if event_values is not None:
+        advantages = advantages + event_credit(resolution, event_values, alpha).to(advantages)
     return advantages * response_mask.to(advantages.dtype)

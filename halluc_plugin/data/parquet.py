@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from halluc_plugin.atomic_files import whole_file
 from halluc_plugin.data import json_files
-from halluc_plugin.data.rows import fault
+from halluc_plugin.data.rows import TruthFault, fault
 from halluc_plugin.errors import DataError
-from halluc_plugin.whole import whole_file
 
 ROW_COLUMNS = ("data_source", "prompt", "reward_model")
 METADATA_KEY = b"halluc"
@@ -186,14 +186,16 @@ def _taken(path: Path, names: Sequence[str], columns: Sequence[str], optional: S
     return [*columns, *(column for column in optional if column in names)]
 
 
-def check_rows(path: Path, *, prompt_key: str = "prompt", judged: bool = True) -> list[dict[str, Any]]:
+def check_rows(
+    path: Path, *, prompt_key: str = "prompt", truth_fault: TruthFault | None = None
+) -> list[dict[str, Any]]:
     """Check a file of problems for verl.
 
     Args:
         path: The file.
         prompt_key: The column of the prompts.
-        judged: Whether answers are judged by the judge of the rows' source, not by a function of the user's,
-            and not at all.
+        truth_fault: Says whether the judge of a row's source understands its ground truth; None where a
+            function of the user's judges, or nothing.
 
     Returns:
         Its rows, reduced to what was checked, ``extra_info`` and ``agent_name``.
@@ -205,7 +207,7 @@ def check_rows(path: Path, *, prompt_key: str = "prompt", judged: bool = True) -
     columns = [prompt_key if column == "prompt" else column for column in ROW_COLUMNS]
     rows = read_rows(path, columns, optional=("extra_info", "agent_name"))
     for number, row in enumerate(rows):
-        if found := fault(row, prompt_key, judged=judged):
+        if found := fault(row, prompt_key, truth_fault=truth_fault):
             raise DataError(
                 f"{path}, row {number}: {found}",
                 "Drop or repair the row; verl wants data_source, prompt (a list of messages) and "

@@ -5,15 +5,15 @@ part may be is what verl takes; what nobody could use is said by :func:`fault`.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from halluc_plugin.verifiers import truth_fault
-
 Row = Mapping[str, Any]
 Message = dict[str, Any]
+TruthFault = Callable[[Any, Any], str | None]
+"""``fault(data_source, ground_truth)``: why nothing can judge by a ground truth, None if something can."""
 
 
 def plain(value: Any) -> Any:
@@ -65,13 +65,14 @@ def text_of(content: Any) -> str | None:
     return "".join(map(str, texts)) if whole else None
 
 
-def fault(row: Row, prompt_key: str = "prompt", *, judged: bool = True) -> str | None:
+def fault(row: Row, prompt_key: str = "prompt", *, truth_fault: TruthFault | None) -> str | None:
     """What is wrong with a row, None if it can be used.
 
     Args:
         row: With source, prompt and ``reward_model``.
         prompt_key: The column of the prompt.
-        judged: Whether answers are judged by the source's own judge, which must understand the ground truth.
+        truth_fault: Says whether the source's own judge understands the ground truth; None where no such
+            judge is asked.
     """
     prompt = plain(row[prompt_key])
     source, reward_model = row["data_source"], row["reward_model"]
@@ -83,7 +84,7 @@ def fault(row: Row, prompt_key: str = "prompt", *, judged: bool = True) -> str |
         return f"data_source is {source!r}, no name."
     if not isinstance(reward_model, Mapping) or "ground_truth" not in reward_model:
         return "reward_model has no ground_truth."
-    if not judged:
+    if truth_fault is None:
         return None
     truth = ground_truth(row)
     return "reward_model has no ground_truth." if truth is None else truth_fault(source, truth)

@@ -7,16 +7,16 @@
 from typing import TYPE_CHECKING
 
 from halluc_plugin.decoding.policy import EditPolicy
-from halluc_plugin.settings import Context
+from halluc_plugin.edits import Context
 
 if TYPE_CHECKING:
-    from halluc_plugin.decoding.hf import Decoding, RawTrace, decode
+    from halluc_plugin.decoding.hf import DecodedTrace, Decoding, decode
 
-__all__ = ["Context", "Decoding", "EditPolicy", "RawTrace", "decode"]
+__all__ = ["Context", "DecodedTrace", "Decoding", "EditPolicy", "decode"]
 
 
 def __getattr__(name: str) -> object:
-    if name in {"Decoding", "RawTrace", "decode"}:  # these need torch
+    if name in {"Decoding", "DecodedTrace", "decode"}:  # these need torch
         from halluc_plugin.decoding import hf
 
         return getattr(hf, name)

@@ -13,10 +13,9 @@ from halluc_plugin.decoding.generation import Processing
 from halluc_plugin.decoding.limits import max_positions, require_room, require_rows
 from halluc_plugin.decoding.policy import EditPolicy
 from halluc_plugin.decoding.slots import SlotCache
-from halluc_plugin.edits import EditVocab
+from halluc_plugin.edits import Context, EditVocab
 from halluc_plugin.edits.builders import Boundary
 from halluc_plugin.errors import SettingsError, TraceError
-from halluc_plugin.settings import Context
 
 
 class Finish(StrEnum):
@@ -71,7 +70,7 @@ class Decoding:
 
 
 @dataclass(frozen=True)
-class RawTrace:
+class DecodedTrace:
     """One response as sampled.
 
     Attributes:
@@ -96,7 +95,7 @@ def decode(
     processors: LogitsProcessorList | None = None,
     pad_id: int = 0,
     generator: torch.Generator | None = None,
-) -> list[RawTrace]:
+) -> list[DecodedTrace]:
     """Sample one response to each prompt.
 
     Args:
@@ -180,9 +179,9 @@ class _Row:
         """What the model sees of what was written."""
         return self.policy.state.live_ids if context is Context.HARD else self.ids
 
-    def trace(self) -> RawTrace:
+    def trace(self) -> DecodedTrace:
         assert self.finish is not None
-        return RawTrace(self.ids, self.logprobs, self.finish)
+        return DecodedTrace(self.ids, self.logprobs, self.finish)
 
 
 class _Batch:

@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from halluc_plugin.edits import EditVocab
+from halluc_plugin.edits import Context, EditVocab
 from halluc_plugin.errors import SettingsError, TokenizerError
-from halluc_plugin.settings import Context
 
 _NAMES = ("n_positions", "max_position_embeddings", "n_ctx")
 _FACTORS_EXTEND = frozenset({"linear", "dynamic", "yarn"})

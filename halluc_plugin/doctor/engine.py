@@ -28,12 +28,12 @@ def checks(call: fresh.Call) -> list[Check]:
     if find_spec("vllm") is None:
         return [Check("engine", CheckStatus.ABSENT, "vLLM is not installed", packages.INSTALL_VLLM)]
     try:
-        return judge(call("halluc_plugin.doctor.engine:observe"))
+        return checks_of(call("halluc_plugin.doctor.engine:observe"))
     except fresh.FreshPythonError as error:
         return [Check("engine", CheckStatus.FAIL, str(error), "Read the message; or use context=soft.")]
 
 
-def judge(seen: dict[str, Any]) -> list[Check]:
+def checks_of(seen: dict[str, Any]) -> list[Check]:
     """The lines about what :func:`observe` saw."""
     strays, traces = seen["strays"], seen["traces"]
     lines = [Check("engine", CheckStatus.OK, f"vLLM {seen['version']} on {seen['device']}")]
@@ -62,7 +62,7 @@ def observe(**engine_args: Any) -> dict[str, Any]:
     from vllm.platforms import current_platform
 
     from halluc_plugin.vllm_engine.equivalence import random_model
-    from halluc_plugin.vllm_engine.hard import ENGINE_ARGS
+    from halluc_plugin.vllm_engine.launch import ENGINE_ARGS
     from halluc_plugin.vllm_engine.trial import ask, ask_with_readers
 
     with tempfile.TemporaryDirectory() as folder:
@@ -103,7 +103,7 @@ def _questions(
 ) -> list[Any]:
     from vllm import SamplingParams
 
-    from halluc_plugin.settings import Context
+    from halluc_plugin.edits import Context
     from halluc_plugin.vllm_engine.equivalence import VOCAB
     from halluc_plugin.vllm_engine.request import EditRequest
 

@@ -37,7 +37,7 @@ def observe() -> dict[str, Any]:
     from hydra.core.global_hydra import GlobalHydra
     from verl.plugin.platform.platform_manager import get_platform
 
-    from verl_ext.names import NAMES, owner
+    from verl_ext.preflight.names import NAMES, owner
 
     with initialize_config_module("verl.trainer.config", version_base=None):
         recipes = GlobalHydra.instance().config_loader().get_group_options("recipe")

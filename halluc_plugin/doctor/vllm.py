@@ -5,7 +5,7 @@ from typing import Any
 
 from halluc_plugin.checks import Check, CheckStatus
 from halluc_plugin.doctor import fresh, packages
-from halluc_plugin.vllm_engine.hard import SOFT_PROCESSOR
+from halluc_plugin.vllm_engine.launch import SOFT_PROCESSOR
 
 
 def checks(call: fresh.Call) -> list[Check]:

@@ -12,6 +12,7 @@ Importing this package does not import torch; the names that need it are loaded 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from halluc_plugin.edits.context import Context
 from halluc_plugin.edits.delimiters import find_delimiters
 from halluc_plugin.edits.stack import EditState, collapse
 from halluc_plugin.edits.vocab import EditKind, EditVocab
@@ -47,6 +48,7 @@ __all__ = [
     "NO_LIMIT",
     "Backend",
     "Boundary",
+    "Context",
     "EditEvent",
     "EditKind",
     "EditState",

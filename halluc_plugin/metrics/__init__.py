@@ -37,10 +37,9 @@ from halluc_plugin.metrics.intervals import (
     unpaired_difference,
     wilson,
 )
-from halluc_plugin.metrics.judged import JudgedTrace, PrefixOracle, judge, judge_ids
+from halluc_plugin.metrics.judged import JudgedTrace, PrefixOracle, judge_ids, judge_traces
 from halluc_plugin.metrics.reactions import JudgedReaction, LabelledSteps, Reaction, judge_reaction
-from halluc_plugin.metrics.retries import next_token_ok, repeat_rate, stutter_rate, success_after_backtrack
-from halluc_plugin.metrics.sampling import (
+from halluc_plugin.metrics.repeated_samples import (
     ComputeMatchedGain,
     ProblemSamples,
     compute_matched_gain,
@@ -49,6 +48,7 @@ from halluc_plugin.metrics.sampling import (
     majority_at_k,
     pass_at_k,
 )
+from halluc_plugin.metrics.retries import next_token_ok, repeat_rate, stutter_rate, success_after_backtrack
 from halluc_plugin.metrics.summary import EventSummary, summarise_events
 
 __all__ = [
@@ -81,9 +81,9 @@ __all__ = [
     "event_precision",
     "event_recall",
     "hard_flops",
-    "judge",
     "judge_ids",
     "judge_reaction",
+    "judge_traces",
     "latency",
     "localisation",
     "maj_at_k",

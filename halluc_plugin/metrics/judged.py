@@ -26,7 +26,7 @@ EMPTY = -1
 
 
 class JudgedTrace:
-    """One row of a resolution together with the oracle of its problem; :func:`judge` makes them.
+    """One row of a resolution together with the oracle of its problem; :func:`judge_traces` makes them.
 
     Verdicts are asked for when a metric needs them and kept, by live prefix: two metrics, or two states with
     the same live ids, cost one call.
@@ -134,7 +134,7 @@ class JudgedTrace:
         return found
 
 
-def judge(resolution: "Resolution", oracles: Sequence[PrefixOracle]) -> list[JudgedTrace]:
+def judge_traces(resolution: "Resolution", oracles: Sequence[PrefixOracle]) -> list[JudgedTrace]:
     """Join each row of a batch with the oracle of its problem.
 
     Args:
@@ -160,7 +160,7 @@ def judge(resolution: "Resolution", oracles: Sequence[PrefixOracle]) -> list[Jud
 def judge_ids(
     traces: Sequence[Sequence[int]], vocab: "EditVocab", oracles: Sequence[PrefixOracle]
 ) -> list[JudgedTrace]:
-    """As :func:`judge`, for raw traces of any lengths given as lists of ids.
+    """As :func:`judge_traces`, for raw traces of any lengths given as lists of ids.
 
     Args:
         traces: B raw traces, without prompt and padding.
@@ -176,7 +176,7 @@ def judge_ids(
     if len(oracles) != len(traces):
         raise MetricError(f"{len(oracles)} oracles for {len(traces)} rows.", "Pass one oracle for each row.")
     rows = zip(traces, oracles, strict=True)
-    return [judge(resolve_row(trace, vocab), [oracle])[0] for trace, oracle in rows]
+    return [judge_traces(resolve_row(trace, vocab), [oracle])[0] for trace, oracle in rows]
 
 
 def pool(traces: Sequence[JudgedTrace], outcomes: Callable[[JudgedTrace], list[bool]]) -> Proportion:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from halluc_plugin.errors import MetricError
-from halluc_plugin.metrics.judged import JudgedTrace, judge
+from halluc_plugin.metrics.judged import JudgedTrace, judge_traces
 
 if TYPE_CHECKING:
     from halluc_plugin.edits import EditEvent, EditVocab
@@ -101,7 +101,7 @@ def judge_reaction(steps: LabelledSteps, sampled: Sequence[int], vocab: "EditVoc
     judged = list(steps.ids)
     if event is not None:
         judged = collapse(ids[: event.start], vocab) + ids[event.start : event.stop]
-    (trace,) = judge(resolve_row(judged, vocab), [steps.oracle])
+    (trace,) = judge_traces(resolve_row(judged, vocab), [steps.oracle])
     return JudgedReaction(steps, _reaction(steps, event), trace)
 
 

@@ -8,7 +8,7 @@ import torch
 
 from halluc_plugin.edits import EditVocab
 from halluc_plugin.metrics import Proportion
-from halluc_plugin.probes.behind import logits_behind
+from halluc_plugin.probes.next_logits import logits_behind
 
 
 @dataclass(frozen=True)

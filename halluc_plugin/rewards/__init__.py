@@ -5,19 +5,22 @@ may look at, :mod:`.components` holds the named components, :func:`score` adds t
 host.
 """
 
-from halluc_plugin.rewards.answer import Answer, Trace, Verdict, judge, observe
-from halluc_plugin.rewards.components import COMPONENTS, component, score
+from halluc_plugin.rewards.answer import Answer, Trace, Verdict, judge_answers, observe
+from halluc_plugin.rewards.components import score
+from halluc_plugin.rewards.registry import COMPONENTS, component
+from halluc_plugin.rewards.settings import RewardSettings
 from halluc_plugin.rewards.states import Marks, States, states_of
 
 __all__ = [
     "COMPONENTS",
     "Answer",
     "Marks",
+    "RewardSettings",
     "States",
     "Trace",
     "Verdict",
     "component",
-    "judge",
+    "judge_answers",
     "observe",
     "score",
     "states_of",

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from halluc_plugin.credit.moves import Move
+from halluc_plugin.credit.event_values import EventValue
+from halluc_plugin.moved import warn
 from halluc_plugin.rewards.states import WHOLE, Marks, States, states_of
 
 if TYPE_CHECKING:
@@ -87,9 +88,9 @@ class Answer:
         trace: Texts and counts.
         final: Verdict on the resolved text.
         raw: Verdict on the raw text; None where nobody was asked.
-        moves: What each effective event was worth: values of the states that it left and reached, 1 where a
-            right answer can still be reached. None when nothing can judge prefixes: an incomplete prefix is
-            never scored as an answer.
+        event_values: What each effective event was worth: values of the states that it left and reached, 1
+            where a right answer can still be reached. None when nothing can judge prefixes: an incomplete
+            prefix is never scored as an answer.
         steps: Value after each step of the resolved text, the last of them 1 if the answer is right; None as
             above.
     """
@@ -97,8 +98,14 @@ class Answer:
     trace: Trace
     final: Verdict
     raw: Verdict | None
-    moves: tuple[Move, ...] | None
+    event_values: tuple[EventValue, ...] | None
     steps: tuple[float, ...] | None
+
+    @property
+    def moves(self) -> tuple[EventValue, ...] | None:
+        """The old name of ``event_values``."""
+        warn("Answer.moves", "Answer.event_values")
+        return self.event_values
 
     @classmethod
     def valued(
@@ -110,11 +117,11 @@ class Answer:
         """
         if values is None:
             return cls(trace, final, raw, None, None)
-        moves = tuple(Move(values[start], values[stop]) for start, stop in trace.states.moves)
+        event_values = tuple(EventValue(values[start], values[stop]) for start, stop in trace.states.events)
         ends = trace.states.step_ends
         if not all(end in values for end in ends):
-            return cls(trace, final, raw, moves, None)
-        return cls(trace, final, raw, moves, (*(values[end] for end in ends), float(_correct(final))))
+            return cls(trace, final, raw, event_values, None)
+        return cls(trace, final, raw, event_values, (*(values[end] for end in ends), float(_correct(final))))
 
 
 def _correct(verdict: Verdict) -> bool:
@@ -147,7 +154,7 @@ def observe(resolution: "Resolution", row: int, decode: Decode, marks: Marks = W
         states=states,
         text_at=text_at,
         num_backtracks=effective,
-        num_events=len(states.moves),
+        num_events=len(states.events),
         num_noops=edits - effective,
         num_erased=int(resolution.erased[row].sum()),
         raw_length=int(resolution.raw_length[row]),
@@ -155,7 +162,7 @@ def observe(resolution: "Resolution", row: int, decode: Decode, marks: Marks = W
     )
 
 
-def judge(
+def judge_answers(
     trace: Trace,
     verifier: "Verifier",
     problem: Mapping[str, Any],

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from halluc_plugin.credit import group_relative
 from halluc_plugin.metrics import reward_degeneracy
-from halluc_plugin.settings import RewardSettings
+from halluc_plugin.rewards.settings import RewardSettings
 
 ROUNDING = 1e-9
 """Relative differences between rewards that are those of floating-point sums."""

@@ -16,16 +16,16 @@ class States:
     """Positions of one trace.
 
     Attributes:
-        moves: Of each effective event, in order: the states before its first edit and after its last.
+        events: Of each effective event, in order: the states before its first edit and after its last.
         step_ends: After each step of the resolved text but its last, which is the answer itself.
     """
 
-    moves: tuple[tuple[int, int], ...] = ()
+    events: tuple[tuple[int, int], ...] = ()
     step_ends: tuple[int, ...] = ()
 
     def positions(self) -> list[int]:
         """All of them once, ascending."""
-        return sorted({*self.step_ends, *(at for move in self.moves for at in move)})
+        return sorted({*self.step_ends, *(at for event in self.events for at in event)})
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,12 @@ def states_of(resolution: "Resolution", row: int, marks: Marks) -> States:
     """
     from halluc_plugin.edits import row_events
 
-    moves: tuple[tuple[int, int], ...] = ()
+    events: tuple[tuple[int, int], ...] = ()
     if int(resolution.num_edits[row]):
         effective = [event for event in row_events(resolution, row) if event.effective]
-        moves = tuple((event.start, event.stop) for event in effective)
+        events = tuple((event.start, event.stop) for event in effective)
     live = resolution.live[row].nonzero().flatten().tolist()
     ids = resolution.ids[row].tolist()
     text = [column for column in live if ids[column] not in marks.ends]
     # What follows the last delimiter, or the text that it closes, is the answer's last step.
-    return States(moves, tuple(column + 1 for column in text[:-1] if ids[column] in marks.delimiters))
+    return States(events, tuple(column + 1 for column in text[:-1] if ids[column] in marks.delimiters))

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from halluc_plugin.credit import Move, prefix_tree_moves, shape_advantages
+from halluc_plugin.credit import EventValue, prefix_tree_values, shape_advantages
 from halluc_plugin.edits import EditVocab, resolve_rows
 from halluc_plugin.edits.builders import ErasedTokens
 from halluc_plugin.errors import DataError
@@ -60,18 +60,18 @@ def reward_info(
         after as JSON (verl's metrics pass over texts), "null" where nothing judges states; ``steps``, the
         values after steps, likewise; and where known ``acc_without_edits``.
     """
-    moves = answer.moves
+    event_values = answer.event_values
     info: dict[str, Any] = {
         **parts,
         "acc": answer.final.accuracy,
         **({} if answer.raw is None else {"acc_raw": answer.raw.accuracy}),
         **answer.trace.counts(),
         "truncated": float(not finished),
-        "moves": json.dumps(moves and [[move.before, move.after] for move in moves]),
+        "moves": json.dumps(event_values and [[move.before, move.after] for move in event_values]),
         "steps": json.dumps(answer.steps),
     }
-    if without_edits and moves is not None:
-        info["acc_without_edits"] = moves[0].before if moves else answer.final.accuracy
+    if without_edits and event_values is not None:
+        info["acc_without_edits"] = event_values[0].before if event_values else answer.final.accuracy
     return info
 
 
@@ -96,37 +96,39 @@ def shape(answers: Answers, vocab: EditVocab, settings: Settings) -> tuple[list[
         DataError: Edits are to be paid by judged values, and an answer has none.
     """
     resolution = resolve_rows(answers.responses, vocab)
-    moves = _moves(answers, vocab, settings) if settings.credit.alpha else None
+    event_values = _event_values(answers, vocab, settings) if settings.credit.alpha else None
     masks, advantages = _padded(answers.masks), _padded(answers.advantages)
     alpha, erased = settings.credit.alpha, settings.erased_tokens
-    shaped = shape_advantages(advantages, masks, resolution, erased=erased, moves=moves, alpha=alpha)
+    shaped = shape_advantages(
+        advantages, masks, resolution, erased=erased, event_values=event_values, alpha=alpha
+    )
     rows = [row[: len(ids)] for row, ids in zip(shaped, answers.responses, strict=True)]
-    return rows, _metrics(answers.prompts, moves)
+    return rows, _metrics(answers.prompts, event_values)
 
 
-def _moves(answers: Answers, vocab: EditVocab, settings: Settings) -> list[list[Move]]:
+def _event_values(answers: Answers, vocab: EditVocab, settings: Settings) -> list[list[EventValue]]:
     if settings.credit.values is CreditValues.PREFIX_TREE:
-        return prefix_tree_moves(answers.responses, answers.prompts, answers.rewards, vocab)
+        return prefix_tree_values(answers.responses, answers.prompts, answers.rewards, vocab)
     judged = []
     for key, info in zip(answers.keys, answers.infos, strict=True):
-        moves = json.loads(info.get("moves", "null"))
-        if moves is None:
+        event_values = json.loads(info.get("moves", "null"))
+        if event_values is None:
             raise DataError(
                 f"Nothing judged the states of the answer {key}, but halluc.credit.alpha pays for them.",
                 "Use reward.reward_manager.name=backtrack and data whose verifier judges prefixes, "
                 "++halluc.values.source=continuations, or ++halluc.credit.values=prefix_tree.",
             )
-        judged.append([Move(before, after) for before, after in moves])
+        judged.append([EventValue(before, after) for before, after in event_values])
     return judged
 
 
-def _metrics(prompts: Sequence[str], moves: Sequence[Sequence[Move]] | None) -> dict[str, float]:
-    if moves is None:
+def _metrics(prompts: Sequence[str], event_values: Sequence[Sequence[EventValue]] | None) -> dict[str, float]:
+    if event_values is None:
         return {}
-    gains = [move.gain for row in moves for move in row]
+    gains = [move.gain for row in event_values for move in row]
     paid = {
         prompt
-        for prompt, row in zip(prompts, moves, strict=True)
+        for prompt, row in zip(prompts, event_values, strict=True)
         if any(abs(move.gain) > ROUNDING for move in row)
     }
     degenerate = {"backtrack/degenerate/credit": 1 - len(paid) / len(set(prompts))}

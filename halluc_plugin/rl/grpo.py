@@ -17,23 +17,23 @@ from typing import Any
 import numpy as np
 import torch
 
+from halluc_plugin.atomic_files import make_folder, write_whole
 from halluc_plugin.decoding.limits import require_room
 from halluc_plugin.edits import resolve_rows
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.rewards.influence import unchanged_groups
 from halluc_plugin.rl.answers import Answers, shape
 from halluc_plugin.rl.policy import score_policy
-from halluc_plugin.rl.reading import Reading
+from halluc_plugin.rl.rollout_reader import RolloutReader
 from halluc_plugin.rl.rollouts import sample_groups
 from halluc_plugin.rl.settings import GrpoSettings
 from halluc_plugin.rl.step_metrics import ProblemRow, drawn, event_metrics, rollout_metrics, stage_metrics
-from halluc_plugin.search.problems import Problem
+from halluc_plugin.sampling.problems import PosedProblem
 from halluc_plugin.settings import Settings
 from halluc_plugin.tokens.saving import save_model
 from halluc_plugin.training.attention import unfused_attention
 from halluc_plugin.training.fine_tuning import processes
 from halluc_plugin.verifiers import PrefixVerifier
-from halluc_plugin.whole import make_folder, write_whole
 
 METRICS, CHECKPOINT = "metrics.jsonl", "checkpoint.pt"
 Progress = Callable[[Iterable[int], str, int], Iterable[int]]
@@ -42,7 +42,7 @@ Progress = Callable[[Iterable[int], str, int], Iterable[int]]
 def train_policy(
     model: Any,
     tokenizer: Any,
-    problems: Sequence[Problem],
+    problems: Sequence[PosedProblem],
     settings: Settings,
     run: GrpoSettings,
     *,
@@ -92,7 +92,7 @@ def train_policy(
     if (out / "config.json").exists() and not (out / CHECKPOINT).exists():
         raise SettingsError(f"{out} holds a model already.", "Give another folder, or delete it.")
     require_room(model.config, (problem.prompt for problem in problems), run.max_actions, settings.context)
-    trainer = _Trainer(model, Reading.of(tokenizer, settings), problems, settings, run)
+    trainer = _Trainer(model, RolloutReader.of(tokenizer, settings), problems, settings, run)
     make_folder(out)
     left = range(trainer.resume(out) + 1, run.steps + 1)
     for step in progress(left, "steps of GRPO", len(left)):
@@ -122,8 +122,8 @@ class _Trainer:
     def __init__(
         self,
         model: Any,
-        reading: Reading,
-        problems: Sequence[Problem],
+        reading: RolloutReader,
+        problems: Sequence[PosedProblem],
         settings: Settings,
         run: GrpoSettings,
     ) -> None:
@@ -188,7 +188,7 @@ class _Trainer:
         return {"actor/grad_norm": float(norm), "actor/entropy": entropy}
 
     def _metrics(
-        self, answers: Answers, asked: Sequence[Problem], settings: Settings, step: int
+        self, answers: Answers, asked: Sequence[PosedProblem], settings: Settings, step: int
     ) -> dict[str, float]:
         by_std = self._run.normalize_by_std
         shares = unchanged_groups(answers.infos, answers.prompts, settings.reward, normalize_by_std=by_std)

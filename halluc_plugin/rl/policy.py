@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from halluc_plugin.edits import Resolution, pad_rows
+from halluc_plugin.edits import Context, Resolution, pad_rows
 from halluc_plugin.edits.builders import budget_mask
 from halluc_plugin.hard import ActionScores, ban_edits, score_actions, without_unknown
-from halluc_plugin.settings import Context, Settings
+from halluc_plugin.settings import Settings
 
 
 def score_policy(

@@ -7,23 +7,23 @@ import numpy as np
 import torch
 
 from halluc_plugin.credit import group_relative, spread
-from halluc_plugin.decoding import Decoding, RawTrace, decode
+from halluc_plugin.decoding import DecodedTrace, Decoding, decode
 from halluc_plugin.decoding.hf import Finish
 from halluc_plugin.edits import resolve_rows, response_mask
-from halluc_plugin.rewards import judge, observe, score
+from halluc_plugin.rewards import judge_answers, observe, score
 from halluc_plugin.rl.answers import Answers, reward_info
-from halluc_plugin.rl.reading import Reading
+from halluc_plugin.rl.rollout_reader import RolloutReader
 from halluc_plugin.rl.settings import GrpoSettings
-from halluc_plugin.search.problems import Problem
+from halluc_plugin.sampling.problems import PosedProblem
 from halluc_plugin.settings import Settings
 
 
 def sample_groups(
     model: Any,
-    problems: Sequence[Problem],
+    problems: Sequence[PosedProblem],
     settings: Settings,
     run: GrpoSettings,
-    reading: Reading,
+    reading: RolloutReader,
     *,
     step: int,
 ) -> Answers:
@@ -52,17 +52,17 @@ def sample_groups(
 
 
 def _judged(
-    asked: Sequence[Problem],
-    traces: Sequence[RawTrace],
+    asked: Sequence[PosedProblem],
+    traces: Sequence[DecodedTrace],
     settings: Settings,
     run: GrpoSettings,
-    reading: Reading,
+    reading: RolloutReader,
 ) -> Answers:
     responses = [trace.ids for trace in traces]
     resolution = resolve_rows(responses, reading.vocab)
     scored = []
     for row, (trace, problem) in enumerate(zip(traces, asked, strict=True)):
-        answer = judge(
+        answer = judge_answers(
             observe(resolution, row, reading.decode, reading.marks), problem.verifier, problem.truth
         )
         reward, parts = score(answer, settings.reward)

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from halluc_plugin.metrics import PrefixOracle, judge_ids, summarise_events
 from halluc_plugin.rewards import COMPONENTS
-from halluc_plugin.rewards.components import STEPPED, VALUED
-from halluc_plugin.rl.reading import Reading
+from halluc_plugin.rewards.registry import STEPPED, VALUED
+from halluc_plugin.rl.rollout_reader import RolloutReader
 from halluc_plugin.settings import Settings
 from halluc_plugin.verifiers import PrefixVerifier, Verifier, prefix_oracle
 
@@ -107,7 +107,7 @@ def drawn(keys: Collection[str], count: int, step: int) -> list[str]:
     return random.Random(step).sample(sorted(keys), min(count, len(keys)))  # noqa: S311 - not for secrets
 
 
-def event_metrics(rows: Sequence[ProblemRow], reading: Reading) -> dict[str, float]:
+def event_metrics(rows: Sequence[ProblemRow], reading: RolloutReader) -> dict[str, float]:
     """Precision, recall and aim of the backtracks of some answers, judged state by state.
 
     Args:

@@ -8,11 +8,12 @@ and what fits in it), :mod:`.job` (all of it, for a file of problems). vLLM's sa
 :mod:`halluc_plugin.vllm_engine.sampler`.
 """
 
+from halluc_plugin.sampling.driver import Cost, Found, Sampler, run
+from halluc_plugin.sampling.independent import independent
+from halluc_plugin.sampling.states import End, Request, Response, Sample, Space
 from halluc_plugin.search.backtracking import self_backtracking
-from halluc_plugin.search.baselines import breadth_first, depth_first, greedy, independent
-from halluc_plugin.search.driver import Cost, Found, Sampler, run
+from halluc_plugin.search.baselines import breadth_first, depth_first, greedy
 from halluc_plugin.search.selection import Rule, select
-from halluc_plugin.search.states import End, Request, Response, Sample, Space
 
 __all__ = [
     "Cost",

@@ -13,7 +13,7 @@ Deviations from the paper and its released code:
 import math
 
 from halluc_plugin.errors import SettingsError
-from halluc_plugin.search.states import End, Response, Search, Space, wanted
+from halluc_plugin.sampling.states import End, Response, Search, Space, wanted
 
 
 def self_backtracking(prompt: tuple[int, ...], space: Space, n: int, rounds: int) -> Search:

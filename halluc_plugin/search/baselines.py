@@ -1,36 +1,19 @@
-"""Searches to compare with: greedy, independent samples, and trees of steps."""
+"""Searches to compare with: greedy, and trees of steps."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from halluc_plugin.errors import SettingsError
-from halluc_plugin.search.states import End, Response, Search, Space, wanted
+from halluc_plugin.sampling.independent import samples_that_end
+from halluc_plugin.sampling.states import End, Response, Search, Space, wanted
 
 StepOracle = Callable[[Sequence[int]], bool]
 """``oracle(response_ids)``: can this prefix still become a right answer? It gets no EOS."""
 
 
-def independent(prompt: tuple[int, ...], space: Space, n: int) -> Search:
-    """N samples of one problem: best-of-N or majority voting, by the rule of selection.
-
-    A sample that the model ends with an edit is dropped.
-
-    Raises:
-        SettingsError: ``n`` is below 1.
-    """
-    if n < 1:
-        raise SettingsError(f"n is {n}.", "Give at least 1.")
-    return _independent(prompt, space, n)
-
-
-def _independent(prompt: tuple[int, ...], space: Space, n: int) -> Search:
-    samples = yield [wanted(prompt, Response(), space)] * n
-    return [Response().extended(sample) for sample in samples if sample.end is End.EOS]
-
-
 def greedy(prompt: tuple[int, ...], space: Space) -> Search:
     """The likeliest token at each place."""
-    return _independent(prompt, replace(space, temperature=0.0), 1)
+    return samples_that_end(prompt, replace(space, temperature=0.0), 1)
 
 
 def breadth_first(

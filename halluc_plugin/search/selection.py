@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from enum import StrEnum
 
-from halluc_plugin.search.states import Response
+from halluc_plugin.sampling.states import Response
 
 Canonical = Callable[[Response], Hashable | None]
 """What a response comes to, by which votes are counted; None abstains."""

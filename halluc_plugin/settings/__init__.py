@@ -4,13 +4,14 @@ Every adapter reads the block with :func:`load`; an unknown key, a value of the 
 contradiction are refused before anything starts.
 """
 
+from halluc_plugin import moved
+from halluc_plugin.edits import Context
+from halluc_plugin.rewards.settings import RewardSettings
 from halluc_plugin.settings.blocks import (
-    Context,
     FailureSettings,
     GuardSettings,
     MetricSettings,
     PrepareSettings,
-    RewardSettings,
     TokenSettings,
     TraceLogSettings,
     TurnSettings,
@@ -18,8 +19,8 @@ from halluc_plugin.settings.blocks import (
 )
 from halluc_plugin.settings.credit import CreditSettings, CreditValues, ValueSettings, ValueSource
 from halluc_plugin.settings.curriculum import Stage
-from halluc_plugin.settings.reading import choose
 from halluc_plugin.settings.run import Settings, load
+from halluc_plugin.settings.strict import choose
 
 __all__ = [
     "Context",
@@ -41,3 +42,5 @@ __all__ = [
     "choose",
     "load",
 ]
+
+__getattr__ = moved.names(__name__, {"Context": "halluc_plugin.edits"})

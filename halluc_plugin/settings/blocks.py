@@ -1,20 +1,11 @@
 """The groups of the ``halluc:`` block."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 from halluc_plugin.errors import SettingsError
-from halluc_plugin.settings.refusals import require_finite, unknown
-
-
-class Context(StrEnum):
-    """What the model sees after an edit."""
-
-    SOFT = "soft"
-    """The whole raw trace, errors and edit tokens included."""
-    HARD = "hard"
-    """Only the resolved text."""
+from halluc_plugin.refusals import require_finite
 
 
 class WarmStartTraces(StrEnum):
@@ -56,49 +47,8 @@ class TurnSettings:
 
 
 @dataclass(frozen=True)
-class RewardSettings:
-    """The reward ``sum over components of weight * component``.
-
-    The default pays the outcome alone. The other components are always reported beside it; before giving
-    ``backtrack`` a weight, note that ``alpha`` pays an error that is undone above no error at all.
-
-    Args:
-        weights: Weight of each component by name; a component without a weight is reported, not paid.
-        alpha: Of ``backtrack``: paid once when a wrong state was backtracked into a correct answer.
-        beta: Of ``backtrack``: cost of each event that started from a state that was still right.
-        gamma: Of ``backtrack``: ``gamma / sqrt(max(1, events))`` is paid for a correct answer.
-        kappa: Of ``n_mars``: its budget, effective edits for each action.
-    """
-
-    weights: dict[str, float] = field(default_factory=lambda: {"outcome": 1.0})
-    alpha: float = 0.4
-    beta: float = 0.2
-    gamma: float = 0.25
-    kappa: float = 0.2
-
-    def __post_init__(self) -> None:
-        check_weights(self.weights, "halluc.reward.weights")
-        for name in ("alpha", "beta", "gamma", "kappa"):
-            require_finite(f"halluc.reward.{name}", getattr(self, name))
-
-
-def check_weights(weights: dict[str, float], path: str) -> None:
-    """Refuse components that do not exist and weights that are not numbers.
-
-    Raises:
-        SettingsError: Close matches of an unknown component are named.
-    """
-    from halluc_plugin.rewards.components import COMPONENTS
-
-    for name, weight in weights.items():
-        if name not in COMPONENTS:
-            raise unknown(f"reward component {name!r}", name, COMPONENTS, path)
-        require_finite(f"{path}.{name}", weight)
-
-
-@dataclass(frozen=True)
 class GuardSettings:
-    """When to stop because engine and actor disagree; see :mod:`verl_ext.guard`.
+    """When to stop because engine and actor disagree; see :mod:`verl_ext.watch.drift`.
 
     Args:
         enabled: Whether to stop; how far the two are apart is logged either way.
@@ -132,7 +82,7 @@ class GuardSettings:
 
 @dataclass(frozen=True)
 class FailureSettings:
-    """When to stop because answers of a step fail or do not come; see :mod:`verl_ext.rollout_watch`.
+    """When to stop because answers of a step fail or do not come; see :mod:`verl_ext.watch.rollouts`.
 
     Args:
         tolerated: Share of the prompts of a step (or of a batch of a validation) whose rollout or reward may

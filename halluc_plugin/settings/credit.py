@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from halluc_plugin.errors import SettingsError
-from halluc_plugin.settings.refusals import require_finite
+from halluc_plugin.refusals import require_finite
 
 if TYPE_CHECKING:
     from halluc_plugin.verifiers import Verifier

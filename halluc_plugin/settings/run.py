@@ -4,23 +4,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from halluc_plugin.edits import Context
 from halluc_plugin.edits.builders import Boundary, ErasedTokens
 from halluc_plugin.errors import SettingsError
+from halluc_plugin.rewards.settings import RewardSettings, check_weights
 from halluc_plugin.settings.blocks import (
-    Context,
     FailureSettings,
     GuardSettings,
     MetricSettings,
     PrepareSettings,
-    RewardSettings,
     TokenSettings,
     TraceLogSettings,
     TurnSettings,
-    check_weights,
 )
 from halluc_plugin.settings.credit import CreditSettings, CreditValues, ValueSettings, ValueSource
 from halluc_plugin.settings.curriculum import Stage, check_stages, stage_number
-from halluc_plugin.settings.reading import read
+from halluc_plugin.settings.strict import read
 
 
 @dataclass(frozen=True)
@@ -127,14 +126,14 @@ class Settings:
     @property
     def pays_steps(self) -> bool:
         """Whether any stage pays for values of the states after steps."""
-        from halluc_plugin.rewards.components import STEPPED
+        from halluc_plugin.rewards.registry import STEPPED
 
         return any(stage.reward.weights.get(name) for stage in self.stages for name in STEPPED)
 
     @property
     def paid_values(self) -> tuple[str, ...]:
         """The settings that pay for values of states; what they name must be judged."""
-        from halluc_plugin.rewards.components import VALUED
+        from halluc_plugin.rewards.registry import VALUED
 
         by_weight = {
             f"halluc.reward.weights.{name}"

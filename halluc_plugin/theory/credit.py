@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from halluc_plugin.credit import Move, group_relative, prefix_tree_moves, shape_advantages, spread
+from halluc_plugin.credit import EventValue, group_relative, prefix_tree_values, shape_advantages, spread
 from halluc_plugin.edits import EditState, EditVocab, Resolution, resolve, resolve_rows
 from halluc_plugin.edits.builders import Boundary, ErasedTokens, budget_mask, response_mask
-from halluc_plugin.rewards import Answer, Marks, judge, observe, score
+from halluc_plugin.rewards import Answer, Marks, judge_answers, observe, score
 from halluc_plugin.settings import CreditSettings, CreditValues, RewardSettings
 from halluc_plugin.verifiers import Outcome
 
@@ -143,7 +143,7 @@ class CreditChain:
         mask = response_mask(self._resolution, rule.erased)[rows]
         shaped = shape_advantages(
             spread(relative, mask), mask, self._pairs(rows), erased=rule.erased,
-            moves=self._moves(rule, rows, groups, rewards), alpha=rule.credit.alpha,
+            event_values=self._event_values(rule, rows, groups, rewards), alpha=rule.credit.alpha,
         )  # fmt: skip
         together = (weights[first] * weights[second]).repeat_interleave(2)
         total = torch.zeros(self._resolution.ids.shape, dtype=torch.float64)
@@ -152,14 +152,16 @@ class CreditChain:
     def _pairs(self, rows: Tensor) -> Resolution:
         return resolve(self._resolution.ids[rows], self._resolution.valid[rows], _VOCAB)
 
-    def _moves(self, rule: Rule, rows: Tensor, groups: Tensor, rewards: Tensor) -> list[list[Move]] | None:
+    def _event_values(
+        self, rule: Rule, rows: Tensor, groups: Tensor, rewards: Tensor
+    ) -> list[list[EventValue]] | None:
         if not rule.credit.alpha:
             return None
         if rule.credit.values is CreditValues.PREFIX_TREE:
             traces = [self._traces[row] for row in rows.tolist()]
-            return prefix_tree_moves(traces, groups.tolist(), rewards[rows].tolist(), _VOCAB)
-        moves = [list(answer.moves or ()) for answer in self._answers]
-        return [moves[row] for row in rows.tolist()]
+            return prefix_tree_values(traces, groups.tolist(), rewards[rows].tolist(), _VOCAB)
+        event_values = [list(answer.event_values or ()) for answer in self._answers]
+        return [event_values[row] for row in rows.tolist()]
 
     @cached_property
     def _traces(self) -> list[list[int]]:
@@ -190,7 +192,7 @@ class CreditChain:
             return "".join(_TEXT[i] for i in ids if i != END)
 
         seen = [observe(self._resolution, row, decode, _MARKS) for row in range(len(self._traces))]
-        return [judge(trace, verifier, {}) for trace in seen]
+        return [judge_answers(trace, verifier, {}) for trace in seen]
 
     @cached_property
     def _states(self) -> list[State]:

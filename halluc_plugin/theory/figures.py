@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from halluc_plugin.atomic_files import whole_file
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.theory.study import Kind, Panel, Series, Study
-from halluc_plugin.whole import whole_file
 
 # Okabe and Ito's palette: told apart with any colour vision.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9")

@@ -16,6 +16,7 @@ from halluc_plugin.tokens.vocabulary import (
     RESTART_TOKEN,
     STEP_TOKEN,
     edit_vocab,
+    vocab_of,
 )
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ __all__ = [
     "add_edit_tokens",
     "edit_vocab",
     "inspect_tokenizer",
+    "vocab_of",
 ]
 
 

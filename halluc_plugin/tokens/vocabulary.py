@@ -87,3 +87,10 @@ def why_unusable(tokenizer: Any, token: str, token_id: int) -> tuple[str, str] |
             "Add the token with normalized=False: `halluc add-token` does.",
         )
     return None
+
+
+def vocab_of(tokenizer: Any, *, step_delimiter: str = "\n") -> EditVocab:
+    """The edit vocabulary of a tokenizer; one in which nothing edits when it has no edit token."""
+    if BACKTRACK_TOKEN not in tokenizer.get_vocab():
+        return edit_free_vocab(tokenizer)
+    return edit_vocab(tokenizer, step_delimiter=step_delimiter)

@@ -110,13 +110,3 @@ def _pad(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:
 def _valid(rows: Sequence[Sequence[int]]) -> torch.Tensor:
     lengths = torch.tensor([len(row) for row in rows])
     return torch.arange(int(lengths.max())) < lengths[:, None]
-
-
-def vocab_of(tokenizer: Any, *, step_delimiter: str = "\n") -> EditVocab:
-    """The edit vocabulary of a tokenizer; one in which nothing edits when it has no edit token."""
-    from halluc_plugin.tokens import BACKTRACK_TOKEN, edit_vocab
-    from halluc_plugin.tokens.vocabulary import edit_free_vocab
-
-    if BACKTRACK_TOKEN not in tokenizer.get_vocab():
-        return edit_free_vocab(tokenizer)
-    return edit_vocab(tokenizer, step_delimiter=step_delimiter)

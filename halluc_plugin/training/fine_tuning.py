@@ -11,17 +11,18 @@ from transformers.integrations import TensorBoardCallback
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import set_seed
 
+from halluc_plugin.atomic_files import make_folder
 from halluc_plugin.data.trace_files import TraceRow, read_traces
 from halluc_plugin.decoding.limits import max_positions
+from halluc_plugin.edits import Context
 from halluc_plugin.edits.builders import IGNORE_INDEX
 from halluc_plugin.errors import DataError, SettingsError, TokenizerError
 from halluc_plugin.hard import require_tree_attention
-from halluc_plugin.settings import Context
+from halluc_plugin.tokens import vocab_of
 from halluc_plugin.tokens.saving import save_beside
 from halluc_plugin.training.attention import unfused_attention
-from halluc_plugin.training.dataset import TraceCollator, TraceDataset, TreeCollator, vocab_of
+from halluc_plugin.training.dataset import TraceCollator, TraceDataset, TreeCollator
 from halluc_plugin.training.settings import TrainSettings
-from halluc_plugin.whole import make_folder
 
 CHECKPOINTS = "checkpoints"
 TENSORBOARD = "tensorboard"

@@ -17,9 +17,9 @@ from transformers import TrainerCallback
 
 from halluc_plugin.edits import EditVocab
 from halluc_plugin.errors import SettingsError
+from halluc_plugin.tokens import vocab_of
 from halluc_plugin.tokens.saving import save_model
 from halluc_plugin.tokens.tables import token_tables
-from halluc_plugin.training.dataset import vocab_of
 from halluc_plugin.training.fine_tuning import CHECKPOINTS, devices, fine_tune, last_checkpoint
 from halluc_plugin.training.output_bias import TABLE, OutputBias
 from halluc_plugin.training.settings import TrainSettings

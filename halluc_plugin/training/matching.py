@@ -19,10 +19,11 @@ import torch
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import set_seed
 
+from halluc_plugin.atomic_files import make_folder
 from halluc_plugin.data.trace_files import TraceRow
 from halluc_plugin.decoding import Decoding, decode
 from halluc_plugin.decoding.limits import require_room
-from halluc_plugin.edits import EditVocab, resolve
+from halluc_plugin.edits import Context, EditVocab, resolve
 from halluc_plugin.edits.builders import ErasedTokens
 from halluc_plugin.errors import DataError, SettingsError
 from halluc_plugin.hard import require_tree_attention
@@ -34,13 +35,12 @@ from halluc_plugin.losses import (
     score_trajectories,
     sequence_match_loss,
 )
-from halluc_plugin.settings import Context
-from halluc_plugin.training.dataset import TraceDataset, vocab_of
+from halluc_plugin.tokens import vocab_of
+from halluc_plugin.training.dataset import TraceDataset
 from halluc_plugin.training.fine_tuning import arguments, devices, last_checkpoint, pad_id, read_rows_for, run
 from halluc_plugin.training.match_settings import MatchSettings
 from halluc_plugin.training.replay import ReplayBuffer
 from halluc_plugin.training.settings import TrainSettings
-from halluc_plugin.whole import make_folder
 
 DECODED_TOGETHER = 256
 

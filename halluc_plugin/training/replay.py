@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from halluc_plugin.atomic_files import write_whole
 from halluc_plugin.data.trace_files import TraceRow
 from halluc_plugin.errors import SettingsError
-from halluc_plugin.whole import write_whole
 
 FILE = "replay.json"
 

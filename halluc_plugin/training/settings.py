@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from halluc_plugin.edits import Context
 from halluc_plugin.edits.builders import ErasedTokens
 from halluc_plugin.errors import SettingsError
-from halluc_plugin.settings import Context
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from halluc_plugin.verifiers.base import Verifier
-from halluc_plugin.verifiers.gsm8k import SOURCE as GSM8K
+
+GSM8K = "openai/gsm8k"
 
 _COMPARED_AS_TEXT = frozenset(
     {

@@ -9,8 +9,8 @@ from vllm.sampling_params import SamplingParams
 from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor
 from vllm.v1.sample.logits_processor.builtin import process_dict_updates
 
+from halluc_plugin.edits import Context
 from halluc_plugin.errors import HallucError, SettingsError
-from halluc_plugin.settings import Context
 from halluc_plugin.vllm_engine.compat import model_of_checked_request
 from halluc_plugin.vllm_engine.follow import Followed
 from halluc_plugin.vllm_engine.gate import Gate
@@ -25,9 +25,11 @@ class EditBudget(LogitsProcessor):
     ``logprobs_mode="processed_logprobs"`` the returned log-probs are those of the policy so restricted.
 
     Attributes:
+        limits_edits: What tells it from the processors of others, by class.
         rewinds: Whether the engine answers in hard context.
     """
 
+    limits_edits: ClassVar[bool] = True
     rewinds: ClassVar[bool] = False
 
     @classmethod
@@ -44,7 +46,7 @@ class EditBudget(LogitsProcessor):
             if request.context is Context.HARD and not cls.rewinds:
                 raise SettingsError(
                     f"{PREFIX}context=hard, but this engine keeps what an edit erases.",
-                    "Start it with the settings of halluc_plugin.vllm_engine.hard.ENGINE_ARGS.",
+                    "Start it with the settings of halluc_plugin.vllm_engine.launch.ENGINE_ARGS.",
                 )
             check_request(request, sampling_params, model_of_checked_request())
         except HallucError as error:

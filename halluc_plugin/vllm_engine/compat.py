@@ -16,7 +16,7 @@ from packaging.version import Version
 from vllm.sampling_params import SamplingParams
 
 from halluc_plugin.errors import HostVersionError
-from halluc_plugin.vllm_engine.serving.asked import Served
+from halluc_plugin.vllm_engine.served import Served
 
 OLDEST_VLLM = Version("0.24.0")
 FIRST_UNTESTED_VLLM = Version("0.30")
@@ -59,10 +59,8 @@ async def look_up_server(state: Any) -> Served:
 
 def _limits_edits(processor: Any) -> bool:
     """Whether a logits processor, or the one of this name, is ours."""
-    from halluc_plugin.vllm_engine.budget import EditBudget
-
     found = pkgutil.resolve_name(processor) if isinstance(processor, str) else processor
-    return inspect.isclass(found) and issubclass(found, EditBudget)
+    return bool(getattr(found, "limits_edits", False))
 
 
 @dataclass(frozen=True)

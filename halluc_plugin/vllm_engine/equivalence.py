@@ -11,8 +11,7 @@ from typing import Any
 import torch
 
 from halluc_plugin.decoding.policy import EditPolicy
-from halluc_plugin.edits import EditVocab
-from halluc_plugin.settings import Context
+from halluc_plugin.edits import Context, EditVocab
 from halluc_plugin.vllm_engine.request import EditRequest
 
 VOCAB = EditVocab(40, step=41, step_delimiters=frozenset({3, 4}), restart=42)

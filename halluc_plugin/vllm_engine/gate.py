@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from vllm.sampling_params import SamplingParams
 
 from halluc_plugin.decoding.policy import EditPolicy
+from halluc_plugin.edits import Context
 from halluc_plugin.edits.builders import Boundary
 from halluc_plugin.errors import HallucError, TraceError
-from halluc_plugin.settings import Context
 from halluc_plugin.vllm_engine.request import EditRequest
 
 logger = logging.getLogger(__name__)

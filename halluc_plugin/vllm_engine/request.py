@@ -12,10 +12,9 @@ from enum import StrEnum
 from numbers import Integral
 from typing import Any, TypeVar
 
-from halluc_plugin.edits import EditVocab
+from halluc_plugin.edits import Context, EditVocab
 from halluc_plugin.edits.builders import Boundary
 from halluc_plugin.errors import SettingsError
-from halluc_plugin.settings import Context
 
 PREFIX = "halluc_"
 MOST = 2**31 - 1

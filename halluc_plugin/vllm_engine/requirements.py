@@ -6,11 +6,11 @@ from vllm.config import VllmConfig
 from vllm.sampling_params import SamplingParams, SamplingType
 from vllm.v1.kv_cache_interface import FullAttentionSpec, KVCacheConfig
 
+from halluc_plugin.edits import Context
 from halluc_plugin.edits.builders import Boundary
 from halluc_plugin.errors import SettingsError
-from halluc_plugin.settings import Context
 from halluc_plugin.vllm_engine.compat import Model
-from halluc_plugin.vllm_engine.hard import PROCESSOR, SCHEDULER
+from halluc_plugin.vllm_engine.launch import PROCESSOR, SCHEDULER
 from halluc_plugin.vllm_engine.request import MOST, PREFIX, EditRequest, shown
 
 FULL = "full_attention"
@@ -70,10 +70,8 @@ def check_processors(config: VllmConfig) -> None:
     Raises:
         SettingsError: The processor is missing.
     """
-    from halluc_plugin.vllm_engine.bans import RewindBans
-
     given = config.model_config.logits_processors or ()
-    if not any(p == PROCESSOR or (isinstance(p, type) and issubclass(p, RewindBans)) for p in given):
+    if not any(p == PROCESSOR or getattr(p, "rewinds", False) for p in given):
         raise SettingsError(
             f"The engine has scheduler_cls={SCHEDULER} but not its logits processor.",
             f"Add logits_processors=['{PROCESSOR}'].",
@@ -86,10 +84,8 @@ def check_scheduler(config: VllmConfig) -> None:
     Raises:
         SettingsError: The scheduler is another one.
     """
-    from halluc_plugin.vllm_engine.scheduler import RewindScheduler
-
     scheduler = config.scheduler_config.get_scheduler_cls()
-    if not issubclass(scheduler, RewindScheduler):
+    if not getattr(scheduler, "rewinds", False):
         raise SettingsError(
             f"The engine has the logits processor {PROCESSOR} but the scheduler {scheduler.__qualname__}.",
             f"Set scheduler_cls='{SCHEDULER}', or use EditBudget for soft context.",

@@ -5,8 +5,8 @@ from typing import Any
 
 from vllm import SamplingParams, TokensPrompt
 
-from halluc_plugin.search.hf import sample_of
-from halluc_plugin.search.states import Request, Sample, Space
+from halluc_plugin.sampling.hf import sample_of
+from halluc_plugin.sampling.states import Request, Sample, Space
 
 
 class VLLMSampler:

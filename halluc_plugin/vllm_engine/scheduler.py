@@ -4,7 +4,7 @@ import copy
 import logging
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from vllm.config import VllmConfig
 from vllm.sampling_params import SamplingParams
@@ -12,9 +12,8 @@ from vllm.v1.core.sched.scheduler import Scheduler
 from vllm.v1.kv_cache_interface import KVCacheConfig
 from vllm.v1.request import Request, RequestStatus
 
-from halluc_plugin.edits import EditKind, EditState
+from halluc_plugin.edits import Context, EditKind, EditState
 from halluc_plugin.errors import HallucError, SettingsError
-from halluc_plugin.settings import Context
 from halluc_plugin.vllm_engine.compat import Model, require_tested_vllm
 from halluc_plugin.vllm_engine.request import EditRequest
 from halluc_plugin.vllm_engine.requirements import (
@@ -49,7 +48,7 @@ class RewindScheduler(Scheduler):
     The client receives every action with its log-prob, erased tokens and edits included; the model sees
     the live tokens only. Requests in soft context and requests of others are scheduled as ever.
 
-    Given to vLLM with :data:`halluc_plugin.vllm_engine.hard.ENGINE_ARGS`. Stop ids, EOS, ``min_tokens``
+    Given to vLLM with :data:`halluc_plugin.vllm_engine.launch.ENGINE_ARGS`. Stop ids, EOS, ``min_tokens``
     and ``max_model_len`` act on the live tokens; ``max_tokens`` counts raw actions unless the request
     says otherwise (:class:`.request.EditRequest`).
 
@@ -57,6 +56,8 @@ class RewindScheduler(Scheduler):
         HostVersionError: vLLM is outside the tested window.
         SettingsError: The engine cannot rewind exactly.
     """
+
+    rewinds: ClassVar[bool] = True
 
     def __init__(
         self, vllm_config: VllmConfig, kv_cache_config: KVCacheConfig, *args: Any, **kwargs: Any

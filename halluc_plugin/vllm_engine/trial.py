@@ -16,7 +16,7 @@ from halluc_plugin.vllm_engine.request import EditRequest
 
 
 @dataclass(frozen=True)
-class Answer:
+class TrialAnswer:
     """One answer of an engine.
 
     Attributes:
@@ -56,7 +56,7 @@ Question = tuple[list[int], SamplingParams]
 """Prompt and parameters; the parameters must ask for log-probs."""
 
 
-def ask(llm: LLM, questions: Sequence[Question]) -> list[Answer]:
+def ask(llm: LLM, questions: Sequence[Question]) -> list[TrialAnswer]:
     """Answers to all questions at once, in order; n of them to a question that asks for n."""
     prompts = [{"prompt_token_ids": prompt} for prompt, _ in questions]
     outputs = llm.generate(prompts, [params for _, params in questions], use_tqdm=False)
@@ -67,7 +67,7 @@ def ask(llm: LLM, questions: Sequence[Question]) -> list[Answer]:
     ]
 
 
-def ask_with_readers(llm: LLM, questions: Sequence[Question], block_size: int) -> list[Answer]:
+def ask_with_readers(llm: LLM, questions: Sequence[Question], block_size: int) -> list[TrialAnswer]:
     """Answers to all questions, and to those of readers: the hard test of the prefix cache.
 
     Whenever the text of an answer fills a block, another request is sent whose prompt is that text, so that
@@ -82,7 +82,7 @@ def ask_with_readers(llm: LLM, questions: Sequence[Question], block_size: int) -
     reading = SamplingParams(temperature=0.0, max_tokens=12, logprobs=0, detokenize=False)
     for name, (prompt, params) in pending.items():
         engine.add_request(name, {"prompt_token_ids": prompt}, params)
-    answers: list[Answer] = []
+    answers: list[TrialAnswer] = []
     texts: list[list[int]] = []
     while engine.has_unfinished_requests():
         answers += [
@@ -102,7 +102,7 @@ def ask_with_readers(llm: LLM, questions: Sequence[Question], block_size: int) -
     return answers + ask(llm, [(text, reading) for text in texts])
 
 
-def _answer(prompt: list[int], params: SamplingParams, completion: CompletionOutput) -> Answer:
+def _answer(prompt: list[int], params: SamplingParams, completion: CompletionOutput) -> TrialAnswer:
     ids = list(completion.token_ids)
     logprobs = [entry[token].logprob for token, entry in zip(ids, completion.logprobs, strict=True)]
-    return Answer(prompt, params, ids, logprobs, completion.finish_reason, completion.stop_reason)
+    return TrialAnswer(prompt, params, ids, logprobs, completion.finish_reason, completion.stop_reason)

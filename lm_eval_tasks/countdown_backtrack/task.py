@@ -6,9 +6,9 @@ from typing import Any
 from lm_eval.api.filter import Filter
 
 from halluc_plugin.settings import choose
+from halluc_plugin.tasks.countdown.published import PublishedVerifier, verify_as_published
+from halluc_plugin.tasks.countdown.verifier import EQUATION
 from halluc_plugin.verifiers import Outcome
-from halluc_plugin.verifiers.countdown import EQUATION
-from halluc_plugin.verifiers.countdown_published import PublishedVerifier, verify_as_published
 from lm_eval_tasks.verified import VerifiedTask
 
 VERIFIER = "verifier"
@@ -19,7 +19,7 @@ class CountdownTask(VerifiedTask):
 
     Args:
         config: The YAML; ``verifier`` in its metadata names a
-            :class:`halluc_plugin.verifiers.countdown_published.PublishedVerifier`.
+            :class:`halluc_plugin.tasks.countdown.published.PublishedVerifier`.
 
     Raises:
         SettingsError: There is no such verifier.

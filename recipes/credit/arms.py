@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from halluc_plugin.settings import Context, Settings, load
+from halluc_plugin.edits import Context
+from halluc_plugin.settings import Settings, load
 
 
 class Start(StrEnum):

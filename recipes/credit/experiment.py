@@ -14,7 +14,7 @@ from halluc_plugin.prepare import show_progress
 from halluc_plugin.recipes.credit.arms import ARMS, Arm, Start
 from halluc_plugin.recipes.credit.scale import Scale
 from halluc_plugin.recipes.credit.tasks import Task, problem_files, start_model
-from halluc_plugin.recipes.keeping import COMPLETE, kept_cell, kept_model
+from halluc_plugin.recipes.lab.keeping import COMPLETE, kept_cell, kept_model
 from halluc_plugin.recipes.self_backtracking.answering import decoded_cells, load, sampled
 from halluc_plugin.recipes.self_backtracking.bench import Bench
 from halluc_plugin.rl.grpo import METRICS, train_policy

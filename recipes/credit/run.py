@@ -19,8 +19,8 @@ from halluc_plugin.recipes.credit.arms import ARMS
 from halluc_plugin.recipes.credit.experiment import Experiment
 from halluc_plugin.recipes.credit.scale import FULL, QUICK
 from halluc_plugin.recipes.credit.tasks import Task
-from halluc_plugin.recipes.keeping import keep_scale
-from halluc_plugin.recipes.reporting import report_plot, report_table
+from halluc_plugin.recipes.lab.keeping import keep_scale
+from halluc_plugin.recipes.lab.reporting import report_plot, report_table
 from halluc_plugin.training.low_rank import require_peft
 
 

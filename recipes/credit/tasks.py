@@ -3,9 +3,8 @@
 from enum import StrEnum
 from pathlib import Path
 
-from halluc_plugin.data.chain import ChainTask
-from halluc_plugin.data.step_problems import Sizes, StepSplit
 from halluc_plugin.edits.builders import ErasedTokens
+from halluc_plugin.problem_sets.steps import Sizes, StepSplit
 from halluc_plugin.recipes.credit.arms import Start
 from halluc_plugin.recipes.self_backtracking.bench import MAX_TOKENS, Bench
 from halluc_plugin.recipes.self_backtracking.masking import (
@@ -16,6 +15,7 @@ from halluc_plugin.recipes.self_backtracking.masking import (
     tuned_model,
 )
 from halluc_plugin.recipes.self_backtracking.transfer import chain_files
+from halluc_plugin.tasks.chain.problems import ChainTask
 
 SIZES = Sizes(2, 4, 5)
 MODULUS, SHARE = 17, 0.5

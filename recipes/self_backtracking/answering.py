@@ -9,15 +9,17 @@ from typing import Any
 import torch
 
 from halluc_plugin.decoding import Decoding, decode
-from halluc_plugin.edits import collapse
+from halluc_plugin.edits import Context, collapse
 from halluc_plugin.metrics import ProblemSamples
-from halluc_plugin.recipes.judging import judged_cell
+from halluc_plugin.recipes.lab.judging import judged_cell
 from halluc_plugin.recipes.self_backtracking.bench import MAX_TOKENS, Bench
+from halluc_plugin.sampling.hf import HFSampler
+from halluc_plugin.sampling.networks import decoder_shape
+from halluc_plugin.sampling.problems import PosedProblem
+from halluc_plugin.sampling.states import Search
+from halluc_plugin.scorers.base import Scorer
 from halluc_plugin.search import Found, Rule, Space, greedy, independent, run, self_backtracking
-from halluc_plugin.search.hf import HFSampler, decoder_shape
-from halluc_plugin.search.problems import Problem, Scorer, judged
-from halluc_plugin.search.states import Search
-from halluc_plugin.settings import Context
+from halluc_plugin.search.answers import judged
 from halluc_plugin.tokens.loading import load_model, on_accelerator
 from halluc_plugin.verifiers import Outcome, whole_vote
 
@@ -35,7 +37,7 @@ def load(folder: Path) -> Any:
 def search(
     bench: Bench,
     model: Any,
-    problems: Sequence[Problem],
+    problems: Sequence[PosedProblem],
     make: MakeSearch,
     *,
     edits_banned: bool = False,
@@ -49,7 +51,7 @@ def search(
 
 
 def searched_cells(
-    bench: Bench, model: Any, problems: Sequence[Problem], samples: Sequence[int], rounds: Sequence[int]
+    bench: Bench, model: Any, problems: Sequence[PosedProblem], samples: Sequence[int], rounds: Sequence[int]
 ) -> dict[str, Any]:
     """Greedy and by search, and the same with edits banned: a search without the token is best of N.
 
@@ -82,7 +84,7 @@ def rounded(model: Any) -> AbstractContextManager[Any]:
 
 def by_rule(
     bench: Bench,
-    problems: Sequence[Problem],
+    problems: Sequence[PosedProblem],
     found: Sequence[Found],
     model: Any,
     *,
@@ -112,7 +114,7 @@ def by_rule(
 def decoded(
     bench: Bench,
     model: Any,
-    problems: Sequence[Problem],
+    problems: Sequence[PosedProblem],
     *,
     temperature: float,
     edits_banned: bool = False,
@@ -143,7 +145,7 @@ def decoded(
 
 
 def decoded_cells(
-    bench: Bench, model: Any, problems: Sequence[Problem], context: Context = Context.SOFT
+    bench: Bench, model: Any, problems: Sequence[PosedProblem], context: Context = Context.SOFT
 ) -> dict[str, Any]:
     """Greedy and at temperature 1, as trained and with edits banned: accuracy and the worth of backtracks."""
     cells: dict[str, Any] = {}
@@ -160,7 +162,7 @@ def decoded_cells(
 def sampled(
     bench: Bench,
     model: Any,
-    problems: Sequence[Problem],
+    problems: Sequence[PosedProblem],
     *,
     temperature: float,
     copies: int,

@@ -8,27 +8,25 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from halluc_plugin.data.countdown import CountdownSettings, Problem, Split, draw_variants
-from halluc_plugin.data.countdown_errors import ErrorMix
-from halluc_plugin.data.countdown_files import CountdownFiles, CountdownRequest, problem_row, write_countdown
-from halluc_plugin.data.countdown_traces import TraceSettings
 from halluc_plugin.data.parquet import write_parquet
-from halluc_plugin.data.raw_traces import Edit, Ending
-from halluc_plugin.edits import EditVocab, find_delimiters
+from halluc_plugin.edits import Context, EditVocab, find_delimiters
 from halluc_plugin.edits.builders import ErasedTokens
 from halluc_plugin.prepare import show_progress
-from halluc_plugin.recipes.keeping import kept_cell, kept_model
+from halluc_plugin.problem_sets.raw_traces import Edit, Ending
+from halluc_plugin.recipes.lab.keeping import kept_cell, kept_model
 from halluc_plugin.recipes.self_backtracking.scale import Models, Scale
+from halluc_plugin.sampling.problems import PosedProblem as AskedProblem
+from halluc_plugin.sampling.problems import read_problems
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
 from halluc_plugin.search import Space
-from halluc_plugin.search.problems import Problem as AskedProblem
-from halluc_plugin.search.problems import read_problems
-from halluc_plugin.settings import Context
-from halluc_plugin.tokens import BACKTRACK_TOKEN, STEP_TOKEN
+from halluc_plugin.tasks.countdown.errors import ErrorMix
+from halluc_plugin.tasks.countdown.files import CountdownFiles, CountdownRequest, problem_row, write_countdown
+from halluc_plugin.tasks.countdown.problems import CountdownSettings, Problem, Split, draw_variants
+from halluc_plugin.tasks.countdown.traces import TraceSettings
+from halluc_plugin.tokens import BACKTRACK_TOKEN, STEP_TOKEN, vocab_of
 from halluc_plugin.tokens.loading import load_model
 from halluc_plugin.training import TrainSettings, fine_tune
-from halluc_plugin.training.dataset import vocab_of
 
 MAX_TOKENS = 40
 """Of an answer: twice the longest, with room for what is taken back."""

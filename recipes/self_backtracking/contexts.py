@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from halluc_plugin.data.problem_files import Writer
-from halluc_plugin.data.raw_traces import Edit
 from halluc_plugin.edits import events, resolve_row
 from halluc_plugin.probes import edit_emission
-from halluc_plugin.recipes.judging import first_bad_step
+from halluc_plugin.problem_sets.files import Writer
+from halluc_plugin.problem_sets.raw_traces import Edit
+from halluc_plugin.recipes.lab.judging import first_bad_step
 from halluc_plugin.recipes.self_backtracking.answering import decoded
 from halluc_plugin.recipes.self_backtracking.bench import Bench
-from halluc_plugin.search.problems import Problem
+from halluc_plugin.sampling.problems import PosedProblem
 
 Context = tuple[int, ...]
 
@@ -77,7 +77,7 @@ def first_errors(
             yield (*prompt, *trace.ids[: erased[0]]), tuple(trace.ids[i] for i in erased)
 
 
-def own(bench: Bench, model: Any, problems: Sequence[Problem], edit: Edit) -> Places:
+def own(bench: Bench, model: Any, problems: Sequence[PosedProblem], edit: Edit) -> Places:
     """Steps of the model's own answers up to the first bad one, at temperature 1 with edits banned."""
     places = Places()
     delimiters = bench.space(temperature=1.0).delimiters

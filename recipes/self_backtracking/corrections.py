@@ -6,11 +6,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from halluc_plugin.data.corrections import Collected, CorrectionSettings, Depth, collect
 from halluc_plugin.data.trace_files import TraceRow, read_traces, write_traces
-from halluc_plugin.edits import collapse
+from halluc_plugin.edits import Context, collapse
 from halluc_plugin.metrics import maj_at_k, pass_at_k
-from halluc_plugin.recipes.judging import judged_cell
+from halluc_plugin.own_errors.corrections import Collected, CorrectionSettings, Depth, collect
+from halluc_plugin.recipes.lab.judging import judged_cell
 from halluc_plugin.recipes.self_backtracking.answering import (
     BATCH,
     SEARCH_TEMPERATURE,
@@ -21,8 +21,7 @@ from halluc_plugin.recipes.self_backtracking.answering import (
 )
 from halluc_plugin.recipes.self_backtracking.bench import Bench
 from halluc_plugin.recipes.self_backtracking.masking import clean_model
-from halluc_plugin.search.hf import HFSampler
-from halluc_plugin.settings import Context
+from halluc_plugin.sampling.hf import HFSampler
 
 STAGE = "7-corrections"
 MARKER = "?\n"

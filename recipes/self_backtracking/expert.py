@@ -11,8 +11,8 @@ from halluc_plugin.recipes.self_backtracking.bench import Bench, paper_traces
 from halluc_plugin.recipes.self_backtracking.contexts import emitted, own
 from halluc_plugin.recipes.self_backtracking.masking import clean_model
 from halluc_plugin.recipes.self_backtracking.mixes import mixed_model
+from halluc_plugin.sampling.problems import text_of
 from halluc_plugin.search import self_backtracking
-from halluc_plugin.search.problems import text_of
 from halluc_plugin.verifiers import Outcome
 
 STAGE = "5-expert"

@@ -8,18 +8,18 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from halluc_plugin.data.countdown import Split, generate
-from halluc_plugin.data.countdown_traces import TraceSettings, TraceWriter
+from halluc_plugin.atomic_files import write_whole
 from halluc_plugin.data.trace_files import TraceRow, read_traces
 from halluc_plugin.edits.builders import ErasedTokens
 from halluc_plugin.probes import gradient_cosines, negative_learning
 from halluc_plugin.recipes.self_backtracking.answering import decoded_cells, load
 from halluc_plugin.recipes.self_backtracking.bench import Bench
 from halluc_plugin.recipes.self_backtracking.contexts import first_errors
+from halluc_plugin.tasks.countdown.problems import Split, generate
+from halluc_plugin.tasks.countdown.traces import TraceSettings, TraceWriter
 from halluc_plugin.tokens.loading import load_model
 from halluc_plugin.training import fine_tune_low_rank
 from halluc_plugin.training.low_rank import require_peft
-from halluc_plugin.whole import write_whole
 
 STAGE = "3-masking"
 RANK = 8

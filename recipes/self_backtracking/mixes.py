@@ -5,14 +5,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from halluc_plugin.data.countdown import Split, generate
-from halluc_plugin.data.countdown_errors import ErrorMix
-from halluc_plugin.data.countdown_traces import TraceSettings, TraceWriter
 from halluc_plugin.recipes.self_backtracking.answering import load, searched_cells
 from halluc_plugin.recipes.self_backtracking.bench import Bench, paper_traces
 from halluc_plugin.recipes.self_backtracking.contexts import emitted, held_out, own
 from halluc_plugin.recipes.self_backtracking.masking import correcting_model
 from halluc_plugin.recipes.self_backtracking.searching import ROUNDS, models
+from halluc_plugin.tasks.countdown.errors import ErrorMix
+from halluc_plugin.tasks.countdown.problems import Split, generate
+from halluc_plugin.tasks.countdown.traces import TraceSettings, TraceWriter
 
 STAGE, EMISSION_STAGE = "2-mixes", "6-emission"
 MIXES = {

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from halluc_plugin.recipes.plotting import Line, Plot
-from halluc_plugin.recipes.tabulating import Cell, correct_of, grouped
+from halluc_plugin.recipes.lab.plotting import Line, Plot
+from halluc_plugin.recipes.lab.tabulating import Cell, correct_of, grouped
 
 RULE = "mean-logprob"
 

@@ -16,8 +16,8 @@ import typer
 from rich.console import Console
 
 from halluc_plugin.cli.app import run as run_command
-from halluc_plugin.recipes.keeping import keep_scale
-from halluc_plugin.recipes.reporting import report_plot, report_table
+from halluc_plugin.recipes.lab.keeping import keep_scale
+from halluc_plugin.recipes.lab.reporting import report_plot, report_table
 from halluc_plugin.recipes.self_backtracking import (
     corrections,
     expert,

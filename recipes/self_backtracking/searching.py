@@ -10,6 +10,8 @@ import numpy as np
 from halluc_plugin.data.trace_files import write_traces
 from halluc_plugin.recipes.self_backtracking.answering import MakeSearch, by_rule, load, search
 from halluc_plugin.recipes.self_backtracking.bench import Bench, paper_traces
+from halluc_plugin.sampling.problems import PosedProblem, text_of
+from halluc_plugin.scorers.verdicts import VerdictScorer, verdict_rows
 from halluc_plugin.search import (
     Rule,
     breadth_first,
@@ -18,9 +20,7 @@ from halluc_plugin.search import (
     independent,
     self_backtracking,
 )
-from halluc_plugin.search.hf import beam_search
-from halluc_plugin.search.problems import Problem, text_of
-from halluc_plugin.search.verdicts import VerdictScorer, verdict_rows
+from halluc_plugin.search.beams import beam_search
 from halluc_plugin.verifiers import Outcome
 
 STAGE, LIKELIHOOD_STAGE = "1-search", "4-likelihood"
@@ -84,7 +84,7 @@ def methods(
 def _measure(
     bench: Bench,
     folder: Path,
-    problems: Sequence[Problem],
+    problems: Sequence[PosedProblem],
     make: MakeSearch,
     *,
     rules: Sequence[Rule],
@@ -97,7 +97,7 @@ def _measure(
     return by_rule(bench, problems, found, model, rules=rules, scorer=judge)
 
 
-def _beams(bench: Bench, folder: Path, problems: Sequence[Problem]) -> dict[str, Any]:
+def _beams(bench: Bench, folder: Path, problems: Sequence[PosedProblem]) -> dict[str, Any]:
     model = load(folder)
     found = beam_search(model, [p.prompt for p in problems], bench.space(temperature=1.0), BEAMS)
     return by_rule(bench, problems, found, model)
@@ -115,7 +115,7 @@ def verdicts(bench: Bench, clean: Path) -> VerdictScorer:
     return VerdictScorer(load(folder), bench.tokenizer)
 
 
-def _right(bench: Bench, problem: Problem, response: Any) -> bool:
+def _right(bench: Bench, problem: PosedProblem, response: Any) -> bool:
     outcome = problem.verifier.verify(problem.truth, text_of(response, bench.tokenizer))
     return outcome is Outcome.CORRECT
 
@@ -141,7 +141,7 @@ def run_likelihood(bench: Bench) -> Iterator[dict[str, Any]]:
 
 
 def _scores(
-    bench: Bench, folder: Path, problems: Sequence[Problem], make: MakeSearch, *, scorer: Any
+    bench: Bench, folder: Path, problems: Sequence[PosedProblem], make: MakeSearch, *, scorer: Any
 ) -> dict[str, Any]:
     found = search(bench, load(folder), problems, make)
     verifier = None if scorer is None else scorer()

@@ -8,7 +8,7 @@ from itertools import chain
 from rich.table import Table
 
 from halluc_plugin.metrics import Proportion
-from halluc_plugin.recipes.tabulating import (
+from halluc_plugin.recipes.lab.tabulating import (
     Cell,
     Group,
     accuracy,

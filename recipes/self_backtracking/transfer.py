@@ -5,19 +5,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from halluc_plugin.data.chain import ChainTask
-from halluc_plugin.data.countdown import Split, generate
-from halluc_plugin.data.countdown_traces import TraceSettings, TraceWriter
-from halluc_plugin.data.raw_traces import Edit
-from halluc_plugin.data.step_files import StepFiles, StepRequest, write_steps
-from halluc_plugin.data.step_problems import Sizes, StepSplit
-from halluc_plugin.data.step_problems import generate as generate_steps
-from halluc_plugin.data.step_traces import StepTraceSettings, StepTraceWriter
 from halluc_plugin.prepare import show_progress
+from halluc_plugin.problem_sets.raw_traces import Edit
+from halluc_plugin.problem_sets.step_files import StepFiles, StepRequest, write_steps
+from halluc_plugin.problem_sets.step_traces import StepTraceSettings, StepTraceWriter
+from halluc_plugin.problem_sets.steps import Sizes, StepSplit
+from halluc_plugin.problem_sets.steps import generate as generate_steps
 from halluc_plugin.recipes.self_backtracking.answering import decoded_cells, load
 from halluc_plugin.recipes.self_backtracking.bench import MAX_TOKENS, Bench
 from halluc_plugin.recipes.self_backtracking.contexts import Places, emitted, held_out
 from halluc_plugin.recipes.self_backtracking.masking import correcting_traces
+from halluc_plugin.tasks.chain.problems import ChainTask
+from halluc_plugin.tasks.countdown.problems import Split, generate
+from halluc_plugin.tasks.countdown.traces import TraceSettings, TraceWriter
 
 STAGE = "8-transfer"
 COUNTDOWN, CHAIN = "countdown", "chain"

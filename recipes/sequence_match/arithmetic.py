@@ -7,26 +7,24 @@ from typing import Any
 
 import torch
 
-from halluc_plugin.data.addition import AdditionTask
-from halluc_plugin.data.parts import PartedFile
-from halluc_plugin.data.reference_traces import Injected, Reference, Writing, read_references, text_pool
-from halluc_plugin.data.step_files import StepFiles, StepRequest, write_steps
-from halluc_plugin.data.step_problems import Form, StepSplit
-from halluc_plugin.data.step_traces import StepTraceSettings
+from halluc_plugin.data.resumable import PartedFile
 from halluc_plugin.data.trace_files import FINGERPRINT, fingerprint
 from halluc_plugin.decoding import Decoding, decode
-from halluc_plugin.edits import EditVocab
+from halluc_plugin.edits import Context, EditVocab
 from halluc_plugin.prepare import show_progress
-from halluc_plugin.recipes.judging import judged_cell
-from halluc_plugin.recipes.keeping import kept_cell
+from halluc_plugin.problem_sets.references import Injected, Reference, Writing, read_references, text_pool
+from halluc_plugin.problem_sets.step_files import StepFiles, StepRequest, write_steps
+from halluc_plugin.problem_sets.step_traces import StepTraceSettings
+from halluc_plugin.problem_sets.steps import Form, StepSplit
+from halluc_plugin.recipes.lab.judging import judged_cell
+from halluc_plugin.recipes.lab.keeping import kept_cell
 from halluc_plugin.recipes.sequence_match.arms import ARMS, Noise, trained
 from halluc_plugin.recipes.sequence_match.scale import Scale
+from halluc_plugin.sampling.problems import PosedProblem, read_problems
 from halluc_plugin.scratch.tokenizer import number_tokenizer
-from halluc_plugin.search.problems import Problem, read_problems
-from halluc_plugin.settings import Context
-from halluc_plugin.tokens import BACKTRACK_TOKEN
+from halluc_plugin.tasks.addition.problems import AdditionTask
+from halluc_plugin.tokens import BACKTRACK_TOKEN, vocab_of
 from halluc_plugin.tokens.loading import load_model, on_accelerator
-from halluc_plugin.training.dataset import vocab_of
 
 RATE, LENGTHS = 0.1, {1: 1.0, 2: 1.0}
 BATCH = 512
@@ -89,7 +87,7 @@ class Arithmetic:
             file.write(read_references(problems, self.tokenizer))
         return path
 
-    def _problems(self) -> list[Problem]:
+    def _problems(self) -> list[PosedProblem]:
         files = [self._data(base, Noise.NONE).problems(StepSplit.TEST) for base in self._scale.bases]
         return [problem for file in files for problem in read_problems(file, self.tokenizer)]
 
@@ -102,7 +100,7 @@ class Arithmetic:
         return cell
 
     def _decoded(
-        self, model: Any, problems: Sequence[Problem], temperature: float, budget: int | None
+        self, model: Any, problems: Sequence[PosedProblem], temperature: float, budget: int | None
     ) -> list[list[int]]:
         decoding = Decoding(
             self.vocab, self._scale.matching.max_actions, Context.HARD, temperature=temperature,

@@ -6,10 +6,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from halluc_plugin.recipes.keeping import kept_model
+from halluc_plugin.edits import Context
+from halluc_plugin.recipes.lab.keeping import kept_model
 from halluc_plugin.recipes.sequence_match.scale import Scale
 from halluc_plugin.scratch.model import new_model
-from halluc_plugin.settings import Context
 from halluc_plugin.training import TrainSettings, fine_tune
 from halluc_plugin.training.matching import match_sequences
 

@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from halluc_plugin.cli.app import run as run_command
-from halluc_plugin.recipes.keeping import keep_scale, kept_cell
-from halluc_plugin.recipes.plotting import Plot
-from halluc_plugin.recipes.reporting import report_plot, report_table
+from halluc_plugin.recipes.lab.keeping import keep_scale, kept_cell
+from halluc_plugin.recipes.lab.plotting import Plot
+from halluc_plugin.recipes.lab.reporting import report_plot, report_table
 from halluc_plugin.recipes.sequence_match import tables
 from halluc_plugin.recipes.sequence_match.arithmetic import Arithmetic
 from halluc_plugin.recipes.sequence_match.regret import regret

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from halluc_plugin.data.step_problems import Sizes
+from halluc_plugin.problem_sets.steps import Sizes
 from halluc_plugin.scratch.model import Size
 from halluc_plugin.training.match_settings import MatchSettings
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from halluc_plugin.metrics import Proportion
-from halluc_plugin.recipes.plotting import Line, Plot
-from halluc_plugin.recipes.tabulating import (
+from halluc_plugin.recipes.lab.plotting import Line, Plot
+from halluc_plugin.recipes.lab.tabulating import (
     Cell,
     accuracy,
     by_seed,

@@ -9,19 +9,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from halluc_plugin.data.reference_traces import Injected, Reference, Writing, text_pool
 from halluc_plugin.data.trace_files import TraceRow, write_traces
 from halluc_plugin.decoding import Decoding, decode
-from halluc_plugin.edits import collapse
+from halluc_plugin.edits import Context, collapse
 from halluc_plugin.probes import span_log_probs
-from halluc_plugin.recipes.keeping import kept_cell
+from halluc_plugin.problem_sets.references import Injected, Reference, Writing, text_pool
+from halluc_plugin.recipes.lab.keeping import kept_cell
 from halluc_plugin.recipes.sequence_match.arms import ARMS, Noise, trained
 from halluc_plugin.recipes.sequence_match.scale import Scale
 from halluc_plugin.scratch.tokenizer import number_tokenizer
-from halluc_plugin.settings import Context
-from halluc_plugin.tokens import BACKTRACK_TOKEN
+from halluc_plugin.tokens import BACKTRACK_TOKEN, vocab_of
 from halluc_plugin.tokens.loading import load_model, on_accelerator
-from halluc_plugin.training.dataset import vocab_of
 
 PROMPT, CONTINUATION = 32, 48
 RATE, LENGTHS = 0.03, {1: 1.0, 2: 1.0}

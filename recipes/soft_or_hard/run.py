@@ -16,21 +16,22 @@ import typer
 from rich.console import Console
 
 from halluc_plugin import prepare
+from halluc_plugin.atomic_files import write_whole
 from halluc_plugin.cli.app import run as run_command
-from halluc_plugin.data.countdown import CountdownSettings
-from halluc_plugin.data.countdown_files import CountdownFiles, CountdownRequest, write_countdown
 from halluc_plugin.decoding import Decoding, decode
-from halluc_plugin.recipes.judging import judged_cell
+from halluc_plugin.edits import Context
+from halluc_plugin.recipes.lab.judging import judged_cell
 from halluc_plugin.recipes.soft_or_hard.rewound import RewoundCollator, decode_rewound
 from halluc_plugin.recipes.soft_or_hard.table import summary
+from halluc_plugin.sampling.problems import read_problems
 from halluc_plugin.scratch.model import new_model
-from halluc_plugin.search.problems import read_problems
-from halluc_plugin.settings import Context, WarmStartTraces
+from halluc_plugin.settings import WarmStartTraces
+from halluc_plugin.tasks.countdown.files import CountdownFiles, CountdownRequest, write_countdown
+from halluc_plugin.tasks.countdown.problems import CountdownSettings
 from halluc_plugin.tokens import edit_vocab
 from halluc_plugin.tokens.loading import load_model, load_tokenizer, on_accelerator
 from halluc_plugin.training import fine_tune
 from halluc_plugin.training.fine_tuning import CHECKPOINTS
-from halluc_plugin.whole import write_whole
 
 MAX_ACTIONS = 48
 

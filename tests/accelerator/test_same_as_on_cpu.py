@@ -7,11 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from halluc_plugin.data.countdown import CountdownSettings
-from halluc_plugin.data.countdown_files import CountdownRequest, write_countdown
 from halluc_plugin.data.trace_files import read_traces
 from halluc_plugin.decoding import Decoding, decode
-from halluc_plugin.edits import events, pad_rows, position_ids, resolve, resolve_rows, tree_attention_mask
+from halluc_plugin.edits import (
+    Context,
+    events,
+    pad_rows,
+    position_ids,
+    resolve,
+    resolve_rows,
+    tree_attention_mask,
+)
 from halluc_plugin.errors import TraceError
 from halluc_plugin.hard import score_actions
 from halluc_plugin.losses import Divergence, score_trajectories, sequence_match_loss
@@ -19,16 +25,18 @@ from halluc_plugin.probes import edit_emission, gradient_cosines, negative_learn
 from halluc_plugin.rl.grpo import CHECKPOINT, METRICS, train_policy
 from halluc_plugin.rl.policy import score_policy
 from halluc_plugin.rl.settings import GrpoSettings
+from halluc_plugin.sampling.hf import HFSampler
+from halluc_plugin.sampling.problems import read_problems
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
 from halluc_plugin.search import Space, run, self_backtracking
-from halluc_plugin.search.hf import HFSampler, beam_search
-from halluc_plugin.search.problems import read_problems
-from halluc_plugin.settings import Context, load
-from halluc_plugin.tokens import BACKTRACK_TOKEN, STEP_TOKEN
+from halluc_plugin.search.beams import beam_search
+from halluc_plugin.settings import load
+from halluc_plugin.tasks.countdown.files import CountdownRequest, write_countdown
+from halluc_plugin.tasks.countdown.problems import CountdownSettings
+from halluc_plugin.tokens import BACKTRACK_TOKEN, STEP_TOKEN, vocab_of
 from halluc_plugin.tokens.loading import load_model, on_accelerator
 from halluc_plugin.training import TrainSettings, fine_tune, fine_tune_low_rank
-from halluc_plugin.training.dataset import vocab_of
 from halluc_plugin.training.match_settings import MatchSettings
 from halluc_plugin.training.matching import match_sequences
 

@@ -11,18 +11,19 @@ from typer.testing import CliRunner
 
 from halluc_plugin.cli import choices
 from halluc_plugin.cli.app import app
-from halluc_plugin.data.corrections import Depth
-from halluc_plugin.data.raw_traces import Edit, Ending
-from halluc_plugin.data.step_problems import Form
-from halluc_plugin.data.step_traces import Pairing
+from halluc_plugin.edits import Context
 from halluc_plugin.edits.builders import ErasedTokens
+from halluc_plugin.jobs.samplers import Backend
+from halluc_plugin.jobs.search import Method
 from halluc_plugin.losses import Divergence
+from halluc_plugin.own_errors.corrections import Depth
+from halluc_plugin.problem_sets.raw_traces import Edit, Ending
+from halluc_plugin.problem_sets.step_traces import Pairing
+from halluc_plugin.problem_sets.steps import Form
+from halluc_plugin.scorers.likelihood import Says
 from halluc_plugin.scratch.model import Size
 from halluc_plugin.search import Rule
-from halluc_plugin.search.hf import Says
-from halluc_plugin.search.job import Method
-from halluc_plugin.search.models import Backend
-from halluc_plugin.settings import Context, WarmStartTraces
+from halluc_plugin.settings import WarmStartTraces
 from halluc_plugin.tokens.initialisation import Initialisation
 
 ROOT = Path(__file__).parents[2]

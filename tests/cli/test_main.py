@@ -165,7 +165,7 @@ class TestHome:
 
     def test_a_full_disk(self, tmp_path, monkeypatch):
         """Half of an entry is not kept."""
-        from halluc_plugin import home
+        from halluc_plugin import cache
         from halluc_plugin.errors import SettingsError
 
         monkeypatch.setenv("HALLUC_HOME", str(tmp_path))
@@ -175,12 +175,12 @@ class TestHome:
             raise OSError(28, "No space left on device")
 
         with pytest.raises(SettingsError, match=r"HALLUC_HOME.*No space left"):
-            home.load_or_build("x", {}, build)
+            cache.load_or_build("x", {}, build)
         assert [path.suffix for path in tmp_path.iterdir()] == [".lock"]
 
     def test_errors_of_others_are_theirs(self, tmp_path, monkeypatch):
         """A file elsewhere that may not be read is not the cache's fault."""
-        from halluc_plugin import home
+        from halluc_plugin import cache
 
         monkeypatch.setenv("HALLUC_HOME", str(tmp_path))
 
@@ -188,7 +188,7 @@ class TestHome:
             raise PermissionError(13, "Permission denied", "/elsewhere/x")
 
         with pytest.raises(PermissionError):
-            home.load_or_build("x", {}, build)
+            cache.load_or_build("x", {}, build)
 
 
 class TestSearchOut:

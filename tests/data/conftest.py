@@ -4,12 +4,12 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from halluc_plugin.data.addition import AdditionTask
-from halluc_plugin.data.chain import ChainTask
-from halluc_plugin.data.dag import DagTask
 from halluc_plugin.data.parquet import write_parquet
-from halluc_plugin.data.step_problems import Form, Sizes, StepSplit, generate
+from halluc_plugin.problem_sets.steps import Form, Sizes, StepSplit, generate
 from halluc_plugin.scratch.tokenizer import number_tokenizer
+from halluc_plugin.tasks.addition.problems import AdditionTask
+from halluc_plugin.tasks.chain.problems import ChainTask
+from halluc_plugin.tasks.dag.problems import DagTask
 from halluc_plugin.tokens import EDIT_TOKENS
 
 

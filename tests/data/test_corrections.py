@@ -2,18 +2,20 @@
 
 import pytest
 
-from halluc_plugin.data.corrections import CorrectionSettings, Depth, collect
 from halluc_plugin.data.parquet import write_parquet
-from halluc_plugin.data.reference_traces import Aligned, Injected, Writing, read_references, text_pool
 from halluc_plugin.data.trace_files import TraceRow, read_traces, write_traces
-from halluc_plugin.edits import EditVocab, collapse
+from halluc_plugin.edits import Context, EditVocab, collapse
 from halluc_plugin.errors import DataError, SettingsError
+from halluc_plugin.own_errors.aligned import Aligned
+from halluc_plugin.own_errors.corrections import CorrectionSettings, Depth, collect
+from halluc_plugin.problem_sets.references import Injected, Writing, read_references, text_pool
+from halluc_plugin.sampling.problems import PosedProblem
 from halluc_plugin.scratch.tokenizer import number_tokenizer
 from halluc_plugin.search import Sample, Space
-from halluc_plugin.search.problems import Problem
-from halluc_plugin.settings import Context
+from halluc_plugin.tasks.chain.verifier import ChainVerifier
+from halluc_plugin.tasks.gsm8k.verifier import Gsm8kVerifier
 from halluc_plugin.tokens import BACKTRACK_TOKEN, EDIT_TOKENS, edit_vocab
-from halluc_plugin.verifiers import ChainVerifier, Gsm8kVerifier, Outcome
+from halluc_plugin.verifiers import Outcome
 
 TRUTH = {"modulus": 10, "start": 3, "operations": ["+4", "*7"], "form": "steps"}
 ANSWER = "3+4=7\n7*7=9\n"
@@ -54,7 +56,7 @@ def ask(tokenizer):
         eos = frozenset({tokenizer.eos_token_id})
         space = Space(vocab, eos, frozenset(tokenizer.encode("\n")), 30, edits_banned=True)
         script = Script(tokenizer, space, texts)
-        problem = problem or Problem(tuple(tokenizer.encode("3 +4 *7 mod 10\n")), TRUTH, ChainVerifier())
+        problem = problem or PosedProblem(tuple(tokenizer.encode("3 +4 *7 mod 10\n")), TRUTH, ChainVerifier())
         (found,) = collect([problem], script, space, tokenizer, CorrectionSettings(**settings))
         return found, script
 
@@ -115,7 +117,7 @@ class TestCorrections:
 
     def test_of_gsm8k(self, tokenizer, ask):
         """Whatever has a verifier will do; one that judges no prefixes gives no first error."""
-        problem = Problem(tuple(tokenizer.encode("2+2?")), "4", Gsm8kVerifier())
+        problem = PosedProblem(tuple(tokenizer.encode("2+2?")), "4", Gsm8kVerifier())
         found, _ = ask(["#### 5", "2+2=4\n#### 4"], problem=problem, attempts=1)
         assert [text(tokenizer, row) for row in found.corrected] == ["#### 5⌫⌫⌫⌫⌫⌫2+2=4\n#### 4."]
         with pytest.raises(DataError, match="no prefixes"):

@@ -6,11 +6,19 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from halluc_plugin.data.countdown import CountdownSettings, Split, draw_variants, generate, new_targets
-from halluc_plugin.data.countdown_errors import ErrorKind, ErrorMix, after, replay, wrong_steps
-from halluc_plugin.data.countdown_solver import apply, reachable, solutions
 from halluc_plugin.errors import SettingsError
-from halluc_plugin.verifiers import CountdownVerifier, Outcome, PrefixVerifier, find_verifier
+from halluc_plugin.tasks import find_verifier
+from halluc_plugin.tasks.countdown.errors import ErrorKind, ErrorMix, after, replay, wrong_steps
+from halluc_plugin.tasks.countdown.problems import (
+    CountdownSettings,
+    Split,
+    draw_variants,
+    generate,
+    new_targets,
+)
+from halluc_plugin.tasks.countdown.solver import apply, reachable, solutions
+from halluc_plugin.tasks.countdown.verifier import CountdownVerifier
+from halluc_plugin.verifiers import Outcome, PrefixVerifier
 
 PROBLEM = {"numbers": [3, 5, 7], "target": 22}
 VERIFIER = CountdownVerifier()

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from halluc_plugin.cli.app import app
 from halluc_plugin.data.parquet import read_metadata, read_rows_in_groups
-from halluc_plugin.data.parts import PartedFile
+from halluc_plugin.data.resumable import PartedFile
 from halluc_plugin.errors import DataError, SettingsError
 
 

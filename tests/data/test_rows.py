@@ -12,16 +12,18 @@ from typer.testing import CliRunner
 from halluc_plugin.cli.app import app
 from halluc_plugin.data.json_files import read_text
 from halluc_plugin.data.parquet import check_rows, read_rows_in_groups, storable, write_parquet
-from halluc_plugin.data.parts import PartedFile
 from halluc_plugin.data.prompts import prompt_ids
+from halluc_plugin.data.resumable import PartedFile
 from halluc_plugin.data.rows import extra_info, ground_truth, messages, plain, text_of
 from halluc_plugin.errors import DataError, SettingsError
+from halluc_plugin.sampling.problems import read_problems
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
-from halluc_plugin.search.problems import read_problems
+from halluc_plugin.tasks import truth_fault
+from halluc_plugin.tasks.gsm8k.verifier import Gsm8kVerifier
 from halluc_plugin.tokens import EDIT_TOKENS
 from halluc_plugin.tokens.loading import save_tokenizer
-from halluc_plugin.verifiers import Gsm8kVerifier, Outcome
+from halluc_plugin.verifiers import Outcome
 
 ANSWER = "3+4=7\n7*7=9\n"
 ASKED = "3 +4 *7 mod 10\n"
@@ -154,7 +156,9 @@ def test_json_reads_as_parquet_does(tmp_path, name, write):
     rows = [ROW, ROW | {"extra_info": {"answer": "x"}}]
     write_parquet(tmp_path / "rows.parquet", rows, {})
     (tmp_path / name).write_text(write(rows), encoding="utf-8")
-    assert check_rows(tmp_path / name) == check_rows(tmp_path / "rows.parquet")
+    assert check_rows(tmp_path / name, truth_fault=truth_fault) == check_rows(
+        tmp_path / "rows.parquet", truth_fault=truth_fault
+    )
 
 
 def test_every_command_takes_json(model, tmp_path):
@@ -295,9 +299,9 @@ def test_truths_that_a_judge_cannot_read_are_refused(tmp_path, source, truth):
         tmp_path / "rows.jsonl", ROW, ROW | {"data_source": source, "reward_model": {"ground_truth": truth}}
     )
     with pytest.raises(DataError, match=r"rows.jsonl, row 1: reward_model"):
-        check_rows(path)
+        check_rows(path, truth_fault=truth_fault)
     if truth is not None:
-        assert len(check_rows(path, judged=False)) == 2
+        assert len(check_rows(path, truth_fault=None)) == 2
 
 
 @pytest.mark.parametrize(
@@ -422,7 +426,7 @@ class TestParts:
         """It is shown with its row."""
         row = ROW | {"prompt": [{"role": "user", "content": {"text": "x"}}]}
         with pytest.raises(DataError, match=r"row 0: prompt holds content \{'text': 'x'\}"):
-            check_rows(lines(tmp_path / "rows.jsonl", row))
+            check_rows(lines(tmp_path / "rows.jsonl", row), truth_fault=truth_fault)
 
 
 class TestTemplateArguments:
@@ -464,7 +468,7 @@ class TestTemplateArguments:
 
     def test_they_reach_the_judging_commands(self, thinker, tmp_path, monkeypatch):
         """The prompts that a sampler is asked for are those with the arguments."""
-        from halluc_plugin.search.hf import HFSampler
+        from halluc_plugin.sampling.hf import HFSampler
 
         asked, sample = [], HFSampler.sample
 

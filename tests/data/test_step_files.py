@@ -8,20 +8,21 @@ import pytest
 from typer.testing import CliRunner
 
 from halluc_plugin.cli.app import app
-from halluc_plugin.data.chain import ChainTask
-from halluc_plugin.data.dag import DagTask
 from halluc_plugin.data.parquet import check_rows, read_rows
-from halluc_plugin.data.raw_traces import Edit, Ending
-from halluc_plugin.data.step_files import StepRequest, write_steps
-from halluc_plugin.data.step_problems import Form, Sizes, StepSplit, generate
-from halluc_plugin.data.step_traces import Pairing, StepTraceSettings, StepTraceWriter
 from halluc_plugin.data.trace_files import read_traces
 from halluc_plugin.edits import collapse, events, resolve_row
 from halluc_plugin.errors import EditVocabError, SettingsError
 from halluc_plugin.metrics import event_precision, event_recall, judge_ids
+from halluc_plugin.problem_sets.raw_traces import Edit, Ending
+from halluc_plugin.problem_sets.step_files import StepRequest, write_steps
+from halluc_plugin.problem_sets.step_traces import Pairing, StepTraceSettings, StepTraceWriter
+from halluc_plugin.problem_sets.steps import Form, Sizes, StepSplit, generate
 from halluc_plugin.scratch.tokenizer import number_tokenizer
+from halluc_plugin.tasks import find_verifier, truth_fault
+from halluc_plugin.tasks.chain.problems import ChainTask
+from halluc_plugin.tasks.dag.problems import DagTask
 from halluc_plugin.tokens import BACKTRACK_TOKEN, EDIT_TOKENS, edit_vocab
-from halluc_plugin.verifiers import Outcome, find_verifier, prefix_oracle
+from halluc_plugin.verifiers import Outcome, prefix_oracle
 
 
 def verifier_of(task):
@@ -118,7 +119,7 @@ class TestFiles:
         tokenizer = number_tokenizer(edit_tokens=(BACKTRACK_TOKEN,))
         files = write_steps(tmp_path, task, self.REQUEST, tokenizer, no_progress)
         for split, count, source in zip(StepSplit, (40, 10, 10), (0, 0, 1), strict=True):
-            rows = check_rows(files.problems(split))
+            rows = check_rows(files.problems(split), truth_fault=truth_fault)
             assert len(rows) == count
             assert {row["data_source"] for row in rows} == {task.sources[source]}
             for row in rows:

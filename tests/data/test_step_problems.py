@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from halluc_plugin.data.addition import AdditionError, AdditionTask
-from halluc_plugin.data.chain import ChainError, ChainTask
-from halluc_plugin.data.dag import DagError, DagTask
-from halluc_plugin.data.step_problems import Form, Sizes, StepSplit, generate
 from halluc_plugin.errors import SettingsError
+from halluc_plugin.problem_sets.steps import Form, Sizes, StepSplit, generate
 from halluc_plugin.scratch.tokenizer import number_tokenizer
-from halluc_plugin.verifiers import FinalVerifier, Outcome, PrefixVerifier, find_verifier, prefix_oracle
+from halluc_plugin.tasks import find_verifier
+from halluc_plugin.tasks.addition.problems import AdditionError, AdditionTask
+from halluc_plugin.tasks.chain.problems import ChainError, ChainTask
+from halluc_plugin.tasks.dag.problems import DagError, DagTask
+from halluc_plugin.verifiers import FinalVerifier, Outcome, PrefixVerifier, prefix_oracle
 
 
 def verifier_of(task):
@@ -283,9 +284,10 @@ class TestErrors:
 
 def of(task, truth):
     """A problem with a ground truth by hand."""
-    from halluc_plugin.data import addition, chain
-    from halluc_plugin.data.dag_graph import Graph
-    from halluc_plugin.data.step_problems import StepProblem
+    from halluc_plugin.problem_sets.steps import StepProblem
+    from halluc_plugin.tasks.addition import problems as addition
+    from halluc_plugin.tasks.chain import problems as chain
+    from halluc_plugin.tasks.dag.graph import Graph
 
     if isinstance(task, DagTask):
         return StepProblem("", truth, Graph(truth).reference_steps())

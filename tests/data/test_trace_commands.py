@@ -12,10 +12,10 @@ from halluc_plugin.data.parquet import read_rows_in_groups, write_parquet
 from halluc_plugin.data.trace_files import TraceRow, read_traces, write_traces
 from halluc_plugin.edits import collapse
 from halluc_plugin.errors import DataError, SettingsError, TokenizerError
+from halluc_plugin.jobs import samplers
+from halluc_plugin.sampling.hf import HFSampler
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
-from halluc_plugin.search import models
-from halluc_plugin.search.hf import HFSampler
 from halluc_plugin.tokens import EDIT_TOKENS, edit_vocab
 from halluc_plugin.tokens.loading import load_tokenizer
 from halluc_plugin.training import TrainSettings, fine_tune
@@ -159,7 +159,7 @@ class TestCommands:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as stopped:
-            stopped.setattr("halluc_plugin.data.correction_files.write_card", stop)
+            stopped.setattr("halluc_plugin.own_errors.correction_files.write_card", stop)
             assert CliRunner().invoke(app, args).exit_code != 0
         monkeypatch.setattr(HFSampler, "sample", stop)
         self.invoke(*args[1:])
@@ -189,7 +189,7 @@ class TestCommands:
 
     def test_bad_input_is_found_before_the_model_is_loaded(self, references, model, tmp_path, monkeypatch):
         """A file that is missing, and a temperature at which all answers are the same."""
-        monkeypatch.setattr(models, "open_sampler", None)  # would fail if it were called
+        monkeypatch.setattr(samplers, "open_sampler", None)  # would fail if it were called
         for command in ("align", "correct"):
             args = [command, "--model", model, "--out", tmp_path / "x", "--data"]
             with pytest.raises(DataError, match="does not exist"):

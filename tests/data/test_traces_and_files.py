@@ -8,18 +8,20 @@ import pytest
 from typer.testing import CliRunner
 
 from halluc_plugin.cli.app import app
-from halluc_plugin.data.countdown import CountdownSettings, Split, generate
-from halluc_plugin.data.countdown_errors import ErrorMix
-from halluc_plugin.data.countdown_files import CountdownRequest, write_countdown
-from halluc_plugin.data.countdown_traces import TraceSettings, TraceWriter
 from halluc_plugin.data.parquet import check_rows, read_metadata, read_rows, write_parquet
-from halluc_plugin.data.raw_traces import Edit, Ending
 from halluc_plugin.data.trace_files import read_traces
 from halluc_plugin.edits import collapse, events, resolve_row
 from halluc_plugin.errors import DataError, EditVocabError, SettingsError
+from halluc_plugin.problem_sets.raw_traces import Edit, Ending
 from halluc_plugin.scratch.tokenizer import number_tokenizer
+from halluc_plugin.tasks import truth_fault
+from halluc_plugin.tasks.countdown.errors import ErrorMix
+from halluc_plugin.tasks.countdown.files import CountdownRequest, write_countdown
+from halluc_plugin.tasks.countdown.problems import CountdownSettings, Split, generate
+from halluc_plugin.tasks.countdown.traces import TraceSettings, TraceWriter
+from halluc_plugin.tasks.countdown.verifier import CountdownVerifier
 from halluc_plugin.tokens import BACKTRACK_TOKEN, EDIT_TOKENS, edit_vocab
-from halluc_plugin.verifiers import CountdownVerifier, Outcome
+from halluc_plugin.verifiers import Outcome
 
 PROBLEMS = CountdownSettings()
 VERIFIER = CountdownVerifier()
@@ -121,7 +123,7 @@ class TestFiles:
         """Problems are verl rows without agent_name, traces the tokenizer's ids, and the card counts them."""
         tokenizer = number_tokenizer(edit_tokens=(BACKTRACK_TOKEN,))
         files = write_countdown(tmp_path, self.REQUEST, tokenizer, no_progress)
-        rows = check_rows(files.train)
+        rows = check_rows(files.train, truth_fault=truth_fault)
         assert len(rows) == 40
         assert "agent_name" not in read_rows(files.train, ("prompt",), optional=("agent_name",))[0]
         assert rows[0]["data_source"] == "halluc/countdown"
@@ -203,21 +205,21 @@ class TestChecks:
         """The message names file, row and what is wrong with it."""
         write_parquet(tmp_path / "rows.parquet", [self.GOOD, self.GOOD | change], {})
         with pytest.raises(DataError, match=message):
-            check_rows(tmp_path / "rows.parquet")
+            check_rows(tmp_path / "rows.parquet", truth_fault=truth_fault)
 
     def test_malformed_files_are_named(self, tmp_path):
         """Missing, no parquet, no column, no rows: one message each."""
         path = tmp_path / "rows.parquet"
         with pytest.raises(DataError, match="does not exist"):
-            check_rows(path)
+            check_rows(path, truth_fault=truth_fault)
         path.write_text("text")
         with pytest.raises(DataError, match="is no parquet file"):
-            check_rows(path)
+            check_rows(path, truth_fault=truth_fault)
         write_parquet(path, [{"question": "x"}], {})
         with pytest.raises(
             DataError, match="has no column data_source, prompt, reward_model; it has question"
         ):
-            check_rows(path)
+            check_rows(path, truth_fault=truth_fault)
         with pytest.raises(DataError, match="no rows to write"):
             write_parquet(path, [], {})
 

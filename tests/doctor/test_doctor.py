@@ -17,7 +17,7 @@ OK, WARN, FAIL, ABSENT = CheckStatus
 LONG_FIX = "pip install 'a-package-of-a-long-name>=1.2.3,<4.5.6' 'and-another-one>=1.2.3,<4.5.6'"
 SOUND = {
     "names": [
-        ["agent loop", "backtrack", "verl_ext.agent_loop.BacktrackAgentLoop"],
+        ["agent loop", "backtrack", "verl_ext.loops.backtrack.BacktrackAgentLoop"],
         ["advantage estimator", "backtrack_grpo", "verl_ext.advantage"],
     ],
     "version_error": None,

@@ -7,11 +7,11 @@ import sys
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from halluc_plugin.data.countdown_files import CountdownRequest, write_countdown
 from halluc_plugin.data.trace_files import read_traces
+from halluc_plugin.edits import Context
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
-from halluc_plugin.settings import Context
+from halluc_plugin.tasks.countdown.files import CountdownRequest, write_countdown
 from halluc_plugin.tokens import BACKTRACK_TOKEN
 from halluc_plugin.tokens.loading import load_model, load_tokenizer, save_tokenizer
 from halluc_plugin.training import TrainSettings, fine_tune

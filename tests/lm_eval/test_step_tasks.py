@@ -7,11 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from halluc_plugin.data.addition import AdditionTask
-from halluc_plugin.data.chain import ChainTask
-from halluc_plugin.data.dag import DagTask
-from halluc_plugin.data.step_problems import StepSplit, generate
 from halluc_plugin.errors import DataError, SettingsError
+from halluc_plugin.problem_sets.steps import StepSplit, generate
+from halluc_plugin.tasks.addition.problems import AdditionTask
+from halluc_plugin.tasks.chain.problems import ChainTask
+from halluc_plugin.tasks.dag.problems import DagTask
 
 B = "<|BACKTRACK|>"
 CHAIN = {"modulus": 10, "start": 3, "operations": ["+4", "*7"], "form": "steps"}

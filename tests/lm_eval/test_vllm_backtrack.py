@@ -14,7 +14,7 @@ import lm_eval
 import pytest
 
 from halluc_plugin.errors import SettingsError
-from halluc_plugin.vllm_engine.hard import PROCESSOR, SCHEDULER
+from halluc_plugin.vllm_engine.launch import PROCESSOR, SCHEDULER
 
 pytest.importorskip("vllm")
 

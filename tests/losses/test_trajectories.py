@@ -8,8 +8,7 @@ from halluc_plugin.edits.builders import ErasedTokens
 from halluc_plugin.losses import score_trajectories
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
-from halluc_plugin.tokens import BACKTRACK_TOKEN
-from halluc_plugin.training.dataset import vocab_of
+from halluc_plugin.tokens import BACKTRACK_TOKEN, vocab_of
 
 
 @pytest.mark.parametrize("erased", [ErasedTokens.MASK, ErasedTokens.KEEP])

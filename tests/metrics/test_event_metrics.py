@@ -18,8 +18,8 @@ from halluc_plugin.metrics import (
     erased_tokens,
     event_precision,
     event_recall,
-    judge,
     judge_ids,
+    judge_traces,
     latency,
     localisation,
     next_token_ok,
@@ -240,7 +240,7 @@ def test_padding_on_either_side_changes_nothing():
     trace = ids("198<7<2")
     both = torch.tensor([[0, 0, *trace], [*trace, 0, 0]])
     valid = torch.tensor([[False] * 2 + [True] * 7, [True] * 7 + [False] * 2])
-    left, right = judge(resolve(both, valid, VOCAB), [ascending, ascending])
+    left, right = judge_traces(resolve(both, valid, VOCAB), [ascending, ascending])
     for metric in (event_precision, event_recall, latency, repeat_rate, erased_tokens, next_token_ok):
         assert metric([left]) == metric([right])
     for budget in range(8):

@@ -8,13 +8,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from halluc_plugin.data.corrections import Collected
-from halluc_plugin.data.countdown import Split, generate
-from halluc_plugin.data.countdown_traces import TraceSettings, TraceWriter
-from halluc_plugin.data.raw_traces import Edit
 from halluc_plugin.data.trace_files import TraceRow, read_traces
-from halluc_plugin.recipes import tabulating
-from halluc_plugin.recipes.plotting import draw
+from halluc_plugin.own_errors.corrections import Collected
+from halluc_plugin.problem_sets.raw_traces import Edit
+from halluc_plugin.recipes.lab import tabulating
+from halluc_plugin.recipes.lab.plotting import draw
 from halluc_plugin.recipes.self_backtracking import (
     answering,
     bench,
@@ -28,9 +26,11 @@ from halluc_plugin.recipes.self_backtracking.bench import Bench, paper_traces
 from halluc_plugin.recipes.self_backtracking.contexts import first_errors, held_out
 from halluc_plugin.recipes.self_backtracking.scale import QUICK, Models
 from halluc_plugin.recipes.self_backtracking.searching import area_under_roc
+from halluc_plugin.sampling.driver import Cost, Found
+from halluc_plugin.sampling.states import Response
 from halluc_plugin.scratch.model import Size
-from halluc_plugin.search.driver import Cost, Found
-from halluc_plugin.search.states import Response
+from halluc_plugin.tasks.countdown.problems import Split, generate
+from halluc_plugin.tasks.countdown.traces import TraceSettings, TraceWriter
 
 # As quick as it gets: nothing is learned, everything is run.
 FEW = Models(Size.TINY, steps=2, largest_operand=10, train=60)

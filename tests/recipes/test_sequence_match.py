@@ -7,7 +7,7 @@ import torch
 from typer.testing import CliRunner
 
 from halluc_plugin.errors import SettingsError
-from halluc_plugin.recipes.keeping import keep_scale
+from halluc_plugin.recipes.lab.keeping import keep_scale
 from halluc_plugin.recipes.sequence_match import regret, run
 from halluc_plugin.recipes.sequence_match.regret import BACK, RIGHT, WRONG, Chain
 from halluc_plugin.recipes.sequence_match.scale import QUICK

@@ -2,7 +2,7 @@
 
 import pytest
 
-from halluc_plugin.recipes.tabulating import over_seeds
+from halluc_plugin.recipes.lab.tabulating import over_seeds
 
 
 def cells(*values, seeds=(0, 1, 2)):

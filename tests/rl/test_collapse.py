@@ -2,7 +2,7 @@
 
 import pytest
 
-from halluc_plugin.rl.collapse import PATIENCE, CollapseWatch, Sign, signs
+from halluc_plugin.rl.warning_signs import PATIENCE, CollapseWatch, Sign, signs
 
 FINE = {
     "backtrack/rate": 0.2,

@@ -2,8 +2,9 @@
 
 import pytest
 
-from halluc_plugin.verifiers import CountdownVerifier, Outcome
-from halluc_plugin.verifiers.countdown_published import PublishedVerifier, verify_as_published
+from halluc_plugin.tasks.countdown.published import PublishedVerifier, verify_as_published
+from halluc_plugin.tasks.countdown.verifier import CountdownVerifier
+from halluc_plugin.verifiers import Outcome
 
 C, W, N = Outcome.CORRECT, Outcome.WRONG, Outcome.NO_ANSWER
 

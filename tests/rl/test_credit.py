@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from halluc_plugin.credit import (
-    Move,
+    EventValue,
     event_credit,
     group_relative,
-    prefix_tree_moves,
+    prefix_tree_values,
     spread,
     turn_against,
 )
@@ -79,8 +79,8 @@ def rows(*traces):
 def test_an_event_is_paid_its_gain_once():
     """Alpha times the gain over the edits that erased something; text, no-ops and padding get nothing."""
     resolution = rows([B, 1, 2, B, B, B, 3, B], [4, B])
-    moves = [[Move(0.0, 1.0), Move(1.0, 0.75)], [Move(0.5, 0.5)]]
-    credit = event_credit(resolution, moves, alpha=0.5)
+    event_values = [[EventValue(0.0, 1.0), EventValue(1.0, 0.75)], [EventValue(0.5, 0.5)]]
+    credit = event_credit(resolution, event_values, alpha=0.5)
     assert credit[0].tolist() == [0, 0, 0, 0.25, 0.25, 0, 0, -0.125]
     assert credit[1].tolist() == [0] * 8
 
@@ -108,18 +108,23 @@ def test_prefix_tree_by_hand():
         [2, B, 2, B, 2],  # passes the start and 2 three times over
         [1, B, 2],
     ]
-    moves = prefix_tree_moves(traces, ["p", "p", "p", "q"], [1.0, 0.0, 0.5, 0.0], VOCAB)
+    event_values = prefix_tree_values(traces, ["p", "p", "p", "q"], [1.0, 0.0, 0.5, 0.0], VOCAB)
     start, one, two = 0.5, 0.5, 0.75
-    assert moves == [[Move(one, start)], [], [Move(two, start), Move(two, start)], [Move(0.0, 0.0)]]
+    assert event_values == [
+        [EventValue(one, start)],
+        [],
+        [EventValue(two, start), EventValue(two, start)],
+        [EventValue(0.0, 0.0)],
+    ]
 
 
 def test_prefix_tree_sees_runs_as_one_move():
     """States inside a run of edits are passed over, and edits at the start are no events."""
     traces = [[B, 1, 2, B, B, 3], [1]]
-    moves = prefix_tree_moves(traces, [0, 0], [1.0, 0.0], VOCAB)
-    assert moves == [[Move(1.0, 0.5)], []]
+    event_values = prefix_tree_values(traces, [0, 0], [1.0, 0.0], VOCAB)
+    assert event_values == [[EventValue(1.0, 0.5)], []]
     with pytest.raises(TraceError, match="2 traces, 1 groups"):
-        prefix_tree_moves(traces, [0], [1.0, 0.0], VOCAB)
+        prefix_tree_values(traces, [0], [1.0, 0.0], VOCAB)
 
 
 PATHS = st.lists(st.lists(st.sampled_from([1, 2, B]), max_size=7), min_size=1, max_size=5)
@@ -142,11 +147,13 @@ def test_prefix_tree_agrees_with_its_definition(traces, data):
         paid = [reward for trace, reward in zip(traces, rewards, strict=True) if state in states(trace)]
         return sum(paid) / len(paid)
 
-    found = prefix_tree_moves(traces, [0] * len(traces), [float(r) for r in rewards], VOCAB)
-    for trace, moves in zip(traces, found, strict=True):
+    found = prefix_tree_values(traces, [0] * len(traces), [float(r) for r in rewards], VOCAB)
+    for trace, event_values in zip(traces, found, strict=True):
         spans = [e for e in events(resolve_row(trace, VOCAB)) if e.effective] if trace else []
         expected = [
             (value(tuple(collapse(trace[: e.start], VOCAB))), value(tuple(collapse(trace[: e.stop], VOCAB))))
             for e in spans
         ]
-        assert [v for move in moves for v in (move.before, move.after)] == pytest.approx(sum(expected, ()))
+        assert [v for move in event_values for v in (move.before, move.after)] == pytest.approx(
+            sum(expected, ())
+        )

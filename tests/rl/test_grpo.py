@@ -9,25 +9,24 @@ from pathlib import Path
 import pytest
 import torch
 
-from halluc_plugin.data.countdown import CountdownSettings, Split, generate
-from halluc_plugin.data.countdown_files import problem_row
 from halluc_plugin.data.prompts import prompt_ids
 from halluc_plugin.decoding import Decoding, decode
-from halluc_plugin.edits import resolve_rows
+from halluc_plugin.edits import Context, resolve_rows
 from halluc_plugin.edits.builders import Boundary
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.rl import grpo
 from halluc_plugin.rl.grpo import CHECKPOINT, METRICS, order, train_policy
 from halluc_plugin.rl.policy import score_policy
-from halluc_plugin.rl.reading import Reading
+from halluc_plugin.rl.rollout_reader import RolloutReader
 from halluc_plugin.rl.settings import GrpoSettings
+from halluc_plugin.sampling.problems import PosedProblem
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
-from halluc_plugin.search.problems import Problem
-from halluc_plugin.settings import Context, load
-from halluc_plugin.tokens import BACKTRACK_TOKEN
+from halluc_plugin.settings import load
+from halluc_plugin.tasks.countdown.files import problem_row
+from halluc_plugin.tasks.countdown.problems import CountdownSettings, Split, generate
+from halluc_plugin.tokens import BACKTRACK_TOKEN, vocab_of
 from halluc_plugin.tokens.loading import load_model
-from halluc_plugin.training.dataset import vocab_of
 from halluc_plugin.verifiers import Outcome
 
 RUN = GrpoSettings(
@@ -84,7 +83,7 @@ def problems(tokenizer):
     rows = [problem_row(problem, Split.TRAIN, number) for number, problem in enumerate(drawn)]
     verifier = EvenLength()
     return [
-        Problem(tuple(prompt_ids(tokenizer, r["prompt"])), r["reward_model"]["ground_truth"], verifier)
+        PosedProblem(tuple(prompt_ids(tokenizer, r["prompt"])), r["reward_model"]["ground_truth"], verifier)
         for r in rows
     ]
 
@@ -245,7 +244,7 @@ def test_the_step_is_policy_gradient_ascent(tokenizer, problems, tmp_path, monke
 
 def test_answers_of_a_group_differ(tokenizer, problems, tmp_path):
     """Samples are functions of seed and step: other steps and seeds, other answers; never n copies of one."""
-    reading = Reading.of(tokenizer, load({}))
+    reading = RolloutReader.of(tokenizer, load({}))
     model = new_model(tokenizer, Size.TINY, seed=0).eval()
 
     def sampled(seed, step):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from halluc_plugin.credit import Move, prefix_tree_moves
+from halluc_plugin.credit import EventValue, prefix_tree_values
 from halluc_plugin.edits import EditState, EditVocab
 from halluc_plugin.errors import TraceError
 
@@ -38,7 +38,7 @@ def by_table(traces, groups, rewards, vocab):
         passed = states(trace, vocab)
         found.append(
             [
-                Move(value[group, before], value[group, after])
+                EventValue(value[group, before], value[group, after])
                 for (before, _), (after, edited) in pairwise(passed)
                 if edited and after != before
             ]
@@ -56,7 +56,7 @@ ANSWERS = st.lists(
 def test_equals_its_definition_exactly(answers):
     """For any traces, groups in any order and rewards, to the last bit."""
     traces, groups, rewards = ([answer[i] for answer in answers] for i in range(3))
-    assert prefix_tree_moves(traces, groups, rewards, VOCAB) == by_table(traces, groups, rewards, VOCAB)
+    assert prefix_tree_values(traces, groups, rewards, VOCAB) == by_table(traces, groups, rewards, VOCAB)
 
 
 @pytest.mark.parametrize("tokens", [3, 5000])
@@ -68,7 +68,7 @@ def test_equals_its_definition_on_long_traces(tokens):
         for n in rng.integers(0, 400, 24).tolist()
     ]
     groups, rewards = rng.integers(0, 3, 24).tolist(), rng.random(24).tolist()
-    assert prefix_tree_moves(traces, groups, rewards, VOCAB) == by_table(traces, groups, rewards, VOCAB)
+    assert prefix_tree_values(traces, groups, rewards, VOCAB) == by_table(traces, groups, rewards, VOCAB)
 
 
 def test_many_children_of_one_state():
@@ -78,15 +78,20 @@ def test_many_children_of_one_state():
         for tried in (range(1000), range(500, 900))
     )
     plain = EditVocab(BACK)
-    moves = prefix_tree_moves([one, other], [0, 0], [1.0, 0.0], plain)
-    assert moves[0] == [Move(1.0 if not 500 <= token < 900 else 0.5, 0.5) for token in range(1000)]
-    assert moves[1] == [Move(0.5, 0.5)] * 400
+    event_values = prefix_tree_values([one, other], [0, 0], [1.0, 0.0], plain)
+    assert event_values[0] == [
+        EventValue(1.0 if not 500 <= token < 900 else 0.5, 0.5) for token in range(1000)
+    ]
+    assert event_values[1] == [EventValue(0.5, 0.5)] * 400
 
 
 def test_nothing_is_fine_and_negative_ids_are_not():
     """No answers, answers without actions, arrays instead of lists; an id below 0 is refused."""
-    assert prefix_tree_moves([], [], [], VOCAB) == []
-    assert prefix_tree_moves([[], [BACK]], [0, 0], [1.0, 0.0], VOCAB) == [[], []]
-    assert prefix_tree_moves([np.array([1, BACK]), []], [0, 0], [1, 0], VOCAB) == [[Move(1.0, 0.5)], []]
+    assert prefix_tree_values([], [], [], VOCAB) == []
+    assert prefix_tree_values([[], [BACK]], [0, 0], [1.0, 0.0], VOCAB) == [[], []]
+    assert prefix_tree_values([np.array([1, BACK]), []], [0, 0], [1, 0], VOCAB) == [
+        [EventValue(1.0, 0.5)],
+        [],
+    ]
     with pytest.raises(TraceError, match="id -1"):
-        prefix_tree_moves([[1, -1]], [0], [1.0], VOCAB)
+        prefix_tree_values([[1, -1]], [0], [1.0], VOCAB)

@@ -8,10 +8,11 @@ import torch
 from halluc_plugin.credit import group_relative
 from halluc_plugin.edits import EditVocab, resolve_row
 from halluc_plugin.errors import SettingsError
-from halluc_plugin.rewards import COMPONENTS, Answer, Marks, Verdict, component, judge, observe, score
-from halluc_plugin.rewards.components import VALUED
+from halluc_plugin.rewards import COMPONENTS, Answer, Marks, Verdict, component, judge_answers, observe, score
+from halluc_plugin.rewards.registry import VALUED
 from halluc_plugin.settings import RewardSettings, load
-from halluc_plugin.verifiers import CountdownVerifier, Outcome
+from halluc_plugin.tasks.countdown.verifier import CountdownVerifier
+from halluc_plugin.verifiers import Outcome
 
 B = 1000
 VOCAB = EditVocab(backtrack=B)
@@ -35,15 +36,15 @@ def trace(text):
 
 def answer(text):
     """The judged trace."""
-    return judge(trace(text), CountdownVerifier(), PROBLEM)
+    return judge_answers(trace(text), CountdownVerifier(), PROBLEM)
 
 
 def test_observes_texts_and_counts():
     """Two events, one of them half a no-op, and what was live before each."""
     seen = trace("ab<<<cd<e")
     assert (seen.raw, seen.final) == ("ab<<<cd<e", "ce")
-    assert [seen.text_at[start] for start, _ in seen.states.moves] == ["ab", "cd"]
-    assert [seen.text_at[stop] for _, stop in seen.states.moves] == ["", "c"]
+    assert [seen.text_at[start] for start, _ in seen.states.events] == ["ab", "cd"]
+    assert [seen.text_at[stop] for _, stop in seen.states.events] == ["", "c"]
     assert seen.counts() == {
         "num_backtracks": 3,
         "num_events": 2,
@@ -59,7 +60,7 @@ def test_observes_texts_and_counts():
 def test_an_event_that_erases_nothing_is_not_effective():
     """Edits on an empty response are counted as no-ops, not as backtracks or events."""
     seen = trace("<<a")
-    assert (seen.num_backtracks, seen.num_events, seen.num_noops, seen.states.moves) == (0, 0, 2, ())
+    assert (seen.num_backtracks, seen.num_events, seen.num_noops, seen.states.events) == (0, 0, 2, ())
     assert seen.counts()["backtracked"] == 0
 
 
@@ -131,7 +132,7 @@ def test_raw_text_is_judged_apart():
 def test_without_a_prefix_verifier_only_gamma_remains():
     """An incomplete prefix is never scored as an answer: no alpha, no beta."""
     verdict = Verdict.of(Outcome.CORRECT)
-    unjudged = Answer(trace("9<3*5=15\n15+7=22\n"), verdict, verdict, moves=None, steps=None)
+    unjudged = Answer(trace("9<3*5=15\n15+7=22\n"), verdict, verdict, event_values=None, steps=None)
     assert score(unjudged, ALL_ONES)[1]["backtrack"] == pytest.approx(0.3)
 
 
@@ -191,14 +192,14 @@ def test_process_by_hand(text, share):
 
 def test_values_may_come_from_elsewhere():
     """Components read values of states, whoever estimated them: here a quarter before and a half after."""
-    judged = judge(
+    judged = judge_answers(
         trace("3+5=9\n" + "<" * 6 + "3*5=15\n15+7=22\n$"),
         CountdownVerifier(),
         PROBLEM,
         {6: 0.25, 12: 0.5, 19: 0.75},
     )
     parts = score(judged, ALL_ONES)[1]
-    assert [(move.before, move.after, move.gain) for move in judged.moves] == [(0.25, 0.5, 0.25)]
+    assert [(move.before, move.after, move.gain) for move in judged.event_values] == [(0.25, 0.5, 0.25)]
     assert parts["process"] == (0.75 + 1) / 2
     assert parts["backtrack"] == pytest.approx(0.4 * 0.75 - 0.2 * 0.25 + 0.3)
     assert parts["score_bonus"] == 0.75
@@ -243,7 +244,7 @@ def test_a_component_of_ones_own():
 
     @component("patience", reads_values=True)
     def patience(judged, _):
-        return float(len(judged.moves or ()))
+        return float(len(judged.event_values or ()))
 
     assert load({"reward": {"weights": {"brevity": 1.0}}}).paid_values == ()
     assert load({"reward": {"weights": {"patience": 1.0}}}).paid_values == ("halluc.reward.weights.patience",)

@@ -3,9 +3,10 @@
 import pytest
 from omegaconf import OmegaConf
 
+from halluc_plugin.edits import Context
 from halluc_plugin.edits.builders import Boundary, ErasedTokens
 from halluc_plugin.errors import SettingsError
-from halluc_plugin.settings import Context, Settings, WarmStartTraces, load
+from halluc_plugin.settings import Settings, WarmStartTraces, load
 
 
 def test_missing_keys_mean_defaults():

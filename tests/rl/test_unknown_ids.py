@@ -61,8 +61,8 @@ def test_a_vocabulary_knows_the_extent_of_a_tokenizer_with_gaps():
             """Text to id."""
             return {"a": 0, "b": 1, "c": 5, "d": 8, "e": 9}
 
+    from halluc_plugin.tokens import vocab_of
     from halluc_plugin.tokens.vocabulary import extent
-    from halluc_plugin.training.dataset import vocab_of
 
     assert extent(Gaps()) == (10, {2, 3, 4, 6, 7})
     assert vocab_of(Gaps()).backtrack == 10

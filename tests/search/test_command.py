@@ -6,16 +6,18 @@ import pytest
 from typer.testing import CliRunner
 
 from halluc_plugin.cli.app import app
-from halluc_plugin.data.countdown_files import CountdownRequest, write_countdown
-from halluc_plugin.data.parts import named_function, named_model
+from halluc_plugin.data.resumable import named_function, named_model
 from halluc_plugin.errors import DataError, SettingsError
+from halluc_plugin.jobs import search as job
+from halluc_plugin.jobs.search import Method
 from halluc_plugin.metrics import DecoderShape
+from halluc_plugin.sampling.problems import read_problems, step_oracle
+from halluc_plugin.scorers.likelihood import Says
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
-from halluc_plugin.search import Cost, Found, Response, Rule, job
-from halluc_plugin.search.hf import Says
-from halluc_plugin.search.job import Method
-from halluc_plugin.search.problems import judged, read_problems, step_oracle
+from halluc_plugin.search import Cost, Found, Response, Rule
+from halluc_plugin.search.answers import judged
+from halluc_plugin.tasks.countdown.files import CountdownRequest, write_countdown
 from halluc_plugin.tokens import BACKTRACK_TOKEN
 from halluc_plugin.tokens.loading import save_tokenizer
 from halluc_plugin.verifiers import FunctionVerifier, Outcome, load_score, read_score
@@ -287,8 +289,9 @@ def test_answers_by_hand(problems, tokenizer):
     """A right answer found is an answer, wrong ones outvoted or not; costs are those of the search."""
     problem = read_problems(problems, tokenizer, 1)[0]
     from halluc_plugin.data.parquet import check_rows
+    from halluc_plugin.tasks import truth_fault
 
-    reference = check_rows(problems)[0]["extra_info"]["answer"]
+    reference = check_rows(problems, truth_fault=truth_fault)[0]["extra_info"]["answer"]
     right = Response(tuple(tokenizer.encode(reference, add_special_tokens=False)), (-1.0,))
     wrong = Response(tuple(tokenizer.encode("1+1=2\n", add_special_tokens=False)), (-0.5,))
     shape = DecoderShape(hidden=1, kv=1, intermediate=1, layers=1)

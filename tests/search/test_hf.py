@@ -8,8 +8,10 @@ from transformers import GPT2Config, Qwen2Config, Qwen2ForCausalLM
 
 from halluc_plugin.edits import EditVocab
 from halluc_plugin.errors import SettingsError
+from halluc_plugin.sampling.hf import HFSampler
+from halluc_plugin.sampling.networks import decoder_shape, log_probs
 from halluc_plugin.search import End, Request, Space, greedy, run, self_backtracking
-from halluc_plugin.search.hf import HFSampler, beam_search, decoder_shape, log_probs
+from halluc_plugin.search.beams import beam_search
 
 EOS, STEP, BACK = 0, 1, 2
 SPACE = Space(EditVocab(backtrack=BACK), frozenset({EOS}), frozenset({STEP}), max_tokens=16)

@@ -5,12 +5,15 @@ import torch
 from typer.testing import CliRunner
 
 from halluc_plugin.cli.app import app
-from halluc_plugin.data.countdown_files import CountdownRequest, write_countdown
 from halluc_plugin.errors import SettingsError, TokenizerError
+from halluc_plugin.jobs import samplers, search
+from halluc_plugin.sampling.hf import HFSampler
+from halluc_plugin.sampling.networks import log_probs
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
-from halluc_plugin.search import Request, Space, job, models
-from halluc_plugin.search.hf import HFSampler, beam_search, log_probs
+from halluc_plugin.search import Request, Space
+from halluc_plugin.search.beams import beam_search
+from halluc_plugin.tasks.countdown.files import CountdownRequest, write_countdown
 from halluc_plugin.tokens import BACKTRACK_TOKEN, edit_vocab
 from halluc_plugin.tokens.loading import save_tokenizer
 
@@ -52,7 +55,7 @@ def test_answers_longer_than_the_model_are_refused(request, tmp_path, monkeypatc
     model, problems = (request.getfixturevalue(name) for name in ("model", "problems"))
     if backend == "vllm" and "beam" in command:
         pytest.skip("beams are transformers' own")
-    for module in (job, models):  # would fail if they were called
+    for module in (search, samplers):  # would fail if they were called
         monkeypatch.setattr(module, "open_sampler", None)
         monkeypatch.setattr(module, "load_network", None)
     where = ("--out", str(tmp_path / "out")) if command[0] == "data" else ()
@@ -65,7 +68,7 @@ def test_answers_longer_than_the_model_are_refused(request, tmp_path, monkeypatc
 
 def test_a_correction_in_soft_context_needs_room_for_two_answers(model, problems, tmp_path, monkeypatch):
     """It comes behind a wrong answer and what takes it back; in hard context it comes in its place."""
-    monkeypatch.setattr(models, "open_sampler", None)
+    monkeypatch.setattr(samplers, "open_sampler", None)
     asked = ["data", "correct", "--model", str(model), "--data", str(problems), "--max-tokens", "500"]
     soft = CliRunner().invoke(app, [*asked, "--out", str(tmp_path / "out")])
     assert "answer of up to 1500" in str(soft.exception)

@@ -4,11 +4,12 @@ import pytest
 import torch
 
 from halluc_plugin.errors import TokenizerError
+from halluc_plugin.sampling.networks import decoder_shape
+from halluc_plugin.scorers import verdicts
+from halluc_plugin.scorers.verdicts import VerdictScorer, verdict_example, verdict_id
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
-from halluc_plugin.search import Response, verdicts
-from halluc_plugin.search.hf import decoder_shape
-from halluc_plugin.search.verdicts import VerdictScorer, verdict_example, verdict_id
+from halluc_plugin.search import Response
 
 TOKENIZER = number_tokenizer()
 PROMPT = tuple(TOKENIZER.encode("3 5 -> 8\n"))

@@ -160,8 +160,8 @@ def test_credit_pays_the_undoing_and_not_the_error(erased):
     resolution = resolve_rows(ids, EditVocab(backtrack=TOKENS["<"]))
     mask = response_mask(resolution, erased)
     advantages = spread(torch.tensor([0.5, 0.5], dtype=torch.float64), mask)  # both are right
-    moves = [list(chain._answers[row].moves) for row in rows]
-    paid = shape_advantages(advantages, mask, resolution, erased=erased, moves=moves, alpha=0.5)
+    event_values = [list(chain._answers[row].event_values) for row in rows]
+    paid = shape_advantages(advantages, mask, resolution, erased=erased, event_values=event_values, alpha=0.5)
     assert paid[0, :4].tolist() == [0.5] * 4
     assert paid[1, 1].item() == 0.5 + 0.5 * 1.0
     assert paid[1, 0].item() == {"mask": 0.0, "keep": 0.5, "negative": -0.5}[erased]

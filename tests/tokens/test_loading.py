@@ -11,11 +11,11 @@ from typer.testing import CliRunner
 
 from halluc_plugin.checks import CheckStatus
 from halluc_plugin.cli.app import app
-from halluc_plugin.data.countdown_files import CountdownFiles
 from halluc_plugin.doctor import model as doctor
 from halluc_plugin.errors import TokenizerError
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
+from halluc_plugin.tasks.countdown.files import CountdownFiles
 from halluc_plugin.tokens import BACKTRACK_TOKEN, edit_vocab
 from halluc_plugin.tokens.loading import (
     load_config,

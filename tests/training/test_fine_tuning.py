@@ -11,17 +11,16 @@ from typer.testing import CliRunner
 from halluc_plugin.cli.app import app
 from halluc_plugin.data.parquet import write_parquet
 from halluc_plugin.data.trace_files import FINGERPRINT, TraceRow, fingerprint, read_traces
-from halluc_plugin.edits import resolve_row, response_mask
+from halluc_plugin.edits import Context, resolve_row, response_mask
 from halluc_plugin.edits.builders import IGNORE_INDEX, ErasedTokens
 from halluc_plugin.errors import DataError, SettingsError
 from halluc_plugin.hard import Attention, score_actions
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
-from halluc_plugin.settings import Context
-from halluc_plugin.tokens import BACKTRACK_TOKEN
+from halluc_plugin.tokens import BACKTRACK_TOKEN, vocab_of
 from halluc_plugin.tokens.loading import load_model, load_tokenizer, save_tokenizer
 from halluc_plugin.training import TrainSettings, fine_tune
-from halluc_plugin.training.dataset import TraceCollator, TreeCollator, vocab_of
+from halluc_plugin.training.dataset import TraceCollator, TreeCollator
 
 NO = IGNORE_INDEX
 

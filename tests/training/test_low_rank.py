@@ -19,13 +19,13 @@ from typer.testing import CliRunner
 
 from halluc_plugin.cli.app import app
 from halluc_plugin.data.trace_files import TraceRow, read_traces, write_traces
+from halluc_plugin.edits import Context
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.scratch.tokenizer import number_tokenizer
-from halluc_plugin.settings import Context
-from halluc_plugin.tokens import BACKTRACK_TOKEN
+from halluc_plugin.tokens import BACKTRACK_TOKEN, vocab_of
 from halluc_plugin.tokens.loading import load_model, save_tokenizer
 from halluc_plugin.training import TrainSettings, fine_tune_low_rank, low_rank
-from halluc_plugin.training.dataset import TraceCollator, vocab_of
+from halluc_plugin.training.dataset import TraceCollator
 
 RANK = 2
 TEXTS = (("3 5\n", f"7{BACKTRACK_TOKEN}8\n"), ("2 2\n", "4\n"))

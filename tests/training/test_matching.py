@@ -17,10 +17,9 @@ from halluc_plugin.errors import DataError, SettingsError
 from halluc_plugin.losses import Divergence, imitation_loss, score_trajectories, sequence_match_loss
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
-from halluc_plugin.tokens import BACKTRACK_TOKEN
+from halluc_plugin.tokens import BACKTRACK_TOKEN, vocab_of
 from halluc_plugin.tokens.loading import load_model, save_tokenizer
 from halluc_plugin.training import TrainSettings
-from halluc_plugin.training.dataset import vocab_of
 from halluc_plugin.training.match_settings import MatchSettings
 from halluc_plugin.training.matching import MatchTrainer, Refresh, RowCollator, match_sequences
 from halluc_plugin.training.replay import ReplayBuffer

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM, TrainerCallback
 
+from halluc_plugin.edits import Context
 from halluc_plugin.scratch.tokenizer import number_tokenizer
-from halluc_plugin.settings import Context
 from halluc_plugin.tokens import BACKTRACK_TOKEN
 from halluc_plugin.training import TrainSettings, fine_tune
 

@@ -9,26 +9,26 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from halluc_plugin.data.addition import AdditionTask
-from halluc_plugin.data.chain import ChainTask
-from halluc_plugin.data.countdown import CountdownSettings, Split, generate
-from halluc_plugin.data.countdown_solver import solutions
-from halluc_plugin.data.dag import DagTask
-from halluc_plugin.data.step_problems import Form, Sizes
+from halluc_plugin.problem_sets.steps import Form, Sizes
+from halluc_plugin.tasks.addition.problems import AdditionTask
+from halluc_plugin.tasks.addition.verifier import AdditionVerifier
+from halluc_plugin.tasks.chain.problems import ChainTask
+from halluc_plugin.tasks.chain.verifier import ChainVerifier
+from halluc_plugin.tasks.countdown.problems import CountdownSettings, Split, generate
+from halluc_plugin.tasks.countdown.published import PublishedVerifier, verify_as_published
+from halluc_plugin.tasks.countdown.solver import solutions
+from halluc_plugin.tasks.countdown.verifier import CountdownVerifier
+from halluc_plugin.tasks.dag.problems import DagTask
+from halluc_plugin.tasks.dag.verifier import DagVerifier
+from halluc_plugin.tasks.gsm8k.verifier import Gsm8kVerifier
 from halluc_plugin.verifiers import (
-    AdditionVerifier,
-    ChainVerifier,
-    CountdownVerifier,
-    DagVerifier,
     FinalVerifier,
-    Gsm8kVerifier,
     Outcome,
     PrefixVerifier,
     final_vote,
     prefix_oracle,
     whole_vote,
 )
-from halluc_plugin.verifiers.countdown_published import PublishedVerifier, verify_as_published
 from halluc_plugin.verifiers.numerals import LONGEST, read
 
 COUNTDOWN = {"numbers": [3, 5, 7], "target": 22}

@@ -5,16 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from halluc_plugin.metrics import ProblemSamples
-from halluc_plugin.verifiers import (
-    AdditionVerifier,
-    ChainVerifier,
-    CountdownVerifier,
-    DagVerifier,
-    FunctionVerifier,
-    Gsm8kVerifier,
-    Outcome,
-    whole_vote,
-)
+from halluc_plugin.tasks.addition.verifier import AdditionVerifier
+from halluc_plugin.tasks.chain.verifier import ChainVerifier
+from halluc_plugin.tasks.countdown.verifier import CountdownVerifier
+from halluc_plugin.tasks.dag.verifier import DagVerifier
+from halluc_plugin.tasks.gsm8k.verifier import Gsm8kVerifier
+from halluc_plugin.verifiers import FunctionVerifier, Outcome, whole_vote
 
 CHAIN = {"modulus": 17, "start": 15, "operations": ["-2", "-3"], "form": "steps"}
 SUM = {"base": 10, "operation": "+", "a": [5, 0, 7], "b": [2, 4, 6], "form": "direct"}

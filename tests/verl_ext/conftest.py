@@ -6,9 +6,9 @@ import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf, open_dict
 
-from halluc_plugin.data.countdown_files import CountdownRequest, write_countdown
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
+from halluc_plugin.tasks.countdown.files import CountdownRequest, write_countdown
 from halluc_plugin.tokens.loading import save_tokenizer
 
 BACKTRACK = "<|BACKTRACK|>"

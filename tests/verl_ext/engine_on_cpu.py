@@ -18,9 +18,9 @@ from verl.workers.config import FSDPOptimizerConfig, HFModelConfig
 from verl.workers.engine import EngineRegistry
 from verl.workers.utils.padding import no_padding_2_padding
 
-from halluc_plugin.edits import EditState, resolve_row
+from halluc_plugin.edits import Context, EditState, resolve_row
 from halluc_plugin.edits.builders import budget_mask
-from halluc_plugin.settings import Context, load
+from halluc_plugin.settings import load
 from halluc_plugin.tokens import edit_vocab
 from verl_ext.engine_config import BacktrackEngineConfig
 

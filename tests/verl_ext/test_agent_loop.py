@@ -3,6 +3,7 @@
 import asyncio
 import json
 import pickle
+from functools import partial
 from types import SimpleNamespace
 
 import hydra.utils
@@ -19,11 +20,11 @@ from verl.trainer.ppo.v1 import agent_loop_tq
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 from verl.workers.rollout.replica import TokenOutput
 
+from halluc_plugin.edits import Context
 from halluc_plugin.errors import SettingsError, TokenizerError, TraceError
-from halluc_plugin.rewards import components
-from halluc_plugin.settings import Context
+from halluc_plugin.rewards import registry
 from halluc_plugin.vllm_engine.request import EditRequest
-from verl_ext.agent_loop import BacktrackAgentLoop, BacktrackOutput
+from verl_ext.loops.backtrack import BacktrackAgentLoop, BacktrackOutput
 from verl_ext.run_settings import complete, from_config
 
 PROMPT = [{"role": "user", "content": "3 5\n"}]
@@ -237,13 +238,13 @@ def test_samples_after_steps_if_they_are_paid(verl_config, tokenizer, ids):
     assert list(output.extra_fields["backtrack_continuations"]) == [2, 4]
 
 
-def test_a_component_of_ones_own_that_reads_steps_has_them(verl_config, tokenizer, ids, monkeypatch):
+def test_a_component_of_ones_own_that_reads_steps_has_them(verl_config, tokenizer, ids, monkeypatch, request):
     """It says that it reads steps, and states after steps are sampled from as for ``process``."""
-    for registry in ("COMPONENTS", "VALUED", "STEPPED"):
-        kept = getattr(components, registry)
-        monkeypatch.setattr(components, registry, kept.copy())
-    monkeypatch.setattr("halluc_plugin.rewards.COMPONENTS", components.COMPONENTS)
-    components.component("mine", reads_steps=True)(lambda answer, _: min(answer.steps))
+    mine = lambda answer, _: min(answer.steps)  # noqa: E731
+    monkeypatch.setitem(registry.COMPONENTS, "mine", mine)
+    for names in (registry.VALUED, registry.STEPPED):
+        request.addfinalizer(partial(names.discard, "mine"))
+    registry.component("mine", reads_steps=True)(mine)
     verl_config.halluc = {
         "values": {"source": "continuations", "continuations": 1},
         "reward": {"weights": {"mine": 1.0}},
@@ -362,7 +363,7 @@ def _root(error):
 def test_reads_the_settings_once_a_run(verl_config, tokenizer, ids, monkeypatch):
     """The next trajectory of the same run reads config and tokenizer no second time."""
     run(verl_config, tokenizer, sampled(ids("3$")))
-    monkeypatch.setattr("verl_ext.agent_loop.from_config", _fail)
+    monkeypatch.setattr("verl_ext.loops.backtrack.from_config", _fail)
     run(verl_config, tokenizer, sampled(ids("3$")))
     with pytest.raises(Exception, match="read again"):
         asyncio.run(_build_only(OmegaConf.create(OmegaConf.to_container(verl_config)), tokenizer))

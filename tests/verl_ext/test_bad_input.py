@@ -6,8 +6,8 @@ from halluc_plugin.data.parquet import read_rows_in_groups, write_parquet
 from halluc_plugin.scratch.tokenizer import number_tokenizer
 from halluc_plugin.tokens import BACKTRACK_TOKEN
 from verl_ext import compat
-from verl_ext.callback import RunCallback
-from verl_ext.recipe_callback import EXIT_BAD_INPUT
+from verl_ext.recipe.base import EXIT_BAD_INPUT
+from verl_ext.recipe.callback import RunCallback
 
 ROLLOUT = "actor_rollout_ref.rollout"
 LOOP = f"{ROLLOUT}.agent.default_agent_loop"

@@ -11,11 +11,11 @@ from hydra.core.utils import JobStatus
 
 from halluc_plugin import prepare
 from halluc_plugin.commands import override
-from halluc_plugin.data.countdown_files import CountdownFiles
 from halluc_plugin.data.parquet import read_rows_in_groups, write_parquet
 from halluc_plugin.scratch.tokenizer import number_tokenizer
+from halluc_plugin.tasks.countdown.files import CountdownFiles
 from halluc_plugin.tokens import BACKTRACK_TOKEN
-from verl_ext.callback import RunCallback
+from verl_ext.recipe.callback import RunCallback
 
 
 def start(config):

@@ -10,14 +10,14 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
 
 from halluc_plugin.errors import DataError, HallucError, MetricError
-from verl_ext import recipe_callback
-from verl_ext.callback import RunCallback
-from verl_ext.recipe_callback import EXIT_BAD_INPUT, EXIT_FAULT
-from verl_ext.sft_callback import SFTCallback
+from verl_ext.recipe import base
+from verl_ext.recipe.base import EXIT_BAD_INPUT, EXIT_FAULT
+from verl_ext.recipe.callback import RunCallback
+from verl_ext.recipe.sft_callback import SFTCallback
 
 CALLBACKS = {
-    "verl_ext.callback.RunCallback": RunCallback,
-    "verl_ext.sft_callback.SFTCallback": SFTCallback,
+    "verl_ext.recipe.callback.RunCallback": RunCallback,
+    "verl_ext.recipe.sft_callback.SFTCallback": SFTCallback,
 }
 
 
@@ -40,7 +40,7 @@ UNEXPECTED = [
 @pytest.fixture(params=CALLBACKS)
 def hydra(request, tmp_path, monkeypatch):
     """Our callback as Hydra holds it, its class, and the run's config."""
-    monkeypatch.setattr(recipe_callback, "write_cards", lambda *_: None)
+    monkeypatch.setattr(base, "write_cards", lambda *_: None)
     folder = {"default_local_dir": str(tmp_path / "run"), "experiment_name": "x"}
     config = OmegaConf.create(
         {
@@ -126,7 +126,7 @@ def test_a_failing_report_says_that_the_run_is_complete(hydra, monkeypatch, caps
 def test_failing_model_cards_are_told_alike(hydra, monkeypatch, capsys):
     """They too come after the run."""
     callbacks, _, config = hydra
-    monkeypatch.setattr(recipe_callback, "write_cards", raising(OSError(28, "disk full")))
+    monkeypatch.setattr(base, "write_cards", raising(OSError(28, "disk full")))
     with pytest.raises(SystemExit) as exit_:
         callbacks.on_run_end(config=config, job_return=SimpleNamespace(status=JobStatus.COMPLETED))
     assert exit_.value.code == EXIT_FAULT

@@ -18,9 +18,9 @@ from halluc_plugin.tokens.addition import add_edit_tokens
 from halluc_plugin.tokens.initialisation import Initialisation
 from halluc_plugin.tokens.loading import load_tokenizer, save_tokenizer
 from halluc_plugin.tokens.untouched import untouched_tokens
-from verl_ext.callback import RunCallback
-from verl_ext.model_checks import require_learnable_tokens, require_rewindable
-from verl_ext.recipe_callback import EXIT_BAD_INPUT
+from verl_ext.preflight.models import require_learnable_tokens, require_rewindable
+from verl_ext.recipe.base import EXIT_BAD_INPUT
+from verl_ext.recipe.callback import RunCallback
 
 COUNTDOWN = {"numbers": [3, 5, 7], "target": 22}
 
@@ -222,7 +222,7 @@ def test_an_interrupting_client_is_refused_by_the_loop_itself(verl_config, token
     from verl.workers.rollout.llm_server import FullyAsyncLLMServerClient
 
     from tests.verl_ext.test_agent_loop import build
-    from verl_ext import agent_loop
+    from verl_ext.loops import backtrack
     from verl_ext.run_settings import complete, from_config
 
     verl_config.halluc = {"max_backtracks": 2}
@@ -233,6 +233,6 @@ def test_an_interrupting_client_is_refused_by_the_loop_itself(verl_config, token
         with pytest.raises(Exception, match="resubmits interrupted answers as prompts"):
             build(verl_config, tokenizer, None)
         verl_config.halluc = {}
-        agent_loop._run_constants.cache_clear()
+        backtrack._run_constants.cache_clear()
         build(verl_config, tokenizer, None)
     assert load({}).needs_own_engine is False

@@ -9,11 +9,11 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 from verl.utils import tensordict_utils as tu
 from verl.workers.config import FSDPEngineConfig
 
-from halluc_plugin.edits import EditState, EditVocab
+from halluc_plugin.edits import Context, EditState, EditVocab
 from halluc_plugin.edits.builders import Boundary
 from halluc_plugin.errors import SettingsError, TraceError
 from halluc_plugin.hard import Attention
-from halluc_plugin.settings import Context, Settings, load
+from halluc_plugin.settings import Settings, load
 from verl_ext.engine import BacktrackFSDPEngine
 from verl_ext.engine_config import BacktrackEngineConfig
 

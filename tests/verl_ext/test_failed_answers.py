@@ -10,9 +10,9 @@ from verl.trainer.ppo.v1 import replay_buffer as verl_buffer
 from verl.trainer.ppo.v1.trainer_base import PPOTrainer, get_trainer_cls
 
 from halluc_plugin.errors import DataError, SettingsError
-from verl_ext import failed_answers, rollout_watch
-from verl_ext.failed_answers import CAUSE, cause_of, first_cause
-from verl_ext.rollout_watch import RolloutError
+from verl_ext.watch import failed_answers, rollouts
+from verl_ext.watch.failed_answers import CAUSE, cause_of, first_cause
+from verl_ext.watch.rollouts import RolloutError
 
 
 class Loop:
@@ -100,7 +100,7 @@ def test_every_trainer_of_verls_is_watched_where_a_part_is_ours(verl_config, mon
     queue = SimpleNamespace(
         kv_list=lambda: {"train": tags}, kv_clear=lambda partition_id, keys: cleared.extend(keys)
     )
-    for module in (verl_buffer, rollout_watch):
+    for module in (verl_buffer, rollouts):
         monkeypatch.setattr(module, "tq", queue)
     trainer = object.__new__(get_trainer_cls(mode))
     trainer.config = verl_config
@@ -130,7 +130,7 @@ def test_every_trainer_of_verls_is_watched_where_a_part_is_ours(verl_config, mon
 
 def test_tolerated_failures_are_of_every_trainer(verl_config):
     """The setting is read wherever a part is ours, so it is refused nowhere."""
-    from verl_ext.parts import require_our_parts, require_tolerance
+    from verl_ext.preflight.parts import require_our_parts, require_tolerance
     from verl_ext.run_settings import from_config
 
     verl_config.halluc = {"failures": {"tolerated": 0.5}}

@@ -8,12 +8,12 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf, open_dict
 
 from halluc_plugin.errors import SettingsError
-from verl_ext.callback import RunCallback
 from verl_ext.host_settings import SFT_TABLE, TABLE, Where, refuse, runs_of
 from verl_ext.host_settings.table import hit
-from verl_ext.recipe_callback import EXIT_BAD_INPUT
+from verl_ext.recipe.base import EXIT_BAD_INPUT
+from verl_ext.recipe.callback import RunCallback
+from verl_ext.recipe.sft_callback import SFTCallback
 from verl_ext.run_settings import complete, from_config, require_supported_host
-from verl_ext.sft_callback import SFTCallback
 
 CONTEXTS = {
     # the recipe and overrides that make a run of that kind

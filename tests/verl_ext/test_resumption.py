@@ -12,9 +12,9 @@ from omegaconf import OmegaConf
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
 from halluc_plugin.tokens import BACKTRACK_TOKEN
-from verl_ext.callback import RunCallback
-from verl_ext.recipe_callback import EXIT_BAD_INPUT
-from verl_ext.resumption import CONFIGS, SHOWN
+from verl_ext.recipe.base import EXIT_BAD_INPUT
+from verl_ext.recipe.callback import RunCallback
+from verl_ext.recipe.resumption import CONFIGS, SHOWN
 
 
 def start(config):

@@ -16,7 +16,7 @@ from verl.trainer.ppo.reward import load_reward_manager
 
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.rl.step_metrics import rollout_metrics
-from verl_ext.parts import require_our_parts
+from verl_ext.preflight.parts import require_our_parts
 from verl_ext.run_settings import from_config
 
 

@@ -9,8 +9,8 @@ from verl.trainer.ppo.v1 import replay_buffer as verl_buffer
 
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.settings import FailureSettings, load
-from verl_ext import rollout_watch
-from verl_ext.rollout_watch import FAILED_PROMPTS, RolloutError, watch_rollouts
+from verl_ext.watch import rollouts
+from verl_ext.watch.rollouts import FAILED_PROMPTS, RolloutError, watch_rollouts
 
 
 class Queue:
@@ -41,8 +41,8 @@ def sample(monkeypatch):
 
     def run(queue, *, workers=(), buffer=None, **settings):
         monkeypatch.setattr(verl_buffer, "tq", queue)
-        monkeypatch.setattr(rollout_watch, "tq", queue)
-        monkeypatch.setattr(rollout_watch, "time", SimpleNamespace(monotonic=lambda: queue.clock))
+        monkeypatch.setattr(rollouts, "tq", queue)
+        monkeypatch.setattr(rollouts, "time", SimpleNamespace(monotonic=lambda: queue.clock))
         buffer = buffer or verl_buffer.ReplayBuffer("sync", OmegaConf.create({}), None, "drop", {}, 0.0)
         watch_rollouts(buffer, FailureSettings(**settings), lambda: workers)
         return buffer.sample(3, queue.partition, 4)
@@ -122,8 +122,8 @@ class Worker:
 
 def test_a_dead_worker_stops_the_run(sample, monkeypatch):
     """Its prompts would stay "running" for ever; one that is busy, or out of reach, is asked again."""
-    monkeypatch.setattr(rollout_watch.ray, "wait", lambda refs, timeout: ([r for r in refs if r.answers], []))
-    monkeypatch.setattr(rollout_watch.ray, "get", lambda ref: ref.get())
+    monkeypatch.setattr(rollouts.ray, "wait", lambda refs, timeout: ([r for r in refs if r.answers], []))
+    monkeypatch.setattr(rollouts.ray, "get", lambda ref: ref.get())
     away = ray.exceptions.ActorUnavailableError("no connection", b"0" * 16)
     busy, dying = Worker([]), Worker([None, away, ray.exceptions.ActorDiedError()])
     with pytest.raises(RolloutError, match=r"worker that samples answers died in step 3"):

@@ -17,8 +17,8 @@ from halluc_plugin.data.rows import extra_info
 from halluc_plugin.scratch.tokenizer import number_tokenizer
 from halluc_plugin.tokens import BACKTRACK_TOKEN
 from halluc_plugin.tokens.loading import load_tokenizer
-from verl_ext.callback import RunCallback
-from verl_ext.recipe_callback import EXIT_BAD_INPUT
+from verl_ext.recipe.base import EXIT_BAD_INPUT
+from verl_ext.recipe.callback import RunCallback
 
 THINKING = (
     "{% for m in messages %}{% if m.content is string %}{{ m.content }}{% else %}"

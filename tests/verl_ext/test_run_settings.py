@@ -6,7 +6,7 @@ from verl.utils.config import omega_conf_to_dataclass
 
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.settings import Settings, load
-from halluc_plugin.vllm_engine.hard import ENGINE_ARGS, SOFT_PROCESSOR
+from halluc_plugin.vllm_engine.launch import ENGINE_ARGS, SOFT_PROCESSOR
 from verl_ext.engine_config import BacktrackEngineConfig
 from verl_ext.run_settings import check, complete, from_config
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verl_ext.seeds import seeded
+from verl_ext.loops.seeds import seeded
 
 PROMPT = (5, 6, 7)
 

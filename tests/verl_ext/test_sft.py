@@ -13,18 +13,19 @@ from verl.utils.config import omega_conf_to_dataclass
 
 from halluc_plugin import prepare
 from halluc_plugin.commands import override
-from halluc_plugin.data.countdown_files import CountdownRequest, write_countdown
 from halluc_plugin.data.trace_files import read_traces
+from halluc_plugin.edits import Context
 from halluc_plugin.errors import DataError
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
-from halluc_plugin.settings import Context, WarmStartTraces, load
+from halluc_plugin.settings import WarmStartTraces, load
+from halluc_plugin.tasks.countdown.files import CountdownRequest, write_countdown
 from halluc_plugin.tokens import BACKTRACK_TOKEN, edit_vocab
 from halluc_plugin.tokens.loading import load_tokenizer, save_tokenizer
-from verl_ext.callback import RunCallback
 from verl_ext.engine_config import BacktrackEngineConfig
-from verl_ext.recipe_callback import EXIT_BAD_INPUT
-from verl_ext.sft_callback import SFTCallback
+from verl_ext.recipe.base import EXIT_BAD_INPUT
+from verl_ext.recipe.callback import RunCallback
+from verl_ext.recipe.sft_callback import SFTCallback
 from verl_ext.sft_dataset import TraceSFTDataset
 
 

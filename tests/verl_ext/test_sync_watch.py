@@ -7,9 +7,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 import ray
 
-from verl_ext import sync_watch
-from verl_ext.rollout_watch import RolloutError
-from verl_ext.sync_watch import is_dead, watch_sync
+from verl_ext.watch import sync
+from verl_ext.watch.rollouts import RolloutError
+from verl_ext.watch.sync import is_dead, watch_sync
 
 
 @pytest.fixture
@@ -49,8 +49,8 @@ class Worker:
 @pytest.fixture
 def worker(monkeypatch):
     """The worker, watched at short intervals."""
-    monkeypatch.setattr(sync_watch, "POLL_SECONDS", 0.01)
-    monkeypatch.setattr(sync_watch.ray, "kill", lambda actor: actor.killed.set())
+    monkeypatch.setattr(sync, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(sync.ray, "kill", lambda actor: actor.killed.set())
     return Worker()
 
 
@@ -84,7 +84,7 @@ def test_who_breaks_off_is_dead():
 
 def test_a_slow_answer_is_waited_for(monkeypatch):
     """An engine that is too busy to answer in time is alive."""
-    monkeypatch.setattr(sync_watch, "ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr(sync, "ANSWER_SECONDS", 0.05)
     with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as http:  # listens, and serves nobody
         assert not is_dead(f"127.0.0.1:{http.server_port}")
 
@@ -126,7 +126,7 @@ def test_a_sync_that_is_over_while_a_server_is_asked_was_good(monkeypatch, worke
         asked.set()
         return answered.wait(10)
 
-    monkeypatch.setattr(sync_watch, "is_dead", late)
+    monkeypatch.setattr(sync, "is_dead", late)
     with watch_sync(["a:1"], [worker], 60):
         assert asked.wait(10)
     answered.set()

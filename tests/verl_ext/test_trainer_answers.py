@@ -9,7 +9,7 @@ from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 from halluc_plugin.errors import DataError, TraceError
 from halluc_plugin.rewards import COMPONENTS
-from halluc_plugin.rewards.components import VALUED
+from halluc_plugin.rewards.registry import VALUED
 from halluc_plugin.rl.step_metrics import rollout_metrics
 from halluc_plugin.trace_log import logged_steps, read_step
 from verl_ext import trainer as trainer_module

@@ -18,9 +18,9 @@ from vllm import LLM, SamplingParams
 from vllm.platforms.cpu import CpuPlatform
 from vllm.v1.worker import cpu_model_runner
 
-from halluc_plugin.settings import Context
+from halluc_plugin.edits import Context
 from halluc_plugin.vllm_engine.equivalence import VOCAB
-from halluc_plugin.vllm_engine.hard import ENGINE_ARGS
+from halluc_plugin.vllm_engine.launch import ENGINE_ARGS
 from halluc_plugin.vllm_engine.request import EditRequest
 from halluc_plugin.vllm_engine.scheduler import RewindScheduler
 from halluc_plugin.vllm_engine.trial import _answer

@@ -16,10 +16,10 @@ from vllm import LLM, PoolingParams, SamplingParams
 from vllm.lora.request import LoRARequest
 from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
+from halluc_plugin.edits import Context
 from halluc_plugin.edits.builders import Boundary
-from halluc_plugin.settings import Context
 from halluc_plugin.vllm_engine.equivalence import EOS, VOCAB, VOCAB_SIZE
-from halluc_plugin.vllm_engine.hard import ENGINE_ARGS
+from halluc_plugin.vllm_engine.launch import ENGINE_ARGS
 from halluc_plugin.vllm_engine.request import EditRequest, Length
 
 HARD = EditRequest(VOCAB, context=Context.HARD, budget=4).to_extra_args()

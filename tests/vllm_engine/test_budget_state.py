@@ -8,10 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from halluc_plugin.decoding import EditPolicy
-from halluc_plugin.edits import EditVocab, resolve_row
+from halluc_plugin.edits import Context, EditVocab, resolve_row
 from halluc_plugin.edits.builders import Boundary
 from halluc_plugin.errors import TraceError
-from halluc_plugin.settings import Context
 from halluc_plugin.vllm_engine.request import EditRequest
 
 vllm = pytest.importorskip("vllm")

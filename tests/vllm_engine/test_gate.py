@@ -5,10 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from halluc_plugin.decoding import EditPolicy
-from halluc_plugin.edits import EditState, EditVocab
+from halluc_plugin.edits import Context, EditState, EditVocab
 from halluc_plugin.edits.builders import Boundary
 from halluc_plugin.errors import TraceError
-from halluc_plugin.settings import Context
 from halluc_plugin.vllm_engine.request import EditRequest
 
 pytest.importorskip("vllm")

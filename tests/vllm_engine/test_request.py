@@ -9,11 +9,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from halluc_plugin.edits import EditVocab
+from halluc_plugin.edits import Context, EditVocab
 from halluc_plugin.edits.builders import Boundary
 from halluc_plugin.errors import EditVocabError, HallucError, SettingsError
-from halluc_plugin.settings import Context
-from halluc_plugin.vllm_engine.hard import ENGINE_ARGS
+from halluc_plugin.vllm_engine.launch import ENGINE_ARGS
 from halluc_plugin.vllm_engine.request import KEYS, MOST, PREFIX, EditRequest, Length
 
 

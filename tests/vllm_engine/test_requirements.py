@@ -5,9 +5,8 @@ from types import SimpleNamespace as Namespace
 
 import pytest
 
-from halluc_plugin.edits import EditVocab
+from halluc_plugin.edits import Context, EditVocab
 from halluc_plugin.errors import HostVersionError, SettingsError
-from halluc_plugin.settings import Context
 from halluc_plugin.vllm_engine.request import EditRequest
 
 vllm = pytest.importorskip("vllm")

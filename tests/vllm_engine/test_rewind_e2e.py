@@ -3,9 +3,8 @@
 import pytest
 import torch
 
-from halluc_plugin.doctor.engine import judge
-from halluc_plugin.edits import EditKind, EditState, collapse
-from halluc_plugin.settings import Context
+from halluc_plugin.doctor.engine import checks_of
+from halluc_plugin.edits import Context, EditKind, EditState, collapse
 from halluc_plugin.vllm_engine.equivalence import EOS, VOCAB, VOCAB_SIZE, replay
 from halluc_plugin.vllm_engine.request import EditRequest, Length
 
@@ -235,7 +234,7 @@ def test_the_processor_keeps_vllm_on_model_runner_v1(results):
 
 def test_the_doctor_tells_a_sound_engine_from_a_poisoned_one(results):
     """``halluc doctor --engine`` is green here, and red in the one line that a poisoned cache concerns."""
-    assert [check.status for check in judge(results["doctor"])] == ["ok"] * 4
-    lines = {check.name: check for check in judge(results["doctor_poisoned"])}
+    assert [check.status for check in checks_of(results["doctor"])] == ["ok"] * 4
+    lines = {check.name: check for check in checks_of(results["doctor_poisoned"])}
     assert [name for name, check in lines.items() if check.status == "fail"] == ["prefix cache"]
     assert "Do not use context=hard" in lines["prefix cache"].fix

@@ -16,10 +16,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from halluc_plugin.edits import collapse
-from halluc_plugin.settings import Context
+from halluc_plugin.edits import Context, collapse
 from halluc_plugin.vllm_engine.equivalence import VOCAB, replay
-from halluc_plugin.vllm_engine.hard import ENGINE_ARGS, PROCESSOR, SCHEDULER
+from halluc_plugin.vllm_engine.launch import ENGINE_ARGS, PROCESSOR, SCHEDULER
 from halluc_plugin.vllm_engine.request import EditRequest
 
 pytest.importorskip("vllm")

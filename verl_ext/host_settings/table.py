@@ -7,8 +7,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from halluc_plugin.edits import Context
 from halluc_plugin.errors import SettingsError
-from halluc_plugin.settings import Context, Settings
+from halluc_plugin.settings import Settings
 
 Meets = Callable[[Any], bool]
 

@@ -4,14 +4,13 @@ import difflib
 import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from halluc_plugin.edits import EditVocab
 from halluc_plugin.errors import SettingsError, TokenizerError
-from halluc_plugin.tokens import edit_vocab
 from halluc_plugin.tokens.ends import end_marks
 from halluc_plugin.vllm_engine.request import KEYS, PREFIX, EditRequest, as_ours
+from halluc_plugin.vllm_engine.served import Served
 from halluc_plugin.vllm_engine.serving.answer import AnswerText, TextForm
 
 SWITCH = "halluc_text"
@@ -47,30 +46,6 @@ _HARMLESS: Mapping[str, tuple[Any, ...]] = {
     "top_logprobs": (0,),
 }
 """Of other fields, the values that ask for nothing; so do null, false, and empty ones."""
-
-
-@dataclass(frozen=True)
-class Served:
-    """What is known of the server.
-
-    Attributes:
-        tokenizer: The model's transformers tokenizer, None if the server has none.
-        parses_chats: Whether it takes chat answers apart, into reasoning and calls of tools.
-        limits_edits: Whether its engine applies what a request says of edits.
-    """
-
-    tokenizer: Any | None
-    parses_chats: bool
-    limits_edits: bool
-
-    @cached_property
-    def vocab(self) -> EditVocab:
-        """Which ids edit, by the tokenizer.
-
-        Raises:
-            TokenizerError: It has no backtrack token, or none that text survives.
-        """
-        return edit_vocab(self.tokenizer)
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 from halluc_plugin.errors import HallucError
+from halluc_plugin.vllm_engine.served import Served
 from halluc_plugin.vllm_engine.serving.answer import TextForm
-from halluc_plugin.vllm_engine.serving.asked import Asked, Served, asks, read
+from halluc_plugin.vllm_engine.serving.asked import Asked, asks, read
 from halluc_plugin.vllm_engine.serving.reply import Reply, refusal
 
 Scope = MutableMapping[str, Any]

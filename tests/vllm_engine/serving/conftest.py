@@ -8,8 +8,8 @@ import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from halluc_plugin.vllm_engine.served import Served
 from halluc_plugin.vllm_engine.serving import CollapsedText
-from halluc_plugin.vllm_engine.serving.asked import Served
 
 
 def finished(backend, *added):

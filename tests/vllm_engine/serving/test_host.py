@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("vllm")
 
 from halluc_plugin.vllm_engine.compat import look_up_server
-from halluc_plugin.vllm_engine.hard import PROCESSOR
+from halluc_plugin.vllm_engine.launch import PROCESSOR
 
 
 def look_up(tokenizer=None, parser=None, processors=None, **changes):

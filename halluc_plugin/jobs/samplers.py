@@ -1,0 +1,121 @@
+"""The model that a search samples: what it may write, whether what is asked fits in it, and loading it."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any
+
+from halluc_plugin.decoding.limits import require_room, require_rows
+from halluc_plugin.edits import find_delimiters
+from halluc_plugin.errors import HostVersionError, SettingsError, TokenizerError
+from halluc_plugin.sampling.driver import Sampler
+from halluc_plugin.sampling.hf import HFSampler
+from halluc_plugin.sampling.networks import load_network
+from halluc_plugin.sampling.states import Space
+from halluc_plugin.tokens import edit_vocab
+from halluc_plugin.tokens.ends import end_ids
+from halluc_plugin.tokens.loading import load_config, load_generation_config
+
+
+class Backend(StrEnum):
+    """What samples."""
+
+    HF = "hf"
+    VLLM = "vllm"
+
+
+def edit_free_space(
+    model: str, tokenizer: Any, *, step_delimiter: str, max_tokens: int, temperature: float
+) -> Space:
+    """Where a model answers several times without taking back by itself.
+
+    Raises:
+        TokenizerError: The tokenizer has no usable edit token, or nothing ends an answer.
+        SettingsError: All answers would be the same, or a value is out of range.
+    """
+    if temperature == 0:
+        raise SettingsError("At temperature 0 all answers would be the same.", "Give a temperature above 0.")
+    vocab = edit_vocab(tokenizer, step_delimiter=step_delimiter)
+    ends = find_delimiters(tokenizer, step_delimiter, edit_ids=vocab.edit_ids)
+    return Space(vocab, answer_ends(model, tokenizer), ends, max_tokens, temperature, edits_banned=True)
+
+
+def answer_ends(model: str, tokenizer: Any) -> frozenset[int]:
+    """EOS of the tokenizer, and those that the model's generation config names.
+
+    Raises:
+        TokenizerError: There is none.
+    """
+    by_config = getattr(load_generation_config(model), "eos_token_id", None)  # a model may have none
+    found = end_ids(tokenizer, by_config, ())
+    if not found:
+        raise TokenizerError(
+            "Neither tokenizer nor generation config has an EOS token, so no answer would ever end.",
+            "Set one in the tokenizer, and save it.",
+        )
+    return found
+
+
+def require_fit(
+    model: str,
+    prompts: Sequence[Sequence[int]],
+    space: Space,
+    *,
+    max_tokens: int | None = None,
+    trust_remote_code: bool = False,
+) -> None:
+    """Refuse a model that has no positions for what is to be sampled, or no row for an edit token.
+
+    Args:
+        model: Model folder or hub name; its config alone is loaded.
+        prompts: What is answered.
+        space: Where.
+        max_tokens: Most tokens behind a prompt, None for those of an answer.
+        trust_remote_code: Whether code that comes with the model may run.
+
+    Raises:
+        SettingsError: A prompt does not fit with what comes behind it.
+        TokenizerError: A row is missing.
+    """
+    config = load_config(model, trust_remote_code=trust_remote_code)
+    require_room(config, prompts, space.max_tokens if max_tokens is None else max_tokens)
+    require_rows(config, space.vocab)
+
+
+def open_sampler(
+    model: str, backend: Backend, space: Space, seed: int, *, trust_remote_code: bool = False
+) -> Sampler:
+    """A model, loaded to be sampled from.
+
+    Args:
+        model: Model folder or hub name.
+        backend: What samples.
+        space: Where it is sampled.
+        seed: Of all samples.
+        trust_remote_code: Whether code that comes with the model may run.
+
+    Raises:
+        TokenizerError: The model cannot be loaded.
+        HostVersionError: vLLM is asked for and not installed.
+    """
+    if backend is Backend.HF:
+        return HFSampler(load_network(model, trust_remote_code=trust_remote_code), space, seed=seed)
+    try:
+        from vllm import LLM
+    except ImportError as error:
+        raise HostVersionError(
+            f"--backend vllm needs vLLM ({error}).",
+            "Install the build for your machine, or use --backend hf.",
+        ) from error
+
+    from halluc_plugin.vllm_engine.launch import KNOWN_IDS
+    from halluc_plugin.vllm_engine.sampler import VLLMSampler
+
+    llm = LLM(
+        model,
+        logprobs_mode="processed_logprobs",
+        logits_processors=[KNOWN_IDS],
+        enable_prefix_caching=True,
+        seed=seed,
+        trust_remote_code=trust_remote_code,
+    )
+    return VLLMSampler(llm, space)

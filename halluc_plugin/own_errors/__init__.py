@@ -1,0 +1,1 @@
+"""Traces made from a model's own samples: its errors, found and taken back."""

@@ -1,0 +1,1 @@
+"""What the data sets of tasks share: splits, files of problems, and raw traces with errors in them."""

@@ -1,0 +1,222 @@
+"""What the data sets of all generated tasks share: rows of traces, their part of the data card.
+
+A data set is a folder of verl parquet files with problems, ``traces.parquet`` with raw traces in the ids of
+one tokenizer, and ``card.json`` with counts, seeds and shares. The same request and tokenizer write the same
+bytes.
+"""
+
+import json
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+
+from halluc_plugin.atomic_files import write_whole
+from halluc_plugin.data.prompts import TEMPLATE_KWARGS, prompt_ids
+from halluc_plugin.data.resumable import PartedFile
+from halluc_plugin.data.trace_files import FINGERPRINT, fingerprint
+from halluc_plugin.errors import SettingsError
+from halluc_plugin.problem_sets.raw_traces import BacktrackTrace
+
+ProblemT = TypeVar("ProblemT")
+ProblemT_contra = TypeVar("ProblemT_contra", contravariant=True)
+
+Example = tuple[Mapping[str, Any], ProblemT]
+"""A problem's verl row, and the problem."""
+
+
+class DataSetFiles(ABC):
+    """Where the files are that every data set has."""
+
+    @property
+    @abstractmethod
+    def folder(self) -> Path:
+        """The data set's own folder."""
+
+    @property
+    def traces(self) -> Path:
+        """Raw traces of the training problems."""
+        return self.folder / "traces.parquet"
+
+    @property
+    def card(self) -> Path:
+        """Counts, seeds and shares."""
+        return self.folder / "card.json"
+
+
+def check_amounts(backtracking: float, **counts: int) -> None:
+    """Refuse what cannot be asked of a data set.
+
+    Args:
+        backtracking: Backtracking traces for each clean one.
+        **counts: How much is to be written, by the name of the setting.
+
+    Raises:
+        SettingsError: A count is below 1, or the ratio is negative.
+    """
+    for name, count in counts.items():
+        if count < 1:
+            raise SettingsError(f"{name} is {count}.", "Give an integer of at least 1.")
+    if backtracking < 0:
+        raise SettingsError(
+            f"The ratio of backtracking to clean traces is {backtracking}.", "Give 0 or more."
+        )
+
+
+class Writer(Protocol[ProblemT_contra]):
+    """Writes raw traces of problems."""
+
+    def clean(self, problem: ProblemT_contra) -> tuple[int, ...]:
+        """The reference answer, EOS included."""
+        ...
+
+    def backtracking(self, problem: ProblemT_contra, rng: np.random.Generator) -> BacktrackTrace | None:
+        """A trace with at least one error; None where none is possible."""
+        ...
+
+
+@dataclass(frozen=True)
+class TraceFile(Generic[ProblemT]):
+    """Writes one file of traces in parts, and counts what is in it.
+
+    Attributes:
+        path: The file.
+        tokenizer: Whose ids the traces are in.
+        seed: Seed of the data set.
+        kinds: The kinds of error there are.
+        request: JSON-able; all that decides the traces, tokenizer aside.
+        workers: Processes that write; the file is the same whatever their number.
+        template_kwargs: What the tokenizer's chat template reads beside the messages.
+    """
+
+    path: Path
+    tokenizer: Any
+    seed: int
+    kinds: Sequence[StrEnum]
+    request: Mapping[str, Any]
+    workers: int = 1
+    template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    def write_pairs(
+        self, examples: Iterable[Example[ProblemT]], writer: Writer[ProblemT], backtracking: float
+    ) -> dict[str, Any]:
+        """Each example's clean trace, followed by its backtracking traces.
+
+        Args:
+            examples: What to write traces of.
+            writer: Writes them.
+            backtracking: Backtracking traces for each clean one; a fraction is drawn.
+
+        Returns:
+            The file's part of the data card.
+        """
+        return self._write(
+            examples, _Pairs(self.tokenizer, self.seed, self.template_kwargs, writer, backtracking)
+        )
+
+    def write_single(
+        self,
+        examples: Iterable[Example[ProblemT]],
+        write: Callable[[ProblemT, np.random.Generator], BacktrackTrace],
+    ) -> dict[str, Any]:
+        """One trace of each example, with errors or without.
+
+        Args:
+            examples: What to write traces of.
+            write: Writes one.
+
+        Returns:
+            The file's part of the data card.
+        """
+        return self._write(examples, _Singles(self.tokenizer, self.seed, self.template_kwargs, write))
+
+    def _write(self, examples: Iterable[Example[ProblemT]], make: "_Part[ProblemT]") -> dict[str, Any]:
+        metadata = {"seed": self.seed, FINGERPRINT: fingerprint(self.tokenizer)}
+        described = {**metadata, "request": self.request, TEMPLATE_KWARGS: self.template_kwargs}
+        file: PartedFile[Example[ProblemT]] = PartedFile(self.path, make, described, metadata)
+        count, tally = file.write(examples, self.workers)
+        errors = {str(kind): tally.get(str(kind), 0) for kind in self.kinds}
+        total = sum(errors.values())
+        return {
+            "count": count,
+            **metadata,
+            **({TEMPLATE_KWARGS: self.template_kwargs} if self.template_kwargs else {}),
+            **{what: tally.get(what, 0) for what in ("clean", "backtracking", "no_error_possible")},
+            "errors": errors,
+            "error_shares": {k: round(n / total, 4) if total else 0.0 for k, n in errors.items()},
+        }
+
+
+@dataclass(frozen=True)
+class _Part(ABC, Generic[ProblemT]):
+    """Makes the rows of a part of a file; picklable, for the processes that do."""
+
+    tokenizer: Any
+    seed: int
+    template_kwargs: Mapping[str, Any]
+
+    def __call__(
+        self, number: int, examples: Sequence[Example[ProblemT]]
+    ) -> tuple[list[dict[str, Any]], Counter[str]]:
+        rng, tally, rows = np.random.default_rng([self.seed, 3, number]), Counter[str](), []
+        for row, problem in examples:
+            asked = {**row, "prompt_ids": prompt_ids(self.tokenizer, row["prompt"], self.template_kwargs)}
+            for trace in self.traces(problem, rng):
+                if trace is None:
+                    tally["no_error_possible"] += 1
+                else:
+                    tally["backtracking" if trace.kinds else "clean"] += 1
+                    tally.update(map(str, trace.kinds))
+                    rows.append(asked | {"response_ids": list(trace.ids)})
+        return rows, tally
+
+    @abstractmethod
+    def traces(self, problem: ProblemT, rng: np.random.Generator) -> Iterator[BacktrackTrace | None]:
+        """The traces of a problem; None for one in which no error is possible."""
+
+
+@dataclass(frozen=True)
+class _Pairs(_Part[ProblemT]):
+    writer: Writer[ProblemT]
+    backtracking: float
+
+    def traces(self, problem: ProblemT, rng: np.random.Generator) -> Iterator[BacktrackTrace | None]:
+        yield BacktrackTrace(self.writer.clean(problem), ())
+        whole, rest = divmod(self.backtracking, 1)
+        for _ in range(int(whole) + (rng.random() < rest)):
+            yield self.writer.backtracking(problem, rng)
+
+
+@dataclass(frozen=True)
+class _Singles(_Part[ProblemT]):
+    write: Callable[[ProblemT, np.random.Generator], BacktrackTrace]
+
+    def traces(self, problem: ProblemT, rng: np.random.Generator) -> Iterator[BacktrackTrace | None]:
+        yield self.write(problem, rng)
+
+
+def edit_vocab_or_none(tokenizer: Any, *, edits: bool) -> Any:
+    """The tokenizer's edit tokens; where no trace has edits, a vocabulary that no text uses.
+
+    Raises:
+        TokenizerError: Edits are wanted and the tokenizer has no edit tokens.
+    """
+    from halluc_plugin.tokens.vocabulary import edit_free_vocab, edit_vocab
+
+    return edit_vocab(tokenizer) if edits else edit_free_vocab(tokenizer)
+
+
+def plain(request: Any) -> dict[str, Any]:
+    """A dataclass as JSON has it."""
+    as_json: dict[str, Any] = json.loads(json.dumps(asdict(request)))
+    return as_json
+
+
+def write_card(path: Path, card: Mapping[str, Any]) -> None:
+    """Write the data card."""
+    write_whole(path, json.dumps(card, indent=1) + "\n")

@@ -1,0 +1,146 @@
+"""The files of a data set of problems with answers in steps.
+
+    <folder>/<name>/train.parquet       problems to train on
+    <folder>/<name>/test.parquet        held-out problems of the same sizes
+    <folder>/<name>/test_long.parquet   larger problems
+    <folder>/<name>/traces.parquet      raw traces of the training problems (when a tokenizer is given)
+    <folder>/<name>/card.json           counts, seeds, shares
+
+``HALLUC_DATA_DIR=<folder>`` lets lm-eval find them.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from halluc_plugin.data.parquet import write_parquet
+from halluc_plugin.data.resumable import Progress
+from halluc_plugin.problem_sets.files import (
+    DataSetFiles,
+    TraceFile,
+    check_amounts,
+    edit_vocab_or_none,
+    plain,
+    write_card,
+)
+from halluc_plugin.problem_sets.step_traces import Pairing, StepTraceSettings, StepTraceWriter
+from halluc_plugin.problem_sets.steps import StepProblem, StepSplit, StepTask, generate, step_row
+
+
+@dataclass(frozen=True)
+class StepFiles(DataSetFiles):
+    """Where the files of one data set are.
+
+    Attributes:
+        root: The folder for ``HALLUC_DATA_DIR``.
+        name: The task's.
+    """
+
+    root: Path
+    name: str
+
+    @property
+    def folder(self) -> Path:
+        """The data set's own folder."""
+        return self.root / self.name
+
+    def problems(self, split: StepSplit) -> Path:
+        """The problems of a split."""
+        return self.folder / f"{split}.parquet"
+
+
+@dataclass(frozen=True)
+class StepRequest:
+    """How much to write.
+
+    Args:
+        train: Training problems.
+        test: Problems of each held-out kind.
+        backtracking: For each clean trace of paired ones, backtracking traces beside it. 0 writes clean
+            traces only, paired or not.
+        traces: What the traces look like.
+
+    Raises:
+        SettingsError: A count is below 1, or the ratio is negative.
+    """
+
+    train: int = 20_000
+    test: int = 500
+    backtracking: float = 1.0
+    traces: StepTraceSettings = field(default_factory=StepTraceSettings)
+
+    def __post_init__(self) -> None:
+        check_amounts(self.backtracking, train=self.train, test=self.test)
+
+
+def write_steps(
+    folder: Path,
+    task: StepTask,
+    request: StepRequest,
+    tokenizer: Any | None,
+    progress: Progress,
+    *,
+    workers: int = 1,
+    template_kwargs: Mapping[str, Any] | None = None,
+) -> StepFiles:
+    """Write a data set; the same task, request and tokenizer write the same bytes.
+
+    Args:
+        folder: Where to; files of the same names are replaced.
+        task: What the problems look like.
+        request: How much to write.
+        tokenizer: Whose ids the traces are in; None writes no traces.
+        progress: How to show progress.
+        workers: Processes that write traces.
+        template_kwargs: What the tokenizer's chat template reads beside the messages.
+
+    Raises:
+        SettingsError: So many distinct problems do not exist; or the task has no such traces.
+        TokenizerError: Backtracking traces are wanted and the tokenizer has no edit tokens.
+    """
+    files = StepFiles(folder, task.name)
+    # First, since it refuses what cannot be written before anything is.
+    writer = None if tokenizer is None else _writer(task, request, tokenizer)
+    counts = {StepSplit.TRAIN: request.train, StepSplit.TEST: request.test, StepSplit.TEST_LONG: request.test}
+    drawn = {split: generate(task, split, count) for split, count in counts.items()}
+    card: dict[str, Any] = {
+        "source": task.sources[0], "seed": task.seed, "task": plain(task), "request": plain(request),
+        "problems": {},
+    }  # fmt: skip
+    for split, problems in drawn.items():
+        rows = (step_row(problem, task, split, index) for index, problem in enumerate(problems))
+        shown = progress(rows, f"{split} problems", len(problems))
+        write_parquet(files.problems(split), shown, {"seed": task.seed})
+        steps = Counter(len(problem.steps) for problem in problems)
+        # Solvable all: the reference answers are worked out, not drawn.
+        card["problems"][str(split)] = {
+            "count": len(problems),
+            "solvable": len(problems),
+            "steps": {str(count): steps[count] for count in sorted(steps)},
+        }
+    if writer is not None:
+        shown = progress(drawn[StepSplit.TRAIN], "problems with traces", request.train)
+        examples = ((step_row(p, task, StepSplit.TRAIN, index), p) for index, p in enumerate(shown))
+        file: TraceFile[StepProblem] = TraceFile(
+            files.traces,
+            tokenizer,
+            task.seed,
+            task.kinds,
+            {**card, "problems": None},
+            workers,
+            template_kwargs or {},
+        )
+        if request.backtracking and request.traces.pairing is Pairing.SINGLE:
+            card["traces"] = file.write_single(examples, writer.single)
+        else:
+            card["traces"] = file.write_pairs(examples, writer, request.backtracking)
+    write_card(files.card, card)
+    return files
+
+
+def _writer(task: StepTask, request: StepRequest, tokenizer: Any) -> StepTraceWriter:
+    edits = request.backtracking > 0
+    vocab = edit_vocab_or_none(tokenizer, edits=edits)
+    return StepTraceWriter(tokenizer, vocab, task, request.traces if edits else StepTraceSettings())

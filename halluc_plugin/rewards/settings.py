@@ -1,0 +1,45 @@
+"""What a reward is made of, and its parameters."""
+
+from dataclasses import dataclass, field
+
+from halluc_plugin.refusals import require_finite, unknown
+from halluc_plugin.rewards.registry import COMPONENTS
+
+
+@dataclass(frozen=True)
+class RewardSettings:
+    """The reward ``sum over components of weight * component``.
+
+    The default pays the outcome alone. The other components are always reported beside it; before giving
+    ``backtrack`` a weight, note that ``alpha`` pays an error that is undone above no error at all.
+
+    Args:
+        weights: Weight of each component by name; a component without a weight is reported, not paid.
+        alpha: Of ``backtrack``: paid once when a wrong state was backtracked into a correct answer.
+        beta: Of ``backtrack``: cost of each event that started from a state that was still right.
+        gamma: Of ``backtrack``: ``gamma / sqrt(max(1, events))`` is paid for a correct answer.
+        kappa: Of ``n_mars``: its budget, effective edits for each action.
+    """
+
+    weights: dict[str, float] = field(default_factory=lambda: {"outcome": 1.0})
+    alpha: float = 0.4
+    beta: float = 0.2
+    gamma: float = 0.25
+    kappa: float = 0.2
+
+    def __post_init__(self) -> None:
+        check_weights(self.weights, "halluc.reward.weights")
+        for name in ("alpha", "beta", "gamma", "kappa"):
+            require_finite(f"halluc.reward.{name}", getattr(self, name))
+
+
+def check_weights(weights: dict[str, float], path: str) -> None:
+    """Refuse components that do not exist and weights that are not numbers.
+
+    Raises:
+        SettingsError: Close matches of an unknown component are named.
+    """
+    for name, weight in weights.items():
+        if name not in COMPONENTS:
+            raise unknown(f"reward component {name!r}", name, COMPONENTS, path)
+        require_finite(f"{path}.{name}", weight)

@@ -1,0 +1,1 @@
+"""Sampling responses from a model: states, requests, and what drives many of them at once."""

@@ -1,0 +1,80 @@
+"""Samples, beams and scores of transformers models."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from halluc_plugin.decoding import Decoding, decode
+from halluc_plugin.decoding.limits import require_room
+from halluc_plugin.sampling.states import End, Request, Sample, Space
+
+
+class HFSampler:
+    """Samples from a transformers model, batched.
+
+    Args:
+        model: A causal language model with full attention, in eval mode.
+        space: Where searches take place.
+        batch_size: Most samples in a forward pass.
+        seed: Of all samples.
+    """
+
+    def __init__(self, model: Any, space: Space, *, batch_size: int = 256, seed: int = 0) -> None:
+        self._model, self._space, self._batch_size = model, space, batch_size
+        self._generator = torch.Generator(next(model.parameters()).device).manual_seed(seed)
+
+    def reseed(self, seed: int) -> None:
+        """Begin the samples anew, from another seed."""
+        self._generator.manual_seed(seed)
+
+    def sample(self, requests: Sequence[Request]) -> list[Sample]:
+        """One sample for each request.
+
+        Raises:
+            SettingsError: The model has no positions for one of them; nothing is sampled then.
+            TokenizerError: The model has no row for an edit token.
+        """
+        require_room(
+            self._model.config, (request.prefix for request in requests), (r.max_tokens for r in requests)
+        )
+        # Requests of one kind and of near lengths share a batch.
+        order = sorted(range(len(requests)), key=lambda i: _kind(requests[i]))
+        samples: dict[int, Sample] = {}
+        while order:
+            first = requests[order[0]]
+            same = [i for i in order if _same_kind(requests[i], first)][: self._batch_size]
+            samples.update(zip(same, self._batch([requests[i] for i in same]), strict=True))
+            order = [i for i in order if i not in samples]
+        return [samples[i] for i in range(len(requests))]
+
+    def _batch(self, requests: Sequence[Request]) -> list[Sample]:
+        decoding = Decoding(
+            self._space.vocab,
+            max_actions=max(request.max_tokens for request in requests),
+            temperature=requests[0].temperature,
+            budget=0 if self._space.edits_banned else None,
+            eos_ids=requests[0].stop_ids,
+        )
+        prefixes = [request.prefix for request in requests]
+        limits = [request.max_tokens for request in requests]
+        traces = decode(self._model, prefixes, decoding, limits=limits, generator=self._generator)
+        return [
+            sample_of(trace.ids, trace.logprobs, request, self._space)
+            for trace, request in zip(traces, requests, strict=True)
+        ]
+
+
+def _kind(request: Request) -> tuple[float, list[int], int]:
+    return request.temperature, sorted(request.stop_ids), len(request.prefix)
+
+
+def _same_kind(one: Request, other: Request) -> bool:
+    return one.temperature == other.temperature and one.stop_ids == other.stop_ids
+
+
+def sample_of(ids: Sequence[int], logprobs: Sequence[float], request: Request, space: Space) -> Sample:
+    """What an engine sampled, cut to what was asked for; both samplers make their samples here."""
+    kept = tuple(ids[: request.max_tokens])
+    end = space.end(kept[-1]) if kept[-1] in request.stop_ids else None
+    return Sample(kept, tuple(logprobs[: len(kept)]), End.LENGTH if end is None else end)

@@ -1,0 +1,1 @@
+"""Scorers of responses and of their steps."""

@@ -1,0 +1,65 @@
+"""Responses scored by how likely another model finds them."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any
+
+from halluc_plugin.data.trace_files import fingerprint
+from halluc_plugin.errors import TokenizerError
+from halluc_plugin.sampling.driver import Cost
+from halluc_plugin.sampling.networks import decoder_shape, load_network, log_probs
+from halluc_plugin.sampling.states import Response
+from halluc_plugin.tokens.loading import load_tokenizer
+
+
+class Says(StrEnum):
+    """What a verifier model says of an answer."""
+
+    LIKELIHOOD = "likelihood"
+    """How likely it is: the mean log-probability of its tokens."""
+    VERDICT = "verdict"
+    """Whether it is right: see :mod:`halluc_plugin.scorers.verdicts`."""
+
+
+class ModelScorer:
+    """Scores responses by their mean log-probability under another model.
+
+    Args:
+        model: It, in eval mode, with the ids of the responses (:func:`load_verifier`).
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._shape = decoder_shape(self._model.config)
+
+    def score(self, prompt: Sequence[int], responses: Sequence[Response]) -> list[float]:
+        """A score of each response."""
+        found = (log_probs(self._model, prompt, response.ids) for response in responses)
+        return [sum(scores) / len(scores) for scores in found]
+
+    def flops(self, prompt: Sequence[int], responses: Sequence[Response]) -> int:
+        """What scoring costs: a forward pass over each response, the prompt once."""
+        cost = Cost()
+        cost.prefill(len(prompt))
+        for response in responses:
+            cost.add(len(prompt), len(response.ids))
+        return cost.flops(self._shape)
+
+
+def load_verifier(model: str, tokenizer: Any, *, trust_remote_code: bool = False) -> Any:
+    """A model that judges responses, in eval mode.
+
+    Args:
+        model: Its folder or hub name.
+        tokenizer: The tokenizer of the responses.
+        trust_remote_code: Whether code that comes with it may run.
+
+    Raises:
+        TokenizerError: The model cannot be loaded, or has other ids.
+    """
+    if fingerprint(load_tokenizer(model, trust_remote_code=trust_remote_code)) != fingerprint(tokenizer):
+        raise TokenizerError(
+            f"The verifier {model} has another tokenizer than the model that answers.",
+            "Use a verifier with the same ids.",
+        )
+    return load_network(model, trust_remote_code=trust_remote_code)

@@ -1,0 +1,79 @@
+"""From what a search found to judged answers and what they cost."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from halluc_plugin.metrics import DecoderShape
+from halluc_plugin.sampling.driver import Found
+from halluc_plugin.sampling.problems import PosedProblem, text_of
+from halluc_plugin.sampling.states import Response
+from halluc_plugin.scorers.base import Scorer
+from halluc_plugin.search.selection import Canonical, Rule, select
+from halluc_plugin.verifiers import Outcome, final_vote
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a search made of a problem.
+
+    Attributes:
+        answer: The text selected, None where nothing was found.
+        correct: Whether it is right.
+        found: How many finished responses there were to select from.
+        reachable: Whether any of them is right.
+        tokens: Tokens sampled.
+        flops: Forward cost, a scorer's included.
+    """
+
+    answer: str | None
+    correct: bool
+    found: int
+    reachable: bool
+    tokens: int
+    flops: int
+
+
+def canonical(problem: PosedProblem, tokenizer: Any) -> Canonical:
+    """What a response comes to where its verifier says, else its text without blanks."""
+    return lambda response: final_vote(problem.verifier, problem.truth, text_of(response, tokenizer))
+
+
+def judged(
+    problems: Sequence[PosedProblem],
+    found: Sequence[Found],
+    rule: Rule,
+    tokenizer: Any,
+    *,
+    shape: DecoderShape,
+    scorer: Scorer | None = None,
+) -> Iterator[Answered]:
+    """Select an answer to each problem and judge it.
+
+    Args:
+        problems: The problems.
+        found: What was found for each.
+        rule: How to select.
+        tokenizer: Of the ids.
+        shape: Sizes of the model, for costs.
+        scorer: For :attr:`Rule.VERIFIER`.
+    """
+    for problem, result in zip(problems, found, strict=True):
+        flops, score = result.cost.flops(shape), None
+        if scorer is not None:
+            score = partial(scorer.score, problem.prompt)
+            flops += scorer.flops(problem.prompt, result.responses)
+        chosen = select(result.responses, rule, canonical(problem, tokenizer), score)
+
+        def right(response: Response, problem: PosedProblem = problem) -> bool:
+            return problem.verifier.verify(problem.truth, text_of(response, tokenizer)) is Outcome.CORRECT
+
+        yield Answered(
+            answer=None if chosen is None else text_of(chosen, tokenizer),
+            correct=chosen is not None and right(chosen),
+            found=len(result.responses),
+            reachable=any(right(response) for response in set(result.responses)),
+            tokens=result.cost.tokens,
+            flops=flops,
+        )

@@ -1,0 +1,133 @@
+"""Chains of operations modulo m, worked out from left to right.
+
+    3 +4 *7 -2 mod 10      a number and what is done to it, one operation after the other
+    3+4=7
+    7*7=9
+    9-2=7
+
+The task is ours. Every step has one right result, so that each error is known at once, as error-recovery laws
+want it. It is not the mod-10 task of OpenReview hJ2BCYGvFg, whose digits count and are not worked out
+(:mod:`halluc_plugin.theory.mod10`). A direct answer is the results alone, on one line: ``7 9 7``.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+
+from halluc_plugin.errors import SettingsError
+from halluc_plugin.problem_sets.steps import Form, Sizes, StepProblem, check_seed
+
+NAME = "chain"
+SOURCES = ("halluc/chain", "halluc/chain-long")
+LARGEST_MODULUS = 400
+
+
+class ChainError(StrEnum):
+    """What is wrong with a step."""
+
+    RESULT = "result"
+    """The right operation with another result."""
+    OPERATION = "operation"
+    """The operation of the step before or after, worked out rightly."""
+
+
+@dataclass(frozen=True)
+class ChainTask:
+    """What problems look like.
+
+    Args:
+        modulus: All numbers are below it.
+        operations: Which of ``+``, ``-`` and ``*`` there are; each is as likely.
+        form: What answers say.
+        sizes: Operations of a chain.
+        seed: Seed of everything.
+
+    Raises:
+        SettingsError: A value is out of range.
+    """
+
+    modulus: int = 10
+    operations: str = "+-*"
+    form: Form = Form.STEPS
+    sizes: Sizes = field(default_factory=lambda: Sizes(4, 10, 20))
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.modulus <= LARGEST_MODULUS:
+            raise SettingsError(f"The modulus is {self.modulus}.", f"Give 2 to {LARGEST_MODULUS}.")
+        if not self.operations or set(self.operations) - set("+-*"):
+            raise SettingsError(f"Operations {self.operations!r}.", "Give some of +, - and *.")
+        check_seed(self.seed)
+
+    @property
+    def name(self) -> str:
+        """Folder of the data sets."""
+        return NAME
+
+    @property
+    def sources(self) -> tuple[str, str]:
+        """Of problems, and of long ones."""
+        return SOURCES
+
+    @property
+    def kinds(self) -> Sequence[ChainError]:
+        """The kinds of error."""
+        return list(ChainError)
+
+    def draw(self, size: int, rng: np.random.Generator) -> StepProblem:
+        """A chain of ``size`` operations."""
+        start, *operands = rng.integers(0, self.modulus, size + 1).tolist()
+        signs = [self.operations[i] for i in rng.integers(0, len(self.operations), size)]
+        operations = [f"{sign}{operand}" for sign, operand in zip(signs, operands, strict=True)]
+        truth = {"modulus": self.modulus, "start": start, "operations": operations, "form": str(self.form)}
+        prompt = f"{start} {' '.join(operations)} mod {self.modulus}\n"
+        return StepProblem(prompt, truth, reference_steps(truth))
+
+    def wrong(
+        self, kind: ChainError, problem: StepProblem, step: int, rng: np.random.Generator
+    ) -> str | None:
+        """An error in place of a step."""
+        truth, operations = problem.truth, problem.truth["operations"]
+        before, after = values(truth)[step : step + 2]
+        if kind is ChainError.RESULT:
+            another = (after + 1 + int(rng.integers(self.modulus - 1))) % self.modulus
+            return _step(truth, step, before, operations[step], another)
+        beside = [operations[i] for i in (step - 1, step + 1) if 0 <= i < len(operations)]
+        if not beside:
+            return None
+        operation = beside[int(rng.integers(len(beside)))]
+        wrong = _step(truth, step, before, operation, apply(operation, before, self.modulus))
+        return None if wrong == problem.steps[step] else wrong
+
+
+def apply(operation: str, value: int, modulus: int) -> int:
+    """What an operation such as ``*7`` makes of a value."""
+    sign, operand = operation[0], int(operation[1:])
+    results = {"+": value + operand, "-": value - operand, "*": value * operand}
+    return results[sign] % modulus
+
+
+def values(truth: Mapping[str, Any]) -> list[int]:
+    """The number before the first operation and after each."""
+    found = [int(truth["start"])]
+    for operation in truth["operations"]:
+        found.append(apply(operation, found[-1], int(truth["modulus"])))
+    return found
+
+
+def reference_steps(truth: Mapping[str, Any]) -> tuple[str, ...]:
+    """The reference answer, cut into steps."""
+    found = values(truth)
+    return tuple(
+        _step(truth, step, found[step], operation, found[step + 1])
+        for step, operation in enumerate(truth["operations"])
+    )
+
+
+def _step(truth: Mapping[str, Any], step: int, before: int, operation: str, after: int) -> str:
+    if truth["form"] == Form.STEPS:
+        return f"{before}{operation}={after}\n"
+    return f"{after}\n" if step + 1 == len(truth["operations"]) else f"{after} "

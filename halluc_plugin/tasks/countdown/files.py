@@ -1,0 +1,178 @@
+"""The files of a Countdown data set: problems for verl and lm-eval, raw traces for fine-tuning, a data card.
+
+    <folder>/countdown/train.parquet       problems to train on
+    <folder>/countdown/test_seen.parquet   held-out problems whose targets occur in training
+    <folder>/countdown/test_new.parquet    problems whose targets never occur in training
+    <folder>/countdown/traces.parquet      raw traces of the training problems (when a tokenizer is given)
+    <folder>/countdown/card.json           counts, seeds, shares
+
+Problems of four to six numbers are in ``countdown4`` to ``countdown6``. ``HALLUC_DATA_DIR=<folder>`` lets
+lm-eval find them.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from halluc_plugin.data.parquet import write_parquet
+from halluc_plugin.data.resumable import Progress
+from halluc_plugin.problem_sets.files import (
+    DataSetFiles,
+    TraceFile,
+    check_amounts,
+    edit_vocab_or_none,
+    plain,
+    write_card,
+)
+from halluc_plugin.tasks.countdown.errors import ErrorKind
+from halluc_plugin.tasks.countdown.problems import CountdownSettings, Problem, Split, draw_variants
+from halluc_plugin.tasks.countdown.solver import reachable
+from halluc_plugin.tasks.countdown.traces import TraceSettings, TraceWriter, answer_text
+from halluc_plugin.tasks.countdown.verifier import SOURCE, SOURCE_OF_NEW_TARGETS
+
+FOLDER = "countdown"
+
+
+def folder_name(numbers: int) -> str:
+    """The folder of a data set below the root: ``countdown``, or ``countdown4`` with four numbers."""
+    return FOLDER if numbers == 3 else f"{FOLDER}{numbers}"
+
+
+@dataclass(frozen=True)
+class CountdownFiles(DataSetFiles):
+    """Where the files of one data set are.
+
+    Attributes:
+        root: The folder for ``HALLUC_DATA_DIR``.
+        numbers: How many numbers a problem gives.
+    """
+
+    root: Path
+    numbers: int = 3
+
+    @property
+    def folder(self) -> Path:
+        """The data set's own folder."""
+        return self.root / folder_name(self.numbers)
+
+    @property
+    def train(self) -> Path:
+        """Problems to train on."""
+        return self.folder / f"{Split.TRAIN}.parquet"
+
+    @property
+    def test(self) -> tuple[Path, Path]:
+        """Problems with seen and with new targets."""
+        return self.folder / f"{Split.TEST_SEEN}.parquet", self.folder / f"{Split.TEST_NEW}.parquet"
+
+
+@dataclass(frozen=True)
+class CountdownRequest:
+    """What to write.
+
+    Args:
+        problems: What the problems look like.
+        train: Training problems.
+        test: Problems of each held-out kind.
+        backtracking: Backtracking traces for each clean one: D_back to D_op. 0 writes clean traces only.
+        variants: Most ways in which a training problem is drawn (order of its numbers, solution) that get
+            traces of their own.
+        traces: What the backtracking traces look like.
+
+    Raises:
+        SettingsError: A count is below 1, or the ratio is negative.
+    """
+
+    problems: CountdownSettings = field(default_factory=CountdownSettings)
+    train: int = 20_000
+    test: int = 500
+    backtracking: float = 1.0
+    variants: int = 4
+    traces: TraceSettings = field(default_factory=TraceSettings)
+
+    def __post_init__(self) -> None:
+        check_amounts(self.backtracking, train=self.train, test=self.test, variants=self.variants)
+
+
+def write_countdown(
+    folder: Path,
+    request: CountdownRequest,
+    tokenizer: Any | None,
+    progress: Progress,
+    *,
+    workers: int = 1,
+    template_kwargs: Mapping[str, Any] | None = None,
+) -> CountdownFiles:
+    """Write a data set; the same request and tokenizer write the same bytes.
+
+    Args:
+        folder: Where to; files of the same names are replaced.
+        request: What to write.
+        tokenizer: Whose ids the traces are in; None writes no traces.
+        progress: How to show progress.
+        workers: Processes that write traces.
+        template_kwargs: What the tokenizer's chat template reads beside the messages.
+
+    Raises:
+        SettingsError: So many distinct problems do not exist.
+        TokenizerError: Backtracking traces are wanted and the tokenizer has no edit tokens.
+    """
+    files = CountdownFiles(folder, request.problems.numbers)
+    seed = request.problems.seed
+    counts = {Split.TRAIN: request.train, Split.TEST_SEEN: request.test, Split.TEST_NEW: request.test}
+    card: dict[str, Any] = {"source": SOURCE, "seed": seed, "request": plain(request), "problems": {}}
+    drawn = {
+        split: draw_variants(request.problems, split, count, request.variants)
+        for split, count in counts.items()
+    }
+    for split, variants in drawn.items():
+        problems = [first for first, *_ in variants]
+        rows = (problem_row(problem, split, index) for index, problem in enumerate(problems))
+        path = files.folder / f"{split}.parquet"
+        write_parquet(path, progress(rows, f"{split} problems", len(problems)), {"seed": seed})
+        solvable = sum(reachable(*problem.key) for problem in problems)
+        card["problems"][str(split)] = {"count": len(problems), "solvable": solvable}
+    if tokenizer is not None:
+        variants = drawn[Split.TRAIN]
+        shown = progress(variants, "problems with traces", len(variants))
+        file: TraceFile[Problem] = TraceFile(
+            files.traces, tokenizer, seed, list(ErrorKind), plain(request), workers, template_kwargs or {}
+        )
+        card["traces"] = _write_traces(file, shown, request)
+    write_card(files.card, card)
+    return files
+
+
+def problem_row(problem: Problem, split: Split, index: int) -> dict[str, Any]:
+    """A problem as verl's row; no ``agent_name``, which would override the recipe's."""
+    return {
+        "data_source": SOURCE_OF_NEW_TARGETS if split is Split.TEST_NEW else SOURCE,
+        "prompt": [{"role": "user", "content": prompt_text(problem)}],
+        "ability": "math",
+        "reward_model": {
+            "style": "rule",
+            "ground_truth": {"numbers": list(problem.numbers), "target": problem.target},
+        },
+        "extra_info": {"split": str(split), "index": index, "answer": answer_text(problem)},
+    }
+
+
+def prompt_text(problem: Problem) -> str:
+    """How a problem is asked."""
+    return f"{' '.join(map(str, problem.numbers))} -> {problem.target}\n"
+
+
+def _write_traces(
+    file: TraceFile[Problem], groups: Iterable[tuple[Problem, ...]], request: CountdownRequest
+) -> dict[str, Any]:
+    """Write clean and backtracking traces; returns their part of the card."""
+    vocab = edit_vocab_or_none(file.tokenizer, edits=request.backtracking > 0)
+    settings = request.traces if request.backtracking else TraceSettings()
+    writer = TraceWriter(file.tokenizer, vocab, request.problems, settings)
+    examples = (
+        (problem_row(problem, Split.TRAIN, index), problem)
+        for index, group in enumerate(groups)
+        for problem in group
+    )
+    return file.write_pairs(examples, writer, request.backtracking)

@@ -1,0 +1,1 @@
+"""What experiments share: judging, keeping, tables, plots and reports."""

@@ -1,0 +1,68 @@
+"""Line plots of experiments: means over seeds, with a mark for each seed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from halluc_plugin.atomic_files import whole_file
+from halluc_plugin.errors import SettingsError
+from halluc_plugin.theory.figures import PALETTE
+
+SIZE_INCHES = (6.4, 4.4)
+FEW, LEGEND_INCHES = 4, 2.2
+"""A legend of more lines stands beside the plot, which is that much wider."""
+STYLES = ("-", "--", ":")
+"""In turn, each in all colours."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One series: for each place on the x axis the values of the seeds."""
+
+    label: str
+    values: Mapping[str, Sequence[float]]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """What is drawn; places on the x axis are names, in order."""
+
+    title: str
+    x: str
+    y: str
+    lines: Sequence[Line]
+
+
+def draw(plot: Plot, path: Path) -> None:
+    """Write a plot as a PNG.
+
+    Raises:
+        SettingsError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise SettingsError(f"Plots need matplotlib ({error}).", "Run `pip install matplotlib`.") from error
+    beside = len(plot.lines) > FEW
+    width, height = SIZE_INCHES
+    figure = Figure(figsize=(width + beside * LEGEND_INCHES, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    places = list(dict.fromkeys(place for line in plot.lines for place in line.values))
+    for number, line in enumerate(plot.lines):
+        colour = PALETTE[number % len(PALETTE)]
+        style = STYLES[number // len(PALETTE) % len(STYLES)]
+        at = [places.index(place) for place in line.values]
+        means = [sum(values) / len(values) for values in line.values.values()]
+        axes.plot(at, means, style, color=colour, label=line.label, marker="o", markersize=3)
+        for place, values in zip(at, line.values.values(), strict=True):
+            axes.plot([place] * len(values), values, "_", color=colour, alpha=0.6)
+    axes.set_xticks(range(len(places)), places, rotation=20 if len(places) > 5 else 0, fontsize=8)
+    axes.set(title=plot.title, xlabel=plot.x, ylabel=plot.y)
+    if beside:
+        figure.legend(fontsize=7, loc="outside right upper")
+    else:
+        axes.legend(fontsize=7)
+    with whole_file(path) as partial:
+        figure.savefig(partial, format="png", dpi=90, metadata={"Software": None})

@@ -1,0 +1,1 @@
+"""The agent loops, and what they need."""

@@ -1,0 +1,101 @@
+"""Who says whether answers, and states on the way to them, are right: found out before any worker starts."""
+
+from collections.abc import Collection
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from halluc_plugin.errors import DataError, SettingsError
+from halluc_plugin.settings import Settings
+from halluc_plugin.tasks import find_verifier, known_sources
+from halluc_plugin.verifiers import PrefixVerifier
+from verl_ext.host_settings.keys import REWARD_FUNCTION
+from verl_ext.run_settings import has_reward_function, judged_by_model
+
+
+def require_scorers(path: Path, sources: Collection[Any], config: DictConfig) -> None:
+    """Refuse rows whose answers nobody can score.
+
+    Args:
+        path: Of the rows, for the message.
+        sources: Their data sources.
+        config: verl's whole config.
+
+    Raises:
+        DataError: Neither the run's own reward function or model, nor a verifier of ours, nor verl does.
+    """
+    manager = config.reward.reward_manager
+    if has_reward_function(config) or judged_by_model(config) or manager.source != "register":
+        return
+    for source in sorted(sources, key=str):
+        if manager.name != "backtrack" or find_verifier(source) is None:
+            _require_host_scorer(path, source, config)
+
+
+def _require_host_scorer(path: Path, source: Any, config: DictConfig) -> None:
+    from verl.utils.reward_score import default_compute_score
+
+    if not isinstance(source, str):  # verl compares it with names
+        raise unknown_source(source, f" ({path})")
+    try:
+        with redirect_stdout(None):  # some print what they miss
+            default_compute_score(source, None, None)
+    except NotImplementedError as error:
+        raise unknown_source(source, f" ({path})") from error
+    except ImportError as error:
+        if OmegaConf.select(config, "reward.sandbox_fusion.url"):
+            return  # the answers are run elsewhere
+        raise DataError(
+            f"verl's scorer of the data source {source!r} ({path}) cannot be imported: {error}.",
+            f"Install what it needs, or give {REWARD_FUNCTION}.",
+        ) from error
+    except Exception:  # noqa: BLE001 - there is a scorer; it was given no answer, and each says so in its own way
+        return
+
+
+def unknown_source(data_source: Any, where: str = "") -> DataError:
+    """The refusal of a data source that nothing can score.
+
+    Args:
+        data_source: The source.
+        where: Continues its name in the message.
+    """
+    return DataError(
+        f"Nothing can score the data source {data_source!r}{where}.",
+        f"Use one of ours ({', '.join(known_sources())}), one that verl.utils.reward_score knows "
+        f"(openai/gsm8k, lighteval/MATH, ...), or give {REWARD_FUNCTION}.",
+    )
+
+
+def require_judges(path: Path, sources: Collection[str], config: DictConfig, settings: Settings) -> None:
+    """Refuse to pay for values of states that nobody judges: they would silently be worth nothing."""
+    loop = config.actor_rollout_ref.rollout.agent.default_agent_loop
+    for source in sorted(sources, key=str):
+        verifier = None if has_reward_function(config) else find_verifier(source)
+        sampled = settings.values.sampled_for(verifier)
+        if loop == "refine":
+            # The first attempt is an answer: whoever scores answers judges it. Steps are no answers.
+            if settings.pays_steps and (sampled or not isinstance(verifier, PrefixVerifier)):
+                raise SettingsError(
+                    f"A reward pays for values after steps, and with the agent loop refine nothing judges "
+                    f"those of {source} ({path}).",
+                    "Leave halluc.reward.weights.process out, or use data whose verifier judges prefixes, "
+                    "with halluc.values.source=verifier.",
+                )
+            continue
+        if sampled and loop != "backtrack":
+            raise SettingsError(
+                f"halluc.values.source={settings.values.source} values states of {source} by continuations, "
+                f"which the agent loop {loop} does not sample.",
+                "Set actor_rollout_ref.rollout.agent.default_agent_loop=backtrack, or "
+                "++halluc.values.source=verifier and pay the outcome alone.",
+            )
+        paid = ", ".join(settings.paid_values)
+        if paid and not sampled and not isinstance(verifier, PrefixVerifier):
+            raise SettingsError(
+                f"{paid} pays for values of states, and nothing judges states of {source} ({path}).",
+                "Set ++halluc.values.source=auto (answers sampled from each state where no verifier judges), "
+                "++halluc.credit.values=prefix_tree for the credit, or pay the outcome alone.",
+            )

@@ -1,0 +1,1 @@
+"""The Hydra callbacks of the recipes."""

@@ -1,0 +1,196 @@
+"""The Hydra callback of our reinforcement learning recipes.
+
+Before any worker starts it checks the user's input, prepares the embedded model and data when the recipe
+asks for them, and gives each run a place for its logs. Afterwards it prints what the run learned.
+"""
+
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any, ClassVar
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from halluc_plugin.commands import model_args, shell
+from halluc_plugin.trace_log import FOLDER as TRACES
+from verl_ext.preflight.models import expand_paths, warn_of_rate
+from verl_ext.recipe.base import EMBEDDED_DATA, RecipeCallback, latest_step, log_places, run_dir
+
+EMBEDDED_MODEL = "halluc:warm-start"
+
+
+class RunCallback(RecipeCallback):
+    """Prepares and reports one run of ``verl.trainer.main_ppo``."""
+
+    embedded: ClassVar[dict[str, str]] = {
+        "actor_rollout_ref.model.path": EMBEDDED_MODEL,
+        "data.train_files": EMBEDDED_DATA,
+    }
+
+    def prepare(self, config: DictConfig) -> None:
+        """See the base class."""
+        _prepare(config)
+
+    def check(self, config: DictConfig) -> None:
+        """See the base class."""
+        _check_job(config)
+
+    def report(self, config: DictConfig) -> None:
+        """Both validations side by side, and where the files are."""
+        _report(config)
+
+
+def _prepare(config: DictConfig) -> None:
+    from verl_ext.preflight.checks import check_run
+    from verl_ext.preflight.names import require_ours
+    from verl_ext.preflight.rows import complete_rows
+    from verl_ext.run_settings import complete
+
+    settings = _settings(config)
+    with open_dict(config):
+        complete(config, settings)
+        require_ours(config)
+        _fill_in_embedded(config, settings)
+        expand_paths(config.actor_rollout_ref.model)
+        complete_rows(config, check_run(config, settings))
+        _place_logs(config)
+    _check_start(config)
+
+
+def _check_job(config: DictConfig) -> None:
+    """As :func:`_prepare`; what it would fill in must be there."""
+    from verl_ext.preflight.checks import check_run
+    from verl_ext.preflight.names import require_ours
+    from verl_ext.preflight.rows import require_rows
+    from verl_ext.run_settings import check
+
+    settings = _settings(config)
+    check(config, settings)
+    require_ours(config)
+    require_rows(config, check_run(config, settings))
+    _check_start(config)
+
+
+def _settings(config: DictConfig) -> Any:
+    from halluc_plugin.settings import load
+    from verl_ext.compat import require_tested_verl
+    from verl_ext.recipe.check import require_main_ppo
+
+    require_tested_verl()
+    require_main_ppo(config)
+    return load(OmegaConf.to_container(config.halluc, resolve=True))
+
+
+def _check_start(config: DictConfig) -> None:
+    from verl_ext.recipe.resumption import check_resumption
+
+    check_resumption(config, model="actor_rollout_ref.model.path")
+    warn_of_rate(
+        config, model="actor_rollout_ref.model", rate="actor_rollout_ref.actor.optim.lr", usual="1e-6"
+    )
+
+
+def _fill_in_embedded(config: DictConfig, settings: Any) -> None:
+    """Replace the embedded names by paths; a user's own path is left alone."""
+    from halluc_plugin import prepare
+
+    if EMBEDDED_DATA in (config.data.train_files, config.data.val_files):
+        data = prepare.countdown_data(settings.prepare)
+        if config.data.train_files == EMBEDDED_DATA:
+            config.data.train_files = str(data.train)
+        if config.data.val_files == EMBEDDED_DATA:
+            config.data.val_files = [str(path) for path in data.test]
+    if config.actor_rollout_ref.model.path == EMBEDDED_MODEL:
+        config.actor_rollout_ref.model.path = str(prepare.warm_started_model(settings.prepare))
+
+
+def _place_logs(config: DictConfig) -> None:
+    # Workers of a cluster that was there before do not run in the driver's folder.
+    config.trainer.default_local_dir = str(run_dir(config))
+    env_vars = config.ray_kwargs.ray_init.runtime_env.setdefault("env_vars", {})
+    for name, value in log_places(config).items():
+        # A user's own choice wins. The logger lives in a Ray worker, which sees the runtime environment.
+        env_vars.setdefault(name, os.environ.get(name, value))
+
+
+def _report(config: DictConfig) -> None:
+    from halluc_plugin.report import read_validations, render
+
+    metrics = Path(config.ray_kwargs.ray_init.runtime_env.env_vars.VERL_FILE_LOGGER_PATH)
+    where = {"run": str(run_dir(config)), "metrics": str(metrics.parent)}
+    model = _latest_model(config)
+    if model is not None:
+        where["model"] = str(model)
+        where["score it"] = _scoring_command(config, model)
+    if (run_dir(config) / TRACES).is_dir():
+        where["read answers"] = shell("halluc", "view", run_dir(config))
+    validations = read_validations(metrics.parent)
+    render(validations, _answers(config), where)
+    if validations and validations[-1].step >= int(config.trainer.total_training_steps or sys.maxsize):
+        sys.stdout.write(
+            "The run is complete. To train on, raise trainer.total_training_steps; "
+            "to start afresh, set trainer.resume_mode=disable or another trainer.experiment_name.\n"
+        )
+
+
+def _scoring_command(config: DictConfig, model: Path) -> str:
+    """The lm_eval command for a checkpoint, on the run's own held-out problems where a task reads them."""
+    from verl_ext.preflight.rows import asked_with
+
+    backtracks = config.actor_rollout_ref.rollout.agent.default_agent_loop == "backtrack"
+    kind, decoded = ("hf-backtrack", _decoded(config)) if backtracks else ("hf", {})
+    command = ("lm_eval", "--model", kind, "--model_args")
+    folder = _val_files(config)[0].parent
+    if folder.name == "countdown":
+        tasks = "countdown_backtrack,countdown_backtrack_new"
+        ours = (*command, model_args(model, **decoded), "--tasks", tasks, "--batch_size", "64")
+        return shell(*ours, HALLUC_DATA_DIR=folder.parent)
+    task = "gsm8k_backtrack" if "openai/gsm8k" in _sources(config) else "TASK"
+    # As training asks: by the chat template, without examples.
+    template = asked_with(config)
+    asked = model_args(model, **decoded, **({"chat_template_args": dict(template)} if template else {}))
+    return shell(*command, asked, "--tasks", task, "--apply_chat_template", "--num_fewshot", "0")
+
+
+def _decoded(config: DictConfig) -> dict[str, Any]:
+    """Arguments by which hf-backtrack decodes as the run did; greedily, hard context takes tabu."""
+    from halluc_plugin.edits import Boundary, Context
+    from halluc_plugin.settings import load
+
+    settings = load(OmegaConf.to_container(config.halluc, resolve=True))
+    budget = settings.stages[-1].max_backtracks
+    return {
+        **({"context": "hard", "tabu": True} if settings.context is Context.HARD else {}),
+        **({} if budget is None else {"max_backtracks": budget}),
+        **({} if settings.boundary is Boundary.NOOP else {"boundary": str(settings.boundary)}),
+    }
+
+
+def _latest_model(config: DictConfig) -> Path | None:
+    step = latest_step(config)
+    model = step and step / "actor" / "huggingface"
+    return model if model and any(model.glob("*.safetensors")) else None
+
+
+def _answers(config: DictConfig) -> dict[str, int]:
+    """Answers of each data source in a validation pass; empty where verl draws a part of the rows."""
+    if int(config.data.val_max_samples) > 0:
+        return {}
+    repeats = int(config.actor_rollout_ref.rollout.val_kwargs.n)
+    return {source: count * repeats for source, count in _sources(config).items()}
+
+
+def _sources(config: DictConfig) -> Counter[str]:
+    """Held-out problems of each data source."""
+    from halluc_plugin.data.parquet import read_rows
+
+    return Counter(
+        row["data_source"] for path in _val_files(config) for row in read_rows(path, ("data_source",))
+    )
+
+
+def _val_files(config: DictConfig) -> list[Path]:
+    from verl_ext.preflight.rows import data_files
+
+    return data_files(config, "data.val_files")

@@ -1,0 +1,67 @@
+"""Why answers failed, told to whoever stops the run, and the watch over trainers that are not ours.
+
+verl 0.9.1 catches what an answer's agent loop or reward raises, logs it in the worker, marks the prompt as
+failed and trains on without it. The mark is a tag in the queue; the cause becomes another one beside it.
+"""
+
+import functools
+from collections.abc import Collection, Mapping
+from types import ModuleType
+from typing import Any
+
+from halluc_plugin.errors import HallucError, in_one_line
+
+CAUSE = "halluc_cause"
+"""Tag of a prompt that failed: what the last of its answers to fail raised."""
+LONGEST = 2000
+
+
+def tell_causes(agent_loop: ModuleType) -> None:
+    """Let verl's agent loop workers say in the queue why an answer failed, in runs with parts of ours."""
+    worker = agent_loop.AgentLoopWorker
+    answer = worker._run_agent_loop  # noqa: SLF001 - the only seam around agent loop and reward
+
+    @functools.wraps(answer)
+    async def _run_agent_loop(
+        self: Any, sampling_params: dict[str, Any], trajectory: dict[str, Any], **kwargs: Any
+    ) -> Any:
+        try:
+            return await answer(self, sampling_params, trajectory, **kwargs)
+        except Exception as error:
+            from verl_ext.run_settings import is_ours
+
+            if is_ours(self.config) and "uid" in kwargs:
+                await _tell(str(kwargs["uid"]), "val" if trajectory["validate"] else "train", error)
+            raise
+
+    worker._run_agent_loop = _run_agent_loop  # noqa: SLF001
+
+
+async def _tell(prompt: str, partition: str, error: Exception) -> None:
+    import transfer_queue as tq
+
+    await tq.async_kv_put(key=prompt, partition_id=partition, tag={CAUSE: cause_of(error)})
+
+
+def cause_of(error: BaseException) -> str:
+    """What happened, in one paragraph: our errors say it themselves, others by their kind.
+
+    Args:
+        error: As it was caught; of a Ray task, the error of the task counts.
+    """
+    inner = getattr(error, "cause", None)
+    error = inner if isinstance(inner, BaseException) else error
+    said = str(error) if isinstance(error, HallucError) else in_one_line(error)
+    said = " ".join(said.split())[:LONGEST]
+    return said if said.endswith(".") else f"{said}."
+
+
+def first_cause(queue: Mapping[str, Mapping[str, Any]] | None, failed: Collection[str]) -> str | None:
+    """The cause of one of the prompts that failed, None where none was told.
+
+    Args:
+        queue: All tags of a partition, by key.
+        failed: Keys of the prompts.
+    """
+    causes = (tag[CAUSE] for key, tag in sorted((queue or {}).items()) if key in failed and CAUSE in tag)
+    return next(causes, None)

@@ -29,9 +29,10 @@ from halluc_plugin.errors import SettingsError, TraceError
 from halluc_plugin.hard import TreeInputs, require_tree_attention, tree_inputs
 from halluc_plugin.settings import Settings, load
 from halluc_plugin.tokens import edit_vocab
+from verl_ext.columns import BUDGET
 from verl_ext.engine_config import BacktrackEngineConfig
 from verl_ext.host_settings.keys import OWN_STRATEGY, STOCK_STRATEGY
-from verl_ext.run_settings import BUDGET_COLUMN, OWN_ENGINE_CONFIG
+from verl_ext.run_settings import OWN_ENGINE_CONFIG
 
 BANNED_LOGIT = -1e4
 """Far below any real logit: the probability is exactly 0. Finite: the entropy multiplies it by 0."""
@@ -100,12 +101,12 @@ class BacktrackFSDPEngine(FSDPEngineWithLMHead):
         """Of all rows; with a curriculum each row's own: a batch may hold rollouts of several stages."""
         if not self._settings.curriculum:
             return self._settings.max_backtracks
-        if BUDGET_COLUMN not in micro_batch.keys():  # noqa: SIM118 - a TensorDict iterates over rows
+        if BUDGET not in micro_batch.keys():  # noqa: SIM118 - a TensorDict iterates over rows
             raise TraceError(
-                f"The batch has no column {BUDGET_COLUMN}, so the budgets of its rows are not known.",
+                f"The batch has no column {BUDGET}, so the budgets of its rows are not known.",
                 "With a curriculum, use the agent loop 'backtrack'.",
             )
-        column = micro_batch[BUDGET_COLUMN]
+        column = micro_batch[BUDGET]
         return (column.values() if column.is_nested else column).reshape(-1)
 
     def _hard_outputs(

@@ -6,7 +6,6 @@ MODULES = {
     "verl_ext.callback": "verl_ext.recipe.callback",
     "verl_ext.checks": "verl_ext.preflight.checks",
     "verl_ext.continuations": "verl_ext.loops.continuations",
-    "verl_ext.engine_limits": "verl_ext.loops.engine_limits",
     "verl_ext.failed_answers": "verl_ext.watch.failed_answers",
     "verl_ext.guard": "verl_ext.watch.drift",
     "verl_ext.judges": "verl_ext.preflight.judges",

@@ -24,9 +24,8 @@ from halluc_plugin.settings import Settings, ValueSource
 from halluc_plugin.tasks import find_verifier
 from halluc_plugin.tokens import edit_vocab, vocab_of
 from halluc_plugin.verifiers import Outcome, Verifier, read_score, scoring, scoring_failed
-from verl_ext.loops.continuations import COLUMN as CONTINUATIONS
-from verl_ext.loops.engine_limits import EngineLimits
-from verl_ext.loops.refinement import TURNS
+from verl_ext.columns import CONTINUATIONS, STATISTICS, TURNS
+from verl_ext.engine_limits import EngineLimits
 from verl_ext.preflight.judges import unknown_source
 from verl_ext.run_settings import from_config, has_reward_function
 
@@ -83,9 +82,11 @@ class BacktrackRewardManager(RewardManagerBase):
         turns = (row.get("tool_extra_fields") or {}).get(TURNS)
         first, begins = turns or (0, 0)
         resolution = resolve(ids[:, begins:], valid[:, begins:], self._vocab)
-        answer = await self._judge(observe(resolution, 0, self._decode, self._marks), row)
+        verifier = None if self._custom else find_verifier(row["data_source"])
+        answer = await self._judge(observe(resolution, 0, self._decode, self._marks), row, verifier)
         if turns:
-            answer = await self._second_attempt(answer, ids[0, :first].tolist(), row)
+            before = await self._verdict(self._decode(ids[0, :first].tolist()), row, verifier)
+            answer = _second_attempt(answer, before, first)
         settings = (
             self._settings.at(int(row["global_steps"])) if self._settings.curriculum else self._settings
         )
@@ -101,7 +102,7 @@ class BacktrackRewardManager(RewardManagerBase):
 
     def _cut_off(self, data: DataProto, row: Mapping[str, Any]) -> bool:
         """What the agent loop knows of it; for verl's own loops, by the limits of the engine."""
-        known = ((row.get("tool_extra_fields") or {}).get("backtrack") or {}).get("truncated")
+        known = ((row.get("tool_extra_fields") or {}).get(STATISTICS) or {}).get("truncated")
         if known is not None:
             return bool(known)
         ids, mask = data.batch["responses"][-1], data.batch["attention_mask"][-1].bool()
@@ -134,8 +135,7 @@ class BacktrackRewardManager(RewardManagerBase):
         # Drops EOS as verl's managers do; edit tokens are not special and stay visible in the raw text.
         return self.tokenizer.decode(ids, skip_special_tokens=True)
 
-    async def _judge(self, trace: Trace, row: Mapping[str, Any]) -> Answer:
-        verifier = None if self._custom else find_verifier(row["data_source"])
+    async def _judge(self, trace: Trace, row: Mapping[str, Any], verifier: Verifier | None) -> Answer:
         values = await self._sampled_values(row, verifier)
         if verifier is not None:
             return judge_answers(trace, verifier, ground_truth(row), values)
@@ -145,13 +145,6 @@ class BacktrackRewardManager(RewardManagerBase):
         else:
             raw = final if trace.raw == trace.final else await self._ask_host(trace.raw, row)
         return Answer.valued(trace, final, raw, values)
-
-    async def _second_attempt(self, answer: Answer, first: list[int], row: Mapping[str, Any]) -> Answer:
-        """An answer in turns: the one event is the second turn, and what it left is the first attempt."""
-        verifier = None if self._custom else find_verifier(row["data_source"])
-        before = (await self._verdict(self._decode(first), row, verifier)).accuracy
-        trace = replace(answer.trace, raw_length=answer.trace.raw_length + len(first))
-        return replace(answer, trace=trace, event_values=(EventValue(before, answer.final.accuracy),))
 
     async def _sampled_values(
         self, row: Mapping[str, Any], verifier: Verifier | None
@@ -211,6 +204,18 @@ def _vocab(config: DictConfig, tokenizer: Any, settings: Settings) -> EditVocab:
     backtracking = config.actor_rollout_ref.rollout.agent.default_agent_loop == "backtrack"
     find = edit_vocab if backtracking else vocab_of
     return find(tokenizer, step_delimiter=settings.tokens.step_delimiter)
+
+
+def _second_attempt(answer: Answer, before: Verdict, length: int) -> Answer:
+    """An answer in turns: the one event is the second turn, and what it left is the first attempt.
+
+    Args:
+        answer: The second attempt.
+        before: Verdict on the first one.
+        length: Raw actions of the first one.
+    """
+    trace = replace(answer.trace, raw_length=answer.trace.raw_length + length)
+    return replace(answer, trace=trace, event_values=(EventValue(before.accuracy, answer.final.accuracy),))
 
 
 def _host_verdict(result: Any, text: str) -> Verdict:

@@ -21,9 +21,6 @@ from verl_ext.host_settings.keys import OWN_STRATEGY, STOCK_STRATEGY
 OUR_LOOPS = frozenset({"backtrack", "refine"})
 OWN_ENGINE_CONFIG = "verl_ext.engine_config.BacktrackEngineConfig"
 
-BUDGET_COLUMN = "backtrack_budget"
-"""Where the actor finds the budget that each row was sampled with."""
-
 _VLLM = "actor_rollout_ref.rollout.engine_kwargs.vllm"
 _ATTENTION = "actor_rollout_ref.model.override_config.attn_implementation"
 

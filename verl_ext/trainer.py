@@ -27,7 +27,7 @@ from halluc_plugin.rl.warning_signs import CollapseWatch
 from halluc_plugin.tasks import find_verifier
 from halluc_plugin.trace_log import LoggedTrace, TraceLog, logged_trace
 from verl_ext.compat import AnswersToSync
-from verl_ext.loops.engine_limits import EngineLimits
+from verl_ext.engine_limits import EngineLimits
 from verl_ext.run_settings import check, from_config, has_reward_function, judged_by_model
 from verl_ext.watch.drift import Precision, compare, stop_if_drifted
 from verl_ext.watch.sync import watch_sync

@@ -9,7 +9,7 @@ from verl.experimental.agent_loop.agent_loop import DictConfigWrap, ToolListWrap
 from verl.workers.rollout.replica import TokenOutput
 
 from halluc_plugin.errors import SettingsError, TraceError
-from verl_ext.loops.refinement import TURNS
+from verl_ext.columns import TURNS
 
 PROMPT = [{"role": "user", "content": "3 5\n"}]
 

@@ -20,11 +20,11 @@ from halluc_plugin.settings import Settings, ValueSource
 from halluc_plugin.tasks import find_verifier
 from halluc_plugin.tokens import edit_vocab
 from halluc_plugin.vllm_engine.request import EditRequest
-from verl_ext.loops.continuations import COLUMN as CONTINUATIONS
+from verl_ext.columns import BUDGET, CONTINUATIONS, ERASED, EVENT, STATISTICS
+from verl_ext.engine_limits import ById, EngineLimits, limits_of
 from verl_ext.loops.continuations import Continuations, packed
-from verl_ext.loops.engine_limits import ById, EngineLimits, limits_of
 from verl_ext.loops.seeds import seeded
-from verl_ext.run_settings import BUDGET_COLUMN, check, from_config, has_reward_function
+from verl_ext.run_settings import check, from_config, has_reward_function
 
 
 class BacktrackOutput(AgentLoopOutput):
@@ -51,10 +51,10 @@ class BacktrackOutput(AgentLoopOutput):
         row = super().as_dict()
         if continuations is not None and self.reward_score is None:
             row["extra_fields"][CONTINUATIONS] = packed(continuations)
-        row["backtrack_erased"] = torch.tensor(row.pop("erased"), dtype=torch.int64)
-        row["backtrack_event"] = torch.tensor(row.pop("event"), dtype=torch.int64)
+        row[ERASED] = torch.tensor(row.pop("erased"), dtype=torch.int64)
+        row[EVENT] = torch.tensor(row.pop("event"), dtype=torch.int64)
         budget = row.pop("budget")
-        row[BUDGET_COLUMN] = torch.tensor([NO_LIMIT if budget is None else budget])
+        row[BUDGET] = torch.tensor([NO_LIMIT if budget is None else budget])
         return row
 
 
@@ -106,9 +106,9 @@ class BacktrackAgentLoop(AgentLoopBase):
             sampled = await self._generate(prompt_ids, params, **kwargs)
         ids, log_probs = self._checked(sampled)
         resolution = resolve_row(ids, self._vocab)
-        extra_fields = {**sampled.extra_fields, "backtrack": _statistics(resolution)}
+        extra_fields = {**sampled.extra_fields, STATISTICS: _statistics(resolution)}
         cut_off = self._limits.cut_off(ids, len(prompt_ids), params, sampled.stop_reason)
-        extra_fields["backtrack"]["truncated"] = int(cut_off)
+        extra_fields[STATISTICS]["truncated"] = int(cut_off)
         if self._samples_continuations(settings, kwargs):
             sampler = Continuations(settings, self._vocab, self._marks, self._max_tokens)
 

@@ -12,9 +12,6 @@ from halluc_plugin.rewards import Marks, states_of
 from halluc_plugin.settings import Settings
 from halluc_plugin.vllm_engine.request import EditRequest
 
-COLUMN = "backtrack_continuations"
-"""Where the reward manager finds them among an answer's extra fields."""
-
 Generate = Callable[[list[int], dict[str, Any], int], Awaitable[Sequence[int]]]
 """``await generate(prompt_ids, sampling_params, part)`` samples ids; ``part`` counts an answer's, from 1."""
 

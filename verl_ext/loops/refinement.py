@@ -8,12 +8,10 @@ from verl.utils.profiler import simple_timer
 from verl.workers.rollout.replica import TokenOutput
 
 from halluc_plugin.errors import SettingsError, TraceError
-from verl_ext.loops.engine_limits import ById, limits_of
+from verl_ext.columns import STATISTICS, TURNS
+from verl_ext.engine_limits import ById, limits_of
 from verl_ext.loops.seeds import seeded
 from verl_ext.run_settings import from_config
-
-TURNS = "refinement_turns"
-"""Among an answer's extra fields: where its first attempt ends, and where its second one begins."""
 
 
 @register("refine")
@@ -80,7 +78,7 @@ class RefineAgentLoop(AgentLoopBase):
             extra_fields={
                 **second.extra_fields,
                 TURNS: [len(first.token_ids), begins],
-                "backtrack": {"truncated": int(cut_off)},
+                STATISTICS: {"truncated": int(cut_off)},
             },
         )
 

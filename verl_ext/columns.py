@@ -1,0 +1,19 @@
+"""Names under which facts of ours travel with an answer, from the agent loop to whoever reads them."""
+
+ERASED = "backtrack_erased"
+"""Column, Long[T]: 1 at text tokens that were erased."""
+
+EVENT = "backtrack_event"
+"""Column, Long[T]: number of each action's event, -1 outside events."""
+
+BUDGET = "backtrack_budget"
+"""Column, Long[1]: effective edits that could be sampled; the actor bans what the engine banned."""
+
+STATISTICS = "backtrack"
+"""Extra field: counts of the agent loop by name, among them whether the answer was cut off."""
+
+CONTINUATIONS = "backtrack_continuations"
+"""Extra field: by position (see :class:`halluc_plugin.rewards.States`) the answers sampled from there."""
+
+TURNS = "refinement_turns"
+"""Extra field: where the first attempt ends, and where the second one begins."""

@@ -23,11 +23,12 @@ all the same, and is refused when a run selects a name of ours; another vLLM tha
 engine is to rewind.
 
 What needs neither verl, vLLM nor lm-eval has also been tested on a host with an accelerator (one H200),
-with Python 3.12, torch 2.11 and transformers 5.17: of `tests/` the folders `accelerator`, `decoding`,
-`edits`, `hard`, `losses`, `metrics`, `probes`, `recipes`, `rl`, `scratch`, `search`, `theory`, `tokens`,
-`traces`, `training`. On the accelerator itself ran what `tests/accelerator` asks for, the trainers, the
-searches and the experiments. Not run there: its test of low-rank updates, which is younger (the experiments
-trained such updates there), and `tests/rl/test_settings.py`, which needs omegaconf.
+with Python 3.12, torch 2.11 and transformers 5.17: of `tests/` the folders `accelerator`, `credit`,
+`decoding`, `edits`, `hard`, `jobs`, `losses`, `metrics`, `probes`, `recipes`, `rewards`, `rl`, `sampling`,
+`scorers`, `scratch`, `search`, `theory`, `tokens`, `traces`, `training`. On the accelerator itself ran what
+`tests/accelerator` asks for, the trainers, the searches and the experiments. Not run there: its test of
+low-rank updates, which is younger (the experiments trained such updates there), and `tests/settings`, which
+needs omegaconf.
 
 | package | tested | accepted |
 | --- | --- | --- |

@@ -1,10 +1,9 @@
-"""Tokenizers that raw traces are written with, kinds of problem with steps, a file of references."""
+"""Tokenizers that raw traces are written with, and kinds of problem with steps."""
 
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from halluc_plugin.data.parquet import write_parquet
 from halluc_plugin.problem_sets.steps import Form, Sizes, StepSplit, generate
 from halluc_plugin.scratch.tokenizer import number_tokenizer
 from halluc_plugin.tasks.addition.problems import AdditionTask
@@ -55,23 +54,3 @@ def task(request):
 def problems(task):
     """Some training problems of it."""
     return generate(task, StepSplit.TRAIN, 80)
-
-
-@pytest.fixture
-def references(tmp_path):
-    """A file of two chains with their answers."""
-    rows = [
-        {
-            "data_source": "halluc/chain",
-            "prompt": [{"role": "user", "content": prompt}],
-            "reward_model": {"style": "rule", "ground_truth": {"modulus": 10, "form": "steps"} | truth},
-            "extra_info": {"answer": answer},
-        }
-        for prompt, truth, answer in (
-            ("3 +4 *7 mod 10\n", {"start": 3, "operations": ["+4", "*7"]}, "3+4=7\n7*7=9\n"),
-            ("1 +1 mod 10\n", {"start": 1, "operations": ["+1"]}, "1+1=2\n"),
-        )
-    ]
-    path = tmp_path / "rows.parquet"
-    write_parquet(path, rows, {})
-    return path

@@ -6,7 +6,7 @@ from rich.console import Console, Group
 from rich.panel import Panel
 from rich.text import Text
 
-from halluc_plugin.rewards import COMPONENTS
+from halluc_plugin.rewards import components
 from halluc_plugin.tokens import BACKTRACK_TOKEN, RESTART_TOKEN, STEP_TOKEN
 from halluc_plugin.trace_log import LoggedTrace
 
@@ -33,7 +33,8 @@ def show(trace: LoggedTrace, console: Console) -> None:
 def _lines(trace: LoggedTrace) -> Iterator[Text]:
     scores = "  ".join(f"{name} {trace.scores[name]:g}" for name in HEADLINE if name in trace.scores)
     yield Text(f"reward {trace.reward:g}  {_advantage(trace)}  {scores}", style="dim")
-    parts = "  ".join(f"{name} {trace.scores[name]:g}" for name in COMPONENTS if name in trace.scores)
+    known = components()
+    parts = "  ".join(f"{name} {score:g}" for name, score in trace.scores.items() if name in known)
     if parts:
         yield _labelled("parts", Text(f"{parts}  (of the reward, unweighted)", style="dim"))
     yield _labelled("problem", Text(trace.prompt.rstrip("\n")))

@@ -10,8 +10,10 @@ from typing import Any, get_type_hints
 
 import yaml
 
+from halluc_plugin.rewards import components
 from halluc_plugin.settings import Settings
 from halluc_plugin.settings.curriculum import Stage
+from halluc_plugin.settings.strict import KINDS
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "settings.md"
 INTRODUCTION = """\
@@ -37,6 +39,12 @@ it.
 | key | default | |
 | --- | --- | --- |
 """
+COMPONENTS = """
+## Components of `halluc.reward.weights`
+
+| component | reads | |
+| --- | --- | --- |
+"""
 ENVIRONMENT = """
 ## Environment variables
 
@@ -53,7 +61,15 @@ def page() -> str:
     """The text of the page."""
     rows = [*_rows(Settings, "halluc")]
     stages = [*_rows(Stage, "")]
-    return INTRODUCTION + "\n".join(rows) + "\n" + CURRICULUM + "\n".join(stages) + "\n" + ENVIRONMENT
+    sections = (INTRODUCTION, rows), (COMPONENTS, [*_components()]), (CURRICULUM, stages)
+    return "".join(head + "\n".join(lines) + "\n" for head, lines in sections) + ENVIRONMENT
+
+
+def _components() -> Iterator[str]:
+    for name, made in components().items():
+        reads = "values after steps" if made.reads_steps else "values of states" if made.reads_values else ""
+        told = (inspect.getdoc(made.function) or "").partition("\n")[0]
+        yield f"| `{name}` | {reads} | {_plain(told)} |"
 
 
 def _rows(block: type[Any], path: str) -> Iterator[str]:
@@ -68,6 +84,8 @@ def _rows(block: type[Any], path: str) -> Iterator[str]:
         default = getattr(block(), field.name)
         text = " ".join(filter(None, (told[field.name], _choices(kind)))).replace("|", r"\|")
         yield f"| `{name}` | {_shown(default)} | {text} |"
+        for group, kind in field.metadata[KINDS]().items() if KINDS in field.metadata else ():
+            yield from _rows(kind, f"{name}.{group}")
 
 
 def _shown(default: Any) -> str:

@@ -18,7 +18,7 @@ from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 from halluc_plugin.credit import require_finite
 from halluc_plugin.data.rows import plain
-from halluc_plugin.rewards import COMPONENTS
+from halluc_plugin.rewards import components
 from halluc_plugin.rewards.influence import unchanged_groups
 from halluc_plugin.rl.answers import Answers, shape, shapes_actions
 from halluc_plugin.rl.rollout_reader import RolloutReader
@@ -129,7 +129,7 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
 
     def _degeneracy(self, infos: list[dict[str, Any]], keys: list[str]) -> dict[str, float]:
         """Shares of groups that a component of the reward does not move; empty as ``rollout_metrics``."""
-        if not all(COMPONENTS.keys() <= info.keys() for info in infos):
+        if not all(components().keys() <= info.keys() for info in infos):
             return {}
         prompts = [_prompt_of(key) for key in keys]
         by_std = _divides_by_deviation(self.config)

@@ -1,25 +1,27 @@
 """Rewards of answers that may take tokens back.
 
 :mod:`.states` says where a trace can be looked at, :mod:`.answer` turns a resolved trace into what a reward
-may look at, :mod:`.components` holds the named components, :func:`score` adds them up. Nothing here knows a
-host.
+may look at, :mod:`.components` holds the named components, a module each, :func:`score` adds them up,
+:mod:`.registry` knows them by name. Nothing here knows a host.
 """
 
 from halluc_plugin.rewards.answer import Answer, Trace, Verdict, judge_answers, observe
 from halluc_plugin.rewards.components import score
-from halluc_plugin.rewards.registry import COMPONENTS, component
+from halluc_plugin.rewards.registry import COMPONENTS, Component, component, components
 from halluc_plugin.rewards.settings import RewardSettings
 from halluc_plugin.rewards.states import Marks, States, states_of
 
 __all__ = [
     "COMPONENTS",
     "Answer",
+    "Component",
     "Marks",
     "RewardSettings",
     "States",
     "Trace",
     "Verdict",
     "component",
+    "components",
     "judge_answers",
     "observe",
     "score",

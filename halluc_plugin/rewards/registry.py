@@ -1,48 +1,99 @@
-"""Reward components by name."""
+"""Reward components by name: ours, those of installed packages, and those a program registers itself."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
 from typing import Any
 
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.rewards.answer import Answer
 
-Component = Callable[[Answer, Any], float]
-"""Of a judged answer and the :class:`halluc_plugin.rewards.settings.RewardSettings`."""
+GROUP = "halluc.rewards"
+"""Entry points of installed packages: the name of a component, and the module whose import registers it."""
+
+OURS = "halluc_plugin."
+
+Function = Callable[[Answer, Any], float]
+"""Pure, of a judged answer and the component's settings."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Component:
+    """A part of a reward.
+
+    Attributes:
+        name: Its name under ``halluc.reward.weights``, and of the part in the logs.
+        function: What an answer earns by it.
+        reads_values: Whether it reads ``event_values`` or ``steps`` of an answer: paying it needs somebody
+            who judges states.
+        reads_steps: Whether it reads ``steps``, whose values may have to be sampled.
+        settings: Dataclass of its own settings, read from ``halluc.reward.parameters.NAME``; None for a
+            component that gets the :class:`halluc_plugin.rewards.RewardSettings` themselves.
+    """
+
+    name: str
+    function: Function
+    reads_values: bool = False
+    reads_steps: bool = False
+    settings: type[Any] | None = None
+
+    def __call__(self, answer: Answer, settings: Any) -> float:
+        """What an answer earns under some :class:`halluc_plugin.rewards.RewardSettings`."""
+        if self.settings is not None:
+            settings = settings.parameters.get(self.name) or self.settings()
+        return float(self.function(answer, settings))
+
 
 COMPONENTS: dict[str, Component] = {}
-"""Components by name. Add one with :func:`component` in a module that every process imports."""
-
-VALUED: set[str] = set()
-"""Those that read values of states: paying them needs somebody who judges states."""
-
-STEPPED: set[str] = set()
-"""Those of them that read the values after steps, not only before and after events."""
+"""Components that are registered so far; :func:`components` has those of installed packages, too."""
 
 
 def component(
-    name: str, *, reads_values: bool = False, reads_steps: bool = False
-) -> Callable[[Component], Component]:
-    """Register a reward component.
-
-    Args:
-        name: Name under ``halluc.reward.weights``, and of the part in the logs.
-        reads_values: Whether it reads ``event_values`` of an answer.
-        reads_steps: Whether it reads ``steps``, whose values may have to be sampled.
+    name: str, *, reads_values: bool = False, reads_steps: bool = False, settings: type[Any] | None = None
+) -> Callable[[Function], Function]:
+    """Register a reward component; the arguments are those of :class:`Component`.
 
     Returns:
-        A decorator for a pure function of a judged answer and the reward settings.
+        A decorator for a pure function of a judged answer and the settings.
 
     Raises:
         SettingsError: Another component has the name.
     """
 
-    def register(function: Component) -> Component:
-        if COMPONENTS.setdefault(name, function) is not function:
+    def register(function: Function) -> Function:
+        made = Component(name, function, reads_values or reads_steps, reads_steps, settings)
+        if COMPONENTS.setdefault(name, made).function is not function:
             raise SettingsError(f"Two reward components are named {name!r}.", "Rename one of them.")
-        if reads_values or reads_steps:
-            VALUED.add(name)
-        if reads_steps:
-            STEPPED.add(name)
         return function
 
     return register
+
+
+def components() -> Mapping[str, Component]:
+    """All components by name, with those of installed packages."""
+    broken_components()
+    return COMPONENTS
+
+
+@cache
+def broken_components() -> Mapping[str, str]:
+    """Import what installed packages register, once; why each component that is none cannot be used."""
+    broken: dict[str, str] = {}
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value)):
+        package = entry.dist.name if entry.dist else entry.value
+        known = COMPONENTS.get(entry.name)
+        if known is not None and known.function.__module__.startswith(OURS):
+            logger.warning("halluc: the package %s claims the reward component %r.", package, entry.name)
+            continue
+        try:
+            entry.load()
+        except Exception as error:  # noqa: BLE001 - a package that is broken fails those alone who use it
+            broken[entry.name] = f"{entry.value} of the package {package}: {type(error).__name__}: {error}"
+        else:
+            if entry.name not in COMPONENTS:
+                broken[entry.name] = f"{entry.value} of the package {package} registers none of that name"
+    return broken

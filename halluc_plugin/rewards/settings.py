@@ -1,9 +1,17 @@
 """What a reward is made of, and its parameters."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from halluc_plugin.errors import SettingsError
 from halluc_plugin.refusals import require_finite, unknown
-from halluc_plugin.rewards.registry import COMPONENTS
+from halluc_plugin.rewards.registry import broken_components, components
+
+
+def component_settings() -> dict[str, type[Any]]:
+    """The dataclasses of components that have settings of their own, by the component's name."""
+    return {name: made.settings for name, made in components().items() if made.settings is not None}
 
 
 @dataclass(frozen=True)
@@ -19,6 +27,7 @@ class RewardSettings:
         beta: Of ``backtrack``: cost of each event that started from a state that was still right.
         gamma: Of ``backtrack``: ``gamma / sqrt(max(1, events))`` is paid for a correct answer.
         kappa: Of ``n_mars``: its budget, effective edits for each action.
+        parameters: Settings of components that declare their own, by the component's name.
     """
 
     weights: dict[str, float] = field(default_factory=lambda: {"outcome": 1.0})
@@ -26,20 +35,33 @@ class RewardSettings:
     beta: float = 0.2
     gamma: float = 0.25
     kappa: float = 0.2
+    parameters: Mapping[str, Any] = field(default_factory=dict, metadata={"kinds": component_settings})
 
     def __post_init__(self) -> None:
         check_weights(self.weights, "halluc.reward.weights")
         for name in ("alpha", "beta", "gamma", "kappa"):
             require_finite(f"halluc.reward.{name}", getattr(self, name))
+        kinds = component_settings()
+        for name, given in self.parameters.items():
+            if name not in kinds or not isinstance(given, kinds[name]):
+                raise SettingsError(
+                    f"halluc.reward.parameters.{name} is {given!r}.",
+                    f"Give an instance of the component's settings: {kinds}.",
+                )
 
 
-def check_weights(weights: dict[str, float], path: str) -> None:
-    """Refuse components that do not exist and weights that are not numbers.
+def check_weights(weights: Mapping[str, float], path: str) -> None:
+    """Refuse components that do not exist or cannot be loaded, and weights that are not numbers.
 
     Raises:
         SettingsError: Close matches of an unknown component are named.
     """
     for name, weight in weights.items():
-        if name not in COMPONENTS:
-            raise unknown(f"reward component {name!r}", name, COMPONENTS, path)
+        if name in broken_components():
+            raise SettingsError(
+                f"The reward component {name!r} cannot be used ({broken_components()[name]}).",
+                "Mend the package, or uninstall it.",
+            )
+        if name not in components():
+            raise unknown(f"reward component {name!r}", name, components(), path)
         require_finite(f"{path}.{name}", weight)

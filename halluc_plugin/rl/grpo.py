@@ -133,9 +133,11 @@ class _Trainer:
     @cached_property
     def _identity(self) -> str:
         """What an interrupted run must have in common with the one that goes on; it may be longer."""
-        run = asdict(self._run) | {"steps": None}
+        run, settings = asdict(self._run) | {"steps": None}, asdict(self._settings)
+        if not settings["reward"]["parameters"]:
+            del settings["reward"]["parameters"]  # runs of before there were any go on
         asked = sha256(repr([(problem.prompt, problem.truth) for problem in self._problems]).encode())
-        return json.dumps([asdict(self._settings), run, asked.hexdigest()], sort_keys=True)
+        return json.dumps([settings, run, asked.hexdigest()], sort_keys=True)
 
     @cached_property
     def _optimizer(self) -> torch.optim.Optimizer:

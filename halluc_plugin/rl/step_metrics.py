@@ -9,8 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from halluc_plugin.metrics import PrefixOracle, judge_ids, summarise_events
-from halluc_plugin.rewards import COMPONENTS
-from halluc_plugin.rewards.registry import STEPPED, VALUED
+from halluc_plugin.rewards import components
 from halluc_plugin.rl.rollout_reader import RolloutReader
 from halluc_plugin.settings import Settings
 from halluc_plugin.verifiers import PrefixVerifier, Verifier, prefix_oracle
@@ -55,15 +54,19 @@ def rollout_metrics(infos: Sequence[Mapping[str, Any]], masks: Sequence[Tensor])
         **{f"backtrack/{key}": mean(key) for key in COUNTS if key in infos[0]},
         "backtrack/token_efficiency": mean("resolved_length") / raw if raw else 1.0,
         "backtrack/masked_share": 1 - sum(float(mask.sum()) for mask in masks) / tokens if tokens else 0.0,
-        **{f"backtrack/reward/{key}": mean(key) for key in COMPONENTS.keys() - _unjudged(infos)},
+        **{f"backtrack/reward/{key}": mean(key) for key in components().keys() - _unjudged(infos)},
         **_correction(infos),
     }
 
 
 def _unjudged(infos: Sequence[Mapping[str, Any]]) -> set[str]:
     """Components that would be 0, or less than they are, because some answer has no values for them."""
-    missing = set() if all(info.get("moves", "null") != "null" for info in infos) else VALUED
-    return missing if all(info.get("steps", "null") != "null" for info in infos) else missing | STEPPED
+    moves, steps = (all(info.get(key, "null") != "null" for info in infos) for key in ("moves", "steps"))
+    return {
+        name
+        for name, component in components().items()
+        if (component.reads_values and not moves) or (component.reads_steps and not steps)
+    }
 
 
 def stage_metrics(settings: Settings, step: int) -> dict[str, float]:

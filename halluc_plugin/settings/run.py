@@ -7,6 +7,7 @@ from typing import Any
 from halluc_plugin.edits import Context
 from halluc_plugin.edits.builders import Boundary, ErasedTokens
 from halluc_plugin.errors import SettingsError
+from halluc_plugin.rewards.registry import components
 from halluc_plugin.rewards.settings import RewardSettings, check_weights
 from halluc_plugin.settings.blocks import (
     FailureSettings,
@@ -126,20 +127,17 @@ class Settings:
     @property
     def pays_steps(self) -> bool:
         """Whether any stage pays for values of the states after steps."""
-        from halluc_plugin.rewards.registry import STEPPED
-
-        return any(stage.reward.weights.get(name) for stage in self.stages for name in STEPPED)
+        steps = [name for name, component in components().items() if component.reads_steps]
+        return any(stage.reward.weights.get(name) for stage in self.stages for name in steps)
 
     @property
     def paid_values(self) -> tuple[str, ...]:
         """The settings that pay for values of states; what they name must be judged."""
-        from halluc_plugin.rewards.registry import VALUED
-
         by_weight = {
             f"halluc.reward.weights.{name}"
             for stage in self.stages
             for name, weight in stage.reward.weights.items()
-            if weight and name in VALUED
+            if weight and components()[name].reads_values
         }
         credit = self.credit.alpha and self.credit.values is CreditValues.JUDGED
         return (*sorted(by_weight), *(["halluc.credit.alpha"] if credit else []))

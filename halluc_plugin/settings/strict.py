@@ -9,6 +9,9 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.refusals import unknown, wrong_kind
 
+KINDS = "kinds"
+"""Metadata of a field whose groups have names: a function that gives the dataclass of each name."""
+
 
 def read(cls: type, mapping: Any, path: str) -> Any:
     """A dataclass from a mapping, its groups and lists of groups likewise.
@@ -30,7 +33,27 @@ def read(cls: type, mapping: Any, path: str) -> Any:
     for key in mapping:
         if key not in names:
             raise unknown(f"setting {path}.{key}", str(key), names, path)
-    return cls(**{key: _convert(hints[key], value, f"{path}.{key}") for key, value in mapping.items()})
+    kinds = {f.name: f.metadata[KINDS]() for f in fields(cls) if KINDS in f.metadata}
+    return cls(
+        **{
+            key: _named(kinds[key], value, f"{path}.{key}")
+            if key in kinds
+            else _convert(hints[key], value, f"{path}.{key}")
+            for key, value in mapping.items()
+        }
+    )
+
+
+def _named(kinds: Mapping[str, type], value: Any, path: str) -> dict[str, Any]:
+    """Groups of settings by name, each of its own kind."""
+    if not isinstance(value, Mapping):
+        raise wrong_kind(path, value, "a mapping")
+    for name in value:
+        if not kinds:
+            raise SettingsError(f"Unknown setting {path}.{name}.", f"Nothing has settings under {path}.")
+        if name not in kinds:
+            raise unknown(f"setting {path}.{name}", str(name), kinds, path)
+    return {str(name): read(kinds[name], group, f"{path}.{name}") for name, group in value.items()}
 
 
 def _convert(kind: Any, value: Any, path: str) -> Any:

@@ -9,7 +9,6 @@ from halluc_plugin.credit import group_relative
 from halluc_plugin.edits import EditVocab, resolve_row
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.rewards import COMPONENTS, Answer, Marks, Verdict, component, judge_answers, observe, score
-from halluc_plugin.rewards.registry import VALUED
 from halluc_plugin.settings import RewardSettings, load
 from halluc_plugin.tasks.countdown.verifier import CountdownVerifier
 from halluc_plugin.verifiers import Outcome
@@ -227,11 +226,10 @@ def test_n_mars_is_the_outcome_to_a_group_within_its_budget():
 @pytest.fixture
 def restored_components():
     """The registry as it was."""
-    before, valued = dict(COMPONENTS), set(VALUED)
+    before = dict(COMPONENTS)
     yield
     COMPONENTS.clear()
     COMPONENTS.update(before)
-    VALUED.intersection_update(valued)
 
 
 @pytest.mark.usefixtures("restored_components")

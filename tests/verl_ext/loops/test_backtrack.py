@@ -3,7 +3,6 @@
 import asyncio
 import json
 import pickle
-from functools import partial
 from types import SimpleNamespace
 
 import hydra.utils
@@ -238,13 +237,11 @@ def test_samples_after_steps_if_they_are_paid(verl_config, tokenizer, ids):
     assert list(output.extra_fields["backtrack_continuations"]) == [2, 4]
 
 
-def test_a_component_of_ones_own_that_reads_steps_has_them(verl_config, tokenizer, ids, monkeypatch, request):
+def test_a_component_of_ones_own_that_reads_steps_has_them(verl_config, tokenizer, ids, monkeypatch):
     """It says that it reads steps, and states after steps are sampled from as for ``process``."""
-    mine = lambda answer, _: min(answer.steps)  # noqa: E731
+    lowest = lambda answer, _: min(answer.steps)  # noqa: E731
+    mine = registry.Component("mine", lowest, reads_values=True, reads_steps=True)
     monkeypatch.setitem(registry.COMPONENTS, "mine", mine)
-    for names in (registry.VALUED, registry.STEPPED):
-        request.addfinalizer(partial(names.discard, "mine"))
-    registry.component("mine", reads_steps=True)(mine)
     verl_config.halluc = {
         "values": {"source": "continuations", "continuations": 1},
         "reward": {"weights": {"mine": 1.0}},

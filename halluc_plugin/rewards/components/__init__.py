@@ -1,0 +1,29 @@
+"""Named reward components, a module each, and their sum.
+
+Every module of this folder is imported; it registers its component with
+:func:`halluc_plugin.rewards.component`.
+"""
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+from halluc_plugin.rewards.answer import Answer
+from halluc_plugin.rewards.registry import components
+from halluc_plugin.rewards.settings import RewardSettings
+
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")
+
+
+def score(answer: Answer, settings: RewardSettings) -> tuple[float, dict[str, float]]:
+    """The reward of an answer.
+
+    Args:
+        answer: The judged answer.
+        settings: Weights and parameters.
+
+    Returns:
+        The weighted sum, and every registered component unweighted, by name.
+    """
+    parts = {name: component(answer, settings) for name, component in components().items()}
+    return sum(weight * parts[name] for name, weight in settings.weights.items()), parts

@@ -1,0 +1,19 @@
+"""The component ``score_bonus``."""
+
+from halluc_plugin.rewards.answer import Answer
+from halluc_plugin.rewards.registry import component
+from halluc_plugin.rewards.settings import RewardSettings
+from halluc_plugin.verifiers import Outcome
+
+
+@component("score_bonus", reads_values=True)
+def score_bonus(answer: Answer, _: RewardSettings) -> float:
+    """What the second attempt made better or worse: ``R_final - R_before`` (SCoRe, arXiv 2409.12917, eq. 5).
+
+    Deviation: the first attempt is no whole answer but the state before the first event. By a verifier it is
+    worth 1 if it could still become right; by continuations (``halluc.values.source``) it is what the answer
+    comes to when no edit follows. 0 without an event, and where nothing can judge prefixes.
+    """
+    if not answer.event_values:
+        return 0.0
+    return float(answer.final.outcome is Outcome.CORRECT) - answer.event_values[0].before

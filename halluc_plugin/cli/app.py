@@ -11,11 +11,12 @@ from typing import Annotated
 import typer
 
 from halluc_plugin import __version__
+from halluc_plugin.cli import adapters
 from halluc_plugin.cli.help import examples
 from halluc_plugin.errors import HallucError
 
 # Each module has `register(app)`; its heavy imports happen inside the command, so `--help` stays quick.
-COMMAND_MODULES = ("add_token", "data", "doctor", "lm_eval_path", "search", "theory", "train", "view")
+COMMAND_MODULES = ("add_token", "data", "doctor", "search", "theory", "train", "view")
 
 TRACEBACK = "HALLUC_TRACEBACK"
 """Environment variable that asks for the traceback of an error."""
@@ -46,8 +47,9 @@ def _root(
         raise typer.Exit
 
 
-for _name in COMMAND_MODULES:
-    import_module(f"halluc_plugin.cli.{_name}").register(app)
+_registrars = {name: import_module(f"halluc_plugin.cli.{name}").register for name in COMMAND_MODULES}
+for _name, _register in sorted({**dict(adapters.commands()), **_registrars}.items()):
+    _register(app)
 
 
 def main() -> None:

@@ -1,22 +1,31 @@
 """``halluc doctor``: what is installed, what is registered where, and what to do about each red line.
 
 One module per room. Each has ``checks(...)``, which returns the lines of its room; hosts are looked at in
-another Python (:mod:`.fresh`), since they may be slow to import, fail, or print.
+another Python (:mod:`.fresh`), since they may be slow to import, fail, or print. The rooms of adapters, and
+of other packages, are found by the entry-point group :data:`GROUP`.
 """
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
+from importlib.metadata import EntryPoint, entry_points
 
 from halluc_plugin.checks import Check, CheckStatus
 from halluc_plugin.doctor import engine as rewinding
-from halluc_plugin.doctor import fresh, lm_eval, model, packages, verl, vllm
+from halluc_plugin.doctor import fresh, model, packages, vllm
 
-__all__ = ["examine", "healthy", "visit"]
+__all__ = ["GROUP", "examine", "healthy", "visit"]
 
 Room = list[Check]
+
+GROUP = "halluc.doctor"
+"""Entry points: the name is the room's, the value ``module:checks``, a function of a :class:`.fresh.Call`."""
+
+OURS = ("packages", "vLLM", "model", "engine")
+"""Rooms that are always there; one of an entry point with such a name is called by its module, too."""
+
 ORDER = ("packages", "verl", "vLLM", "lm-eval", "model", "engine")
-"""Of a report; a visit tells of each room when it has been looked into."""
+"""Of a report, other rooms behind them; a visit tells of each room when it has been looked into."""
 
 
 def examine(
@@ -33,7 +42,8 @@ def examine(
         The checks of each room, in the order of a report.
     """
     seen = dict(visit(model_path, engine=engine, trust_remote_code=trust_remote_code))
-    return {room: seen[room] for room in ORDER if room in seen}
+    known = [room for room in ORDER if room in seen]
+    return {room: seen[room] for room in (*known, *sorted(seen.keys() - set(known)))}
 
 
 def visit(
@@ -41,25 +51,30 @@ def visit(
 ) -> Iterator[tuple[str, Room]]:
     """Look into every room as :func:`examine`, and tell of each as soon as it is done.
 
-    Two at a time, as each keeps a core busy. verl imports most of vLLM, so both are looked at in one Python.
+    Two at a time, as each keeps a core busy.
 
     Yields:
         Each room with its checks.
     """
     yield "packages", _look_into(packages.checks)  # in no time
-    with fresh.FreshPython() as shared, ThreadPoolExecutor(2) as pool:
-        looks: dict[str, Callable[[], Room]] = {
-            "vLLM": partial(vllm.checks, shared.call),
-            "lm-eval": partial(lm_eval.checks, fresh.call),
-            "verl": partial(verl.checks, shared.call),
-        }
+    with fresh.FreshPythons() as pythons, ThreadPoolExecutor(2) as pool:
+        looks: dict[str, Callable[[], Room]] = {"vLLM": partial(vllm.checks, pythons.call)}
+        for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+            taken = point.name in (*looks, *OURS)
+            room = f"{point.name} ({point.value.partition(':')[0]})" if taken else point.name
+            looks[room] = partial(_visit, point, pythons.call)
         if model_path is not None:
             looks["model"] = partial(model.checks, model_path, trust_remote_code=trust_remote_code)
         if engine:
-            looks["engine"] = partial(rewinding.checks, fresh.call)
+            looks["engine"] = partial(rewinding.checks, pythons.call)
         pending = {pool.submit(_look_into, look): room for room, look in looks.items()}
         for done in as_completed(pending):
             yield pending[done], done.result()
+
+
+def _visit(point: EntryPoint, call: fresh.Call) -> Room:
+    room: Room = point.load()(call)
+    return room
 
 
 def _look_into(look: Callable[[], Room]) -> Room:

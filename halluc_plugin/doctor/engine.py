@@ -23,7 +23,7 @@ def checks(call: fresh.Call) -> list[Check]:
     """Try the engine in a Python of its own.
 
     Args:
-        call: Calls a function in another Python; see :func:`halluc_plugin.doctor.fresh.call`.
+        call: Calls a function in another Python; see :class:`halluc_plugin.doctor.fresh.Call`.
     """
     if find_spec("vllm") is None:
         return [Check("engine", CheckStatus.ABSENT, "vLLM is not installed", packages.INSTALL_VLLM)]

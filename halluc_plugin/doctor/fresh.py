@@ -4,15 +4,31 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from signal import SIGKILL
 from threading import Lock, Timer
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
-Call = Callable[[str], Any]
-"""``call("module:function")`` gives what the function returns."""
+
+class Call(Protocol):
+    """Calls functions in another Python."""
+
+    def __call__(self, target: str, *, beside: str | None = None) -> Any:
+        """Call ``module:function`` without arguments.
+
+        Args:
+            target: The function; it returns something JSON can hold.
+            beside: A host whose import is most of what the call costs: calls that name the same one share a
+                Python. None for a Python of its own.
+
+        Returns:
+            What the function returned.
+
+        Raises:
+            FreshPythonError: It did not return.
+        """
+
 
 MARK = "halluc doctor observed: "
 TIMEOUT_S = 300
@@ -116,6 +132,32 @@ class FreshPython:
             process.kill()
             with suppress(BrokenPipeError), process:
                 pass
+
+
+class FreshPythons:
+    """Pythons for calls that come from several threads; see :class:`Call`."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._shared: dict[str, FreshPython] = {}
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    def call(self, target: str, *, beside: str | None = None) -> Any:
+        """Call a function; see :class:`Call`."""
+        if beside is None:
+            return call(target)
+        with self._lock:
+            if beside not in self._shared:
+                self._shared[beside] = self._open.enter_context(FreshPython())
+        return self._shared[beside].call(target)
 
 
 def call(target: str) -> Any:

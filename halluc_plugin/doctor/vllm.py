@@ -12,13 +12,13 @@ def checks(call: fresh.Call) -> list[Check]:
     """Import the logits processor as vLLM's engine does.
 
     Args:
-        call: Calls a function in another Python; see :func:`halluc_plugin.doctor.fresh.call`.
+        call: Calls a function in another Python; see :class:`halluc_plugin.doctor.fresh.Call`.
     """
     if find_spec("vllm") is None:
         return [Check("vLLM", CheckStatus.ABSENT, "not installed", packages.INSTALL_VLLM)]
     name = "logits processor"
     try:
-        seen = call("halluc_plugin.doctor.vllm:observe")
+        seen = call("halluc_plugin.doctor.vllm:observe", beside="vllm")
     except fresh.FreshPythonError as error:
         fix = "Install a vLLM near the tested version (see the room packages); budgets need it."
         return [Check(name, CheckStatus.FAIL, str(error), fix)]

@@ -48,7 +48,7 @@ class TurnSettings:
 
 @dataclass(frozen=True)
 class GuardSettings:
-    """When to stop because engine and actor disagree; see :mod:`verl_ext.watch.drift`.
+    """When to stop because engine and actor disagree.
 
     Args:
         enabled: Whether to stop; how far the two are apart is logged either way.
@@ -82,7 +82,7 @@ class GuardSettings:
 
 @dataclass(frozen=True)
 class FailureSettings:
-    """When to stop because answers of a step fail or do not come; see :mod:`verl_ext.watch.rollouts`.
+    """When to stop because answers of a step fail or do not come.
 
     Args:
         tolerated: Share of the prompts of a step (or of a batch of a validation) whose rollout or reward may

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from importlib.metadata import EntryPoint
 from typing import ClassVar
 
 import pytest
@@ -11,7 +12,9 @@ from typer.testing import CliRunner
 from halluc_plugin import doctor
 from halluc_plugin.checks import Check, CheckStatus
 from halluc_plugin.cli.app import app
-from halluc_plugin.doctor import engine, fresh, lm_eval, model, packages, verl, vllm
+from halluc_plugin.doctor import engine, fresh, model, packages, vllm
+from lm_eval_tasks import doctor as lm_eval
+from verl_ext import doctor as verl
 
 OK, WARN, FAIL, ABSENT = CheckStatus
 LONG_FIX = "pip install 'a-package-of-a-long-name>=1.2.3,<4.5.6' 'and-another-one>=1.2.3,<4.5.6'"
@@ -45,12 +48,26 @@ def lines(checks):
 def answering(answer):
     """Another Python that answers this, or raises it."""
 
-    def call(_target):
+    def call(_target, *, beside=None):
         if isinstance(answer, Exception):
             raise answer
         return answer
 
     return call
+
+
+@pytest.fixture
+def rooms(monkeypatch):
+    """Pretend that entry points announce these rooms: name and value."""
+
+    def pretend(**points):
+        announced = [
+            EntryPoint(name.replace("_", "-"), value, doctor.GROUP) for name, value in points.items()
+        ]
+        monkeypatch.setattr(doctor, "entry_points", lambda *, group: announced)
+
+    pretend(verl="verl_ext.doctor:checks", lm_eval="lm_eval_tasks.doctor:checks")
+    return pretend
 
 
 GUESTS = r"""
@@ -109,6 +126,14 @@ class TestFresh:
             with pytest.raises(fresh.FreshPythonError, match="last words"):
                 python.call("guests:dies")
             assert python.call("guests:alone") != alone
+
+    def test_calls_beside_a_host_share_a_python(self):
+        """Calls that name the same host share what was imported; the others stand alone."""
+        with fresh.FreshPythons() as pythons:
+            beside = {pythons.call("guests:first", beside="a host") for _ in range(2)}
+            assert len(beside) == 1
+            others = [pythons.call("guests:first", beside="another"), pythons.call("guests:first")]
+            assert len({*beside, *others}) == 3
 
     def test_silence_has_an_end(self, monkeypatch):
         """A host that hangs is one red line."""
@@ -248,7 +273,7 @@ def test_path_without_a_model_is_red(tmp_path):
     assert [(check.name, check.status) for check in model.checks(str(tmp_path))] == [("load", FAIL)]
 
 
-def test_a_broken_room_does_not_hide_the_others(monkeypatch):
+def test_a_broken_room_does_not_hide_the_others(monkeypatch, rooms):
     """Whatever a room raises is one red line of that room."""
     for room in (packages, verl, vllm, lm_eval):
         monkeypatch.setattr(room, "checks", lambda *_: [Check("a line", OK, "")])
@@ -258,6 +283,22 @@ def test_a_broken_room_does_not_hide_the_others(monkeypatch):
     assert rooms["vLLM"][0].detail == "IndexError: pop from empty list"
     assert rooms["lm-eval"] == [Check("a line", OK, "")]
     assert not doctor.healthy(rooms)
+
+
+def test_rooms_of_other_packages(monkeypatch, rooms):
+    """A room that an entry point announces stands behind ours; one that cannot be loaded is one red line."""
+    for room in (packages, vllm, lm_eval):
+        monkeypatch.setattr(room, "checks", lambda *_: [Check("a line", OK, "")])
+    rooms(
+        attic="absent_module:checks",
+        lm_eval="lm_eval_tasks.doctor:checks",
+        model="lm_eval_tasks.doctor:checks",
+    )
+    found = doctor.examine()
+    assert list(found) == ["packages", "vLLM", "lm-eval", "attic", "model (lm_eval_tasks.doctor)"]
+    (line,) = found["attic"]
+    assert (line.status, line.detail) == (FAIL, "ModuleNotFoundError: No module named 'absent_module'")
+    assert found["model (lm_eval_tasks.doctor)"] == [Check("a line", OK, "")]
 
 
 class TestCommand:
@@ -280,15 +321,15 @@ class TestCommand:
         assert "halluc[verl]" in said
         assert f"-> {LONG_FIX}\n" in said
 
-    def test_each_room_is_told_when_it_is_done(self, monkeypatch):
+    def test_each_room_is_told_when_it_is_done(self, monkeypatch, rooms):
         """What is quick stands there while the hosts are still being imported."""
         seen = []
         monkeypatch.setattr(packages, "checks", list)
         for name, room in (("verl", verl), ("vLLM", vllm), ("lm-eval", lm_eval)):
             monkeypatch.setattr(room, "checks", lambda _, name=name: seen.append(name) or [])
-        rooms = doctor.visit()
-        assert (next(rooms), seen) == (("packages", []), [])
-        assert sorted(room for room, _ in rooms) == sorted(seen) == ["lm-eval", "vLLM", "verl"]
+        visits = doctor.visit()
+        assert (next(visits), seen) == (("packages", []), [])
+        assert sorted(room for room, _ in visits) == sorted(seen) == ["lm-eval", "vLLM", "verl"]
 
     def test_json(self, monkeypatch):
         """`--json` gives the same lines by room."""
@@ -313,7 +354,7 @@ class TestEngine:
         "actions": {"log-probs": 1024, "prefix cache": 1228},
     }  # fmt: skip
 
-    def test_only_on_request(self, monkeypatch):
+    def test_only_on_request(self, monkeypatch, rooms):
         """Without --engine nothing is started; with it the room is the last."""
         for room in (packages, verl, vllm, lm_eval):
             monkeypatch.setattr(room, "checks", lambda *_: [])

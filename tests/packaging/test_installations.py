@@ -9,7 +9,15 @@ import pytest
 import halluc_plugin
 
 ROOT = Path(__file__).parents[2]
-GROUPS = ("console_scripts", "verl.plugins", "lm_eval.tasks", "lm_eval.models", "lm_eval.filters")
+GROUPS = (
+    "console_scripts",
+    "halluc.commands",
+    "halluc.doctor",
+    "lm_eval.filters",
+    "lm_eval.models",
+    "lm_eval.tasks",
+    "verl.plugins",
+)
 
 
 def test_version(environment):
@@ -26,6 +34,16 @@ def test_console_script(environment):
         [environment.python.parent / "halluc", "--version"], capture_output=True, text=True, check=True
     )
     assert run.stdout == f"halluc {halluc_plugin.__version__}\n"
+
+
+def test_commands_of_adapters_are_there(environment):
+    """`halluc --help` lists a command that an adapter brings, among ours in the order of their names."""
+    run = subprocess.run(
+        [environment.python.parent / "halluc", "--help"], capture_output=True, text=True, check=True
+    )
+    at = [run.stdout.index(f" {command} ") for command in ("doctor", "lm-eval-path", "search")]
+    assert at == sorted(at)
+    assert run.stderr == ""
 
 
 def test_every_light_entry_point_resolves(environment):

@@ -19,13 +19,13 @@ def checks(call: fresh.Call) -> list[Check]:
     """Look at lm-eval's task index and model registry, and at what fills them.
 
     Args:
-        call: Calls a function in another Python; see :func:`halluc_plugin.doctor.fresh.call`.
+        call: Calls a function in another Python; see :class:`halluc_plugin.doctor.fresh.Call`.
     """
     if find_spec("lm_eval") is None:
         return [Check("lm-eval", CheckStatus.ABSENT, "not installed", "pip install 'halluc[eval]'")]
     lines = [_start_up_file()]
     try:
-        seen = call("halluc_plugin.doctor.lm_eval:observe")
+        seen = call(f"{__name__}:observe")
     except fresh.FreshPythonError as error:
         fix = "Run `lm_eval ls tasks` and read its error."
         return [*lines, Check("import lm_eval", CheckStatus.FAIL, str(error), fix)]

@@ -1,5 +1,7 @@
 """``halluc lm-eval-path``: the folder of our lm-eval tasks, for ``--include_path``."""
 
+from pathlib import Path
+
 import typer
 
 from halluc_plugin.cli.help import examples
@@ -12,9 +14,4 @@ def register(app: typer.Typer) -> None:
 
 def lm_eval_path() -> None:
     """Print the folder of our lm-eval tasks, for `lm_eval --include_path` where start-up files do not run."""
-    from importlib.util import find_spec
-
-    spec = find_spec("lm_eval_tasks")
-    assert spec is not None  # installed by the same wheel
-    assert spec.submodule_search_locations
-    typer.echo(next(iter(spec.submodule_search_locations)))
+    typer.echo(Path(__file__).parent)

@@ -18,13 +18,13 @@ def checks(call: fresh.Call) -> list[Check]:
     """Look at verl's registries and at Hydra's search path.
 
     Args:
-        call: Calls a function in another Python; see :func:`halluc_plugin.doctor.fresh.call`.
+        call: Calls a function in another Python; see :class:`halluc_plugin.doctor.fresh.Call`.
     """
     if find_spec("verl") is None:
         return [Check("verl", CheckStatus.ABSENT, "not installed", "pip install 'halluc[verl]'")]
     lines = [_entry_point()]
     try:
-        seen = call("halluc_plugin.doctor.verl:observe")
+        seen = call(f"{__name__}:observe", beside="vllm")  # verl imports most of vLLM
     except fresh.FreshPythonError as error:
         return [*lines, Check("import verl", CheckStatus.FAIL, str(error), SEE_ERROR)]
     lines += [_name(*entry) for entry in seen["names"]]

@@ -8,6 +8,7 @@ The tree:
     ├── TokenizerError     a model or tokenizer cannot be loaded, lacks an edit token, or marks it special
     ├── SettingsError      a user's setting is unknown, out of range, or contradicts another
     ├── DataError          a data file is missing, malformed or empty
+    ├── TaskError          a task is not known, cannot be imported, or is claimed by two packages
     ├── MetricError        a metric's inputs contradict each other or are out of range
     └── HostVersionError   a host (verl, vLLM, lm-eval) is outside the tested window
 """
@@ -56,6 +57,10 @@ class SettingsError(HallucError, ValueError):
 
 class DataError(HallucError, ValueError):
     """A data file is missing, malformed or empty."""
+
+
+class TaskError(HallucError, LookupError):
+    """A task is not known, cannot be imported, or is claimed by two packages."""
 
 
 class MetricError(HallucError, ValueError):

@@ -13,6 +13,7 @@ class EvaluatedSplit:
         what: What its problems are, such as "problems with new targets".
         folder: The folder of the data, where it is not named after the task.
         arguments: Of ``halluc data NAME``, where the default ones write other problems.
+        version: Of this task, where it is not that of the others.
     """
 
     name: str
@@ -20,6 +21,7 @@ class EvaluatedSplit:
     what: str
     folder: str | None = None
     arguments: tuple[str, ...] = ()
+    version: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,28 +1,110 @@
-"""Tasks by name and by data source."""
+"""Tasks by name and by data source.
 
+A task is a folder here, or in any package an entry point of the group ``halluc.tasks``::
+
+    [project.entry-points."halluc.tasks"]
+    reversal = "acme_tasks.reversal"            # or "acme_tasks.reversal:TASK"
+
+Names and summaries are read without an import. A task's module is imported when the task is used, or when
+somebody asks who judges a data source; only this module imports others by their names. One that is broken
+fails whoever asks for it, and nobody else. Where two packages claim one name or one data source neither wins.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from halluc_plugin.data import parquet
-from halluc_plugin.errors import DataError
-from halluc_plugin.tasks.addition.verifier import AdditionVerifier
-from halluc_plugin.tasks.chain.verifier import ChainVerifier
-from halluc_plugin.tasks.countdown.verifier import CountdownVerifier
-from halluc_plugin.tasks.dag.verifier import DagVerifier
-from halluc_plugin.tasks.gsm8k.verifier import Gsm8kVerifier
+from halluc_plugin.errors import DataError, TaskError, in_one_line
+from halluc_plugin.tasks.places import GROUP, Place, first_line, places
+from halluc_plugin.tasks.task import JudgedBy, Task
 from halluc_plugin.verifiers import VERLS, Verifier, never_right, unreadable
 
-_VERIFIERS: tuple[Verifier, ...] = (CountdownVerifier(), AdditionVerifier(), ChainVerifier(), DagVerifier())
-_SCORED_BY_VERL: tuple[Verifier, ...] = (Gsm8kVerifier(),)
+
+def names() -> tuple[str, ...]:
+    """The names of all tasks, of ours and of other packages; none is imported."""
+    return tuple(places())
 
 
-def find_verifier(data_source: str) -> Verifier | None:
-    """The verifier that scores a data source in training, None where that is left to verl."""
-    return _find(data_source, _VERIFIERS)
+def summary(name: str) -> str:
+    """The first line of a task's module, without its full stop; empty if it cannot be read. No import."""
+    found = places().get(name, ())
+    return first_line(found[0]).removesuffix(".") if len(found) == 1 else ""
 
 
-def _find(data_source: str, verifiers: tuple[Verifier, ...]) -> Verifier | None:
-    return next((verifier for verifier in verifiers if data_source in verifier.data_sources), None)
+def package(name: str) -> str:
+    """The packages, by name and joined by commas, that bring a task of this name; no import."""
+    return ", ".join(place.package for place in places().get(name, ()))
+
+
+def load(name: str) -> Task:
+    """A task by its name; no other is imported.
+
+    Raises:
+        TaskError: There is none, its module cannot be imported or declares no such task, or another package
+            has a task of this name.
+    """
+    claimants = places().get(name, ())
+    if not claimants:
+        raise TaskError(
+            f"There is no task {name!r}.",
+            f"Choose among {', '.join(names())}; a package adds one by an entry point of {GROUP}.",
+        )
+    if len(claimants) > 1:
+        raise _contested(f"The task {name!r}", claimants)
+    return _import(claimants[0])
+
+
+def broken() -> Mapping[str, TaskError]:
+    """Why tasks cannot be used, by their names: for the doctor. Imports all."""
+    return _loaded().errors
+
+
+def loaded() -> Mapping[str, Task]:
+    """All tasks that can be used, by name. Imports all."""
+    return _loaded().tasks
+
+
+def forget() -> None:
+    """Look again, and import again what could not be: for tests, and after an installation."""
+    places.cache_clear()
+    _loaded.cache_clear()
+
+
+def broken_note() -> str:
+    """A sentence on tasks that cannot be used, for messages that something is not known; empty if all can."""
+    found = broken()
+    if not found:
+        return ""
+    told = ", ".join(f"{name} ({package(name)})" for name in sorted(found))
+    return f" Of some tasks the sources are not known or not clear: {told}; `halluc doctor` says why."
+
+
+def find_task(data_source: Any) -> Task | None:
+    """The task whose rows have a data source, None if there is none.
+
+    Raises:
+        TaskError: Several tasks claim the source, or the name of its task.
+    """
+    found = _loaded()
+    if not isinstance(data_source, str) or data_source not in found.by_source:
+        return None
+    name = found.by_source[data_source]
+    if name in found.errors:
+        raise TaskError(found.errors[name].cause, found.errors[name].fix)
+    return found.tasks[name]
+
+
+def find_verifier(data_source: Any) -> Verifier | None:
+    """The verifier that scores a data source in training, None where that is left to verl.
+
+    Raises:
+        TaskError: As :func:`find_task`.
+    """
+    task = find_task(data_source)
+    return task.verifier if task is not None and task.judged_by is JudgedBy.TASK else None
 
 
 def require_verifier(data_source: str) -> Verifier:
@@ -30,20 +112,23 @@ def require_verifier(data_source: str) -> Verifier:
 
     Raises:
         DataError: There is none of ours.
+        TaskError: As :func:`find_task`.
     """
-    verifier = _find(data_source, (*_VERIFIERS, *_SCORED_BY_VERL))
-    if verifier is None:
+    task = find_task(data_source)
+    if task is None:
+        sources = (source for task in loaded().values() for source in task.sources)
         raise DataError(
-            f"A row has data_source {data_source!r}, for which there is no verifier.",
-            f"Use rows of {', '.join((*known_sources(), *Gsm8kVerifier.data_sources))}, "
+            f"A row has data_source {data_source!r}, for which there is no verifier.{broken_note()}",
+            f"Use rows of {', '.join(sources)}, "
             f"or give a scoring function, such as verl's (--reward-function {VERLS}).",
         )
-    return verifier
+    return task.verifier
 
 
 def known_sources() -> tuple[str, ...]:
-    """All data sources that a verifier of ours scores in training."""
-    return tuple(source for verifier in _VERIFIERS for source in verifier.data_sources)
+    """All data sources that the verifier of a task scores in training."""
+    judged = (task for task in loaded().values() if task.judged_by is JudgedBy.TASK)
+    return tuple(source for task in judged for source in task.sources)
 
 
 def truth_fault(data_source: Any, truth: Any) -> str | None:
@@ -66,4 +151,68 @@ def check_rows(path: Path) -> list[dict[str, Any]]:
     Raises:
         DataError: As there.
     """
+    from halluc_plugin.data import parquet
+
     return parquet.check_rows(path, truth_fault=truth_fault)
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    tasks: Mapping[str, Task]
+    """Those that can be used, by name."""
+    errors: Mapping[str, TaskError]
+    """Why the others cannot be, by name."""
+    by_source: Mapping[str, str]
+    """The name of each source's task, also where it cannot be used because somebody else claims it too."""
+
+
+@cache
+def _loaded() -> _Loaded:
+    tasks: dict[str, Task] = {}
+    errors: dict[str, TaskError] = {}
+    claims: dict[str, tuple[Place, ...]] = {}
+    for name, claimants in places().items():
+        if len(claimants) > 1:
+            errors[name] = _contested(f"The task {name!r}", claimants)
+        for place in claimants:
+            try:
+                task = _import(place)
+            except TaskError as error:
+                errors.setdefault(name, error)
+                continue
+            tasks[name] = task
+            for source in task.sources:
+                claims[source] = (*claims.get(source, ()), place)
+    for source, claimants in claims.items():
+        if len(claimants) > 1:
+            contested = _contested(f"The data source {source!r}", claimants)
+            errors |= {place.name: errors.get(place.name, contested) for place in claimants}
+    usable = {name: task for name, task in tasks.items() if name not in errors}
+    return _Loaded(usable, errors, {source: of[0].name for source, of in claims.items()})
+
+
+def _contested(what: str, claimants: tuple[Place, ...]) -> TaskError:
+    said = " and ".join(f"{place.package} ({place.module})" for place in claimants)
+    packages = " and ".join(dict.fromkeys(place.package for place in claimants))
+    return TaskError(
+        f"{what} is claimed by {said}, and it is not clear which is meant.",
+        f"Uninstall one of {packages}, or let one of them use another name.",
+    )
+
+
+def _import(place: Place) -> Task:
+    told = f"The task {place.name!r} of the package {place.package}"
+    fix = f"Mend or update {place.package}, or uninstall it; `python -c 'import {place.module}'` shows more."
+    try:
+        found = import_module(place.module)
+        for attribute in place.attribute.split("."):
+            found = getattr(found, attribute)
+    except (Exception, SystemExit) as error:
+        raise TaskError(f"{told} cannot be imported ({in_one_line(error)}).", fix) from error
+    if not isinstance(found, Task):
+        raise TaskError(
+            f"{told}: {place.module}.{place.attribute} is no Task but {type(found).__name__}.", fix
+        )
+    if fault := found.fault(place.name):
+        raise TaskError(f"{told} is declared wrongly: {fault}.", fix)
+    return found

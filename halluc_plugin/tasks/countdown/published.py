@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
-from halluc_plugin.verifiers.base import Outcome
+from halluc_plugin.tasks.countdown.verifier import CountdownVerifier
+from halluc_plugin.verifiers.base import Outcome, Verifier
 from halluc_plugin.verifiers.numerals import DIGITS, read
 
 
@@ -51,6 +52,26 @@ def verify_as_published(which: PublishedVerifier, problem: Mapping[str, Any], an
             available = [number for number in available if number not in {a, b}]
         available.append(last)
     return Outcome.CORRECT if last == int(problem["target"]) else Outcome.WRONG
+
+
+class AsPublished:
+    """A published verifier as one of ours.
+
+    Args:
+        which: Whose.
+    """
+
+    data_sources: tuple[str, ...] = CountdownVerifier.data_sources
+
+    def __init__(self, which: PublishedVerifier) -> None:
+        self._which = which
+
+    def verify(self, problem: Mapping[str, Any], answer: str) -> Outcome:
+        """Judge an answer; see :func:`verify_as_published`."""
+        return verify_as_published(self._which, problem, answer)
+
+
+JUDGES: Mapping[str, Verifier] = {str(which): AsPublished(which) for which in PublishedVerifier}
 
 
 def _holds(which: PublishedVerifier, a: int, operation: str, b: int, result: int) -> bool:

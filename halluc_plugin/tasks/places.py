@@ -1,0 +1,80 @@
+"""Where tasks are, found without importing any: our folders, and the entry points of other packages."""
+
+import ast
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pathlib import Path
+
+GROUP = "halluc.tasks"
+"""The group of entry points by which a package adds tasks."""
+OURS = "halluc"
+"""The package that brings the tasks of this folder."""
+ATTRIBUTE = "TASK"
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """Where a task is said to be.
+
+    Attributes:
+        name: Its name.
+        package: The package (distribution) that brings it.
+        module: The module that declares it.
+        attribute: What the module calls it.
+    """
+
+    name: str
+    package: str
+    module: str
+    attribute: str = ATTRIBUTE
+
+
+@cache
+def places() -> Mapping[str, tuple[Place, ...]]:
+    """The places of each name; more than one where packages contradict one another."""
+    found: dict[str, tuple[Place, ...]] = {}
+    # A package that is on the path twice is one package.
+    for place in dict.fromkeys((*_folders(), *sorted(_entry_points()))):
+        found[place.name] = (*found.get(place.name, ()), place)
+    return found
+
+
+def first_line(place: Place) -> str:
+    """The first line of a module's docstring, read from its file; empty if that cannot be read."""
+    try:
+        source = _file(place.module).read_text(encoding="utf-8")
+        return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
+    except (OSError, ValueError, SyntaxError, ImportError):
+        return ""
+
+
+def _folders() -> Iterator[Place]:
+    here = Path(__file__).parent
+    for folder in sorted(here.iterdir()):
+        if (folder / "__init__.py").is_file():
+            yield Place(folder.name, OURS, f"{__package__}.{folder.name}")
+
+
+def _entry_points() -> Iterator[Place]:
+    for point in entry_points(group=GROUP):
+        package = point.dist.name if point.dist is not None else "an unknown package"
+        yield Place(point.name, package, point.module, point.attr or ATTRIBUTE)
+
+
+def _file(module: str) -> Path:
+    """The file of a module, without an import of the packages it is in."""
+    top, *inner = module.split(".")
+    spec = find_spec(top)
+    if spec is None or spec.origin is None:
+        raise FileNotFoundError(module)
+    if not inner:
+        return Path(spec.origin)
+    for root in spec.submodule_search_locations or ():
+        path = Path(root).joinpath(*inner)
+        for candidate in (path / "__init__.py", path.with_name(f"{path.name}.py")):
+            if candidate.is_file():
+                return candidate
+    raise FileNotFoundError(module)

@@ -10,7 +10,7 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import Collator, handle_stop_sequences, normalize_gen_kwargs
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from halluc_plugin.decoding import Context, Decoding, decode
+from halluc_plugin.decoding import Context, Decoding, Tabu, decode
 from halluc_plugin.decoding.generation import Generation, prepare
 from halluc_plugin.decoding.limits import require_rows
 from halluc_plugin.edits import Boundary
@@ -35,7 +35,8 @@ class HFBacktrack(HFLM):
         context: ``soft`` (the model goes on seeing errors and edits) or ``hard`` (only the collapsed text).
         max_backtracks: Most edits that erase something per answer, None for no limit.
         boundary: ``noop`` or ``mask``: what an edit does on an empty response.
-        tabu: Ban returning to a state that an edit has left.
+        tabu: ``off``, ``last`` or ``first``: what an edit bans of what it erases, see
+            :class:`halluc_plugin.decoding.Tabu`; true is ``last``, false ``off``.
         step_delimiter: Text that ends a step, for a tokenizer with a step backtrack token.
         **kwargs: As for ``hf``.
 
@@ -51,13 +52,13 @@ class HFBacktrack(HFLM):
         context: str = "soft",
         max_backtracks: int | None = None,
         boundary: str = "noop",
-        tabu: bool = False,
+        tabu: str | bool = False,
         step_delimiter: str = "\n",
         **kwargs: Any,
     ) -> None:
         self._context = choose(Context, context, "context")
         self._boundary = choose(Boundary, boundary, "boundary")
-        self._max_backtracks, self._tabu = max_backtracks, tabu
+        self._max_backtracks, self._tabu = max_backtracks, Tabu.of(tabu)
         super().__init__(pretrained, **kwargs)
         if self.backend != "causal":
             raise SettingsError(

@@ -8,7 +8,7 @@ from lm_eval.api.registry import register_model
 from lm_eval.models.utils import maybe_truncate
 from vllm import SamplingParams
 
-from halluc_plugin.decoding import Context, Decoding
+from halluc_plugin.decoding import Context, Decoding, Tabu
 from halluc_plugin.edits import Boundary
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.settings import choose
@@ -45,7 +45,8 @@ class VLLMBacktrack(VLLM):
             the engine is started with our scheduler, which rewinds).
         max_backtracks: Most edits that erase something per answer, None for no limit.
         boundary: ``noop`` or ``mask``: what an edit does on an empty response.
-        tabu: Ban returning to a state that an edit has left.
+        tabu: ``off``, ``last`` or ``first``: what an edit bans of what it erases, see
+            :class:`halluc_plugin.decoding.Tabu`; true is ``last``, false ``off``.
         step_delimiter: Text that ends a step, for a tokenizer with a step backtrack token.
         **kwargs: As for ``vllm``.
 
@@ -61,7 +62,7 @@ class VLLMBacktrack(VLLM):
         context: str = "soft",
         max_backtracks: int | None = None,
         boundary: str = "noop",
-        tabu: bool = False,
+        tabu: str | bool = False,
         step_delimiter: str = "\n",
         **kwargs: Any,
     ) -> None:
@@ -69,7 +70,7 @@ class VLLMBacktrack(VLLM):
         self._limits: dict[str, Any] = {
             "budget": max_backtracks,
             "boundary": choose(Boundary, boundary, "boundary"),
-            "tabu": tabu,
+            "tabu": Tabu.of(tabu),
         }
         engine = _ENGINES[self._context]
         taken = sorted(engine.keys() & kwargs)

@@ -6,13 +6,13 @@
 
 from typing import TYPE_CHECKING
 
-from halluc_plugin.decoding.policy import EditPolicy
+from halluc_plugin.decoding.policy import EditPolicy, Tabu
 from halluc_plugin.edits import Context
 
 if TYPE_CHECKING:
     from halluc_plugin.decoding.hf import DecodedTrace, Decoding, decode
 
-__all__ = ["Context", "DecodedTrace", "Decoding", "EditPolicy", "decode"]
+__all__ = ["Context", "DecodedTrace", "Decoding", "EditPolicy", "Tabu", "decode"]
 
 
 def __getattr__(name: str) -> object:

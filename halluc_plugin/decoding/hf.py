@@ -11,7 +11,7 @@ from transformers import LogitsProcessorList
 from halluc_plugin.decoding.attention import grouped_heads
 from halluc_plugin.decoding.generation import Processing
 from halluc_plugin.decoding.limits import max_positions, require_room, require_rows
-from halluc_plugin.decoding.policy import EditPolicy
+from halluc_plugin.decoding.policy import EditPolicy, Tabu
 from halluc_plugin.decoding.slots import SlotCache
 from halluc_plugin.edits import Context, EditVocab
 from halluc_plugin.edits.builders import Boundary
@@ -38,7 +38,7 @@ class Decoding:
             and its backtrack lead back to the very same state.
         budget: Most effective edits per response, None for no limit.
         boundary: What an edit does on an empty response.
-        tabu: Ban returning to a rejected state (evaluation only).
+        tabu: What an edit bans of what it erases (evaluation only); true is :attr:`Tabu.LAST`.
         eos_ids: Ids that end a response; they count as text.
 
     Raises:
@@ -51,7 +51,7 @@ class Decoding:
     temperature: float = 1.0
     budget: int | None = None
     boundary: Boundary = Boundary.NOOP
-    tabu: bool = False
+    tabu: Tabu | bool = Tabu.OFF
     eos_ids: frozenset[int] = field(default_factory=frozenset)
 
     def __post_init__(self) -> None:
@@ -59,10 +59,9 @@ class Decoding:
             raise SettingsError(f"max_actions is {self.max_actions}.", "Give at least 1.")
         if self.temperature < 0:
             raise SettingsError(f"temperature is {self.temperature}.", "Give 0 for greedy, or more.")
-        loops = (
-            self.context is Context.HARD and self.temperature == 0 and not self.tabu and self.budget is None
-        )
-        if loops:
+        object.__setattr__(self, "tabu", Tabu.of(self.tabu))
+        free = self.tabu is Tabu.OFF and self.budget is None
+        if self.context is Context.HARD and self.temperature == 0 and free:
             raise SettingsError(
                 "Greedy decoding in hard context returns to the same state after every backtrack and loops.",
                 "Set tabu=True, a budget, or a temperature above 0.",
@@ -235,7 +234,8 @@ class _Batch:
         if self.processing is not None:
             # Some make finite again what is banned.
             scores = self._ban(self.processing(ids, positions, scores))
-        if (self.processing is not None or self.decoding.tabu) and scores.isneginf().all(-1).any():
+        may_ban_all = self.processing is not None or self.decoding.tabu is not Tabu.OFF
+        if may_ban_all and scores.isneginf().all(-1).any():
             raise TraceError(
                 "Every token is banned: tabu and the logits processors leave nothing to sample.",
                 "Ban less, or sample without tabu.",

@@ -5,12 +5,43 @@ log-probs (:func:`halluc_plugin.edits.builders.budget_mask`). Tabu is for evalua
 """
 
 from collections.abc import Sequence
+from enum import StrEnum
 
 from halluc_plugin.edits import EditState, EditVocab
 from halluc_plugin.edits.builders import Boundary
 from halluc_plugin.errors import SettingsError
 
 NOTHING: frozenset[int] = frozenset()
+
+
+class Tabu(StrEnum):
+    """What an edit that takes something back bans at the exact live prefix where it stood.
+
+    With an edit that takes one token back, ``LAST`` and ``FIRST`` are the same; they differ where a step
+    backtrack or a restart erases a longer span. Nothing else bans what is banned so, and no ban is lifted.
+    """
+
+    OFF = "off"
+    """Nothing: the same may be written again."""
+    LAST = "last"
+    """The last token that it erased, behind all before it: the same span cannot be completed again."""
+    FIRST = "first"
+    """The first token that it erased, behind what is left: the next try begins in another way."""
+
+    @classmethod
+    def of(cls, value: "Tabu | bool | str") -> "Tabu":
+        """A setting as it is written: one of the names, or true for ``last`` and false for ``off``.
+
+        Raises:
+            SettingsError: It is none of them.
+        """
+        if isinstance(value, bool):
+            return cls.LAST if value else cls.OFF
+        if not isinstance(value, str) or value not in list(cls):
+            raise SettingsError(
+                f"tabu is {value!r}.", f"Give one of: {', '.join(cls)}; true is last, false is off."
+            )
+        return cls(value)
 
 
 class EditPolicy:
@@ -23,12 +54,11 @@ class EditPolicy:
         budget: Effective edits (those that erase something) after which all edit tokens are banned;
             None for no limit, 0 bans them from the start.
         boundary: ``MASK`` bans edit tokens while the response is empty; ``NOOP`` lets them do nothing.
-        tabu: Never return to a state that an edit has left: the last token of the erased span is banned
-            at its exact live prefix. After a step backtrack or a restart this bans completing the same
-            span again, not its first token.
+        tabu: What an edit bans of the span that it erases, each token at its exact live prefix; true is
+            :attr:`Tabu.LAST`, false :attr:`Tabu.OFF`.
 
     Raises:
-        SettingsError: The budget is negative.
+        SettingsError: The budget is negative, or ``tabu`` is none of these.
     """
 
     def __init__(
@@ -37,7 +67,7 @@ class EditPolicy:
         *,
         budget: int | None = None,
         boundary: Boundary = Boundary.NOOP,
-        tabu: bool = False,
+        tabu: Tabu | bool = Tabu.OFF,
     ) -> None:
         if budget is not None and budget < 0:
             raise SettingsError(f"The backtrack budget is {budget}.", "Give 0 or more, or null for no limit.")
@@ -45,7 +75,8 @@ class EditPolicy:
         self.effective_edits = 0
         self._budget = budget
         self._closed_when_empty = boundary is Boundary.MASK
-        self._rejected = _Rejected(self.state.live_ids) if tabu else None
+        rule = Tabu.of(tabu)
+        self._rejected = None if rule is Tabu.OFF else _Rejected(self.state.live_ids, rule)
 
     @property
     def edits_left(self) -> int | None:
@@ -122,10 +153,12 @@ class _Rejected:
 
     Args:
         live_ids: The list that :class:`EditState` updates in place.
+        rule: Which token of a span is rejected.
     """
 
-    def __init__(self, live_ids: list[int]) -> None:
+    def __init__(self, live_ids: list[int], rule: Tabu) -> None:
         self._live_ids = live_ids
+        self._first = rule is Tabu.FIRST
         self._known: list[tuple[int, _Prefix]] = []  # ascending
 
     @property
@@ -148,11 +181,12 @@ class _Rejected:
             self._known.append((length + 1, longer))
 
     def retreat(self, keep: int) -> None:
-        """Live tokens will be deleted until ``keep`` are left: reject the last behind those before it."""
-        last = len(self._live_ids) - 1
-        before_last = self._back_to(last)
-        before_last.rejected |= {self._live_ids[last]}
-        self._back_to(keep)
+        """Live tokens will be deleted until ``keep`` are left: reject one behind those before it."""
+        at = keep if self._first else len(self._live_ids) - 1
+        before = self._back_to(at)
+        before.rejected |= {self._live_ids[at]}
+        if at > keep:
+            self._back_to(keep)
 
     def _back_to(self, keep: int) -> _Prefix:
         """Hang what is known of longer beginnings than this on it."""

@@ -61,6 +61,7 @@ def observe(**engine_args: Any) -> dict[str, Any]:
     import vllm
     from vllm.platforms import current_platform
 
+    from halluc_plugin.decoding.policy import Tabu
     from halluc_plugin.vllm_engine.equivalence import random_model
     from halluc_plugin.vllm_engine.launch import ENGINE_ARGS
     from halluc_plugin.vllm_engine.trial import ask, ask_with_readers
@@ -74,7 +75,9 @@ def observe(**engine_args: Any) -> dict[str, Any]:
             "gpu_memory_utilization": 0.2,
         }  # fmt: skip
         llm = vllm.LLM(**(arguments | ENGINE_ARGS | engine_args))
-        greedy = ask(llm, _questions(16, tabu=True, temperature=0.0))
+        rules = (Tabu.LAST, Tabu.FIRST)
+        asked = [question for tabu in rules for question in _questions(8, tabu=tabu, temperature=0.0)]
+        greedy = ask(llm, asked)
         sampled = ask(llm, _questions(16, budget=9))
         shared = ask_with_readers(llm, _questions(8, edit_bias=2.5, max_tokens=120), BLOCK_SIZE)
     return {

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from vllm.sampling_params import SamplingParams
 
-from halluc_plugin.decoding.policy import EditPolicy
+from halluc_plugin.decoding.policy import EditPolicy, Tabu
 from halluc_plugin.edits import Context
 from halluc_plugin.edits.builders import Boundary
 from halluc_plugin.errors import HallucError, TraceError
@@ -48,8 +48,8 @@ class Gate:
     def __init__(self, request: EditRequest, params: SamplingParams, output_ids: list[int]) -> None:
         self.output_ids = output_ids
         self._hard = request.context is Context.HARD
-        self._tabu = request.tabu
-        self._each_edit_counts = request.tabu or not self._hard
+        self._tabu = request.tabu is not Tabu.OFF
+        self._each_edit_counts = self._tabu or not self._hard
         self._lowest = 1 if request.boundary is Boundary.MASK else 0
         self.backtrack = request.vocab.backtrack
         self._policy = EditPolicy(
@@ -85,7 +85,8 @@ class Gate:
             return None
         if request is None:
             return None
-        limited = request.budget is not None or request.boundary is Boundary.MASK or request.tabu
+        tabu = request.tabu is not Tabu.OFF
+        limited = request.budget is not None or request.boundary is Boundary.MASK or tabu
         if not limited and not (request.context is Context.HARD and params.min_tokens):
             return None
         gate = cls(request, params, output_ids)

@@ -12,6 +12,7 @@ from enum import StrEnum
 from numbers import Integral
 from typing import Any, TypeVar
 
+from halluc_plugin.decoding.policy import Tabu
 from halluc_plugin.edits import Context, EditVocab
 from halluc_plugin.edits.builders import Boundary
 from halluc_plugin.errors import SettingsError
@@ -41,8 +42,8 @@ class EditRequest:
         boundary: Whether an edit may be sampled on an empty response.
         context: Soft: the model goes on seeing errors and edits. Hard: an edit rewinds the request, which
             needs :class:`halluc_plugin.vllm_engine.scheduler.RewindScheduler`.
-        tabu: Never return to a state that an edit has left (evaluation only, see
-            :class:`halluc_plugin.decoding.EditPolicy`).
+        tabu: What an edit bans of what it erases (evaluation only, see
+            :class:`halluc_plugin.decoding.EditPolicy`); true is :attr:`Tabu.LAST`.
         length: What ``max_tokens`` counts.
         max_actions: Most raw actions when ``max_tokens`` counts collapsed tokens.
 
@@ -54,11 +55,12 @@ class EditRequest:
     budget: int | None = None
     boundary: Boundary = Boundary.NOOP
     context: Context = Context.SOFT
-    tabu: bool = False
+    tabu: Tabu | bool = Tabu.OFF
     length: Length = Length.RAW
     max_actions: int | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "tabu", Tabu.of(self.tabu))
         for key, least in (("budget", 0), ("max_actions", 1)):
             value = getattr(self, key)
             if isinstance(value, Integral) and not isinstance(value, bool):
@@ -102,7 +104,7 @@ class EditRequest:
             "budget": self.budget,
             "boundary": self.boundary.value,
             "context": self.context.value,
-            "tabu": self.tabu or None,
+            "tabu": None if self.tabu is Tabu.OFF else Tabu.of(self.tabu).value,
             "length": None if self.length is Length.RAW else self.length.value,
             "max_actions": self.max_actions,
         }
@@ -147,7 +149,7 @@ class EditRequest:
             budget=_integer(ours, "budget") if "budget" in ours else None,
             boundary=_choice(ours, "boundary", Boundary.NOOP),
             context=_choice(ours, "context", Context.SOFT),
-            tabu=_flag(ours, "tabu"),
+            tabu=_tabu(ours),
             length=_choice(ours, "length", Length.RAW),
             max_actions=_integer(ours, "max_actions") if "max_actions" in ours else None,
         )
@@ -208,11 +210,15 @@ def _ids(value: Any) -> frozenset[int]:
     return frozenset(value)
 
 
-def _flag(ours: Mapping[str, Any], key: str) -> bool:
-    value = ours.get(key, False)
-    if not isinstance(value, int) or value not in (0, 1):  # vllm_xargs turns true into 1
-        raise SettingsError(f"{PREFIX}{key} is {shown(value)}.", "Give true or false.")
-    return bool(value)
+def _tabu(ours: Mapping[str, Any]) -> Tabu:
+    value = ours.get("tabu", Tabu.OFF)
+    if isinstance(value, int) and value in (0, 1):  # vllm_xargs turns true into 1
+        return Tabu.of(bool(value))
+    if not isinstance(value, str) or value not in list(Tabu):
+        raise SettingsError(
+            f"{PREFIX}tabu is {shown(value)}.", f"Give one of: {', '.join(Tabu)}; true is last, false is off."
+        )
+    return Tabu(value)
 
 
 def _choice(ours: Mapping[str, Any], key: str, default: Choice) -> Choice:

@@ -6,6 +6,7 @@ from vllm.config import VllmConfig
 from vllm.sampling_params import SamplingParams, SamplingType
 from vllm.v1.kv_cache_interface import FullAttentionSpec, KVCacheConfig
 
+from halluc_plugin.decoding.policy import Tabu
 from halluc_plugin.edits import Context
 from halluc_plugin.edits.builders import Boundary
 from halluc_plugin.errors import SettingsError
@@ -159,8 +160,8 @@ def _may_ban_all(request: EditRequest, params: SamplingParams) -> bool:
     if params.min_tokens:
         text -= params.all_stop_token_ids
     actions = (request.budget, request.max_actions, params.max_tokens)
-    rejections = min(number for number in (*actions, MOST) if number is not None) if request.tabu else 0
-    return len(text) <= rejections
+    rejections = min(number for number in (*actions, MOST) if number is not None)  # a token for each edit
+    return len(text) <= (0 if request.tabu is Tabu.OFF else rejections)
 
 
 def _check_hard_request(request: EditRequest, params: SamplingParams) -> None:
@@ -182,7 +183,8 @@ def _check_hard_request(request: EditRequest, params: SamplingParams) -> None:
     stops = request.vocab.edit_ids & (params.all_stop_token_ids | set(params.stop_token_ids or ()))
     if stops:
         raise SettingsError(f"Edit token {min(stops)} is a stop token too.", "Take it out of the stops.")
-    if params.sampling_type is SamplingType.GREEDY and not request.tabu and request.budget is None:
+    free = request.tabu is Tabu.OFF and request.budget is None
+    if params.sampling_type is SamplingType.GREEDY and free:
         raise SettingsError(
             "Greedy decoding in hard context returns to the same state after every edit and loops.",
             f"Set {PREFIX}tabu, {PREFIX}budget, or a temperature above 0.",

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from halluc_plugin.decoding import Context, Decoding, EditPolicy, decode
+from halluc_plugin.decoding import Context, Decoding, EditPolicy, Tabu, decode
 from halluc_plugin.edits import EditVocab, collapse
 from halluc_plugin.edits.builders import Boundary
 from halluc_plugin.errors import SettingsError, TraceError
@@ -61,10 +61,11 @@ def test_sampled_logprobs_equal_recomputation(model, context, boundary, budget):
         assert trace.logprobs == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.parametrize("tabu", [True, Tabu.FIRST])
 @pytest.mark.parametrize("context", list(Context))
-def test_greedy_tabu_follows_the_argmax(model, context):
+def test_greedy_tabu_follows_the_argmax(model, context, tabu):
     """Greedy decoding with tabu takes the best action that is not banned at every step."""
-    decoding = Decoding(VOCAB, 50, context, temperature=0.0, tabu=True, eos_ids=frozenset({EOS}))
+    decoding = Decoding(VOCAB, 50, context, temperature=0.0, tabu=tabu, eos_ids=frozenset({EOS}))
     for prompt, trace in zip(PROMPTS, decode(model, PROMPTS, decoding), strict=True):
         _, best = recomputed(model, prompt, trace.ids, decoding)
         assert trace.ids == best
@@ -118,9 +119,20 @@ def test_tabu_bans_the_rejected_state_only():
     assert policy.banned() == {2, 3}
 
 
+def test_tabu_first_bans_how_the_erased_span_began():
+    """A restart bans the first token of the response, and nothing behind a prefix that it erased."""
+    policy = EditPolicy(VOCAB, tabu=Tabu.FIRST)
+    for token in [1, 3, 62]:
+        policy.push(token)
+    assert policy.banned() == {1}
+    policy.push(2)
+    assert policy.banned() == frozenset()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"tabu": "frist"}, "tabu is 'frist'"),
         ({"max_actions": 0}, "max_actions is 0"),
         ({"temperature": -1.0}, "temperature is -1"),
         ({"temperature": 0.0, "context": Context.HARD}, "Set tabu=True, a budget, or a temperature above 0"),

@@ -41,9 +41,9 @@ def greedy(engine):
     mask = {"boundary": Boundary.MASK}
     settings = [
         {"tabu": True},
-        {"tabu": True} | mask,
+        {"tabu": "first"} | mask,
         {"budget": 5} | mask,
-        {"tabu": True, "budget": 9} | mask,
+        {"tabu": "first", "budget": 9} | mask,
     ]
     bias = [DODGES_EOS | {40: i / 6, 41: i / 6, 42: i / 8} for i in range(16)]
     return engine.run(

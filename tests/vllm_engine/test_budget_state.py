@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from halluc_plugin.decoding import EditPolicy
+from halluc_plugin.decoding import EditPolicy, Tabu
 from halluc_plugin.edits import Context, EditVocab, resolve_row
 from halluc_plugin.edits.builders import Boundary
 from halluc_plugin.errors import TraceError
@@ -139,7 +139,7 @@ class Batch:
         limits = {
             "budget": self.random.choice([None, 0, 3, 30]),
             "boundary": self.random.choice(list(Boundary)),
-            "tabu": self.random.random() < 0.5,
+            "tabu": self.random.choice(list(Tabu)),
         }
         context = self.random.choice(list(Context))
         extra_args = EditRequest(VOCAB, context=context, **limits).to_extra_args()

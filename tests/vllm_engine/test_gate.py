@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from halluc_plugin.decoding import EditPolicy
+from halluc_plugin.decoding import EditPolicy, Tabu
 from halluc_plugin.edits import Context, EditState, EditVocab
 from halluc_plugin.edits.builders import Boundary
 from halluc_plugin.errors import TraceError
@@ -34,11 +34,12 @@ def params_of(request, **sampling):
     budget=st.none() | st.integers(0, 4),
     boundary=st.sampled_from(Boundary),
     context=st.sampled_from(Context),
+    tabu=st.sampled_from([Tabu.LAST, Tabu.FIRST]),
 )
-def test_bans_are_those_of_the_policy_that_sees_every_action(actions, budget, boundary, context):
+def test_bans_are_those_of_the_policy_that_sees_every_action(actions, budget, boundary, context, tabu):
     """Budget, boundary and tabu survive rewinds, and preemptions after any action."""
-    policy = EditPolicy(VOCAB, budget=budget, boundary=boundary, tabu=True)
-    params = params_of(EditRequest(VOCAB, budget, boundary, context, tabu=True))
+    policy = EditPolicy(VOCAB, budget=budget, boundary=boundary, tabu=tabu)
+    params = params_of(EditRequest(VOCAB, budget, boundary, context, tabu=tabu))
     output: list[int] = []
     gate = gate_of(params, output)
     for action, preempted in actions:

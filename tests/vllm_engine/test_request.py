@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from halluc_plugin.decoding import Tabu
 from halluc_plugin.edits import Context, EditVocab
 from halluc_plugin.edits.builders import Boundary
 from halluc_plugin.errors import EditVocabError, HallucError, SettingsError
@@ -22,6 +23,7 @@ from halluc_plugin.vllm_engine.request import KEYS, MOST, PREFIX, EditRequest, L
         EditRequest(EditVocab(backtrack=5)),
         EditRequest(EditVocab(5, step=6, step_delimiters=frozenset({1, 2}), restart=7), 0, Boundary.MASK),
         EditRequest(EditVocab(5), context=Context.HARD, tabu=True, budget=3),
+        EditRequest(EditVocab(5), context=Context.HARD, tabu=Tabu.FIRST),
         EditRequest(EditVocab(5), context=Context.HARD, length=Length.COLLAPSED, max_actions=99),
     ],
 )
@@ -36,6 +38,15 @@ def test_a_server_may_turn_true_into_one():
     """``vllm_xargs`` has no booleans."""
     flat = {"halluc_backtrack": 5, "halluc_context": "hard", "halluc_tabu": 1}
     assert EditRequest.from_extra_args(flat) == EditRequest(EditVocab(5), context=Context.HARD, tabu=True)
+
+
+@pytest.mark.parametrize(
+    ("written", "rule"), [(True, "last"), (0, "off"), ("off", "off"), ("last", "last"), ("first", "first")]
+)
+def test_tabu_is_a_name_or_a_truth_value(written, rule):
+    """Requests that were written before the rules had names go on to mean the same."""
+    request = EditRequest.from_extra_args({"halluc_backtrack": 5, "halluc_tabu": written})
+    assert request == EditRequest(EditVocab(5), tabu=Tabu(rule))
 
 
 def test_silent_requests_are_none_of_ours():
@@ -56,6 +67,7 @@ def test_silent_requests_are_none_of_ours():
         ({"halluc_backtrack": 5, "halluc_step_delimiters": 3}, SettingsError, "not a list of ids"),
         ({"halluc_backtrack": 5, "halluc_context": "firm"}, SettingsError, "Give one of: soft, hard"),
         ({"halluc_backtrack": 5, "halluc_tabu": "yes"}, SettingsError, "halluc_tabu is 'yes'"),
+        ({"halluc_backtrack": 5, "halluc_tabu": "frist"}, SettingsError, "Give one of: off, last, first"),
         ({"halluc_backtrack": 5, "halluc_max_actions": 0}, SettingsError, "halluc_max_actions is 0"),
         ({"halluc_backtrack": 5, "halluc_max_actions": 9}, SettingsError, "only there"),
         (

@@ -156,4 +156,10 @@ def load(mapping: Mapping[str, Any] | None) -> Settings:
         SettingsError: A key is unknown (close matches are named), a value has the wrong kind, or two
             settings contradict each other.
     """
+    if isinstance(mapping, Mapping) and "tabu" in mapping:
+        raise SettingsError(
+            f"Unknown setting halluc.tabu ({mapping['tabu']}): tabu is for evaluation alone, since what may be "
+            "sampled would depend on what was erased.",
+            "Leave it out, and give it to hf-backtrack, vllm-backtrack or halluc search.",
+        )
     return read(Settings, {} if mapping is None else mapping, "halluc")

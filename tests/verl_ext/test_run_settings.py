@@ -154,8 +154,8 @@ class TestHardContext:
 
     def test_training_knows_no_tabu(self, hard_config):
         """Tabu makes the policy depend on more than the live text; it is no setting of training."""
-        hard_config.halluc.tabu = True
-        with pytest.raises(SettingsError, match=r"Unknown setting halluc.tabu"):
+        hard_config.halluc.tabu = "first"
+        with pytest.raises(SettingsError, match=r"halluc.tabu \(first\): tabu is for evaluation alone"):
             from_config(hard_config)
 
 

@@ -1,1 +1,5 @@
-"""Jobs of the command line that need a model: opening it, and carrying a job out in parts."""
+"""Jobs of the command line that need a model.
+
+Read in this order: :mod:`.samplers` (opens the model that is sampled, after a check that what is asked of it
+fits), :mod:`.search` (one search of a file of problems, in parts that an interrupted run keeps).
+"""

@@ -2,7 +2,7 @@
 
 Read in this order: :mod:`.judged` (a trace under a prefix oracle), :mod:`.event_metrics`, :mod:`.erasure` and
 :mod:`.retries` (what its backtracks were worth; :mod:`.summary` has them all), :mod:`.reactions` (to labelled
-steps), :mod:`.correction`, :mod:`.sampling`, :mod:`.efficiency`, :mod:`.compute`, :mod:`.degeneracy`,
+steps), :mod:`.correction`, :mod:`.repeated_samples`, :mod:`.efficiency`, :mod:`.compute`, :mod:`.degeneracy`,
 :mod:`.intervals`.
 
 Every share comes with its n and a 95 % interval.

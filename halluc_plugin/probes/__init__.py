@@ -1,7 +1,8 @@
 """Probes of a model at given contexts: what it would do there, without letting it write.
 
 :mod:`.emission` (does it take back?), :mod:`.negative_learning` (did it learn the errors it was shown?),
-:mod:`.gradients` (do errors, edits and corrections pull in one direction?). All are in soft context.
+:mod:`.gradients` (do errors, edits and corrections pull in one direction?); :mod:`.next_logits` is the
+forward pass that they share. All are in soft context.
 """
 
 from halluc_plugin.probes.emission import Emission, edit_emission

@@ -1,8 +1,9 @@
 """Rewards of answers that may take tokens back.
 
-:mod:`.states` says where a trace can be looked at, :mod:`.answer` turns a resolved trace into what a reward
-may look at, :mod:`.components` holds the named components, a module each, :func:`score` adds them up,
-:mod:`.registry` knows them by name. Nothing here knows a host.
+Read in this order: :mod:`.states` (where a trace can be looked at), :mod:`.answer` (a resolved trace as what
+a reward may look at), :mod:`.components` (the named components, a module each; :func:`score` adds
+them up), :mod:`.registry` (knows them by name), :mod:`.settings` (weights and parameters), :mod:`.influence` (which
+components reach the gradient). Nothing here knows a host.
 """
 
 from halluc_plugin.rewards.answer import Answer, Trace, Verdict, judge_answers, observe

@@ -1,11 +1,10 @@
 """Search at test time: answers are expanded, rolled back where the model takes something back, and selected.
 
-Read in this order: :mod:`.states` (a response being written, and what a search asks of a model),
-:mod:`.driver` (runs many searches on one sampler), :mod:`.backtracking` (Self-Backtracking, arXiv
-2502.04404), :mod:`.baselines` (greedy, samples, steps breadth-first and depth-first), :mod:`.selection`
-(which answer to give), :mod:`.hf` (transformers models; beam search), :mod:`.models` (which model is sampled,
-and what fits in it), :mod:`.job` (all of it, for a file of problems). vLLM's sampler is in
-:mod:`halluc_plugin.vllm_engine.sampler`.
+Read in this order: :mod:`halluc_plugin.sampling.states` (a response being written, and what a search asks of
+a model), :mod:`halluc_plugin.sampling.driver` (runs many searches on one sampler), :mod:`.backtracking`
+(Self-Backtracking, arXiv 2502.04404), :mod:`.baselines` (greedy, and steps breadth-first and depth-first),
+:mod:`.beams` (beam search), :mod:`.selection` (which answer to give), :mod:`.answers` (the answers judged,
+and what they cost). :mod:`halluc_plugin.jobs.search` does all of it for a file of problems.
 """
 
 from halluc_plugin.sampling.driver import Cost, Found, Sampler, run

@@ -1,7 +1,9 @@
 """The ``halluc:`` block of a recipe as dataclasses, and the strict reader of it.
 
-Every adapter reads the block with :func:`load`; an unknown key, a value of the wrong kind and a
-contradiction are refused before anything starts.
+Read in this order: :mod:`.run` (the whole block; every adapter reads it with :func:`load`), :mod:`.blocks`,
+:mod:`.credit` and :mod:`.curriculum` (its groups; rewards have theirs in
+:mod:`halluc_plugin.rewards.settings`), :mod:`.strict` (the reader). An unknown key, a value of the wrong kind
+and a contradiction are refused before anything starts.
 """
 
 from halluc_plugin import moved

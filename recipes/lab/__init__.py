@@ -1,1 +1,4 @@
-"""What experiments share: judging, keeping, tables, plots and reports."""
+"""What experiments share, from a judged answer to a page.
+
+:mod:`.judging`, :mod:`.keeping`, :mod:`.tabulating`, :mod:`.plotting`, :mod:`.reporting`.
+"""

@@ -1,8 +1,8 @@
 """Rewards of answers that may take tokens back.
 
 Read in this order: :mod:`.states` (where a trace can be looked at), :mod:`.answer` (a resolved trace as what
-a reward may look at), :mod:`.components` (the named components, a module each; :func:`score` adds
-them up), :mod:`.registry` (knows them by name), :mod:`.settings` (weights and parameters), :mod:`.influence` (which
+a reward may look at), :mod:`.components` (the named components, a module each; :func:`score` adds them up),
+:mod:`.registry` (knows them by name), :mod:`.settings` (weights and parameters), :mod:`.influence` (which
 components reach the gradient). Nothing here knows a host.
 """
 

@@ -23,7 +23,7 @@ from halluc_plugin.rewards.influence import unchanged_groups
 from halluc_plugin.rl.answers import Answers, shape, shapes_actions
 from halluc_plugin.rl.rollout_reader import RolloutReader
 from halluc_plugin.rl.step_metrics import ProblemRow, drawn, event_metrics, rollout_metrics, stage_metrics
-from halluc_plugin.rl.warning_signs import CollapseWatch
+from halluc_plugin.rl.warning_signs import SignWatch
 from halluc_plugin.tasks import find_verifier
 from halluc_plugin.trace_log import LoggedTrace, TraceLog, logged_trace
 from verl_ext.compat import AnswersToSync
@@ -54,7 +54,7 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
         self._comparable = reason is None
         if self._settings.guard.enabled and reason:
             logger.warning("halluc: the guard against stale weights is off, because %s.", reason)
-        self._collapse = CollapseWatch()
+        self._signs = SignWatch()
         keep = self._settings.trace_log
         self._trace_log = TraceLog(Path(config.trainer.default_local_dir), keep.max_megabytes)
 
@@ -101,7 +101,7 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
             rewards=[float(row.sum()) for row in data["rm_scores"]],
             infos=_infos(data["extra_fields"]),
         )
-        rows, paid = shape(answers, self._reading.vocab, self._settings.at(self.global_steps))
+        rows, paid = shape(answers, self._reader.vocab, self._settings.at(self.global_steps))
         metrics.update(paid)
         shaped = torch.nested.as_nested_tensor(rows, layout=torch.jagged)
         fields = TensorDict({"advantages": shaped}, batch_size=len(keys))
@@ -119,12 +119,12 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
         metrics.update(self._event_metrics(batch, keys))
         metrics.update(stage_metrics(self._settings, self.global_steps))
         self._log_traces(batch, keys)
-        self._warn_of_collapse(metrics)
+        self._warn_of_signs(metrics)
 
-    def _warn_of_collapse(self, metrics: Mapping[str, Any]) -> None:
+    def _warn_of_signs(self, metrics: Mapping[str, Any]) -> None:
         edits = self.config.actor_rollout_ref.rollout.agent.default_agent_loop == "backtrack"
         may_edit = edits and self._settings.at(self.global_steps).max_backtracks != 0
-        for told in self._collapse.observe(self.global_steps, metrics, may_edit=may_edit):
+        for told in self._signs.observe(self.global_steps, metrics, may_edit=may_edit):
             logger.warning("halluc: %s", told)
 
     def _degeneracy(self, infos: list[dict[str, Any]], keys: list[str]) -> dict[str, float]:
@@ -152,7 +152,7 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
                 data["responses"].unbind(), data["data_source"], data["reward_model"], strict=True
             )
         ]
-        return event_metrics(rows, self._reading)
+        return event_metrics(rows, self._reader)
 
     def _log_traces(self, batch: KVBatchMeta, keys: list[str]) -> None:
         """Keep a few of the step's answers."""
@@ -175,11 +175,11 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
             reward=float(scores.sum()),
             scores=_numbers(fields.get("reward_extra_info", {})),
             tokenizer=self.tokenizer,
-            vocab=self._reading.vocab,
+            vocab=self._reader.vocab,
         )
 
     @cached_property
-    def _reading(self) -> RolloutReader:
+    def _reader(self) -> RolloutReader:
         # Once a run: every token's text is looked at for the ends of steps.
         return RolloutReader.of(
             self.tokenizer, self._settings, EngineLimits.of(self.config, self.tokenizer).ends

@@ -68,9 +68,9 @@ def inject(
     from halluc_plugin.errors import SettingsError
     from halluc_plugin.problem_sets.references import Injected, read_references, text_pool
     from halluc_plugin.tokens.loading import load_tokenizer
-    from halluc_plugin.verifiers.numerals import read
+    from halluc_plugin.verifiers.numerals import read_number
 
-    sizes = [read(size.strip()) for size in lengths.split(",")]
+    sizes = [read_number(size.strip()) for size in lengths.split(",")]
     if not all(sizes) or not 0 < rate <= 1 or copies < 1:
         raise SettingsError(
             f"--lengths {lengths!r}, --rate {rate}, --copies {copies}.",

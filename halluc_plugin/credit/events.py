@@ -42,7 +42,7 @@ def event_credit(
             f"The traces have {counts} effective events, but {given} of them have values.",
             "Give every effective event of every trace its value, in order.",
         )
-    gains = [move.gain for row in event_values for move in row]
+    gains = [value.gain for row in event_values for value in row]
     credit = torch.zeros(resolution.ids.shape)
     noop = resolution.noop.tolist()
     for event, gain in zip(effective, gains, strict=True):

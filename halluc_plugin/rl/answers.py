@@ -51,7 +51,7 @@ def reward_info(
         answer: The answer.
         parts: Its reward components, unweighted.
         finished: Whether it ended by itself.
-        without_edits: Whether the value before the first move is the accuracy of an answer without edits: of
+        without_edits: Whether the value before the first event is the accuracy of an answer without edits: of
             sampled continuations, or of a first turn.
 
     Returns:
@@ -67,7 +67,7 @@ def reward_info(
         **({} if answer.raw is None else {"acc_raw": answer.raw.accuracy}),
         **answer.trace.counts(),
         "truncated": float(not finished),
-        "moves": json.dumps(event_values and [[move.before, move.after] for move in event_values]),
+        "moves": json.dumps(event_values and [[value.before, value.after] for value in event_values]),
         "steps": json.dumps(answer.steps),
     }
     if without_edits and event_values is not None:
@@ -125,11 +125,11 @@ def _event_values(answers: Answers, vocab: EditVocab, settings: Settings) -> lis
 def _metrics(prompts: Sequence[str], event_values: Sequence[Sequence[EventValue]] | None) -> dict[str, float]:
     if event_values is None:
         return {}
-    gains = [move.gain for row in event_values for move in row]
+    gains = [value.gain for row in event_values for value in row]
     paid = {
         prompt
         for prompt, row in zip(prompts, event_values, strict=True)
-        if any(abs(move.gain) > ROUNDING for move in row)
+        if any(abs(value.gain) > ROUNDING for value in row)
     }
     degenerate = {"backtrack/degenerate/credit": 1 - len(paid) / len(set(prompts))}
     return degenerate | ({"backtrack/event_gain": sum(gains) / len(gains)} if gains else {})

@@ -122,12 +122,12 @@ class _Trainer:
     def __init__(
         self,
         model: Any,
-        reading: RolloutReader,
+        reader: RolloutReader,
         problems: Sequence[PosedProblem],
         settings: Settings,
         run: GrpoSettings,
     ) -> None:
-        self._model, self._reading, self._problems = model, reading, problems
+        self._model, self._reader, self._problems = model, reader, problems
         self._settings, self._run = settings, run
 
     @cached_property
@@ -149,8 +149,8 @@ class _Trainer:
         run, settings = self._run, self._settings.at(step)
         chosen = [self._problems[i] for i in order(len(self._problems), run.prompts, run.seed, step)]
         self._model.eval()
-        answers = sample_groups(self._model, chosen, settings, run, self._reading, step=step)
-        advantages, paid = shape(answers, self._reading.vocab, settings)
+        answers = sample_groups(self._model, chosen, settings, run, self._reader, step=step)
+        advantages, paid = shape(answers, self._reader.vocab, settings)
         asked = [problem for problem in chosen for _ in range(run.group)]
         moved = self._update([p.prompt for p in asked], answers, advantages, settings, step)
         return {**self._metrics(answers, asked, settings, step), **paid, **moved}
@@ -174,7 +174,7 @@ class _Trainer:
             for start in range(0, len(prompts), self._run.micro_batch):
                 part = slice(start, start + self._run.micro_batch)
                 with torch.autocast(device.type, torch.bfloat16) if self._run.bf16 else nullcontext():
-                    resolution = resolve_rows(answers.responses[part], self._reading.vocab)
+                    resolution = resolve_rows(answers.responses[part], self._reader.vocab)
                     scores = score_policy(self._model, prompts[part], resolution, settings)
                 paid, learns = (
                     torch.nn.utils.rnn.pad_sequence(list(rows[part]), batch_first=True).to(device)
@@ -203,7 +203,7 @@ class _Trainer:
         return {
             **rollout_metrics(answers.infos, answers.masks),
             **{f"backtrack/degenerate/{name}": share for name, share in shares.items()},
-            **event_metrics(rows, self._reading),
+            **event_metrics(rows, self._reader),
             **stage_metrics(self._settings, step),
         }
 

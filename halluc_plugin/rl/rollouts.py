@@ -23,7 +23,7 @@ def sample_groups(
     problems: Sequence[PosedProblem],
     settings: Settings,
     run: GrpoSettings,
-    reading: RolloutReader,
+    reader: RolloutReader,
     *,
     step: int,
 ) -> Answers:
@@ -34,7 +34,7 @@ def sample_groups(
         problems: Of a step.
         settings: Of the step.
         run: How many answers, how long; its seed and the step decide the samples.
-        reading: How ids are read.
+        reader: How ids are read.
         step: From 1.
 
     Returns:
@@ -42,13 +42,13 @@ def sample_groups(
     """
     asked = [problem for problem in problems for _ in range(run.group)]
     decoding = Decoding(
-        reading.vocab, run.max_actions, settings.context, budget=settings.max_backtracks,
-        boundary=settings.boundary, eos_ids=reading.marks.ends,
+        reader.vocab, run.max_actions, settings.context, budget=settings.max_backtracks,
+        boundary=settings.boundary, eos_ids=reader.marks.ends,
     )  # fmt: skip
     seed = int(np.random.SeedSequence([run.seed, 42, step]).generate_state(1)[0])
     generator = torch.Generator(model.device).manual_seed(seed)
     prompts = [problem.prompt for problem in asked]
-    return _judged(asked, decode(model, prompts, decoding, generator=generator), settings, run, reading)
+    return _judged(asked, decode(model, prompts, decoding, generator=generator), settings, run, reader)
 
 
 def _judged(
@@ -56,14 +56,14 @@ def _judged(
     traces: Sequence[DecodedTrace],
     settings: Settings,
     run: GrpoSettings,
-    reading: RolloutReader,
+    reader: RolloutReader,
 ) -> Answers:
     responses = [trace.ids for trace in traces]
-    resolution = resolve_rows(responses, reading.vocab)
+    resolution = resolve_rows(responses, reader.vocab)
     scored = []
     for row, (trace, problem) in enumerate(zip(traces, asked, strict=True)):
         answer = judge_answers(
-            observe(resolution, row, reading.decode, reading.marks), problem.verifier, problem.truth
+            observe(resolution, row, reader.decode, reader.marks), problem.verifier, problem.truth
         )
         reward, parts = score(answer, settings.reward)
         finished = trace.finish is Finish.EOS

@@ -110,12 +110,12 @@ def drawn(keys: Collection[str], count: int, step: int) -> list[str]:
     return random.Random(step).sample(sorted(keys), min(count, len(keys)))  # noqa: S311 - not for secrets
 
 
-def event_metrics(rows: Sequence[ProblemRow], reading: RolloutReader) -> dict[str, float]:
+def event_metrics(rows: Sequence[ProblemRow], reader: RolloutReader) -> dict[str, float]:
     """Precision, recall and aim of the backtracks of some answers, judged state by state.
 
     Args:
         rows: The answers; those whose verifier judges no prefixes are left out.
-        reading: How their ids are read.
+        reader: How their ids are read.
 
     Returns:
         :meth:`halluc_plugin.metrics.EventSummary.as_metrics` under ``backtrack/``, without shares of nothing,
@@ -127,11 +127,11 @@ def event_metrics(rows: Sequence[ProblemRow], reading: RolloutReader) -> dict[st
     for row in rows:
         if isinstance(row.verifier, PrefixVerifier):
             traces.append(row.ids)
-            oracles.append(prefix_oracle(row.verifier, row.ground_truth, reading.decode, reading.marks.ends))
-    if not traces or not reading.marks.delimiters:
+            oracles.append(prefix_oracle(row.verifier, row.ground_truth, reader.decode, reader.marks.ends))
+    if not traces or not reader.marks.delimiters:
         return {}
-    judged = judge_ids(traces, reading.vocab, oracles)
-    summary = summarise_events(judged, delimiters=reading.marks.delimiters, kappa=reading.kappa)
+    judged = judge_ids(traces, reader.vocab, oracles)
+    summary = summarise_events(judged, delimiters=reader.marks.delimiters, kappa=reader.kappa)
     values = summary.as_metrics().items()
     found = {f"backtrack/{name}": value for name, value in values if not math.isnan(value)}
     return {**found, "backtrack/judged": float(len(traces))}

@@ -54,7 +54,7 @@ def signs(metrics: Mapping[str, float], *, may_edit: bool) -> Iterator[Sign]:
 
 
 @dataclass
-class CollapseWatch:
+class SignWatch:
     """Tells each sign once in a start when it has lasted, and once more when it comes back."""
 
     _lasted: dict[Sign, int] = field(default_factory=dict)

@@ -19,6 +19,6 @@ NUMERAL = rf"{DIGITS}(?:,{_DIGIT}{{3}}(?!{_DIGIT}))*(?:\.{DIGITS})?"
 """Pattern of what looks like a number in running text, decimals and thousands included."""
 
 
-def read(text: str) -> int | None:
+def read_number(text: str) -> int | None:
     """The number that ``text`` writes in its one canonical way; None for any other text."""
     return int(text) if len(text) <= LONGEST and _CANONICAL.fullmatch(text) else None

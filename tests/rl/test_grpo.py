@@ -244,12 +244,12 @@ def test_the_step_is_policy_gradient_ascent(tokenizer, problems, tmp_path, monke
 
 def test_answers_of_a_group_differ(tokenizer, problems, tmp_path):
     """Samples are functions of seed and step: other steps and seeds, other answers; never n copies of one."""
-    reading = RolloutReader.of(tokenizer, load({}))
+    reader = RolloutReader.of(tokenizer, load({}))
     model = new_model(tokenizer, Size.TINY, seed=0).eval()
 
     def sampled(seed, step):
         run = replace(RUN, seed=seed)
-        answers = grpo.sample_groups(model, problems[:1], load({}), run, reading, step=step)
+        answers = grpo.sample_groups(model, problems[:1], load({}), run, reader, step=step)
         return [tuple(ids) for ids in answers.responses]
 
     first = sampled(0, 1)

@@ -1,8 +1,8 @@
-"""Signs of collapse: what shows one, and when it is told."""
+"""Warning signs of a run: what shows one, and when it is told."""
 
 import pytest
 
-from halluc_plugin.rl.warning_signs import PATIENCE, CollapseWatch, Sign, signs
+from halluc_plugin.rl.warning_signs import PATIENCE, Sign, SignWatch, signs
 
 FINE = {
     "backtrack/rate": 0.2,
@@ -42,7 +42,7 @@ def test_silence_that_was_asked_for_is_no_sign():
 
 def test_a_sign_is_told_once_and_again_when_it_comes_back():
     """When it has lasted; a step without it begins the count anew."""
-    watch, silent = CollapseWatch(), FINE | {"backtrack/rate": 0.0}
+    watch, silent = SignWatch(), FINE | {"backtrack/rate": 0.0}
     steps = [*[silent] * (PATIENCE + 3), FINE, *[silent] * PATIENCE]
     told = [watch.observe(step, metrics, may_edit=True) for step, metrics in enumerate(steps, 1)]
     assert [step for step, said in enumerate(told, 1) if said] == [PATIENCE, len(steps)]

@@ -29,7 +29,7 @@ from halluc_plugin.verifiers import (
     prefix_oracle,
     whole_vote,
 )
-from halluc_plugin.verifiers.numerals import LONGEST, read
+from halluc_plugin.verifiers.numerals import LONGEST, read_number
 
 COUNTDOWN = {"numbers": [3, 5, 7], "target": 22}
 CHAIN = {"modulus": 17, "start": 15, "operations": ["-2", "-3"], "form": "steps"}
@@ -53,7 +53,7 @@ RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 @pytest.mark.parametrize("text", ["0", "7", "10", "22", "9" * LONGEST])
 def test_a_canonical_number_is_read(text):
     """Digits without a leading zero, up to a length that Python can read and write."""
-    assert read(text) == int(text)
+    assert read_number(text) == int(text)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_canonical_number_is_read(text):
 )  # fmt: skip
 def test_anything_else_is_no_canonical_number(text):
     """Signs, decimals, blanks, other scripts, leading zeros, and numbers beyond the longest one."""
-    assert read(text) is None
+    assert read_number(text) is None
 
 
 @pytest.mark.parametrize(

@@ -110,13 +110,13 @@ class BacktrackAgentLoop(AgentLoopBase):
         cut_off = self._limits.cut_off(ids, len(prompt_ids), params, sampled.stop_reason)
         extra_fields[STATISTICS]["truncated"] = int(cut_off)
         if self._samples_continuations(settings, kwargs):
-            sampler = Continuations(settings, self._vocab, self._marks, self._max_tokens)
+            continuations = Continuations(settings, self._vocab, self._marks, self._max_tokens)
 
             async def generate(prompt: list[int], params: dict[str, Any], part: int) -> list[int]:
                 params = seeded(params, self.rollout_config, kwargs, prompt_ids, part=part)
                 return list((await self._generate(prompt, params, **kwargs)).token_ids)
 
-            extra_fields[CONTINUATIONS] = await sampler.sample(
+            extra_fields[CONTINUATIONS] = await continuations.sample(
                 generate, prompt_ids, ids, resolution, sampling_params
             )
         preempted = sampled.num_preempted

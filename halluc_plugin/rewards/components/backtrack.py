@@ -20,5 +20,5 @@ def backtrack(answer: Answer, settings: RewardSettings) -> float:
     reward = settings.gamma / math.sqrt(max(1, answer.trace.num_events)) if correct else 0.0
     if answer.event_values:
         reward += settings.alpha * max(0.0, correct - answer.event_values[0].before)
-        reward -= settings.beta * sum(move.before for move in answer.event_values)
+        reward -= settings.beta * sum(value.before for value in answer.event_values)
     return reward

@@ -12,7 +12,7 @@ from typing import Any
 
 from halluc_plugin.tasks.countdown.verifier import CountdownVerifier
 from halluc_plugin.verifiers.base import Outcome, Verifier
-from halluc_plugin.verifiers.numerals import DIGITS, read
+from halluc_plugin.verifiers.numerals import DIGITS, read_number
 
 
 class PublishedVerifier(StrEnum):
@@ -43,7 +43,7 @@ def verify_as_published(which: PublishedVerifier, problem: Mapping[str, Any], an
         step = _STEP.match(line) if which is PublishedVerifier.SELF_BACKTRACKING else _STEP.fullmatch(line)
         if step is None:
             return Outcome.NO_ANSWER if last is None else Outcome.WRONG
-        a, b, last = read(step[1]), read(step[3]), read(step[4])
+        a, b, last = read_number(step[1]), read_number(step[3]), read_number(step[4])
         if a is None or b is None or last is None:
             return Outcome.WRONG
         if a not in available or b not in available or not _holds(which, a, step[2], b, last):

@@ -12,7 +12,7 @@ from typing import Any
 
 from halluc_plugin.tasks.countdown.solver import OPERATIONS, apply, reachable
 from halluc_plugin.verifiers.base import Outcome
-from halluc_plugin.verifiers.numerals import DIGITS, read
+from halluc_plugin.verifiers.numerals import DIGITS, read_number
 
 SOURCE = "halluc/countdown"
 SOURCE_OF_NEW_TARGETS = "halluc/countdown-new"
@@ -64,7 +64,7 @@ class CountdownVerifier:
             match = EQUATION.fullmatch(line)
             if match is None:
                 return None
-            a, b, c = read(match[1]), read(match[3]), read(match[4])
+            a, b, c = read_number(match[1]), read_number(match[3]), read_number(match[4])
             if a is None or b is None or c is None:
                 return None
             rest = _take(left, a, b)

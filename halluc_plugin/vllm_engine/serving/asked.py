@@ -126,7 +126,7 @@ def asks(path: str, body: Any) -> bool:
     return True
 
 
-def read(path: str, body: Mapping[str, Any], served: Served) -> Asked:
+def read_request(path: str, body: Mapping[str, Any], served: Served) -> Asked:
     """Read a request that :func:`asks`.
 
     Args:

@@ -7,7 +7,7 @@ from typing import Any
 from halluc_plugin.errors import HallucError
 from halluc_plugin.vllm_engine.served import Served
 from halluc_plugin.vllm_engine.serving.answer import TextForm
-from halluc_plugin.vllm_engine.serving.asked import Asked, asks, read
+from halluc_plugin.vllm_engine.serving.asked import Asked, asks, read_request
 from halluc_plugin.vllm_engine.serving.reply import Reply, refusal
 
 Scope = MutableMapping[str, Any]
@@ -66,7 +66,7 @@ class CollapsedText:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         if not asks(path, body):
             return None
-        return read(path, body, await self._known(scope["app"].state))
+        return read_request(path, body, await self._known(scope["app"].state))
 
     async def _known(self, state: Any) -> Served:
         if self._served is None:

@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+GLOSSARY = (ROOT / "docs" / "index.md").read_text(encoding="utf-8").split("## Words\n")[1]
 TOPS = {
     "halluc_plugin": ROOT / "halluc_plugin",
     "halluc_plugin.recipes": ROOT / "recipes",
@@ -155,11 +156,21 @@ def test_an_arrow_that_is_no_import_is_noticed():
         assert not any(_within(module, other) for module in imports_of(station) for other in others)
 
 
-def test_names_in_docs_of_the_architecture_exist():
-    """Every dotted name on the page leads to something of ours."""
-    names = re.findall(r"`((?:halluc_plugin|verl_ext|lm_eval_tasks)(?:\.\w+)*)`", PAGE)
+@pytest.mark.parametrize("page", [PAGE, GLOSSARY], ids=["architecture", "glossary"])
+def test_names_on_the_pages_exist(page):
+    """Every dotted name leads to something of ours."""
+    names = re.findall(r"`((?:halluc_plugin|verl_ext|lm_eval_tasks)(?:\.\w+)*)`", page)
     assert names
     assert [name for name in names if not resolves(name)] == []
+
+
+def test_every_word_is_explained_once_and_has_a_place():
+    """A row of the glossary has a word, a meaning and the name of something of ours; no word comes twice."""
+    rows = [row for row in GLOSSARY.splitlines() if row.startswith("|")]
+    entries = [re.split(r"(?<!\\)\|", row)[1:-1] for row in rows if not re.match(r"\| (word|---) ", row)]
+    assert all(len(entry) == 3 and resolves(entry[2].strip(" `")) for entry in entries)
+    words = [word.strip() for entry in entries for word in entry[0].split(",")]
+    assert len(words) == len(set(words)) > 50
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -10,6 +10,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+PAGES = {
+    str(page.relative_to(ROOT)): page.read_text(encoding="utf-8")
+    for pattern in ("*.md", "docs/*.md", "recipes/**/README.md", "lm_eval_tasks/**/README.md")
+    for page in sorted(ROOT.glob(pattern))
+    if page.name not in {"CHANGELOG.md", "migration.md"}  # they name what was, too
+}
 GLOSSARY = (ROOT / "docs" / "index.md").read_text(encoding="utf-8").split("## Words\n")[1]
 TOPS = {
     "halluc_plugin": ROOT / "halluc_plugin",
@@ -156,11 +162,10 @@ def test_an_arrow_that_is_no_import_is_noticed():
         assert not any(_within(module, other) for module in imports_of(station) for other in others)
 
 
-@pytest.mark.parametrize("page", [PAGE, GLOSSARY], ids=["architecture", "glossary"])
+@pytest.mark.parametrize("page", PAGES)
 def test_names_on_the_pages_exist(page):
-    """Every dotted name leads to something of ours."""
-    names = re.findall(r"`((?:halluc_plugin|verl_ext|lm_eval_tasks)(?:\.\w+)*)`", page)
-    assert names
+    """Every dotted name of ours in the documentation leads to something, in text and in commands."""
+    names = re.findall(r"(?<![\w./-])(?:halluc_plugin|verl_ext|lm_eval_tasks)(?:\.\w+)+", PAGES[page])
     assert [name for name in names if not resolves(name)] == []
 
 

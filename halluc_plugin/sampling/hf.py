@@ -1,4 +1,4 @@
-"""Samples, beams and scores of transformers models."""
+"""Samples of transformers models, batched."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Problems to be answered: verl's rows as ids, each with its judge."""
+"""Problems to be answered: verl's rows as ids, each with its verifier."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

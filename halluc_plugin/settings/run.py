@@ -158,8 +158,8 @@ def load(mapping: Mapping[str, Any] | None) -> Settings:
     """
     if isinstance(mapping, Mapping) and "tabu" in mapping:
         raise SettingsError(
-            f"Unknown setting halluc.tabu ({mapping['tabu']}): tabu is for evaluation alone, since what may be "
-            "sampled would depend on what was erased.",
+            f"Unknown setting halluc.tabu ({mapping['tabu']}): tabu is for evaluation alone, since what may "
+            "be sampled would depend on what was erased.",
             "Leave it out, and give it to hf-backtrack, vllm-backtrack or halluc search.",
         )
     return read(Settings, {} if mapping is None else mapping, "halluc")

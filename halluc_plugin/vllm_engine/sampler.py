@@ -1,4 +1,4 @@
-"""Samples of a vLLM engine for :mod:`halluc_plugin.search`."""
+"""Samples of a vLLM engine for :mod:`halluc_plugin.sampling`."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Why answers failed, told to whoever stops the run, and the watch over trainers that are not ours.
+"""Why answers failed, told to whoever stops the run.
 
 verl 0.9.1 catches what an answer's agent loop or reward raises, logs it in the worker, marks the prompt as
 failed and trains on without it. The mark is a tag in the queue; the cause becomes another one beside it.

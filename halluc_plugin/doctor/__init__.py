@@ -1,7 +1,8 @@
 """``halluc doctor``: what is installed, what is registered where, and what to do about each red line.
 
-One module per room. Each has ``checks(...)``, which returns the lines of its room; hosts are looked at in
-another Python (:mod:`.fresh`), since they may be slow to import, fail, or print. The rooms of adapters, and
+One module per room (:mod:`.packages`, :mod:`.vllm`, :mod:`.model`, :mod:`.engine`). Each has ``checks(...)``,
+which returns the lines of its room; hosts are looked at in another Python (:mod:`.fresh`), since they may be
+slow to import, fail, or print. The rooms of adapters, and
 of other packages, are found by the entry-point group :data:`GROUP`.
 """
 

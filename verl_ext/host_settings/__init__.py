@@ -2,6 +2,9 @@
 
 :data:`TABLE` is of ``verl.trainer.main_ppo``, :data:`SFT_TABLE` of ``verl.trainer.sft_trainer``. The checks
 before a run, the documentation (docs/host-settings.md) and the tests read them; nothing else says it.
+
+Read in this order: :mod:`.table` (what a row says, and how a run is held against it), :mod:`.keys` (verl's
+keys by name), then the rows: :mod:`.engines`, :mod:`.trainers`, :mod:`.sft`.
 """
 
 from verl_ext.host_settings.engines import ENGINES

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from halluc_plugin.edits.vocab import EditKind, EditVocab
+from halluc_plugin.edits.vocab import EditVocab
 
-TEXT, BACKTRACK, STEP, RESTART = (int(kind) for kind in EditKind)
+AT_ONCE, NOWHERE = -1, -2
+"""Where edits stop that look for nothing; the others have the number of their delimiters."""
 
 
 def resolve_fields(ids: torch.Tensor, valid: torch.Tensor, vocab: EditVocab) -> dict[str, torch.Tensor]:
@@ -17,12 +18,14 @@ def resolve_fields(ids: torch.Tensor, valid: torch.Tensor, vocab: EditVocab) -> 
     fields = {name: np.zeros((rows, width), np.bool_) for name in ("is_edit", "erased", "noop")}
     fields |= {name: np.empty((rows, width), np.int64) for name in ("erased_at", "parent", "depth", "event")}
     if ids.numel():
-        # A missing edit token gets an id that no valid action has.
-        step = -1 if vocab.step is None else vocab.step
-        restart = -1 if vocab.restart is None else vocab.restart
-        delimiters = np.array(sorted(vocab.step_delimiters), np.int64)
+        stops = [sorted(ids) for ids in vocab.stops.values() if ids]
+        numbers = iter(range(len(stops)))
+        stop = [AT_ONCE if ids is None else next(numbers) if ids else NOWHERE for ids in vocab.stops.values()]
         _loop()(
-            ids.contiguous().numpy(), valid.contiguous().numpy(), vocab.backtrack, step, restart, delimiters,
+            ids.contiguous().numpy(), valid.contiguous().numpy(),
+            np.array([*vocab.stops], np.int64), np.array(stop, np.int64),
+            np.array([token for ids in stops for token in ids], np.int64),
+            np.cumsum([0, *map(len, stops)]).astype(np.int64),
             fields["is_edit"], fields["erased"], fields["noop"],
             fields["erased_at"], fields["parent"], fields["depth"], fields["event"],
         )  # fmt: skip
@@ -37,16 +40,19 @@ def _loop() -> Any:
     return numba.njit(cache=True)(_resolve_rows)
 
 
-def _resolve_rows(  # type: ignore[no-untyped-def] # noqa: ANN202, C901, PLR0917 - numba compiles one plain loop
-    ids, valid, backtrack, step, restart, delimiters, is_edit, erased, noop, erased_at, parent, depth, event,  # noqa: ANN001
+def _resolve_rows(  # type: ignore[no-untyped-def] # noqa: ANN202, C901, PLR0912, PLR0917 - numba compiles one plain loop
+    ids, valid, edits, stop, delimiters, bounds, is_edit, erased, noop, erased_at, parent, depth, event,  # noqa: ANN001
 ):  # fmt: skip
+    """Delimiters number ``k`` are ``delimiters[bounds[k] : bounds[k + 1]]``, sorted."""
     rows, width = ids.shape
+    kinds = bounds.size - 1
     stack = np.empty(width, np.int64)  # indices of the live tokens
-    # steps[k]: how many tokens are live up to and including the k-th live delimiter
-    steps = np.empty(width, np.int64)
+    # marks[k, i]: how many tokens are live up to and including the i-th live one of the delimiters k
+    marks = np.empty((kinds, width), np.int64)
+    marked = np.zeros(kinds, np.int64)
     for b in range(rows):
         live = 0
-        num_steps = 0
+        marked[:] = 0
         events = -1
         in_event = False
         for t in range(width):
@@ -59,15 +65,19 @@ def _resolve_rows(  # type: ignore[no-untyped-def] # noqa: ANN202, C901, PLR0917
             token = ids[b, t]
             parent[b, t] = stack[live - 1] if live > 0 else -1
             depth[b, t] = live
-            if token != backtrack and token != step and token != restart:  # noqa: PLR1714 - numba has no sets
+            edit = -1
+            for e in range(edits.size):
+                if token == edits[e]:
+                    edit = e
+            if edit < 0:
                 in_event = False
                 stack[live] = t
                 live += 1
-                if delimiters.size > 0:
-                    at = np.searchsorted(delimiters, token)
-                    if at < delimiters.size and delimiters[at] == token:
-                        steps[num_steps] = live
-                        num_steps += 1
+                for k in range(kinds):
+                    at = bounds[k] + np.searchsorted(delimiters[bounds[k] : bounds[k + 1]], token)
+                    if at < bounds[k + 1] and delimiters[at] == token:
+                        marks[k, marked[k]] = live
+                        marked[k] += 1
                 continue
             is_edit[b, t] = True
             if not in_event:
@@ -77,13 +87,15 @@ def _resolve_rows(  # type: ignore[no-untyped-def] # noqa: ANN202, C901, PLR0917
             if live == 0:
                 noop[b, t] = True
                 continue
-            keep = 0
-            if token != restart:
-                keep = live - 1
-            while num_steps > 0 and steps[num_steps - 1] > keep:
-                num_steps -= 1
-            if token == step:
-                keep = steps[num_steps - 1] if num_steps > 0 else 0
+            keep = 0 if stop[edit] == NOWHERE else live - 1
+            if stop[edit] >= 0:
+                k = stop[edit]
+                while marked[k] > 0 and marks[k, marked[k] - 1] > keep:
+                    marked[k] -= 1
+                keep = marks[k, marked[k] - 1] if marked[k] > 0 else 0
+            for k in range(kinds):
+                while marked[k] > 0 and marks[k, marked[k] - 1] > keep:
+                    marked[k] -= 1
             for s in range(keep, live):
                 erased[b, stack[s]] = True
                 erased_at[b, stack[s]] = t

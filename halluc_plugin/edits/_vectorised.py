@@ -19,18 +19,23 @@ def resolve_fields(ids: torch.Tensor, valid: torch.Tensor, vocab: EditVocab) -> 
     is_edit = _is_in(ids, sorted(vocab.edit_ids)) & valid
     text = valid & ~is_edit
     change = text.long() - is_edit.long()
-    if vocab.restart is not None:
-        change = torch.where(is_edit & (ids == vocab.restart), -width, change)
-    steps = is_edit & (ids == vocab.step) if vocab.step is not None else torch.zeros_like(is_edit)
-    delimiter = _is_in(ids, sorted(vocab.step_delimiters)) & text
+    # Edits that look for a delimiter, with the delimiters that they look for.
+    looking = []
+    for token_id, stops in vocab.stops.items():
+        edits = is_edit & (ids == token_id)
+        if stops is not None and not stops:
+            change = torch.where(edits, -width, change)
+        elif stops and edits.any():
+            looking.append((edits, _is_in(ids, sorted(stops)) & text))
     while True:
         height = _clipped_sum(change)
         before = torch.nn.functional.pad(height, (1, 0))[:, :-1]
         parent = _last_push_to(before, height, text)
-        if not steps.any():
+        if not looking:
             break
-        target = _step_target(parent, before, delimiter, text)
-        size = torch.where(steps, -(before - target), change)
+        size = change
+        for edits, delimiter in looking:
+            size = torch.where(edits, -(before - _target(parent, before, delimiter, text)), size)
         if torch.equal(size, change):
             break
         change = size
@@ -88,10 +93,10 @@ def _last_push_to(before: torch.Tensor, height: torch.Tensor, text: torch.Tensor
     return torch.where(before > 0, parent, -1)
 
 
-def _step_target(
+def _target(
     parent: torch.Tensor, before: torch.Tensor, delimiter: torch.Tensor, text: torch.Tensor
 ) -> torch.Tensor:
-    """Live length after a step backtrack at each position: just after the nearest delimiter below the top.
+    """Live length after such an edit at each position: just after the nearest delimiter below the top.
 
     Each token points to the one below it on the stack; pointers are doubled until they reach a delimiter.
     """

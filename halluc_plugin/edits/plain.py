@@ -2,7 +2,7 @@
 
 from textwrap import fill
 
-from halluc_plugin.edits.vocab import EditVocab
+from halluc_plugin.edits.vocab import ROLES, EditVocab
 
 
 def plain_source(vocab: EditVocab) -> str:
@@ -14,27 +14,31 @@ def plain_source(vocab: EditVocab) -> str:
     Returns:
         Python without imports, about ten lines; before it the ids that end a step, if one can be taken back.
     """
-    branches = [
-        f"        if token == {vocab.backtrack}:  # deletes the last token",
-        "            del live[-1:]",
-    ]
-    ends = ""
-    if vocab.step is not None:
-        ids = ", ".join(map(str, sorted(vocab.step_delimiters)))
-        ends = (
-            fill(f"STEP_ENDS = {{{ids}}}", 100, subsequent_indent="    ", break_long_words=False) + "\n\n\n"
-        )
-        branches += [
-            f"        elif token == {vocab.step}:  # deletes the last step, back to the end of another one",
-            "            del live[-1:]",
-            "            while live and live[-1] not in STEP_ENDS:",
-            "                live.pop()",
-        ]
-    if vocab.restart is not None:
-        branches += [
-            f"        elif token == {vocab.restart}:  # deletes everything",
-            "            live.clear()",
-        ]
+    branches: list[str] = []
+    constants: list[str] = []
+    for role in (role for role in ROLES if role in vocab.roles):
+        token_id = vocab.roles[role]
+        stops = vocab.stops[token_id]
+        condition = f"        {'elif' if branches else 'if'} token == {token_id}:"
+        if stops is None:
+            branches += [
+                f"{condition}  # deletes the last token",
+                "            del live[-1:]",
+            ]
+        elif not stops:
+            branches += [
+                f"{condition}  # deletes everything",
+                "            live.clear()",
+            ]
+        else:
+            name, ids = f"{role.upper()}_ENDS", ", ".join(map(str, sorted(stops)))
+            constants += [fill(f"{name} = {{{ids}}}", 100, subsequent_indent="    ", break_long_words=False)]
+            branches += [
+                f"{condition}  # deletes the last {role}, back to the end of another one",
+                "            del live[-1:]",
+                f"            while live and live[-1] not in {name}:",
+                "                live.pop()",
+            ]
     lines = [
         "def collapse(ids):",
         "    live = []",
@@ -44,4 +48,5 @@ def plain_source(vocab: EditVocab) -> str:
         "            live.append(token)",
         "    return live",
     ]
-    return ends + "\n".join(lines) + "\n"
+    head = "\n".join(constants) + "\n\n\n" if constants else ""
+    return head + "\n".join(lines) + "\n"

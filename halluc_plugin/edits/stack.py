@@ -72,13 +72,15 @@ class EditState:
         vocab = self.vocab
         if token_id not in vocab.edit_ids:
             return len(self.live_ids) + 1
-        if token_id == vocab.restart or not self.live_ids:
-            return 0
+        stops = vocab.stops[token_id]
         keep = len(self.live_ids) - 1
-        if token_id == vocab.step:
-            while keep and self.live_ids[keep - 1] not in self.vocab.step_delimiters:
-                keep -= 1
-        return keep
+        if stops is None:
+            return max(keep, 0)
+        if not stops:
+            return 0
+        while keep > 0 and self.live_ids[keep - 1] not in stops:
+            keep -= 1
+        return max(keep, 0)
 
     def extend(self, ids: Iterable[int]) -> "EditState":
         """Apply several actions; returns self."""

@@ -20,6 +20,10 @@ class EditKind(IntEnum):
     """Deletes the whole response."""
 
 
+ROLES = tuple(kind.name.lower() for kind in EditKind if kind is not EditKind.TEXT)
+"""Of edit tokens; each is a field of :class:`EditVocab`."""
+
+
 @dataclass(frozen=True)
 class EditVocab:
     """The token ids with a meaning beyond text.
@@ -47,7 +51,8 @@ class EditVocab:
     gaps: frozenset[int] = field(default_factory=frozenset, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "step_delimiters", frozenset(int(i) for i in self.step_delimiters))
+        for name in DELIMITERS.values():
+            object.__setattr__(self, name, frozenset(int(i) for i in getattr(self, name)))
         for role, token_id in self.roles.items():
             if token_id < 0:
                 raise EditVocabError(
@@ -57,33 +62,48 @@ class EditVocab:
             raise EditVocabError(
                 f"Two edit tokens share an id: {self.roles}.", "Give each edit token an id of its own."
             )
-        clash = self.step_delimiters & set(self.roles.values())
+        for role, name in DELIMITERS.items():
+            self._check_delimiters(role, name, getattr(self, name))
+
+    def _check_delimiters(self, role: str, name: str, delimiters: frozenset[int]) -> None:
+        clash = delimiters & set(self.roles.values())
         if clash:
             raise EditVocabError(
-                f"Step delimiter {min(clash)} is also an edit token ({self.roles}).",
-                "Remove edit tokens from step_delimiters.",
+                f"{role.capitalize()} delimiter {min(clash)} is also an edit token ({self.roles}).",
+                f"Remove edit tokens from {name}.",
             )
-        if any(i < 0 for i in self.step_delimiters):
+        if any(i < 0 for i in delimiters):
             raise EditVocabError(
-                f"Step delimiter {min(self.step_delimiters)} is negative.",
+                f"{role.capitalize()} delimiter {min(delimiters)} is negative.",
                 "Pass ids of the tokenizer, at least 0.",
             )
-        if self.step is not None and not self.step_delimiters:
+        if role in self.roles and not delimiters:
             raise EditVocabError(
-                f"A step backtrack token (id {self.step}) is given without step delimiters.",
-                "Pass step_delimiters=find_delimiters(tokenizer, delimiter), or leave step out.",
+                f"A {role} backtrack token (id {self.roles[role]}) is given without {role} delimiters.",
+                f"Pass {name}=find_delimiters(tokenizer, delimiter), or leave {role} out.",
             )
-        if self.step is None and self.step_delimiters:
+        if role not in self.roles and delimiters:
             raise EditVocabError(
-                "Step delimiters are given without a step backtrack token.",
-                "Pass step=<id>, or leave step_delimiters out.",
+                f"{role.capitalize()} delimiters are given without a {role} backtrack token.",
+                f"Pass {role}=<id>, or leave {name} out.",
             )
 
     @cached_property
     def roles(self) -> dict[str, int]:
         """Ids of the edit tokens that exist, by role."""
-        named = {"backtrack": self.backtrack, "step": self.step, "restart": self.restart}
+        named = {role: getattr(self, role) for role in ROLES}
         return {role: token_id for role, token_id in named.items() if token_id is not None}
+
+    @cached_property
+    def stops(self) -> dict[int, frozenset[int] | None]:
+        """How far each edit deletes, by its id; this is all that the semantics differ in.
+
+        It deletes the last live token, and more until one of these ids is last: None stops at once, as a
+        backtrack does, and no ids at all stop nowhere, as a restart. What is looked for in the text is last.
+        """
+        found = {role: getattr(self, name) for role, name in DELIMITERS.items()}
+        reach = {"backtrack": None, "restart": frozenset[int](), **found}
+        return {self.roles[role]: stops for role, stops in reach.items() if role in self.roles}
 
     @cached_property
     def edit_ids(self) -> frozenset[int]:
@@ -97,10 +117,11 @@ class EditVocab:
 
     def kind(self, token_id: int) -> EditKind:
         """What the action ``token_id`` does."""
-        if token_id == self.backtrack:
-            return EditKind.BACKTRACK
-        if token_id == self.step:
-            return EditKind.STEP
-        if token_id == self.restart:
-            return EditKind.RESTART
-        return EditKind.TEXT
+        found = (EditKind[role.upper()] for role, edit in self.roles.items() if edit == token_id)
+        return next(found, EditKind.TEXT)
+
+
+DELIMITERS = {
+    role: name for role in ROLES if (name := f"{role}_delimiters") in EditVocab.__dataclass_fields__
+}
+"""Fields with the ids that an edit deletes back to, by its role."""

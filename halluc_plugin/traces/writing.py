@@ -78,7 +78,7 @@ def deletion(error: Sequence[int], edit: EditKind, vocab: EditVocab) -> list[int
     """
     if edit is EditKind.BACKTRACK:
         return [vocab.backtrack] * len(error)
-    token = {EditKind.STEP: vocab.step, EditKind.RESTART: vocab.restart}.get(edit)
+    token = vocab.roles.get(edit.name.lower())
     if token is None:
         raise EditVocabError(
             f"No token for {edit.name} in {vocab.roles}.",

@@ -177,10 +177,9 @@ class Gate:
         if length == depth + 1 and self.output_ids[-1] not in vocab.edit_ids:
             self._policy.push(self.output_ids[-1])
             return
-        # Which edit it was the list does not tell; all that land here have the same effect. The step comes
-        # last, as it is looked for in the text.
-        for token_id in (vocab.backtrack, vocab.restart, vocab.step):
-            if token_id is not None and state.depth_after(token_id) == length:
+        # Which edit it was the list does not tell; all that land here have the same effect.
+        for token_id in vocab.stops:
+            if state.depth_after(token_id) == length:
                 self._policy.push(token_id)
                 return
         raise TraceError(

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from halluc_plugin.decoding.policy import Tabu
 from halluc_plugin.edits import Context, EditVocab
 from halluc_plugin.edits.builders import Boundary
+from halluc_plugin.edits.vocab import DELIMITERS, ROLES
 from halluc_plugin.errors import SettingsError
 
 PREFIX = "halluc_"
@@ -88,7 +89,8 @@ class EditRequest:
         Raises:
             SettingsError: Naming the first of them.
         """
-        named = [*self.vocab.roles.items(), ("step_delimiters", max(self.vocab.step_delimiters, default=0))]
+        delimiters = ((name, max(getattr(self.vocab, name), default=0)) for name in DELIMITERS.values())
+        named = [*self.vocab.roles.items(), *delimiters]
         for key, token_id in named:
             if token_id >= vocab_size:
                 raise SettingsError(
@@ -100,7 +102,7 @@ class EditRequest:
         """The request as ``extra_args``; absent keys mean none."""
         values = {
             **{role: int(token_id) for role, token_id in self.vocab.roles.items()},
-            "step_delimiters": sorted(self.vocab.step_delimiters) or None,
+            **{name: sorted(getattr(self.vocab, name)) or None for name in DELIMITERS.values()},
             "budget": self.budget,
             "boundary": self.boundary.value,
             "context": self.context.value,
@@ -138,12 +140,9 @@ class EditRequest:
                 f"A request sets {PREFIX}{min(ours)} without {PREFIX}backtrack.",
                 f"Pass {PREFIX}backtrack=<id of the backtrack token>.",
             )
-        vocab = EditVocab(
-            backtrack=_integer(ours, "backtrack"),
-            step=_integer(ours, "step") if "step" in ours else None,
-            step_delimiters=_ids(ours.get("step_delimiters", ())),
-            restart=_integer(ours, "restart") if "restart" in ours else None,
-        )
+        roles = {role: _integer(ours, role) for role in ROLES if role in ours}
+        delimiters = {name: _ids(ours, name) for name in DELIMITERS.values() if name in ours}
+        vocab = EditVocab(**roles, **delimiters)  # type: ignore[arg-type]
         return cls(
             vocab,
             budget=_integer(ours, "budget") if "budget" in ours else None,
@@ -156,8 +155,8 @@ class EditRequest:
 
 
 KEYS = (
-    "backtrack", "step", "step_delimiters", "restart", "budget", "boundary", "context", "tabu", "length",
-    "max_actions",
+    *(key for role in ROLES for key in (role, DELIMITERS.get(role)) if key),
+    "budget", "boundary", "context", "tabu", "length", "max_actions",
 )  # fmt: skip
 
 
@@ -198,15 +197,16 @@ def _require_integer(key: str, value: Any, least: int = 0) -> None:
         )
 
 
-def _ids(value: Any) -> frozenset[int]:
+def _ids(ours: Mapping[str, Any], key: str) -> frozenset[int]:
+    value = ours[key]
     if not isinstance(value, list | tuple):
         raise SettingsError(
-            f"{PREFIX}step_delimiters is {shown(value)}, not a list of ids.", "Give a list of integers."
+            f"{PREFIX}{key} is {shown(value)}, not a list of ids.", "Give a list of integers."
         )
     for token_id in value:
-        _require_integer("step_delimiters", token_id)
+        _require_integer(key, token_id)
     if len(set(value)) < len(value):
-        raise SettingsError(f"{PREFIX}step_delimiters is {shown(value)}.", "Give each id once.")
+        raise SettingsError(f"{PREFIX}{key} is {shown(value)}.", "Give each id once.")
     return frozenset(value)
 
 

@@ -7,10 +7,10 @@ from rich.panel import Panel
 from rich.text import Text
 
 from halluc_plugin.rewards import components
-from halluc_plugin.tokens import BACKTRACK_TOKEN, RESTART_TOKEN, STEP_TOKEN
+from halluc_plugin.tokens.vocabulary import TOKENS
 from halluc_plugin.trace_log import LoggedTrace
 
-SYMBOLS = {BACKTRACK_TOKEN: "⌫", STEP_TOKEN: "⇤", RESTART_TOKEN: "⟲"}
+SYMBOLS = {token.text: token.symbol for token in TOKENS}
 """How edit tokens are shown."""
 
 ERASED, EDIT = "red strike", "yellow"

@@ -1,13 +1,20 @@
 """``halluc add-token``: a model that can take back, from one that cannot."""
 
+import inspect
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from halluc_plugin.cli import choices
 from halluc_plugin.cli.data_options import TrustRemoteCode
 from halluc_plugin.cli.help import examples
+from halluc_plugin.tokens.vocabulary import BACKTRACK_TOKEN, TOKENS
+
+FURTHER = TOKENS[1:]
+"""What may be added beside the backtrack token."""
 
 
 def register(app: typer.Typer) -> None:
@@ -18,7 +25,36 @@ def register(app: typer.Typer) -> None:
             "halluc add-token --model Qwen/Qwen2.5-0.5B --out my-model",
             "halluc add-token --model Qwen/Qwen2.5-0.5B --init semantic --step --out my-model",
         ),
-    )(add_token)
+    )(_with_options(add_token))
+
+
+def _with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with an option for each edit token that it may add, before ``--description``."""
+    asked = list(inspect.signature(command).parameters.values())[:-1]
+    at = [parameter.name for parameter in asked].index("description")
+    asked[at:at] = [
+        inspect.Parameter(
+            token.role,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=False,
+            annotation=Annotated[
+                bool,
+                typer.Option(
+                    f"--{token.role}", help=f"Also add {token.text}, which deletes {token.deletes}."
+                ),
+            ],
+        )
+        for token in FURTHER
+    ]
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        command(**given)
+
+    keywords = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in asked]
+    run.__signature__ = inspect.Signature(keywords)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in keywords}
+    return run
 
 
 def add_token(
@@ -31,17 +67,12 @@ def add_token(
             "description: the model's state behind a sentence about it; subtokens: of the pieces of its text."
         ),
     ] = "mean",
-    step: Annotated[
-        bool, typer.Option("--step", help="Also add <|BACKTRACK_STEP|>, which deletes a step.")
-    ] = False,
-    restart: Annotated[
-        bool, typer.Option("--restart", help="Also add <|RESTART|>, which deletes the response.")
-    ] = False,
     description: Annotated[
         str,
         typer.Option(help="Text that --init description reads.", show_default="a sentence for each token"),
     ] = "",
     trust_remote_code: TrustRemoteCode = False,
+    **further: bool,
 ) -> None:
     """Add <|BACKTRACK|> to a model and its tokenizer as an ordinary token, and save both."""
     from rich.console import Console
@@ -49,14 +80,14 @@ def add_token(
     from halluc_plugin.atomic_files import whole_folder
     from halluc_plugin.cli.doctor import print_checks
     from halluc_plugin.settings import choose
-    from halluc_plugin.tokens import BACKTRACK_TOKEN, RESTART_TOKEN, STEP_TOKEN, inspect_tokenizer
+    from halluc_plugin.tokens import inspect_tokenizer
     from halluc_plugin.tokens.addition import add_edit_tokens
     from halluc_plugin.tokens.initialisation import Initialisation
     from halluc_plugin.tokens.loading import load_model, load_tokenizer
     from halluc_plugin.tokens.saving import save_model
 
     how = choose(Initialisation, init, "--init")
-    tokens = [BACKTRACK_TOKEN, *([STEP_TOKEN] if step else []), *([RESTART_TOKEN] if restart else [])]
+    tokens = [BACKTRACK_TOKEN, *(token.text for token in FURTHER if further[token.role])]
     with whole_folder(out) as folder:  # refused before a model is loaded
         tokenizer = load_tokenizer(model, trust_remote_code=trust_remote_code)
         network = load_model(model, trust_remote_code=trust_remote_code, dtype="auto")

@@ -5,16 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from halluc_plugin.edits.plain import plain_source
-from halluc_plugin.tokens.vocabulary import BACKTRACK_TOKEN, RESTART_TOKEN, STEP_TOKEN, edit_vocab, find
+from halluc_plugin.tokens.vocabulary import BACKTRACK_TOKEN, TOKENS, edit_vocab, find
 
 CARD = "README.md"
 BEGIN, END = "<!-- halluc: begin -->", "<!-- halluc: end -->"
 TITLE = "# A language model that can take back what it wrote"
-EFFECTS = {
-    BACKTRACK_TOKEN: "deletes the token before it",
-    STEP_TOKEN: "deletes the last step: back to just after the text that ended the step before",
-    RESTART_TOKEN: "deletes the whole answer",
-}
+EFFECTS = {token.text: token.effect for token in TOKENS}
 _HEAD = re.compile(r"\A\ufeff?---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 
 

@@ -12,7 +12,7 @@ import torch
 
 from halluc_plugin.errors import TokenizerError
 from halluc_plugin.tokens.tables import token_tables
-from halluc_plugin.tokens.vocabulary import BACKTRACK_TOKEN, RESTART_TOKEN, STEP_TOKEN
+from halluc_plugin.tokens.vocabulary import TOKENS
 
 
 class Initialisation(StrEnum):
@@ -29,24 +29,10 @@ class Initialisation(StrEnum):
     """Mean of the rows of the pieces that the token's text is split into without it."""
 
 
-ANCHORS = {
-    BACKTRACK_TOKEN: (
-        "delete", "remove", "undo", "erase", "back", "cancel", "retry", "revert", "reset", "clear",
-        "backspace",
-    ),
-    STEP_TOKEN: ("undo", "line", "step", "sentence", "delete", "remove", "revert", "cancel", "previous"),
-    RESTART_TOKEN: ("restart", "again", "over", "start", "begin", "reset", "clear", "everything", "new"),
-}  # fmt: skip
+ANCHORS = {token.text: token.words for token in TOKENS}
 """Words with the meaning of each token."""
 
-DESCRIPTIONS = {
-    BACKTRACK_TOKEN: "This token takes back the previous token: what was just written is wrong and is "
-    "deleted.",
-    STEP_TOKEN: "This token takes back the last step: the whole line that was just written is wrong and is "
-    "deleted.",
-    RESTART_TOKEN: "This token takes back the whole answer: it is wrong, all of it is deleted, and it begins "
-    "again.",
-}
+DESCRIPTIONS = {token.text: token.description for token in TOKENS}
 """What each token does, in words."""
 
 

@@ -1,16 +1,81 @@
 """From a tokenizer to an :class:`~halluc_plugin.edits.EditVocab`, refusing tokens that would get lost."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from halluc_plugin.edits import EditVocab, find_delimiters
+from halluc_plugin.edits.vocab import DELIMITERS
 from halluc_plugin.errors import TokenizerError
 
 BACKTRACK_TOKEN = "<|BACKTRACK|>"  # noqa: S105 - a token of language models, no password
 STEP_TOKEN = "<|BACKTRACK_STEP|>"  # noqa: S105 - same
 RESTART_TOKEN = "<|RESTART|>"  # noqa: S105 - same
 
-EDIT_TOKENS = (BACKTRACK_TOKEN, STEP_TOKEN, RESTART_TOKEN)
-"""The edit tokens by their text, the backtrack token first."""
+
+@dataclass(frozen=True)
+class EditToken:
+    """An edit token as models have it; what it does is :mod:`halluc_plugin.edits`.
+
+    Attributes:
+        text: Its text.
+        role: Its field of :class:`~halluc_plugin.edits.EditVocab`.
+        deletes: What it deletes, for the help of options.
+        effect: What it does, for a model's card.
+        symbol: How it is shown to be read.
+        words: Words with its meaning, whose rows it may start from.
+        description: A sentence that says what it does.
+        delimiter: Text that ends what it deletes, where that is not the step delimiter of a run.
+    """
+
+    text: str
+    role: str
+    deletes: str
+    effect: str
+    symbol: str
+    words: tuple[str, ...]
+    description: str
+    delimiter: str = ""
+
+
+TOKENS = (
+    EditToken(
+        BACKTRACK_TOKEN,
+        "backtrack",
+        deletes="a token",
+        effect="deletes the token before it",
+        symbol="⌫",
+        words=(
+            "delete", "remove", "undo", "erase", "back", "cancel", "retry", "revert", "reset", "clear",
+            "backspace",
+        ),
+        description="This token takes back the previous token: what was just written is wrong and is "
+        "deleted.",
+    ),
+    EditToken(
+        STEP_TOKEN,
+        "step",
+        deletes="a step",
+        effect="deletes the last step: back to just after the text that ended the step before",
+        symbol="⇤",
+        words=("undo", "line", "step", "sentence", "delete", "remove", "revert", "cancel", "previous"),
+        description="This token takes back the last step: the whole line that was just written is wrong and "
+        "is deleted.",
+    ),
+    EditToken(
+        RESTART_TOKEN,
+        "restart",
+        deletes="the response",
+        effect="deletes the whole answer",
+        symbol="⟲",
+        words=("restart", "again", "over", "start", "begin", "reset", "clear", "everything", "new"),
+        description="This token takes back the whole answer: it is wrong, all of it is deleted, and it "
+        "begins again.",
+    ),
+)  # fmt: skip
+"""The edit tokens, the backtrack token first."""
+
+EDIT_TOKENS = tuple(token.text for token in TOKENS)
+"""Their texts."""
 
 
 def edit_vocab(tokenizer: Any, *, step_delimiter: str = "\n") -> EditVocab:
@@ -29,21 +94,26 @@ def edit_vocab(tokenizer: Any, *, step_delimiter: str = "\n") -> EditVocab:
             leave the text that it erased), or its id is beyond what engines let a model sample.
         EditVocabError: No single token ends with ``step_delimiter``.
     """
-    ids = {token: token_id for token in EDIT_TOKENS if (token_id := find(tokenizer, token)) is not None}
-    if BACKTRACK_TOKEN not in ids:
+    found = {token: token_id for token in TOKENS if (token_id := find(tokenizer, token.text)) is not None}
+    ids = {token.role: token_id for token, token_id in found.items()}
+    if "backtrack" not in ids:
         raise TokenizerError(
             f"The tokenizer has no token {BACKTRACK_TOKEN}.",
             "Add it to model and tokenizer: `halluc add-token --model MODEL --out FOLDER`.",
         )
-    for token, token_id in ids.items():
-        if fault := why_unusable(tokenizer, token, token_id):
+    for token, token_id in found.items():
+        if fault := why_unusable(tokenizer, token.text, token_id):
             raise TokenizerError(*fault)
-    step = ids.get(STEP_TOKEN)
-    delimiters: frozenset[int] = frozenset()
-    if step is not None:
-        delimiters = find_delimiters(tokenizer, step_delimiter, edit_ids=frozenset(ids.values()))
+    edit_ids = frozenset(ids.values())
+    delimiters = {
+        DELIMITERS[token.role]: find_delimiters(
+            tokenizer, token.delimiter or step_delimiter, edit_ids=edit_ids
+        )
+        for token in found
+        if token.role in DELIMITERS
+    }
     size, gaps = extent(tokenizer)
-    return EditVocab(ids[BACKTRACK_TOKEN], step, delimiters, ids.get(RESTART_TOKEN), size, gaps)
+    return EditVocab(**ids, **delimiters, size=size, gaps=gaps)  # type: ignore[arg-type]
 
 
 def edit_free_vocab(tokenizer: Any) -> EditVocab:

@@ -1,7 +1,8 @@
 """Modules that have moved: for one release their old names lead to the new ones, with one warning each.
 
 Only names that users type are owed this (configs, command lines, documentation), and every module that has
-moved gets it. What moved where is told in docs/migration.md.
+moved gets it; what has left a module that is still there is found where the documentation names it. What
+moved where is told in docs/migration.md.
 """
 
 import sys
@@ -17,42 +18,57 @@ UNTIL = "0.2"
 """The release in which the old names are gone."""
 
 
-def install(modules: Mapping[str, str], names: Mapping[str, str] | None = None) -> None:
+def install(modules: Mapping[str, str], names: Mapping[str, str]) -> None:
     """Let modules be imported by their old names.
 
     Args:
         modules: Old name of each module, and its new one.
-        names: ``old.module.name`` of what has gone to another place than its module, and that module.
+        names: Dotted old name of each object that is not found under its old name in the module's new place,
+            and its dotted new name. One whose old module is still there is found by :func:`forward`.
     """
-    finder = next((finder for finder in sys.meta_path if isinstance(finder, _MovedFinder)), None)
-    if finder is None:
-        finder = _MovedFinder()
-        sys.meta_path.append(finder)  # last: a module that exists is found before
+    finder = _finder()
     finder.modules.update(modules)
-    finder.names.update(names or {})
+    finder.names.update(names)
+
+
+def forward(module: str) -> None:
+    """Let what has left a module that is still there be found in it; called at the module's end."""
+    found = sys.modules[module]
+    names = _finder().names
+    others: Callable[[str], Any] | None = vars(found).get("__getattr__")
+
+    def look_up(name: str) -> Any:
+        old = f"{module}.{name}"
+        if old in names:
+            warn(old, names[old])
+            # Kept, so that the next one who asks is not told again: `from module import name` asks twice.
+            vars(found)[name] = _named(names[old])
+            return vars(found)[name]
+        if others is not None:
+            return others(name)
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+
+    # Not as a definition in the module: type checkers would believe that it has every name.
+    vars(found)["__getattr__"] = look_up
 
 
 def warn(old: str, new: str) -> None:
-    """Say once that a name has changed."""
+    """Say to whoever called the caller that a name has changed."""
     message = f"{old} is now {new}; the old name goes in halluc {UNTIL}. See docs/migration.md."
-    warnings.warn(message, FutureWarning, stacklevel=2)
+    warnings.warn(message, FutureWarning, stacklevel=3)
 
 
-def names(module: str, places: Mapping[str, str]) -> Callable[[str], Any]:
-    """A ``__getattr__`` for a module that is still there, for what has left it.
+def _named(path: str) -> Any:
+    module, _, name = path.rpartition(".")
+    return getattr(import_module(module), name)
 
-    Args:
-        module: Name of the module.
-        places: Each name that has left it, and the module where it is now.
-    """
 
-    def look_up(name: str) -> Any:
-        if name not in places:
-            raise AttributeError(f"module {module!r} has no attribute {name!r}")
-        warn(f"{module}.{name}", f"{places[name]}.{name}")
-        return getattr(import_module(places[name]), name)
-
-    return look_up
+def _finder() -> "_MovedFinder":
+    found = next((finder for finder in sys.meta_path if isinstance(finder, _MovedFinder)), None)
+    if found is None:
+        found = _MovedFinder()
+        sys.meta_path.append(found)  # last: a module that exists is found before
+    return found
 
 
 class _MovedFinder(MetaPathFinder):
@@ -82,10 +98,15 @@ class _MovedLoader(Loader):
     def exec_module(self, module: ModuleType) -> None:
         old = module.__name__
         new = self._moved.modules[old]
-        warn(old, new)
+        elsewhere = {
+            name.removeprefix(f"{old}."): place
+            for name, place in self._moved.names.items()
+            if name.rpartition(".")[0] == old
+        }
+        others = "".join(f", its {name} {place}" for name, place in elsewhere.items())
+        warn(old, f"{new}{others}")
 
         def look_up(name: str) -> Any:
-            place = self._moved.names.get(f"{old}.{name}", new)
-            return getattr(import_module(place), name)
+            return _named(elsewhere.get(name, f"{new}.{name}"))
 
         vars(module).update(__getattr__=look_up, __doc__=import_module(new).__doc__)

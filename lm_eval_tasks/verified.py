@@ -6,7 +6,7 @@ from typing import Any
 
 import datasets
 
-from halluc_plugin.data.parquet import check_rows
+from halluc_plugin.data.parquet import checked_rows
 from halluc_plugin.data.rows import ground_truth, messages, reference_answer, text_of
 from halluc_plugin.errors import DataError, TokenizerError
 from halluc_plugin.metrics import JudgedTrace, judge_ids
@@ -104,7 +104,7 @@ def _file(folder: Path, split: str) -> Path:
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    return [_document(row) for row in check_rows(path, truth_fault=truth_fault)]
+    return [_document(row) for row in checked_rows(path, truth_fault=truth_fault)]
 
 
 def _document(row: Mapping[str, Any]) -> dict[str, Any]:

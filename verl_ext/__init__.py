@@ -18,7 +18,7 @@ try:
     from verl_ext import old_names
     from verl_ext.registration import register
 
-    moved.install(old_names.MODULES)
+    moved.install(old_names.MODULES, old_names.NAMES)
     register()
 except BaseException:
     traceback.print_exc()

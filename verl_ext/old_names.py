@@ -24,3 +24,9 @@ MODULES = {
     "verl_ext.sync_watch": "verl_ext.watch.sync",
 }
 """Old name and new name."""
+
+NAMES = {
+    "verl_ext.continuations.COLUMN": "verl_ext.columns.CONTINUATIONS",
+    "verl_ext.failed_answers.watch_every_trainer": "verl_ext.watch.every_trainer.watch_every_trainer",
+}
+"""Dotted old name and dotted new name of what is not under its old name in its module's new place."""

@@ -8,6 +8,7 @@ Read in this order: :mod:`.groups`, :mod:`.event_values` (what an event was wort
 continuations), :mod:`.prefix_tree` (the same by the group's own answers), :mod:`.events`, :mod:`.shaping`.
 """
 
+from halluc_plugin import moved
 from halluc_plugin.credit.event_values import EventValue
 from halluc_plugin.credit.events import event_credit, turn_against
 from halluc_plugin.credit.groups import group_relative, require_finite, spread
@@ -24,3 +25,5 @@ __all__ = [
     "spread",
     "turn_against",
 ]
+
+moved.forward(__name__)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from halluc_plugin import moved
 from halluc_plugin.atomic_files import whole_file
 from halluc_plugin.data import json_files
 from halluc_plugin.data.rows import TruthFault, fault
@@ -186,7 +187,7 @@ def _taken(path: Path, names: Sequence[str], columns: Sequence[str], optional: S
     return [*columns, *(column for column in optional if column in names)]
 
 
-def check_rows(
+def checked_rows(
     path: Path, *, prompt_key: str = "prompt", truth_fault: TruthFault | None = None
 ) -> list[dict[str, Any]]:
     """Check a file of problems for verl.
@@ -214,3 +215,6 @@ def check_rows(
                 "reward_model.ground_truth.",
             )
     return rows
+
+
+moved.forward(__name__)

@@ -8,6 +8,7 @@ transformers' ``generate``, to decode by). vLLM is the fast engine, see :mod:`ha
 
 from typing import TYPE_CHECKING
 
+from halluc_plugin import moved
 from halluc_plugin.decoding.policy import EditPolicy, Tabu
 from halluc_plugin.edits import Context
 
@@ -23,3 +24,6 @@ def __getattr__(name: str) -> object:
 
         return getattr(hf, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+moved.forward(__name__)

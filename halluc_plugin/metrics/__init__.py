@@ -8,6 +8,7 @@ steps), :mod:`.correction`, :mod:`.repeated_samples`, :mod:`.efficiency`, :mod:`
 Every share comes with its n and a 95 % interval.
 """
 
+from halluc_plugin import moved
 from halluc_plugin.metrics.compute import DecoderShape, area_under_accuracy, hard_flops, soft_flops
 from halluc_plugin.metrics.correction import Correction, correction
 from halluc_plugin.metrics.degeneracy import reward_degeneracy
@@ -104,3 +105,5 @@ __all__ = [
     "unpaired_difference",
     "wilson",
 ]
+
+moved.forward(__name__)

@@ -11,7 +11,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from halluc_plugin.data.parquet import check_rows, common_schema, read_rows_in_groups, storable, write_parquet
+from halluc_plugin.data.parquet import (
+    checked_rows,
+    common_schema,
+    read_rows_in_groups,
+    storable,
+    write_parquet,
+)
 from halluc_plugin.data.prompts import TEMPLATE_KWARGS
 from halluc_plugin.data.resumable import PartedFile, Progress, Row, named, named_function, named_model
 from halluc_plugin.data.trace_files import FINGERPRINT, fingerprint
@@ -88,7 +94,7 @@ def write_corrections(
         DataError: A row has no verifier, or its verifier cannot do what is asked; or nothing was right.
     """
     problems = request.problems(tokenizer)
-    rows = storable(check_rows(request.data, truth_fault=None)[: request.limit])
+    rows = storable(checked_rows(request.data, truth_fault=None)[: request.limit])
     asked: list[Asked] = list(zip(rows, problems, strict=True))
     metadata = {"seed": request.seed, FINGERPRINT: fingerprint(tokenizer)}
     described = {

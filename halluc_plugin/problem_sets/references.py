@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from halluc_plugin.data.parquet import check_rows, storable
+from halluc_plugin.data.parquet import checked_rows, storable
 from halluc_plugin.data.prompts import row_prompts
 from halluc_plugin.data.resumable import Row
 from halluc_plugin.data.rows import reference_answer
@@ -52,10 +52,10 @@ def read_references(
         template_kwargs: What the chat template reads beside the messages.
 
     Raises:
-        DataError: As :func:`halluc_plugin.data.parquet.check_rows`, or a row has no reference answer, or one
-            that is no text.
+        DataError: As :func:`halluc_plugin.data.parquet.checked_rows`, or a row has no reference answer, or
+            one that is no text.
     """
-    rows = check_rows(path, truth_fault=None)[:limit]
+    rows = checked_rows(path, truth_fault=None)[:limit]
     for number, row in enumerate(rows):
         if fault := _answer_fault(reference_answer(row)):
             raise DataError(

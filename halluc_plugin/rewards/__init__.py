@@ -6,6 +6,7 @@ a reward may look at), :mod:`.components` (the named components, a module each; 
 components reach the gradient). Nothing here knows a host.
 """
 
+from halluc_plugin import moved
 from halluc_plugin.rewards.answer import Answer, Trace, Verdict, judge_answers, observe
 from halluc_plugin.rewards.components import score
 from halluc_plugin.rewards.registry import COMPONENTS, Component, component, components
@@ -28,3 +29,5 @@ __all__ = [
     "score",
     "states_of",
 ]
+
+moved.forward(__name__)

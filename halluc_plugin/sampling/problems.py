@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from halluc_plugin.data.parquet import check_rows
+from halluc_plugin.data.parquet import checked_rows
 from halluc_plugin.data.prompts import row_prompts
 from halluc_plugin.data.rows import extra_info, ground_truth
 from halluc_plugin.errors import DataError
@@ -61,7 +61,7 @@ def read_problems(
     score = None if reward_function is None else load_score(reward_function)
     # verl's own function is what judges in training where no other is given: the rows must suit it, too.
     by_source = reward_function in {None, VERLS}
-    rows = check_rows(path, truth_fault=truth_fault if by_source else None)[:limit]
+    rows = checked_rows(path, truth_fault=truth_fault if by_source else None)[:limit]
     problems = []
     for row, prompt in zip(rows, row_prompts(path, rows, tokenizer, template_kwargs), strict=True):
         source = row["data_source"]

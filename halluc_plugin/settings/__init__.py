@@ -7,7 +7,6 @@ and a contradiction are refused before anything starts.
 """
 
 from halluc_plugin import moved
-from halluc_plugin.edits import Context
 from halluc_plugin.rewards.settings import RewardSettings
 from halluc_plugin.settings.blocks import (
     FailureSettings,
@@ -25,7 +24,6 @@ from halluc_plugin.settings.run import Settings, load
 from halluc_plugin.settings.strict import choose
 
 __all__ = [
-    "Context",
     "CreditSettings",
     "CreditValues",
     "FailureSettings",
@@ -45,4 +43,4 @@ __all__ = [
     "load",
 ]
 
-__getattr__ = moved.names(__name__, {"Context": "halluc_plugin.edits"})
+moved.forward(__name__)

@@ -142,18 +142,24 @@ def truth_fault(data_source: Any, truth: Any) -> str | None:
     return never_right(str(data_source), truth) if verifier is None else unreadable(verifier, truth)
 
 
-def check_rows(path: Path) -> list[dict[str, Any]]:
+def check_rows(path: Path, *, prompt_key: str = "prompt", judged: bool = True) -> list[dict[str, Any]]:
     """Check a file of problems for verl, ground truths by the judges of their sources.
 
+    Args:
+        path: The file.
+        prompt_key: The column of the prompts.
+        judged: Whether answers are judged by the judge of the rows' source, not by a function of the user's,
+            and not at all.
+
     Returns:
-        As :func:`halluc_plugin.data.parquet.check_rows`.
+        As :func:`halluc_plugin.data.parquet.checked_rows`.
 
     Raises:
         DataError: As there.
     """
-    from halluc_plugin.data import parquet
+    from halluc_plugin.data.parquet import checked_rows
 
-    return parquet.check_rows(path, truth_fault=truth_fault)
+    return checked_rows(path, prompt_key=prompt_key, truth_fault=truth_fault if judged else None)
 
 
 @dataclass(frozen=True)

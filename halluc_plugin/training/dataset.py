@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from halluc_plugin import moved
 from halluc_plugin.data.trace_files import TraceRow
 from halluc_plugin.edits import EditVocab, Resolution, resolve
 from halluc_plugin.edits.builders import IGNORE_INDEX, ErasedTokens, response_mask
@@ -110,3 +111,6 @@ def _pad(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:
 def _valid(rows: Sequence[Sequence[int]]) -> torch.Tensor:
     lengths = torch.tensor([len(row) for row in rows])
     return torch.arange(int(lengths.max())) < lengths[:, None]
+
+
+moved.forward(__name__)

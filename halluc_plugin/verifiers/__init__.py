@@ -7,6 +7,7 @@ prefixes, of ids), :mod:`.votes` (when two answers are the same one), :mod:`.uni
 (answers that are one number), :mod:`.truths` (ground truths that nothing can be judged by).
 """
 
+from halluc_plugin import moved
 from halluc_plugin.verifiers.base import CanonicalVerifier, FinalVerifier, Outcome, PrefixVerifier, Verifier
 from halluc_plugin.verifiers.function import (
     VERLS,
@@ -38,3 +39,5 @@ __all__ = [
     "unreadable",
     "whole_vote",
 ]
+
+moved.forward(__name__)

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from halluc_plugin.cli.app import app
 from halluc_plugin.data.json_files import read_text
-from halluc_plugin.data.parquet import check_rows, read_rows_in_groups, storable, write_parquet
+from halluc_plugin.data.parquet import checked_rows, read_rows_in_groups, storable, write_parquet
 from halluc_plugin.data.prompts import prompt_ids
 from halluc_plugin.data.resumable import PartedFile
 from halluc_plugin.data.rows import extra_info, ground_truth, messages, plain, text_of
@@ -156,7 +156,7 @@ def test_json_reads_as_parquet_does(tmp_path, name, write):
     rows = [ROW, ROW | {"extra_info": {"answer": "x"}}]
     write_parquet(tmp_path / "rows.parquet", rows, {})
     (tmp_path / name).write_text(write(rows), encoding="utf-8")
-    assert check_rows(tmp_path / name, truth_fault=truth_fault) == check_rows(
+    assert checked_rows(tmp_path / name, truth_fault=truth_fault) == checked_rows(
         tmp_path / "rows.parquet", truth_fault=truth_fault
     )
 
@@ -299,9 +299,9 @@ def test_truths_that_a_judge_cannot_read_are_refused(tmp_path, source, truth):
         tmp_path / "rows.jsonl", ROW, ROW | {"data_source": source, "reward_model": {"ground_truth": truth}}
     )
     with pytest.raises(DataError, match=r"rows.jsonl, row 1: reward_model"):
-        check_rows(path, truth_fault=truth_fault)
+        checked_rows(path, truth_fault=truth_fault)
     if truth is not None:
-        assert len(check_rows(path, truth_fault=None)) == 2
+        assert len(checked_rows(path, truth_fault=None)) == 2
 
 
 @pytest.mark.parametrize(
@@ -426,7 +426,7 @@ class TestParts:
         """It is shown with its row."""
         row = ROW | {"prompt": [{"role": "user", "content": {"text": "x"}}]}
         with pytest.raises(DataError, match=r"row 0: prompt holds content \{'text': 'x'\}"):
-            check_rows(lines(tmp_path / "rows.jsonl", row), truth_fault=truth_fault)
+            checked_rows(lines(tmp_path / "rows.jsonl", row), truth_fault=truth_fault)
 
 
 class TestTemplateArguments:

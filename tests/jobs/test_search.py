@@ -288,10 +288,10 @@ def test_a_model_without_the_token(search, tmp_path):
 def test_answers_by_hand(problems, tokenizer):
     """A right answer found is an answer, wrong ones outvoted or not; costs are those of the search."""
     problem = read_problems(problems, tokenizer, 1)[0]
-    from halluc_plugin.data.parquet import check_rows
+    from halluc_plugin.data.parquet import checked_rows
     from halluc_plugin.tasks import truth_fault
 
-    reference = check_rows(problems, truth_fault=truth_fault)[0]["extra_info"]["answer"]
+    reference = checked_rows(problems, truth_fault=truth_fault)[0]["extra_info"]["answer"]
     right = Response(tuple(tokenizer.encode(reference, add_special_tokens=False)), (-1.0,))
     wrong = Response(tuple(tokenizer.encode("1+1=2\n", add_special_tokens=False)), (-0.5,))
     shape = DecoderShape(hidden=1, kv=1, intermediate=1, layers=1)

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from halluc_plugin.cli.app import app
-from halluc_plugin.data.parquet import check_rows, read_rows
+from halluc_plugin.data.parquet import checked_rows, read_rows
 from halluc_plugin.data.trace_files import read_traces
 from halluc_plugin.edits import collapse, events, resolve_row
 from halluc_plugin.errors import EditVocabError, SettingsError
@@ -119,7 +119,7 @@ class TestFiles:
         tokenizer = number_tokenizer(edit_tokens=(BACKTRACK_TOKEN,))
         files = write_steps(tmp_path, task, self.REQUEST, tokenizer, no_progress)
         for split, count, source in zip(StepSplit, (40, 10, 10), (0, 0, 1), strict=True):
-            rows = check_rows(files.problems(split), truth_fault=truth_fault)
+            rows = checked_rows(files.problems(split), truth_fault=truth_fault)
             assert len(rows) == count
             assert {row["data_source"] for row in rows} == {task.sources[source]}
             for row in rows:

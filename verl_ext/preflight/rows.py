@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from halluc_plugin.data.parquet import check_rows
+from halluc_plugin.data.parquet import checked_rows
 from halluc_plugin.data.prompts import TEMPLATE_KWARGS, check_prompt, template_kwargs
 from halluc_plugin.data.rows import Message, messages, reference_answer, text_of
 from halluc_plugin.errors import DataError, SettingsError
@@ -72,7 +72,7 @@ def _check_file(path: Path, key: str, config: DictConfig, tokenizer: Any, kwargs
         )
     own_judge = has_reward_function(config) or judged_by_model(config)
     judged = not own_judge and config.reward.reward_manager.source == "register"
-    rows = check_rows(path, prompt_key=config.data.prompt_key, truth_fault=truth_fault if judged else None)
+    rows = checked_rows(path, prompt_key=config.data.prompt_key, truth_fault=truth_fault if judged else None)
     _check_prompts(path, [messages(row, config.data.prompt_key) for row in rows], config, tokenizer, kwargs)
     _warn_long_references(path, rows, int(config.data.max_response_length), tokenizer)
     return rows

@@ -7,6 +7,7 @@ Every module of this folder is imported; it registers its component with
 from importlib import import_module
 from pkgutil import iter_modules
 
+from halluc_plugin import moved
 from halluc_plugin.rewards.answer import Answer
 from halluc_plugin.rewards.registry import components
 from halluc_plugin.rewards.settings import RewardSettings
@@ -27,3 +28,6 @@ def score(answer: Answer, settings: RewardSettings) -> tuple[float, dict[str, fl
     """
     parts = {name: component(answer, settings) for name, component in components().items()}
     return sum(weight * parts[name] for name, weight in settings.weights.items()), parts
+
+
+moved.forward(__name__)

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from halluc_plugin.cli.app import app
-from halluc_plugin.data.parquet import check_rows, read_metadata, read_rows, write_parquet
+from halluc_plugin.data.parquet import checked_rows, read_metadata, read_rows, write_parquet
 from halluc_plugin.data.trace_files import read_traces
 from halluc_plugin.edits import collapse, events, resolve_row
 from halluc_plugin.errors import DataError, EditVocabError, SettingsError
@@ -123,7 +123,7 @@ class TestFiles:
         """Problems are verl rows without agent_name, traces the tokenizer's ids, and the card counts them."""
         tokenizer = number_tokenizer(edit_tokens=(BACKTRACK_TOKEN,))
         files = write_countdown(tmp_path, self.REQUEST, tokenizer, no_progress)
-        rows = check_rows(files.train, truth_fault=truth_fault)
+        rows = checked_rows(files.train, truth_fault=truth_fault)
         assert len(rows) == 40
         assert "agent_name" not in read_rows(files.train, ("prompt",), optional=("agent_name",))[0]
         assert rows[0]["data_source"] == "halluc/countdown"
@@ -205,21 +205,21 @@ class TestChecks:
         """The message names file, row and what is wrong with it."""
         write_parquet(tmp_path / "rows.parquet", [self.GOOD, self.GOOD | change], {})
         with pytest.raises(DataError, match=message):
-            check_rows(tmp_path / "rows.parquet", truth_fault=truth_fault)
+            checked_rows(tmp_path / "rows.parquet", truth_fault=truth_fault)
 
     def test_malformed_files_are_named(self, tmp_path):
         """Missing, no parquet, no column, no rows: one message each."""
         path = tmp_path / "rows.parquet"
         with pytest.raises(DataError, match="does not exist"):
-            check_rows(path, truth_fault=truth_fault)
+            checked_rows(path, truth_fault=truth_fault)
         path.write_text("text")
         with pytest.raises(DataError, match="is no parquet file"):
-            check_rows(path, truth_fault=truth_fault)
+            checked_rows(path, truth_fault=truth_fault)
         write_parquet(path, [{"question": "x"}], {})
         with pytest.raises(
             DataError, match="has no column data_source, prompt, reward_model; it has question"
         ):
-            check_rows(path, truth_fault=truth_fault)
+            checked_rows(path, truth_fault=truth_fault)
         with pytest.raises(DataError, match="no rows to write"):
             write_parquet(path, [], {})
 

@@ -53,10 +53,17 @@ MODULES = {
 """Old name and new name."""
 
 NAMES = {
-    # of modules that have moved
     "halluc_plugin.credit.moves.Move": "halluc_plugin.credit.event_values.EventValue",
+    "halluc_plugin.data.addition.AdditionTask": "halluc_plugin.tasks.addition.problems.AdditionProblems",
+    "halluc_plugin.data.chain.ChainTask": "halluc_plugin.tasks.chain.problems.ChainProblems",
+    "halluc_plugin.data.countdown_errors.write": "halluc_plugin.tasks.countdown.solver.write",
+    "halluc_plugin.data.countdown_files.prompt_text": "halluc_plugin.tasks.countdown.problems.prompt_text",
+    "halluc_plugin.data.countdown_traces.answer_text": "halluc_plugin.tasks.countdown.problems.answer_text",
+    "halluc_plugin.data.dag.DagTask": "halluc_plugin.tasks.dag.problems.DagProblems",
     "halluc_plugin.data.reference_traces.Aligned": "halluc_plugin.own_errors.aligned.Aligned",
     "halluc_plugin.data.reference_traces.seed_part": "halluc_plugin.sampling.seeds.seed_part",
+    "halluc_plugin.data.step_problems.StepProblem": "halluc_plugin.problem_sets.steps.Problem",
+    "halluc_plugin.data.step_problems.StepTask": "halluc_plugin.problem_sets.steps.ProblemSet",
     "halluc_plugin.rl.collapse.CollapseWatch": "halluc_plugin.rl.warning_signs.SignWatch",
     "halluc_plugin.rl.reading.Reading": "halluc_plugin.rl.rollout_reader.RolloutReader",
     "halluc_plugin.search.hf.ModelScorer": "halluc_plugin.scorers.likelihood.ModelScorer",
@@ -71,6 +78,7 @@ NAMES = {
     "halluc_plugin.search.problems.Scorer": "halluc_plugin.scorers.base.Scorer",
     "halluc_plugin.search.problems.canonical": "halluc_plugin.search.answers.canonical",
     "halluc_plugin.search.problems.judged": "halluc_plugin.search.answers.judged",
+    # of modules that have moved
     # of modules that are still there
     "halluc_plugin.credit.Move": "halluc_plugin.credit.EventValue",
     "halluc_plugin.credit.prefix_tree_moves": "halluc_plugin.credit.prefix_tree_values",

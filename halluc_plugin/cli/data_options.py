@@ -92,8 +92,13 @@ def weights(text: str, count: int) -> list[float]:
     return found
 
 
-def find_tokenizer(name: str, edit: str, backtracking: float, *, trust_remote_code: bool = False) -> Any:
+def find_tokenizer(name: str, edit: str | None, *, trust_remote_code: bool = False) -> Any:
     """The tokenizer that traces are written with.
+
+    Args:
+        name: Folder or hub name, or ``number-level``.
+        edit: What deletes errors, ``token`` or ``step``; None where none is deleted.
+        trust_remote_code: Whether code that comes with it may run.
 
     Raises:
         TokenizerError: It cannot be loaded.
@@ -103,7 +108,7 @@ def find_tokenizer(name: str, edit: str, backtracking: float, *, trust_remote_co
 
     if name == NUMBER_LEVEL:
         steps = (STEP_TOKEN,) if edit == "step" else ()
-        return number_tokenizer(edit_tokens=(BACKTRACK_TOKEN, *steps) if backtracking else ())
+        return number_tokenizer(edit_tokens=() if edit is None else (BACKTRACK_TOKEN, *steps))
     from halluc_plugin.tokens.loading import load_tokenizer
 
     return load_tokenizer(name, trust_remote_code=trust_remote_code)

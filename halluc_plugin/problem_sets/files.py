@@ -23,6 +23,11 @@ from halluc_plugin.data.trace_files import FINGERPRINT, fingerprint
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.problem_sets.raw_traces import BacktrackTrace
 
+TRAIN_HELP = "Number of training problems."
+TEST_HELP = "Number of problems of each held-out kind."
+SEED_HELP = "Seed of all that is drawn at random."
+BACKTRACKING_HELP = "Backtracking traces for each clean one (D_back to D_op); 0 for none."
+
 ProblemT = TypeVar("ProblemT")
 ProblemT_contra = TypeVar("ProblemT_contra", contravariant=True)
 
@@ -33,10 +38,17 @@ Example = tuple[Mapping[str, Any], ProblemT]
 class DataSetFiles(ABC):
     """Where the files are that every data set has."""
 
+    root: Path
+    """The folder for ``HALLUC_DATA_DIR``."""
+
     @property
     @abstractmethod
     def folder(self) -> Path:
         """The data set's own folder."""
+
+    def problems(self, split: str) -> Path:
+        """The problems of a split."""
+        return self.folder / f"{split}.parquet"
 
     @property
     def traces(self) -> Path:

@@ -7,6 +7,9 @@ from enum import StrEnum
 
 from halluc_plugin.edits import EditKind, EditVocab
 
+EDIT_HELP = "What deletes errors: an edit for each token, or step."
+ENDING_HELP = "Where backtracking traces end: with the correction, or right behind the backtrack."
+
 ATTEMPTS = 20
 """Draws of errors for one problem before it is left without a backtracking trace."""
 

@@ -2,7 +2,7 @@
 
     <folder>/<name>/train.parquet       problems to train on
     <folder>/<name>/test.parquet        held-out problems of the same sizes
-    <folder>/<name>/test_long.parquet   larger problems
+    <folder>/<name>/test_long.parquet   larger problems; or test_new.parquet, on topics that are new
     <folder>/<name>/traces.parquet      raw traces of the training problems (when a tokenizer is given)
     <folder>/<name>/card.json           counts, seeds, shares
 
@@ -10,14 +10,18 @@
 """
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from halluc_plugin.data.parquet import write_parquet
 from halluc_plugin.data.resumable import Progress
+from halluc_plugin.problem_sets.data_set import DataSet
 from halluc_plugin.problem_sets.files import (
+    BACKTRACKING_HELP,
+    TEST_HELP,
+    TRAIN_HELP,
     DataSetFiles,
     TraceFile,
     check_amounts,
@@ -25,8 +29,10 @@ from halluc_plugin.problem_sets.files import (
     plain,
     write_card,
 )
+from halluc_plugin.problem_sets.options import Option, option
+from halluc_plugin.problem_sets.raw_traces import Edit
 from halluc_plugin.problem_sets.step_traces import Pairing, StepTraceSettings, StepTraceWriter
-from halluc_plugin.problem_sets.steps import StepProblem, StepSplit, StepTask, generate, step_row
+from halluc_plugin.problem_sets.steps import Problem, ProblemSet, StepSplit, generate, step_row
 
 
 @dataclass(frozen=True)
@@ -46,10 +52,6 @@ class StepFiles(DataSetFiles):
         """The data set's own folder."""
         return self.root / self.name
 
-    def problems(self, split: StepSplit) -> Path:
-        """The problems of a split."""
-        return self.folder / f"{split}.parquet"
-
 
 @dataclass(frozen=True)
 class StepRequest:
@@ -66,9 +68,9 @@ class StepRequest:
         SettingsError: A count is below 1, or the ratio is negative.
     """
 
-    train: int = 20_000
-    test: int = 500
-    backtracking: float = 1.0
+    train: int = option(20_000, TRAIN_HELP)
+    test: int = option(500, TEST_HELP)
+    backtracking: float = option(1.0, BACKTRACKING_HELP)
     traces: StepTraceSettings = field(default_factory=StepTraceSettings)
 
     def __post_init__(self) -> None:
@@ -77,7 +79,7 @@ class StepRequest:
 
 def write_steps(
     folder: Path,
-    task: StepTask,
+    task: ProblemSet,
     request: StepRequest,
     tokenizer: Any | None,
     progress: Progress,
@@ -103,8 +105,10 @@ def write_steps(
     files = StepFiles(folder, task.name)
     # First, since it refuses what cannot be written before anything is.
     writer = None if tokenizer is None else _writer(task, request, tokenizer)
-    counts = {StepSplit.TRAIN: request.train, StepSplit.TEST: request.test, StepSplit.TEST_LONG: request.test}
+    counts = {split: request.train if split is StepSplit.TRAIN else request.test for split in task.splits}
     drawn = {split: generate(task, split, count) for split, count in counts.items()}
+    if not any(problem.steps for problem in drawn[StepSplit.TRAIN]):
+        writer = None  # what nobody can write down has no traces
     card: dict[str, Any] = {
         "source": task.sources[0], "seed": task.seed, "task": plain(task), "request": plain(request),
         "problems": {},
@@ -123,7 +127,7 @@ def write_steps(
     if writer is not None:
         shown = progress(drawn[StepSplit.TRAIN], "problems with traces", request.train)
         examples = ((step_row(p, task, StepSplit.TRAIN, index), p) for index, p in enumerate(shown))
-        file: TraceFile[StepProblem] = TraceFile(
+        file: TraceFile[Problem] = TraceFile(
             files.traces,
             tokenizer,
             task.seed,
@@ -140,7 +144,65 @@ def write_steps(
     return files
 
 
-def _writer(task: StepTask, request: StepRequest, tokenizer: Any) -> StepTraceWriter:
+def _writer(task: ProblemSet, request: StepRequest, tokenizer: Any) -> StepTraceWriter:
     edits = request.backtracking > 0
     vocab = edit_vocab_or_none(tokenizer, edits=edits)
     return StepTraceWriter(tokenizer, vocab, task, request.traces if edits else StepTraceSettings())
+
+
+@dataclass(frozen=True)
+class StepData(DataSet):
+    """A data set of problems with answers in steps.
+
+    Args:
+        problems: What the problems look like.
+        request: How much to write, and what traces look like. Kinds of error that no mix names are all alike;
+            of problems that have none there are clean traces.
+    """
+
+    problems: ProblemSet
+    request: StepRequest = field(default_factory=lambda: StepRequest(train=12_000))
+
+    def __post_init__(self) -> None:
+        kinds, traces = self.problems.kinds, self.request.traces
+        if not kinds:
+            object.__setattr__(self, "request", replace(self.request, backtracking=0.0))
+        elif not traces.mix:
+            alike = replace(traces, mix={str(kind): 1.0 for kind in kinds})
+            object.__setattr__(self, "request", replace(self.request, traces=alike))
+
+    @property
+    def splits(self) -> tuple[StepSplit, ...]:
+        """The splits."""
+        return self.problems.splits
+
+    @property
+    def edit(self) -> Edit | None:
+        """What deletes errors."""
+        return self.request.traces.edit if self.request.backtracking else None
+
+    def draw(self, split: str, count: int) -> Sequence[Problem]:
+        """Draw problems."""
+        return generate(self.problems, StepSplit(split), count)
+
+    def write(
+        self,
+        folder: Path,
+        tokenizer: Any | None,
+        progress: Progress,
+        *,
+        workers: int = 1,
+        template_kwargs: Mapping[str, Any] | None = None,
+    ) -> StepFiles:
+        """Write it: see :func:`write_steps`."""
+        return write_steps(
+            folder, self.problems, self.request, tokenizer, progress,
+            workers=workers, template_kwargs=template_kwargs,
+        )  # fmt: skip
+
+    def options(self) -> list[Option]:
+        """Its options; where no error is known, none on errors."""
+        found = super().options()
+        if self.problems.kinds:
+            return found
+        return [each for each in found if each.name != "backtracking" and "traces" not in each.path]

@@ -1,16 +1,19 @@
 """Raw traces of answers in steps: clean ones, and ones in which errors are written and taken back."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 
 from halluc_plugin.edits import EditVocab
-from halluc_plugin.errors import SettingsError
+from halluc_plugin.errors import SettingsError, TaskError
+from halluc_plugin.problem_sets.options import option, weights
 from halluc_plugin.problem_sets.raw_traces import (
     ATTEMPTS,
+    EDIT_HELP,
+    ENDING_HELP,
     BacktrackTrace,
     Edit,
     Ending,
@@ -18,7 +21,7 @@ from halluc_plugin.problem_sets.raw_traces import (
     locate,
     write_trace,
 )
-from halluc_plugin.problem_sets.steps import Form, StepProblem, StepTask
+from halluc_plugin.problem_sets.steps import Form, Problem, ProblemSet
 from halluc_plugin.problem_sets.weights import check_weights, draw_kind
 
 
@@ -47,11 +50,14 @@ class StepTraceSettings:
         SettingsError: The rate is no probability below 1, or the weights are none.
     """
 
-    pairing: Pairing = Pairing.PAIRED
-    edit: Edit = Edit.TOKEN
-    ending: Ending = Ending.CORRECTION
-    rate: float = 0.2
-    mix: Mapping[str, float] = field(default_factory=dict)
+    pairing: Pairing = option(
+        Pairing.PAIRED,
+        "paired: a clean trace of each problem and backtracking ones; single: one trace of each problem.",
+    )
+    edit: Edit = option(Edit.TOKEN, EDIT_HELP)
+    ending: Ending = option(Ending.CORRECTION, ENDING_HELP)
+    rate: float = option(0.2, "Probability of an error at each step, and again after each.")
+    mix: Mapping[str, float] = weights({}, "Weights of errors")
 
     def __post_init__(self) -> None:
         lowest = self.rate >= 0 if self.pairing is Pairing.SINGLE else self.rate > 0
@@ -81,7 +87,9 @@ class StepTraceWriter:
             what stands on one line.
     """
 
-    def __init__(self, tokenizer: Any, vocab: EditVocab, task: StepTask, settings: StepTraceSettings) -> None:
+    def __init__(
+        self, tokenizer: Any, vocab: EditVocab, task: ProblemSet, settings: StepTraceSettings
+    ) -> None:
         from halluc_plugin.traces.writing import deletion
 
         self._tokenizer, self._vocab, self._task, self._settings = tokenizer, vocab, task, settings
@@ -99,23 +107,23 @@ class StepTraceWriter:
             )
         self._weights = [settings.mix.get(kind, 0.0) if settings.mix else 1.0 for kind in task.kinds]
 
-    def clean(self, problem: StepProblem) -> tuple[int, ...]:
+    def clean(self, problem: Problem) -> tuple[int, ...]:
         """The reference answer, then EOS."""
         return (*self._encode(problem.answer), self._tokenizer.eos_token_id)
 
-    def backtracking(self, problem: StepProblem, rng: np.random.Generator) -> BacktrackTrace | None:
+    def backtracking(self, problem: Problem, rng: np.random.Generator) -> BacktrackTrace | None:
         """The reference answer with at least one error on the way; None where none is possible."""
         for _ in range(ATTEMPTS):
             if trace := self._trace(problem, self._draw_errors(problem, rng)):
                 return trace
         return None
 
-    def single(self, problem: StepProblem, rng: np.random.Generator) -> BacktrackTrace:
+    def single(self, problem: Problem, rng: np.random.Generator) -> BacktrackTrace:
         """The reference answer with as many errors as the rate gives, or none."""
         errors = self._draw_errors(problem, rng)
         return self._trace(problem, errors) or BacktrackTrace(self.clean(problem), ())
 
-    def _trace(self, problem: StepProblem, errors: list[LocatedError]) -> BacktrackTrace | None:
+    def _trace(self, problem: Problem, errors: list[LocatedError]) -> BacktrackTrace | None:
         if not errors:
             return None
         return write_trace(
@@ -123,13 +131,18 @@ class StepTraceWriter:
             eos=self._tokenizer.eos_token_id, edit=self._settings.edit, ending=self._settings.ending,
         )  # fmt: skip
 
-    def _draw_errors(self, problem: StepProblem, rng: np.random.Generator) -> list[LocatedError]:
+    def _draw_errors(self, problem: Problem, rng: np.random.Generator) -> list[LocatedError]:
         reference = self._encode(problem.answer)
         errors, before = [], ""
         for index, step in enumerate(problem.steps):
             while rng.random() < self._settings.rate:
                 kind = draw_kind(self._task.kinds, self._weights, rng)
                 wrong = self._task.wrong(kind, problem, index, rng)
+                if wrong == step:
+                    raise TaskError(
+                        f"{self._task.name} gives {step!r}, which is right, as an error ({kind}).",
+                        "Let `wrong` return another step, or None where no such error is possible.",
+                    )
                 if wrong is not None:
                     errors.append(
                         locate(self._encode, reference, before, wrong, kind, edit=self._settings.edit)

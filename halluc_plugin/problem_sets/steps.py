@@ -4,14 +4,16 @@ Training and test problems have sizes of one range and share no problem; ``test_
 any that is trained on.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 
-from halluc_plugin.errors import SettingsError
+from halluc_plugin.errors import SettingsError, TaskError
+from halluc_plugin.problem_sets.options import option
 from halluc_plugin.problem_sets.splits import is_set_aside
 
 
@@ -23,6 +25,8 @@ class StepSplit(StrEnum):
     """Held-out problems of the sizes that are trained on."""
     TEST_LONG = "test_long"
     """Larger problems."""
+    TEST_NEW = "test_new"
+    """Problems on topics that are never trained on."""
 
 
 class Form(StrEnum):
@@ -47,9 +51,9 @@ class Sizes:
         SettingsError: Not 1 <= smallest <= largest < longest.
     """
 
-    smallest: int
-    largest: int
-    longest: int
+    smallest: int = option(MISSING, "Smallest size of a problem.")
+    largest: int = option(MISSING, "Largest size in training.")
+    longest: int = option(MISSING, "Largest size in test_long.")
 
     def __post_init__(self) -> None:
         if not 1 <= self.smallest <= self.largest < self.longest:
@@ -66,18 +70,20 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class StepProblem:
+class Problem:
     """One problem with its reference answer.
 
     Attributes:
         prompt: How it is asked; two problems are the same exactly if their prompts are.
         truth: What its verifier needs (``reward_model.ground_truth``).
         steps: The reference answer, cut into steps; each ends with the blank or newline that closes it.
+        topic: What it is about, where problems about some topics are never trained on (``test_new``).
     """
 
     prompt: str
     truth: Mapping[str, Any]
     steps: tuple[str, ...]
+    topic: str = ""
 
     @property
     def answer(self) -> str:
@@ -85,44 +91,59 @@ class StepProblem:
         return "".join(self.steps)
 
 
-class StepTask(Protocol):
-    """A kind of problem, with all that decides what is drawn."""
+class Mistake(StrEnum):
+    """What is wrong with a step, of problems that know one kind of error only."""
+
+    WRONG = "wrong"
+
+
+class ProblemSet(ABC):
+    """A kind of problem, with all that decides what is drawn: a frozen dataclass.
+
+    Its fields are options of the task's command (:mod:`halluc_plugin.problem_sets.options`). Problems of
+    several ``sizes`` have a split of larger ones, ``test_long``; others give each problem a ``topic``, and a
+    tenth of all topics is for ``test_new`` alone.
+
+    Attributes:
+        name: Of the task, and of the folder of its data sets.
+        sources: The ``data_source`` of its problems, and of those of the last split if they are two.
+        seed: Seed of everything.
+    """
+
+    name: ClassVar[str]
+    sources: ClassVar[tuple[str, ...]]
 
     @property
-    def name(self) -> str:
-        """Folder of its data sets."""
-        ...
-
-    @property
-    def sources(self) -> tuple[str, str]:
-        """The ``data_source`` of its problems, and of its long ones."""
-        ...
-
-    @property
-    def sizes(self) -> Sizes:
-        """How large its problems are."""
-        ...
-
-    @property
+    @abstractmethod
     def seed(self) -> int:
         """Seed of everything."""
-        ...
+
+    @property
+    def sizes(self) -> Sizes | None:
+        """How large problems are; None where that is no matter."""
+        return None
 
     @property
     def form(self) -> Form:
-        """What its answers say."""
-        ...
+        """What answers say."""
+        return Form.STEPS
+
+    @property
+    def splits(self) -> tuple[StepSplit, ...]:
+        """The splits, that of training first."""
+        last = StepSplit.TEST_NEW if self.sizes is None else StepSplit.TEST_LONG
+        return StepSplit.TRAIN, StepSplit.TEST, last
 
     @property
     def kinds(self) -> Sequence[StrEnum]:
-        """The kinds of error there are."""
-        ...
+        """The kinds of error there are; none where :meth:`wrong` is left as it is."""
+        return [] if type(self).wrong is ProblemSet.wrong else list(Mistake)
 
-    def draw(self, size: int, rng: np.random.Generator) -> StepProblem:
-        """A problem of a size."""
-        ...
+    @abstractmethod
+    def draw(self, size: int, rng: np.random.Generator) -> Problem:
+        """A problem of a size; 0 where there are no sizes."""
 
-    def wrong(self, kind: Any, problem: StepProblem, step: int, rng: np.random.Generator) -> str | None:
+    def wrong(self, kind: Any, problem: Problem, step: int, rng: np.random.Generator) -> str | None:  # noqa: ARG002 - for subclasses
         """What a plausible error writes in place of a step of the reference answer.
 
         Args:
@@ -135,7 +156,7 @@ class StepTask(Protocol):
             The wrong step with its blank or newline, or the wrong beginning of one without; None where no
             error of this kind is possible.
         """
-        ...
+        return None
 
 
 def check_seed(seed: int) -> None:
@@ -148,7 +169,7 @@ def check_seed(seed: int) -> None:
         raise SettingsError(f"seed is {seed}.", "Give an integer of at least 0.")
 
 
-def generate(task: StepTask, split: StepSplit, count: int) -> list[StepProblem]:
+def generate(task: ProblemSet, split: StepSplit, count: int) -> list[Problem]:
     """Draw distinct problems of one split.
 
     Args:
@@ -159,7 +180,7 @@ def generate(task: StepTask, split: StepSplit, count: int) -> list[StepProblem]:
     Raises:
         SettingsError: So many distinct problems do not exist, or are too rare to find.
     """
-    found: dict[str, StepProblem] = {}
+    found: dict[str, Problem] = {}
     rng = np.random.default_rng([task.seed, 4, list(StepSplit).index(split)])
     draws = 0
     while len(found) < count:
@@ -169,21 +190,32 @@ def generate(task: StepTask, split: StepSplit, count: int) -> list[StepProblem]:
                 "Ask for fewer problems, or larger ones.",
             )
         draws += 1
-        problem = task.draw(task.sizes.draw(split, rng), rng)
-        # Long problems are of other sizes than all others: there is nothing to set aside.
-        wanted = split is StepSplit.TEST_LONG or (
-            is_set_aside(problem.prompt.encode(), task.seed) is (split is StepSplit.TEST)
-        )
-        if wanted:
+        problem = task.draw(0 if task.sizes is None else task.sizes.draw(split, rng), rng)
+        if _belongs(problem, split, task):
             found.setdefault(problem.prompt, problem)
     return list(found.values())
 
 
-def step_row(problem: StepProblem, task: StepTask, split: StepSplit, index: int) -> dict[str, Any]:
+def _belongs(problem: Problem, split: StepSplit, task: ProblemSet) -> bool:
+    if split is StepSplit.TEST_LONG:
+        return True  # of other sizes than all others: there is nothing to set aside
+    if StepSplit.TEST_NEW in task.splits:
+        if not problem.topic:
+            raise TaskError(
+                f"A problem of {task.name} has neither a size nor a topic.",
+                "Give the problem set `sizes`, each problem a `topic`, or leave test_new out of `splits`.",
+            )
+        new = is_set_aside(problem.topic.encode(), task.seed)
+        if new or split is StepSplit.TEST_NEW:
+            return new and split is StepSplit.TEST_NEW
+    return is_set_aside(problem.prompt.encode(), task.seed) is (split is StepSplit.TEST)
+
+
+def step_row(problem: Problem, task: ProblemSet, split: StepSplit, index: int) -> dict[str, Any]:
     """A problem as verl's row; no ``agent_name``, which would override the recipe's."""
-    source, long_source = task.sources
+    unlike = split in {StepSplit.TEST_LONG, StepSplit.TEST_NEW}
     return {
-        "data_source": long_source if split is StepSplit.TEST_LONG else source,
+        "data_source": task.sources[-1 if unlike else 0],
         "prompt": [{"role": "user", "content": problem.prompt}],
         "ability": "math",
         "reward_model": {"style": "rule", "ground_truth": dict(problem.truth)},

@@ -1,5 +1,25 @@
-"""Tasks: one folder for each, with its problems, its verifier and its traces."""
+"""Tasks: one folder for each, with its problems, its verifier and its traces.
 
+A task of another package is a module with an entry point of the group ``halluc.tasks`` (:mod:`.registry`).
+The first line of its docstring is what lists say about it. Then it declares, in this order:
+
+1. A :class:`ProblemSet`: a frozen dataclass with ``name``, ``sources`` and ``seed``, whose other fields are
+   options (:func:`option`, :func:`parts`); ``draw`` makes a :class:`Problem` of its prompt, its truth and its
+   steps. :class:`Sizes` give it a split of larger problems, a ``topic`` of each problem one of new topics.
+   Splits, distinctness and seeds are taken care of.
+2. ``wrong`` in it, where a wrong step can be made up: then there are traces in which one is written and taken
+   back.
+3. A verifier with the same sources; :class:`UniqueAnswerVerifier` makes one, prefixes and all, of problems
+   with one right answer.
+4. ``TASK = Task(name=..., verifier=..., data=StepData(...), eval=Evaluation(...))``.
+
+From that come its data sources, its rewards in training, ``halluc data NAME``, and its lm-eval tasks.
+"""
+
+from halluc_plugin.problem_sets.options import option, parts
+from halluc_plugin.problem_sets.step_files import StepData, StepRequest
+from halluc_plugin.problem_sets.step_traces import StepTraceSettings
+from halluc_plugin.problem_sets.steps import Problem, ProblemSet, Sizes
 from halluc_plugin.tasks.evaluation import EvaluatedSplit, Evaluation
 from halluc_plugin.tasks.registry import (
     check_rows,
@@ -13,18 +33,28 @@ from halluc_plugin.tasks.registry import (
     truth_fault,
 )
 from halluc_plugin.tasks.task import JudgedBy, Task
+from halluc_plugin.verifiers.unique import UniqueAnswerVerifier
 
 __all__ = [
     "EvaluatedSplit",
     "Evaluation",
     "JudgedBy",
+    "Problem",
+    "ProblemSet",
+    "Sizes",
+    "StepData",
+    "StepRequest",
+    "StepTraceSettings",
     "Task",
+    "UniqueAnswerVerifier",
     "check_rows",
     "find_task",
     "find_verifier",
     "known_sources",
     "load",
     "names",
+    "option",
+    "parts",
     "require_verifier",
     "summary",
     "truth_fault",

@@ -44,11 +44,30 @@ def places() -> Mapping[str, tuple[Place, ...]]:
 
 def first_line(place: Place) -> str:
     """The first line of a module's docstring, read from its file; empty if that cannot be read."""
+    source = parsed(place.module)
+    return "" if source is None else (ast.get_docstring(source) or "").partition("\n")[0]
+
+
+def declared(place: Place) -> frozenset[str] | None:
+    """The names of what a module gives its ``Task(...)``; None where its file does not show it."""
+    source = parsed(place.module)
+    for node in () if source is None else source.body:
+        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == [
+            place.attribute
+        ]:
+            call = node.value
+            if isinstance(call, ast.Call) and all(keyword.arg for keyword in call.keywords):
+                return frozenset(str(keyword.arg) for keyword in call.keywords)
+    return None
+
+
+@cache
+def parsed(module: str) -> ast.Module | None:
+    """What is in a module's file; None if that cannot be read."""
     try:
-        source = _file(place.module).read_text(encoding="utf-8")
-        return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
+        return ast.parse(_file(module).read_text(encoding="utf-8"))
     except (OSError, ValueError, SyntaxError, ImportError):
-        return ""
+        return None
 
 
 def _folders() -> Iterator[Place]:

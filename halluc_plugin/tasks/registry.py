@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from halluc_plugin.errors import DataError, TaskError, in_one_line
-from halluc_plugin.tasks.places import GROUP, Place, first_line, places
+from halluc_plugin.tasks.places import GROUP, Place, declared, first_line, parsed, places
 from halluc_plugin.tasks.task import JudgedBy, Task
 from halluc_plugin.verifiers import VERLS, Verifier, never_right, unreadable
 
@@ -32,6 +32,13 @@ def summary(name: str) -> str:
     """The first line of a task's module, without its full stop; empty if it cannot be read. No import."""
     found = places().get(name, ())
     return first_line(found[0]).removesuffix(".") if len(found) == 1 else ""
+
+
+def seems_to_draw(name: str) -> bool:
+    """Whether a task draws problems, as far as its file says; yes where that says nothing. No import."""
+    found = places().get(name, ())
+    said = declared(found[0]) if len(found) == 1 else None
+    return said is None or "data" in said
 
 
 def package(name: str) -> str:
@@ -70,6 +77,7 @@ def loaded() -> Mapping[str, Task]:
 def forget() -> None:
     """Look again, and import again what could not be: for tests, and after an installation."""
     places.cache_clear()
+    parsed.cache_clear()
     _loaded.cache_clear()
 
 

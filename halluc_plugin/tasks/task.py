@@ -4,8 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from halluc_plugin.problem_sets.data_set import DataSet
+from halluc_plugin.problem_sets.options import fault
+from halluc_plugin.problem_sets.steps import ProblemSet
 from halluc_plugin.tasks.evaluation import Evaluation
 from halluc_plugin.verifiers import Verifier
+
+TAKEN = ("out", "tokenizer", "workers", "trust_remote_code", "template", "as_json", "json", "help")
+"""Options that every ``halluc data NAME`` has anyhow."""
 
 
 class JudgedBy(StrEnum):
@@ -27,6 +33,10 @@ class Task:
             data sources are the task's.
         judged_by: Who judges in training.
         judges: Other verifiers by name, such as published ones; the lm-eval task takes one by its metadata.
+        data: What ``halluc data NAME`` writes, with its options and their defaults; None for tasks whose
+            problems come from elsewhere, which have no such command.
+        examples: Options of that command that show what it can do; an empty text for the command without.
+        old_options: Old names of its options and their present ones, such as ``--retry-rate`` and ``--rate``.
         eval: What its lm-eval tasks are; None for none.
     """
 
@@ -34,6 +44,9 @@ class Task:
     verifier: Verifier
     judged_by: JudgedBy = JudgedBy.TASK
     judges: Mapping[str, Verifier] = field(default_factory=dict)
+    data: DataSet | None = None
+    examples: tuple[str, ...] = ("",)
+    old_options: Mapping[str, str] = field(default_factory=dict)
     eval: Evaluation | None = None
 
     @property
@@ -54,4 +67,19 @@ class Task:
         named = isinstance(self.sources, tuple) and all(isinstance(s, str) and s for s in self.sources)
         if not self.sources or not named:
             return f"the data sources of its verifier are {self.sources!r}, not a tuple of names"
-        return None
+        return None if self.data is None else self._data_fault(self.data)
+
+    def _data_fault(self, data: DataSet) -> str | None:
+        if not isinstance(data, DataSet):
+            return f"its data are a {type(data).__name__}, no DataSet"
+        drawn = getattr(data, "problems", None)
+        if isinstance(drawn, ProblemSet) and (drawn.name, drawn.sources) != (self.name, self.sources):
+            return (
+                f"its problems are those of {drawn.name!r} with the sources {drawn.sources!r}, "
+                f"its verifier's are {self.sources!r}"
+            )
+        found = data.options()
+        names = [(each.flag or f"--{each.name}").replace("_", "-") for each in found]
+        if unknown := set(self.old_options.values()) - set(names):
+            return f"old options stand for {', '.join(sorted(unknown))}, which it does not have"
+        return fault(found, TAKEN)

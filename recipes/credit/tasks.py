@@ -15,7 +15,7 @@ from halluc_plugin.recipes.self_backtracking.masking import (
     tuned_model,
 )
 from halluc_plugin.recipes.self_backtracking.transfer import chain_files
-from halluc_plugin.tasks.chain.problems import ChainTask
+from halluc_plugin.tasks.chain.problems import ChainProblems
 
 SIZES = Sizes(2, 4, 5)
 MODULUS, SHARE = 17, 0.5
@@ -67,6 +67,6 @@ def problem_files(bench: Bench, task: Task) -> tuple[Path, Path, Path]:
 
 def _chains(bench: Bench, backtracking: float) -> list[Path]:
     """Traces, training problems, test problems, longer ones."""
-    task = ChainTask(MODULUS, sizes=SIZES, seed=bench.seed)
+    task = ChainProblems(MODULUS, sizes=SIZES, seed=bench.seed)
     files = chain_files(bench, task, f"chain-mod{MODULUS}", backtracking=backtracking)
     return [files.traces, *map(files.problems, (StepSplit.TRAIN, StepSplit.TEST, StepSplit.TEST_LONG))]

@@ -15,7 +15,7 @@ from halluc_plugin.recipes.self_backtracking.answering import decoded_cells, loa
 from halluc_plugin.recipes.self_backtracking.bench import MAX_TOKENS, Bench
 from halluc_plugin.recipes.self_backtracking.contexts import Places, emitted, held_out
 from halluc_plugin.recipes.self_backtracking.masking import correcting_traces
-from halluc_plugin.tasks.chain.problems import ChainTask
+from halluc_plugin.tasks.chain.problems import ChainProblems
 from halluc_plugin.tasks.countdown.problems import Split, generate
 from halluc_plugin.tasks.countdown.traces import TraceSettings, TraceWriter
 
@@ -27,14 +27,16 @@ assert 6 * SIZES.largest < MAX_TOKENS
 
 def run_stage(bench: Bench) -> Iterator[dict[str, Any]]:
     """Three models: backtracks in neither task, in Countdown, in chains; each measured on both."""
-    task = ChainTask(sizes=SIZES, seed=bench.seed)
+    task = ChainProblems(sizes=SIZES, seed=bench.seed)
     for taught in ("neither", COUNTDOWN, CHAIN):
         folder = _model(bench, task, taught)
         measure = partial(_measure, bench, task, folder)
         yield bench.cell(STAGE, taught, measure) | {"arm": taught}
 
 
-def chain_files(bench: Bench, task: ChainTask, folder: str = "chain", *, backtracking: float) -> StepFiles:
+def chain_files(
+    bench: Bench, task: ChainProblems, folder: str = "chain", *, backtracking: float
+) -> StepFiles:
     """Chains and traces of the training problems, made on first use.
 
     Args:
@@ -50,7 +52,7 @@ def chain_files(bench: Bench, task: ChainTask, folder: str = "chain", *, backtra
     return files
 
 
-def _model(bench: Bench, task: ChainTask, taught: str) -> Path:
+def _model(bench: Bench, task: ChainProblems, taught: str) -> Path:
     countdown, chain = bench.clean.traces, chain_files(bench, task, backtracking=0).traces
     files = {
         # As many rows of one task as of the other: what is taught has twice as many, the other comes twice.
@@ -61,7 +63,7 @@ def _model(bench: Bench, task: ChainTask, taught: str) -> Path:
     return bench.trained(f"8-{taught}", files[taught])
 
 
-def _measure(bench: Bench, task: ChainTask, folder: Path) -> dict[str, Any]:
+def _measure(bench: Bench, task: ChainProblems, folder: Path) -> dict[str, Any]:
     model = load(folder)
     cells: dict[str, Any] = {}
     for name, path, places in (
@@ -84,7 +86,7 @@ def _countdown_places(bench: Bench) -> Places:
     return held_out(bench, drawn, prompts, writer, Edit.TOKEN)
 
 
-def _chain_places(bench: Bench, task: ChainTask) -> Places:
+def _chain_places(bench: Bench, task: ChainProblems) -> Places:
     drawn = generate_steps(task, StepSplit.TEST, bench.scale.test)
     files = chain_files(bench, task, backtracking=0)
     prompts = [problem.prompt for problem in bench.asked(files.problems(StepSplit.TEST))]

@@ -22,7 +22,7 @@ from halluc_plugin.recipes.sequence_match.arms import ARMS, Noise, trained
 from halluc_plugin.recipes.sequence_match.scale import Scale
 from halluc_plugin.sampling.problems import PosedProblem, read_problems
 from halluc_plugin.scratch.tokenizer import number_tokenizer
-from halluc_plugin.tasks.addition.problems import AdditionTask
+from halluc_plugin.tasks.addition.problems import AdditionProblems
 from halluc_plugin.tokens import BACKTRACK_TOKEN, vocab_of
 from halluc_plugin.tokens.loading import load_model, on_accelerator
 
@@ -65,7 +65,7 @@ class Arithmetic:
 
     def _data(self, base: int, noise: Noise) -> StepFiles:
         """Problems of a base, and clean traces or ones with errors of the task."""
-        task = AdditionTask(base, form=Form.DIRECT, sizes=self._scale.sizes, seed=self._seed)
+        task = AdditionProblems(base, form=Form.DIRECT, sizes=self._scale.sizes, seed=self._seed)
         files = StepFiles(self._folder / "data" / f"{base}-{noise}", task.name)
         if not files.card.exists():
             amount = 1.0 if noise is Noise.TASK else 0.0

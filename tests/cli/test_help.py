@@ -32,8 +32,8 @@ PAGES += (ROOT / "lm_eval_tasks").glob("*/README.md")
 
 
 def commands(command, path=()):
-    """All commands below one, groups included, by the words that call them."""
-    yield path, command
+    """All commands below one, groups included, by the words that call them; those of tasks whole."""
+    yield path, getattr(command, "whole", command)
     for name, inner in getattr(command, "commands", {}).items():
         yield from commands(inner, (*path, name))
 

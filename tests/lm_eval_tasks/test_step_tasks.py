@@ -9,9 +9,9 @@ import pytest
 
 from halluc_plugin.errors import DataError, SettingsError
 from halluc_plugin.problem_sets.steps import StepSplit, generate
-from halluc_plugin.tasks.addition.problems import AdditionTask
-from halluc_plugin.tasks.chain.problems import ChainTask
-from halluc_plugin.tasks.dag.problems import DagTask
+from halluc_plugin.tasks.addition.problems import AdditionProblems
+from halluc_plugin.tasks.chain.problems import ChainProblems
+from halluc_plugin.tasks.dag.problems import DagProblems
 
 B = "<|BACKTRACK|>"
 CHAIN = {"modulus": 10, "start": 3, "operations": ["+4", "*7"], "form": "steps"}
@@ -187,7 +187,9 @@ def test_several_samples_of_greedy_decoding_are_refused(chain):
         chain(repeats=4).build_all_requests(limit=1, rank=0, world_size=1)
 
 
-@pytest.mark.parametrize("problems", [AdditionTask(), ChainTask(), DagTask()], ids=lambda task: task.name)
+@pytest.mark.parametrize(
+    "problems", [AdditionProblems(), ChainProblems(), DagProblems()], ids=lambda task: task.name
+)
 def test_reference_answers_are_right(run_pipelines, load_task, bytes_tokenizer, tmp_path, problems):
     """What `halluc data` writes as an answer is right in every row of its task, and backtracks nothing."""
     name = problems.name

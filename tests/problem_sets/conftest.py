@@ -6,9 +6,9 @@ from transformers import PreTrainedTokenizerFast
 
 from halluc_plugin.problem_sets.steps import Form, Sizes, StepSplit, generate
 from halluc_plugin.scratch.tokenizer import number_tokenizer
-from halluc_plugin.tasks.addition.problems import AdditionTask
-from halluc_plugin.tasks.chain.problems import ChainTask
-from halluc_plugin.tasks.dag.problems import DagTask
+from halluc_plugin.tasks.addition.problems import AdditionProblems
+from halluc_plugin.tasks.chain.problems import ChainProblems
+from halluc_plugin.tasks.dag.problems import DagProblems
 from halluc_plugin.tokens import EDIT_TOKENS
 
 
@@ -35,12 +35,12 @@ def tokenizer(request):
 
 
 TASKS = {
-    "addition": AdditionTask(),
-    "addition, base 16, direct": AdditionTask(base=16, form=Form.DIRECT),
-    "addition, base 2": AdditionTask(base=2, operations="-", sizes=Sizes(3, 9, 11)),
-    "chain": ChainTask(),
-    "chain, mod 23, direct": ChainTask(modulus=23, form=Form.DIRECT),
-    "dag": DagTask(),
+    "addition": AdditionProblems(),
+    "addition, base 16, direct": AdditionProblems(base=16, form=Form.DIRECT),
+    "addition, base 2": AdditionProblems(base=2, operations="-", sizes=Sizes(3, 9, 11)),
+    "chain": ChainProblems(),
+    "chain, mod 23, direct": ChainProblems(modulus=23, form=Form.DIRECT),
+    "dag": DagProblems(),
 }
 
 

@@ -19,8 +19,8 @@ from halluc_plugin.problem_sets.step_traces import Pairing, StepTraceSettings, S
 from halluc_plugin.problem_sets.steps import Form, Sizes, StepSplit, generate
 from halluc_plugin.scratch.tokenizer import number_tokenizer
 from halluc_plugin.tasks import find_verifier, truth_fault
-from halluc_plugin.tasks.chain.problems import ChainTask
-from halluc_plugin.tasks.dag.problems import DagTask
+from halluc_plugin.tasks.chain.problems import ChainProblems
+from halluc_plugin.tasks.dag.problems import DagProblems
 from halluc_plugin.tokens import BACKTRACK_TOKEN, EDIT_TOKENS, edit_vocab
 from halluc_plugin.verifiers import Outcome, prefix_oracle
 
@@ -78,7 +78,7 @@ class TestTraces:
     def test_the_retry_rate(self):
         """Single traces have r/(1-r) errors a step where one is possible, and may have none."""
         tokenizer = number_tokenizer(edit_tokens=(BACKTRACK_TOKEN,))
-        task = ChainTask(sizes=Sizes(5, 5, 6))
+        task = ChainProblems(sizes=Sizes(5, 5, 6))
         settings = StepTraceSettings(pairing=Pairing.SINGLE, rate=0.25, mix={"result": 1})
         writer = StepTraceWriter(tokenizer, edit_vocab(tokenizer), task, settings)
         rng = np.random.default_rng(0)
@@ -94,9 +94,9 @@ class TestTraces:
             number_tokenizer(edit_tokens=EDIT_TOKENS),
         )
         with pytest.raises(EditVocabError, match="No token for STEP"):
-            StepTraceWriter(plain, edit_vocab(plain), DagTask(), StepTraceSettings(edit=Edit.STEP))
+            StepTraceWriter(plain, edit_vocab(plain), DagProblems(), StepTraceSettings(edit=Edit.STEP))
         with pytest.raises(SettingsError, match=r"chain has no error carry.*result, operation"):
-            StepTraceWriter(full, edit_vocab(full), ChainTask(), StepTraceSettings(mix={"carry": 1}))
+            StepTraceWriter(full, edit_vocab(full), ChainProblems(), StepTraceSettings(mix={"carry": 1}))
         for bad in ({"rate": 1.0}, {"rate": 0.0}, {"mix": {"carry": 0.0}}):
             with pytest.raises(SettingsError):
                 StepTraceSettings(**bad)
@@ -118,7 +118,7 @@ class TestFiles:
         """Problems are verl rows, traces the tokenizer's ids, and the card counts them."""
         tokenizer = number_tokenizer(edit_tokens=(BACKTRACK_TOKEN,))
         files = write_steps(tmp_path, task, self.REQUEST, tokenizer, no_progress)
-        for split, count, source in zip(StepSplit, (40, 10, 10), (0, 0, 1), strict=True):
+        for split, count, source in zip(task.splits, (40, 10, 10), (0, 0, 1), strict=True):
             rows = checked_rows(files.problems(split), truth_fault=truth_fault)
             assert len(rows) == count
             assert {row["data_source"] for row in rows} == {task.sources[source]}
@@ -150,16 +150,16 @@ class TestFiles:
         traces = StepTraceSettings(pairing=Pairing.SINGLE, rate=0.5)
         tokenizer = number_tokenizer(edit_tokens=(BACKTRACK_TOKEN,))
         files = write_steps(
-            tmp_path / "single", DagTask(), StepRequest(40, 10, 1.0, traces), tokenizer, no_progress
+            tmp_path / "single", DagProblems(), StepRequest(40, 10, 1.0, traces), tokenizer, no_progress
         )
         assert len(read_traces(files.traces, tokenizer)) == 40
         assert json.loads(files.card.read_text())["traces"]["backtracking"] > 30
         clean = number_tokenizer()
         files = write_steps(
-            tmp_path / "clean", DagTask(), StepRequest(40, 10, 0.0, traces), clean, no_progress
+            tmp_path / "clean", DagProblems(), StepRequest(40, 10, 0.0, traces), clean, no_progress
         )
         assert len(read_traces(files.traces, clean)) == 40
-        files = write_steps(tmp_path / "none", DagTask(), StepRequest(40, 10), None, no_progress)
+        files = write_steps(tmp_path / "none", DagProblems(), StepRequest(40, 10), None, no_progress)
         assert not files.traces.exists()
 
     def test_bad_requests_are_refused_before_anything_is_written(self, tmp_path):
@@ -170,7 +170,7 @@ class TestFiles:
         request = StepRequest(40, 10, 1.0, StepTraceSettings(mix={"carry": 1}))
         tokenizer = number_tokenizer(edit_tokens=(BACKTRACK_TOKEN,))
         with pytest.raises(SettingsError, match="no error carry"):
-            write_steps(tmp_path / "out", ChainTask(), request, tokenizer, no_progress)
+            write_steps(tmp_path / "out", ChainProblems(), request, tokenizer, no_progress)
         assert not (tmp_path / "out").exists()
 
 

@@ -12,9 +12,9 @@ from halluc_plugin.errors import SettingsError
 from halluc_plugin.problem_sets.steps import Form, Sizes, StepSplit, generate
 from halluc_plugin.scratch.tokenizer import number_tokenizer
 from halluc_plugin.tasks import find_verifier
-from halluc_plugin.tasks.addition.problems import AdditionError, AdditionTask
-from halluc_plugin.tasks.chain.problems import ChainError, ChainTask
-from halluc_plugin.tasks.dag.problems import DagError, DagTask
+from halluc_plugin.tasks.addition.problems import AdditionError, AdditionProblems
+from halluc_plugin.tasks.chain.problems import ChainError, ChainProblems
+from halluc_plugin.tasks.dag.problems import DagError, DagProblems
 from halluc_plugin.verifiers import FinalVerifier, Outcome, PrefixVerifier, prefix_oracle
 
 
@@ -53,7 +53,7 @@ def value(digits, base):
 def outcome_of(task, problem, answer):
     """What the answer comes to, as a number."""
     final = verifier_of(task).final_answer(answer)
-    return value(final, task.base) if isinstance(task, AdditionTask) else int(final)
+    return value(final, task.base) if isinstance(task, AdditionProblems) else int(final)
 
 
 class TestProblems:
@@ -91,10 +91,10 @@ class TestProblems:
 
     def test_splits_share_nothing_and_the_seed_decides(self, task):
         """No problem is in two splits; the same seed draws the same problems, more extend fewer."""
-        drawn = {split: generate(task, split, 120) for split in StepSplit}
+        drawn = {split: generate(task, split, 120) for split in task.splits}
         prompts = {split: {problem.prompt for problem in found} for split, found in drawn.items()}
         assert all(len(found) == 120 for found in prompts.values())
-        for a, b in itertools.combinations(StepSplit, 2):
+        for a, b in itertools.combinations(task.splits, 2):
             assert not prompts[a] & prompts[b]
         assert generate(task, StepSplit.TRAIN, 50) == drawn[StepSplit.TRAIN][:50]
         other = type(task)(seed=1)
@@ -102,7 +102,7 @@ class TestProblems:
 
     def test_all_operations_of_a_graph_are_needed(self):
         """A graph of size n takes exactly n operations, and looks up no number it does not need."""
-        task = DagTask()
+        task = DagProblems()
         for size in (2, 8, 12):
             for seed in range(20):
                 problem = task.draw(size, np.random.default_rng(seed))
@@ -115,17 +115,17 @@ class TestProblems:
         for build, message in [
             (lambda: Sizes(3, 2, 4), "Sizes from 3 to 2"),
             (lambda: Sizes(1, 4, 4), "long ones to 4"),
-            (lambda: AdditionTask(base=1), "base is 1"),
-            (lambda: AdditionTask(operations="*"), "Operations '\\*'"),
-            (lambda: ChainTask(modulus=1000), "modulus is 1000"),
-            (lambda: ChainTask(operations=""), "Operations ''"),
-            (lambda: ChainTask(seed=-1), "seed is -1"),
-            (lambda: DagTask(sizes=Sizes(2, 8, 25)), "more variables than there are letters"),
+            (lambda: AdditionProblems(base=1), "base is 1"),
+            (lambda: AdditionProblems(operations="*"), "Operations '\\*'"),
+            (lambda: ChainProblems(modulus=1000), "modulus is 1000"),
+            (lambda: ChainProblems(operations=""), "Operations ''"),
+            (lambda: ChainProblems(seed=-1), "seed is -1"),
+            (lambda: DagProblems(sizes=Sizes(2, 8, 25)), "more variables than there are letters"),
         ]:
             with pytest.raises(SettingsError, match=message):
                 build()
         with pytest.raises(SettingsError, match="distinct train problems of 500 wanted"):
-            generate(AdditionTask(base=2, sizes=Sizes(1, 1, 2)), StepSplit.TRAIN, 500)
+            generate(AdditionProblems(base=2, sizes=Sizes(1, 1, 2)), StepSplit.TRAIN, 500)
 
 
 def size_of(problem):
@@ -240,7 +240,7 @@ class TestErrors:
 
     def test_of_addition(self):
         """By hand for 507 + 246: digits, the carry and the neighbour's digits; the result has digits only."""
-        task = AdditionTask()
+        task = AdditionProblems()
         problem = of(task, SUM)
         digits = {f"0+4+1={digit},0\n" for digit in "012346789"}
         assert self.drawn(task, AdditionError.DIGIT, problem, 1) == digits
@@ -253,7 +253,7 @@ class TestErrors:
 
     def test_of_direct_addition(self):
         """A forgotten carry is one less, an invented one one more; a leading carry has no operands."""
-        task = AdditionTask(form=Form.DIRECT)
+        task = AdditionProblems(form=Form.DIRECT)
         problem = of(task, SUM | {"form": "direct"})
         assert self.drawn(task, AdditionError.CARRY, problem, 1) == {"4 "}
         assert self.drawn(task, AdditionError.CARRY, problem, 2) == {"4\n"}
@@ -264,7 +264,7 @@ class TestErrors:
 
     def test_of_chains(self):
         """Another result, or the operation of the step before or after."""
-        task = ChainTask()
+        task = ChainProblems()
         problem = of(task, CHAIN)
         assert self.drawn(task, ChainError.RESULT, problem, 1) == {f"7*7={r}\n" for r in "012345678"}
         assert self.drawn(task, ChainError.OPERATION, problem, 1) == {"7+4=1\n", "7-2=5\n"}
@@ -272,7 +272,7 @@ class TestErrors:
 
     def test_of_graphs(self):
         """A variable that is not ready, another result, the value of another variable."""
-        task = DagTask()
+        task = DagProblems()
         problem = of(task, GRAPH)
         assert self.drawn(task, DagError.UNREADY, problem, 1) == {"c", "e"}
         assert self.drawn(task, DagError.UNREADY, problem, 3) == {None}
@@ -284,12 +284,12 @@ class TestErrors:
 
 def of(task, truth):
     """A problem with a ground truth by hand."""
-    from halluc_plugin.problem_sets.steps import StepProblem
+    from halluc_plugin.problem_sets.steps import Problem
     from halluc_plugin.tasks.addition import problems as addition
     from halluc_plugin.tasks.chain import problems as chain
     from halluc_plugin.tasks.dag.graph import Graph
 
-    if isinstance(task, DagTask):
-        return StepProblem("", truth, Graph(truth).reference_steps())
-    module = addition if isinstance(task, AdditionTask) else chain
-    return StepProblem("", truth, module.reference_steps(truth))
+    if isinstance(task, DagProblems):
+        return Problem("", truth, Graph(truth).reference_steps())
+    module = addition if isinstance(task, AdditionProblems) else chain
+    return Problem("", truth, module.reference_steps(truth))

@@ -10,15 +10,15 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from halluc_plugin.problem_sets.steps import Form, Sizes
-from halluc_plugin.tasks.addition.problems import AdditionTask
+from halluc_plugin.tasks.addition.problems import AdditionProblems
 from halluc_plugin.tasks.addition.verifier import AdditionVerifier
-from halluc_plugin.tasks.chain.problems import ChainTask
+from halluc_plugin.tasks.chain.problems import ChainProblems
 from halluc_plugin.tasks.chain.verifier import ChainVerifier
 from halluc_plugin.tasks.countdown.problems import CountdownSettings, Split, generate
 from halluc_plugin.tasks.countdown.published import PublishedVerifier, verify_as_published
 from halluc_plugin.tasks.countdown.solver import solutions
 from halluc_plugin.tasks.countdown.verifier import CountdownVerifier
-from halluc_plugin.tasks.dag.problems import DagTask
+from halluc_plugin.tasks.dag.problems import DagProblems
 from halluc_plugin.tasks.dag.verifier import DagVerifier
 from halluc_plugin.tasks.gsm8k.verifier import Gsm8kVerifier
 from halluc_plugin.verifiers import (
@@ -182,9 +182,9 @@ def every_problem():
             yield CountdownVerifier(), truth, "".join(f"{a}{op}{b}={c}\n" for a, op, b, c in path)
     rng = np.random.default_rng(4)
     for form in Form:
-        tasks = [(AdditionVerifier(), AdditionTask(form=form, base=base)) for base in (2, 10, 60)]
-        tasks += [(ChainVerifier(), ChainTask(form=form, modulus=modulus)) for modulus in (10, 97)]
-        for verifier, task in [*tasks, (DagVerifier(), DagTask(sizes=Sizes(1, 5, 7)))]:
+        tasks = [(AdditionVerifier(), AdditionProblems(form=form, base=base)) for base in (2, 10, 60)]
+        tasks += [(ChainVerifier(), ChainProblems(form=form, modulus=modulus)) for modulus in (10, 97)]
+        for verifier, task in [*tasks, (DagVerifier(), DagProblems(sizes=Sizes(1, 5, 7)))]:
             for size in (1, 3, 5):
                 drawn = task.draw(size, rng)
                 yield verifier, drawn.truth, "".join(drawn.steps)

@@ -1,5 +1,7 @@
 """Additions and subtractions digit by digit, in any base."""
 
+from halluc_plugin.problem_sets.step_files import StepData
+from halluc_plugin.tasks.addition.problems import AdditionProblems
 from halluc_plugin.tasks.addition.verifier import AdditionVerifier
 from halluc_plugin.tasks.evaluation import EvaluatedSplit, Evaluation
 from halluc_plugin.tasks.task import Task
@@ -7,6 +9,8 @@ from halluc_plugin.tasks.task import Task
 TASK = Task(
     name="addition",
     verifier=AdditionVerifier(),
+    data=StepData(AdditionProblems()),
+    examples=("--base 16 --operations +",),
     eval=Evaluation(
         version="1.1",
         splits=(

@@ -15,14 +15,16 @@ the borrow.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from halluc_plugin.errors import SettingsError
-from halluc_plugin.problem_sets.steps import Form, Sizes, StepProblem, check_seed
+from halluc_plugin.problem_sets.files import SEED_HELP
+from halluc_plugin.problem_sets.options import option, parts
+from halluc_plugin.problem_sets.steps import Form, Problem, ProblemSet, Sizes, check_seed
 
 NAME = "addition"
 SOURCES = ("halluc/addition", "halluc/addition-long")
@@ -41,7 +43,7 @@ class AdditionError(StrEnum):
 
 
 @dataclass(frozen=True)
-class AdditionTask:
+class AdditionProblems(ProblemSet):
     """What problems look like.
 
     Args:
@@ -55,11 +57,19 @@ class AdditionTask:
         SettingsError: A value is out of range.
     """
 
-    base: int = 10
-    operations: str = "+-"
-    form: Form = Form.STEPS
-    sizes: Sizes = field(default_factory=lambda: Sizes(1, 4, 6))
-    seed: int = 0
+    name: ClassVar[str] = NAME
+    sources: ClassVar[tuple[str, ...]] = SOURCES
+
+    base: int = option(10, "Base of the digits.")
+    operations: str = option("+-", "Operations, + or - or both.")
+    form: Form = option(Form.STEPS, "Whether answers show their steps, or are direct.", flag="--answer")
+    sizes: Sizes = parts(
+        Sizes(1, 4, 6),
+        smallest="Fewest digits of a number.",
+        largest="Most digits in training.",
+        longest="Most digits in test_long.",
+    )
+    seed: int = option(0, SEED_HELP)
 
     def __post_init__(self) -> None:
         if not 2 <= self.base <= LARGEST_BASE:
@@ -69,21 +79,11 @@ class AdditionTask:
         check_seed(self.seed)
 
     @property
-    def name(self) -> str:
-        """Folder of the data sets."""
-        return NAME
-
-    @property
-    def sources(self) -> tuple[str, str]:
-        """Of problems, and of long ones."""
-        return SOURCES
-
-    @property
     def kinds(self) -> Sequence[AdditionError]:
         """The kinds of error."""
         return list(AdditionError)
 
-    def draw(self, size: int, rng: np.random.Generator) -> StepProblem:
+    def draw(self, size: int, rng: np.random.Generator) -> Problem:
         """Two numbers of ``size`` digits."""
         a, b = (self._number(size, rng) for _ in range(2))
         operation = self.operations[int(rng.integers(len(self.operations)))]
@@ -91,11 +91,9 @@ class AdditionTask:
             a, b = b, a
         truth = {"base": self.base, "operation": operation, "a": a, "b": b, "form": str(self.form)}
         prompt = f"{self.base}: {' '.join(map(str, a))} {operation} {' '.join(map(str, b))}\n"
-        return StepProblem(prompt, truth, reference_steps(truth))
+        return Problem(prompt, truth, reference_steps(truth))
 
-    def wrong(
-        self, kind: AdditionError, problem: StepProblem, step: int, rng: np.random.Generator
-    ) -> str | None:
+    def wrong(self, kind: AdditionError, problem: Problem, step: int, rng: np.random.Generator) -> str | None:
         """An error in place of a step; in a result with its steps shown only digits can be wrong."""
         columns = columns_of(problem.truth)
         if self.form is Form.STEPS and step < len(columns):

@@ -11,14 +11,16 @@ want it. It is not the mod-10 task of OpenReview hJ2BCYGvFg, whose digits count 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from halluc_plugin.errors import SettingsError
-from halluc_plugin.problem_sets.steps import Form, Sizes, StepProblem, check_seed
+from halluc_plugin.problem_sets.files import SEED_HELP
+from halluc_plugin.problem_sets.options import option, parts
+from halluc_plugin.problem_sets.steps import Form, Problem, ProblemSet, Sizes, check_seed
 
 NAME = "chain"
 SOURCES = ("halluc/chain", "halluc/chain-long")
@@ -35,7 +37,7 @@ class ChainError(StrEnum):
 
 
 @dataclass(frozen=True)
-class ChainTask:
+class ChainProblems(ProblemSet):
     """What problems look like.
 
     Args:
@@ -49,11 +51,19 @@ class ChainTask:
         SettingsError: A value is out of range.
     """
 
-    modulus: int = 10
-    operations: str = "+-*"
-    form: Form = Form.STEPS
-    sizes: Sizes = field(default_factory=lambda: Sizes(4, 10, 20))
-    seed: int = 0
+    name: ClassVar[str] = NAME
+    sources: ClassVar[tuple[str, ...]] = SOURCES
+
+    modulus: int = option(10, "All numbers are below it.")
+    operations: str = option("+-*", "Operations, some of + and - and *.")
+    form: Form = option(Form.STEPS, "Whether answers show their steps, or are direct.", flag="--answer")
+    sizes: Sizes = parts(
+        Sizes(4, 10, 20),
+        smallest="Fewest operations of a problem.",
+        largest="Most operations in training.",
+        longest="Most operations in test_long.",
+    )
+    seed: int = option(0, SEED_HELP)
 
     def __post_init__(self) -> None:
         if not 2 <= self.modulus <= LARGEST_MODULUS:
@@ -63,32 +73,20 @@ class ChainTask:
         check_seed(self.seed)
 
     @property
-    def name(self) -> str:
-        """Folder of the data sets."""
-        return NAME
-
-    @property
-    def sources(self) -> tuple[str, str]:
-        """Of problems, and of long ones."""
-        return SOURCES
-
-    @property
     def kinds(self) -> Sequence[ChainError]:
         """The kinds of error."""
         return list(ChainError)
 
-    def draw(self, size: int, rng: np.random.Generator) -> StepProblem:
+    def draw(self, size: int, rng: np.random.Generator) -> Problem:
         """A chain of ``size`` operations."""
         start, *operands = rng.integers(0, self.modulus, size + 1).tolist()
         signs = [self.operations[i] for i in rng.integers(0, len(self.operations), size)]
         operations = [f"{sign}{operand}" for sign, operand in zip(signs, operands, strict=True)]
         truth = {"modulus": self.modulus, "start": start, "operations": operations, "form": str(self.form)}
         prompt = f"{start} {' '.join(operations)} mod {self.modulus}\n"
-        return StepProblem(prompt, truth, reference_steps(truth))
+        return Problem(prompt, truth, reference_steps(truth))
 
-    def wrong(
-        self, kind: ChainError, problem: StepProblem, step: int, rng: np.random.Generator
-    ) -> str | None:
+    def wrong(self, kind: ChainError, problem: Problem, step: int, rng: np.random.Generator) -> str | None:
         """An error in place of a step."""
         truth, operations = problem.truth, problem.truth["operations"]
         before, after = values(truth)[step : step + 2]

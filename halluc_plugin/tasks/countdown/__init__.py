@@ -1,5 +1,6 @@
 """Countdown problems: reach a target with each of the given numbers used exactly once."""
 
+from halluc_plugin.tasks.countdown.files import CountdownRequest
 from halluc_plugin.tasks.countdown.published import JUDGES
 from halluc_plugin.tasks.countdown.verifier import EQUATION, CountdownVerifier
 from halluc_plugin.tasks.evaluation import EvaluatedSplit, Evaluation
@@ -8,6 +9,8 @@ from halluc_plugin.tasks.task import Task
 TASK = Task(
     name="countdown",
     verifier=CountdownVerifier(),
+    data=CountdownRequest(train=12_000),
+    examples=("", "--numbers 4 --train 100000 --workers 4"),
     judges=JUDGES,
     eval=Evaluation(
         version="1.2",

@@ -45,12 +45,6 @@ class ErrorMix:
         return draw_kind(list(ErrorKind), self.weights, rng)
 
 
-def write(step: Step) -> str:
-    """A step as it is written, without a newline."""
-    a, operation, b, c = step
-    return f"{a}{operation}{b}={c}"
-
-
 def after(numbers: tuple[int, ...], step: Step) -> tuple[int, ...]:
     """The sorted numbers that a right step leaves of ``numbers``."""
     left = list(numbers)

@@ -10,14 +10,18 @@ Problems of four to six numbers are in ``countdown4`` to ``countdown6``. ``HALLU
 lm-eval find them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from halluc_plugin.data.parquet import write_parquet
 from halluc_plugin.data.resumable import Progress
+from halluc_plugin.problem_sets.data_set import DataSet
 from halluc_plugin.problem_sets.files import (
+    BACKTRACKING_HELP,
+    TEST_HELP,
+    TRAIN_HELP,
     DataSetFiles,
     TraceFile,
     check_amounts,
@@ -25,10 +29,12 @@ from halluc_plugin.problem_sets.files import (
     plain,
     write_card,
 )
+from halluc_plugin.problem_sets.options import option
+from halluc_plugin.problem_sets.raw_traces import Edit
 from halluc_plugin.tasks.countdown.errors import ErrorKind
-from halluc_plugin.tasks.countdown.problems import CountdownSettings, Problem, Split, draw_variants
+from halluc_plugin.tasks.countdown.problems import CountdownSettings, Problem, Split, draw_variants, generate
 from halluc_plugin.tasks.countdown.solver import reachable
-from halluc_plugin.tasks.countdown.traces import TraceSettings, TraceWriter, answer_text
+from halluc_plugin.tasks.countdown.traces import TraceSettings, TraceWriter
 from halluc_plugin.tasks.countdown.verifier import SOURCE, SOURCE_OF_NEW_TARGETS
 
 FOLDER = "countdown"
@@ -68,7 +74,7 @@ class CountdownFiles(DataSetFiles):
 
 
 @dataclass(frozen=True)
-class CountdownRequest:
+class CountdownRequest(DataSet):
     """What to write.
 
     Args:
@@ -85,14 +91,42 @@ class CountdownRequest:
     """
 
     problems: CountdownSettings = field(default_factory=CountdownSettings)
-    train: int = 20_000
-    test: int = 500
-    backtracking: float = 1.0
-    variants: int = 4
+    train: int = option(20_000, TRAIN_HELP)
+    test: int = option(500, TEST_HELP)
+    backtracking: float = option(1.0, BACKTRACKING_HELP)
+    variants: int = option(4, "Most ways in which a training problem is drawn that get traces.")
     traces: TraceSettings = field(default_factory=TraceSettings)
 
     def __post_init__(self) -> None:
         check_amounts(self.backtracking, train=self.train, test=self.test, variants=self.variants)
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """The splits."""
+        return tuple(Split)
+
+    @property
+    def edit(self) -> Edit | None:
+        """What deletes errors."""
+        return self.traces.edit if self.backtracking else None
+
+    def draw(self, split: str, count: int) -> Sequence[Problem]:
+        """Draw problems."""
+        return generate(self.problems, Split(split), count)
+
+    def write(
+        self,
+        folder: Path,
+        tokenizer: Any | None,
+        progress: Progress,
+        *,
+        workers: int = 1,
+        template_kwargs: Mapping[str, Any] | None = None,
+    ) -> CountdownFiles:
+        """Write it: see :func:`write_countdown`."""
+        return write_countdown(
+            folder, self, tokenizer, progress, workers=workers, template_kwargs=template_kwargs
+        )
 
 
 def write_countdown(
@@ -148,19 +182,11 @@ def problem_row(problem: Problem, split: Split, index: int) -> dict[str, Any]:
     """A problem as verl's row; no ``agent_name``, which would override the recipe's."""
     return {
         "data_source": SOURCE_OF_NEW_TARGETS if split is Split.TEST_NEW else SOURCE,
-        "prompt": [{"role": "user", "content": prompt_text(problem)}],
+        "prompt": [{"role": "user", "content": problem.prompt}],
         "ability": "math",
-        "reward_model": {
-            "style": "rule",
-            "ground_truth": {"numbers": list(problem.numbers), "target": problem.target},
-        },
-        "extra_info": {"split": str(split), "index": index, "answer": answer_text(problem)},
+        "reward_model": {"style": "rule", "ground_truth": problem.truth},
+        "extra_info": {"split": str(split), "index": index, "answer": problem.answer},
     }
-
-
-def prompt_text(problem: Problem) -> str:
-    """How a problem is asked."""
-    return f"{' '.join(map(str, problem.numbers))} -> {problem.target}\n"
 
 
 def _write_traces(

@@ -7,12 +7,15 @@ training: ``test_new`` draws from those, ``test_seen`` from the others.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 
 from halluc_plugin.errors import SettingsError
+from halluc_plugin.problem_sets.files import SEED_HELP
+from halluc_plugin.problem_sets.options import option
 from halluc_plugin.problem_sets.splits import is_set_aside
-from halluc_plugin.tasks.countdown.solver import Step, apply
+from halluc_plugin.tasks.countdown.solver import Step, apply, write
 
 SHARE_OF_NEW_TARGETS = 0.1
 
@@ -42,11 +45,11 @@ class CountdownSettings:
         SettingsError: A value is out of range.
     """
 
-    numbers: int = 3
-    largest_operand: int = 25
+    numbers: int = option(3, "Numbers in a problem, 3 to 6.")
+    largest_operand: int = option(25, "Numbers are drawn from 1 to this.")
     smallest_target: int = 10
     largest_target: int = 100
-    seed: int = 0
+    seed: int = option(0, SEED_HELP)
 
     def __post_init__(self) -> None:
         if not 3 <= self.numbers <= 6:
@@ -80,6 +83,36 @@ class Problem:
     def key(self) -> tuple[tuple[int, ...], int]:
         """What makes two problems the same: the multiset of numbers and the target."""
         return tuple(sorted(self.numbers)), self.target
+
+    @property
+    def prompt(self) -> str:
+        """How it is asked."""
+        return prompt_text(self)
+
+    @property
+    def truth(self) -> dict[str, Any]:
+        """What the verifier needs."""
+        return {"numbers": list(self.numbers), "target": self.target}
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The drawn solution, one equation a line."""
+        return tuple(write(step) + "\n" for step in self.solution)
+
+    @property
+    def answer(self) -> str:
+        """The drawn solution as text."""
+        return answer_text(self)
+
+
+def prompt_text(problem: Problem) -> str:
+    """How a problem is asked."""
+    return f"{' '.join(map(str, problem.numbers))} -> {problem.target}\n"
+
+
+def answer_text(problem: Problem) -> str:
+    """The drawn solution as text, one equation a line."""
+    return "".join(problem.steps)
 
 
 def new_targets(settings: CountdownSettings) -> frozenset[int]:

@@ -20,6 +20,12 @@ def apply(operation: str, a: int, b: int) -> int | None:
     return a // b if b and a % b == 0 else None
 
 
+def write(step: Step) -> str:
+    """A step as it is written, without a newline."""
+    a, operation, b, c = step
+    return f"{a}{operation}{b}={c}"
+
+
 def steps(numbers: tuple[int, ...]) -> Iterator[tuple[Step, tuple[int, ...]]]:
     """Every equation that two of the numbers allow, with the sorted numbers it leaves.
 

@@ -5,15 +5,18 @@ correction, and does by default; the paper's end at the backtrack (``Ending.BACK
 are deleted token by token by default, from the first wrong token on; the paper deletes whole steps.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from halluc_plugin.edits import EditVocab
 from halluc_plugin.errors import SettingsError
+from halluc_plugin.problem_sets.options import option, weights
 from halluc_plugin.problem_sets.raw_traces import (
     ATTEMPTS,
+    EDIT_HELP,
+    ENDING_HELP,
     BacktrackTrace,
     Edit,
     Ending,
@@ -21,8 +24,9 @@ from halluc_plugin.problem_sets.raw_traces import (
     locate,
     write_trace,
 )
-from halluc_plugin.tasks.countdown.errors import ErrorMix, replay, write, wrong_steps
+from halluc_plugin.tasks.countdown.errors import ErrorMix, replay, wrong_steps
 from halluc_plugin.tasks.countdown.problems import CountdownSettings, Problem
+from halluc_plugin.tasks.countdown.solver import write
 
 
 @dataclass(frozen=True)
@@ -40,11 +44,11 @@ class TraceSettings:
         SettingsError: A probability is out of range.
     """
 
-    edit: Edit = Edit.TOKEN
-    ending: Ending = Ending.CORRECTION
-    rate: float = 0.5
-    follow: float = 0.5
-    mix: ErrorMix = field(default_factory=ErrorMix)
+    edit: Edit = option(Edit.TOKEN, EDIT_HELP)
+    ending: Ending = option(Ending.CORRECTION, ENDING_HELP)
+    rate: float = option(0.5, "Probability of an error at each step.")
+    follow: float = option(0.5, "Probability that an exploration error is followed to the end.")
+    mix: ErrorMix = weights(ErrorMix(), "Weights of errors")
 
     def __post_init__(self) -> None:
         if not 0 < self.rate <= 1:
@@ -76,7 +80,7 @@ class TraceWriter:
 
     def clean(self, problem: Problem) -> tuple[int, ...]:
         """The reference answer: one equation a line, then EOS."""
-        return (*self._encode(answer_text(problem)), self._tokenizer.eos_token_id)
+        return (*self._encode(problem.answer), self._tokenizer.eos_token_id)
 
     def backtracking(self, problem: Problem, rng: np.random.Generator) -> BacktrackTrace | None:
         """The reference answer with errors on the way; None where no error of the mix is possible."""
@@ -90,7 +94,7 @@ class TraceWriter:
         return None
 
     def _draw_errors(self, problem: Problem, rng: np.random.Generator) -> list[LocatedError]:
-        reference = self._encode(answer_text(problem))
+        reference = self._encode(problem.answer)
         errors, before = [], ""
         for right, numbers in zip(problem.solution, replay(problem.numbers, problem.solution), strict=True):
             if rng.random() < self._settings.rate:
@@ -110,8 +114,3 @@ class TraceWriter:
     def _encode(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
         return ids
-
-
-def answer_text(problem: Problem) -> str:
-    """The drawn solution as text, one equation a line."""
-    return "".join(write(step) + "\n" for step in problem.solution)

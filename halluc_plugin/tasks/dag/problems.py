@@ -12,14 +12,17 @@ and taking its name back. Deviation 1: the only definitions that are not needed 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from string import ascii_lowercase
+from typing import ClassVar
 
 import numpy as np
 
 from halluc_plugin.errors import SettingsError
-from halluc_plugin.problem_sets.steps import Form, Sizes, StepProblem, check_seed
+from halluc_plugin.problem_sets.files import SEED_HELP
+from halluc_plugin.problem_sets.options import option, parts
+from halluc_plugin.problem_sets.steps import Problem, ProblemSet, Sizes, check_seed
 from halluc_plugin.tasks.dag.graph import Graph
 
 NAME = "dag"
@@ -42,7 +45,7 @@ class DagError(StrEnum):
 
 
 @dataclass(frozen=True)
-class DagTask:
+class DagProblems(ProblemSet):
     """What problems look like.
 
     Args:
@@ -54,9 +57,17 @@ class DagTask:
         SettingsError: A value is out of range.
     """
 
-    modulus: int = 23
-    sizes: Sizes = field(default_factory=lambda: Sizes(2, 8, 12))
-    seed: int = 0
+    name: ClassVar[str] = NAME
+    sources: ClassVar[tuple[str, ...]] = SOURCES
+
+    modulus: int = option(23, "All numbers are below it.")
+    sizes: Sizes = parts(
+        Sizes(2, 8, 12),
+        smallest="Fewest operations that are needed.",
+        largest="Most operations in training.",
+        longest="Most operations in test_long.",
+    )
+    seed: int = option(0, SEED_HELP)
 
     def __post_init__(self) -> None:
         if not 2 <= self.modulus <= LARGEST_MODULUS:
@@ -69,26 +80,11 @@ class DagTask:
         check_seed(self.seed)
 
     @property
-    def name(self) -> str:
-        """Folder of the data sets."""
-        return NAME
-
-    @property
-    def sources(self) -> tuple[str, str]:
-        """Of problems, and of long ones."""
-        return SOURCES
-
-    @property
-    def form(self) -> Form:
-        """What answers say: always their steps."""
-        return Form.STEPS
-
-    @property
     def kinds(self) -> Sequence[DagError]:
         """The kinds of error."""
         return list(DagError)
 
-    def draw(self, size: int, rng: np.random.Generator) -> StepProblem:
+    def draw(self, size: int, rng: np.random.Generator) -> Problem:
         """A graph with ``size`` needed operations."""
         letters = [ascii_lowercase[i] for i in rng.permutation(len(ascii_lowercase))[: size + NUMBERS]]
         numbers, operations = letters[:NUMBERS], letters[NUMBERS:]
@@ -105,9 +101,9 @@ class DagTask:
         shuffled = [f"{name}={definitions[name]}" for name in rng.permutation(list(definitions))]
         truth = {"definitions": shuffled, "query": operations[-1], "modulus": self.modulus}
         prompt = f"{','.join(shuffled)}?{operations[-1]} mod {self.modulus}\n"
-        return StepProblem(prompt, truth, Graph(truth).reference_steps())
+        return Problem(prompt, truth, Graph(truth).reference_steps())
 
-    def wrong(self, kind: DagError, problem: StepProblem, step: int, rng: np.random.Generator) -> str | None:
+    def wrong(self, kind: DagError, problem: Problem, step: int, rng: np.random.Generator) -> str | None:
         """An error in place of a step."""
         graph = Graph(problem.truth)
         done = [line[0] for line in problem.steps[:step]]

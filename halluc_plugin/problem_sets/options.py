@@ -1,0 +1,151 @@
+"""Options of a command, declared where they are used: as fields of frozen dataclasses.
+
+    @dataclass(frozen=True)
+    class Sums(ProblemSet):
+        largest: int = option(9, "Numbers are drawn from 0 to this.")
+        sizes: Sizes = parts(Sizes(2, 4, 6), smallest="Fewest numbers.", largest="Most numbers.")
+
+A dataclass may hold others; the fields of all are options of one command, so that each has a name of its own.
+A field without help is none.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from enum import Enum, StrEnum
+from typing import Any, TypeVar, get_type_hints
+
+_HELP, _FLAG, _PARTS, _WEIGHTS = "halluc help", "halluc flag", "halluc parts", "halluc weights"
+
+KINDS = (bool, int, float, str)
+"""What a command line can read, beside enums of texts."""
+
+DeclaredT = TypeVar("DeclaredT")
+
+
+def option(default: Any, help: str, *, flag: str | None = None) -> Any:  # noqa: A002 - as typer calls it
+    """A field that is an option.
+
+    Args:
+        default: Its default: a number, a text, a truth value, or a member of an enum of texts.
+        help: A sentence.
+        flag: Its name on the command line, where it is not the field's.
+    """
+    return field(default=default, metadata={_HELP: help, _FLAG: flag})
+
+
+def weights(default: Any, help: str) -> Any:  # noqa: A002 - as typer calls it
+    """A field with a weight for each of several names: one option of numbers with colons between them.
+
+    Args:
+        default: A mapping from names to numbers, or a dataclass whose fields are numbers.
+        help: What is weighed, without the names, such as "Weights of errors".
+    """
+    return field(default_factory=lambda: default, metadata={_HELP: help, _WEIGHTS: True})
+
+
+def parts(default: Any, **helps: str) -> Any:
+    """A field that is a dataclass with options of its own.
+
+    Args:
+        default: The dataclass.
+        **helps: What its options are here, where that says more than its own words.
+    """
+    return field(default=default, metadata={_PARTS: helps})
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option.
+
+    Attributes:
+        path: Of the field: its name behind those of the fields it is in.
+        kind: ``bool``, ``int``, ``float``, ``str``, an enum of texts, or ``dict`` for weights by name.
+        default: Its default.
+        help: A sentence.
+        flag: Its name on the command line, with dashes; None for the field's.
+    """
+
+    path: tuple[str, ...]
+    kind: type
+    default: Any
+    help: str
+    flag: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The field's name."""
+        return self.path[-1]
+
+
+def options(
+    declared: Any, path: tuple[str, ...] = (), helps: Mapping[str, str] | None = None
+) -> list[Option]:
+    """The options of a dataclass and of those it holds, in the order of their fields.
+
+    Args:
+        declared: The dataclass; its values are the defaults.
+        path: Of the fields it is in.
+        helps: Words that stand in for those of its fields.
+    """
+    return list(_options(declared, path, helps or {}))
+
+
+def _options(declared: Any, path: tuple[str, ...], helps: Mapping[str, str]) -> Iterator[Option]:
+    hints = get_type_hints(type(declared))
+    for each in fields(declared):
+        value, told = getattr(declared, each.name), each.metadata
+        place = (*path, each.name)
+        if told.get(_WEIGHTS):
+            by_name = _by_name(value)
+            yield Option(place, dict, by_name, f"{told[_HELP]}: {', '.join(by_name)}.")
+        elif _HELP in told:
+            yield Option(place, hints[each.name], value, helps.get(each.name, told[_HELP]), told[_FLAG])
+        elif is_dataclass(value):
+            yield from _options(value, place, told.get(_PARTS, {}))
+
+
+def with_values(declared: DeclaredT, values: Mapping[tuple[str, ...], Any]) -> DeclaredT:
+    """A dataclass with other values.
+
+    Args:
+        declared: The dataclass.
+        values: By the paths of options; weights as a mapping from names to numbers.
+
+    Raises:
+        SettingsError: A dataclass refuses its values.
+    """
+    changes: dict[str, Any] = {}
+    for name in dict.fromkeys(path[0] for path in values):
+        inner = {path[1:]: value for path, value in values.items() if path[0] == name}
+        now = getattr(declared, name)
+        if () not in inner:
+            changes[name] = with_values(now, inner)
+        elif isinstance(inner[()], Mapping) and is_dataclass(now):
+            changes[name] = replace(now, **inner[()])  # type: ignore[type-var]
+        else:
+            changes[name] = inner[()]
+    return replace(declared, **changes)  # type: ignore[type-var]
+
+
+def fault(found: Sequence[Option], taken: Sequence[str] = ()) -> str | None:
+    """Why options cannot be those of one command, None if they can.
+
+    Args:
+        found: The options.
+        taken: Names that the command has anyhow.
+    """
+    names = [*taken]
+    for each in found:
+        if each.kind not in (*KINDS, dict) and not (
+            isinstance(each.kind, type) and issubclass(each.kind, StrEnum)
+        ):
+            return f"the option {each.name} is of type {each.kind}, which no command line can read"
+        if each.name in names:
+            return f"two options are called {each.name}"
+        names.append(each.name)
+    return None
+
+
+def _by_name(value: Any) -> dict[str, float]:
+    found = value if isinstance(value, Mapping) else asdict(value)
+    return {str(name.value if isinstance(name, Enum) else name): weight for name, weight in found.items()}

@@ -48,6 +48,7 @@ docs: $(INSTALLED)
 	python scripts/compatibility.py
 	python scripts/settings_page.py
 	python scripts/host_settings_page.py
+	python scripts/recipes_page.py
 
 clean:
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

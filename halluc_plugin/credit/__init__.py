@@ -5,7 +5,8 @@ actions (:func:`spread`). On top of that, edits can be paid for what they did (:
 erased tokens can be discouraged (:func:`turn_against`); :func:`shape_advantages` does both.
 
 Read in this order: :mod:`.groups`, :mod:`.event_values` (what an event was worth, by a verifier or by
-continuations), :mod:`.prefix_tree` (the same by the group's own answers), :mod:`.events`, :mod:`.shaping`.
+continuations), :mod:`.prefix_tree` (the same by the group's own answers), :mod:`.sources` (which of them
+a run takes), :mod:`.events`, :mod:`.shaping`.
 """
 
 from halluc_plugin import moved

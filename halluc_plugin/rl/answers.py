@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from halluc_plugin.credit import EventValue, prefix_tree_values, shape_advantages
+from halluc_plugin.credit import EventValue, shape_advantages
+from halluc_plugin.credit.sources import BY_GROUP
 from halluc_plugin.edits import EditVocab, resolve_rows
 from halluc_plugin.edits.builders import ErasedTokens
 from halluc_plugin.errors import DataError
 from halluc_plugin.rewards import Answer
-from halluc_plugin.settings import CreditValues, Settings
+from halluc_plugin.settings import Settings
 
 ROUNDING = 1e-9
 """Gains that are those of floating-point means."""
@@ -107,8 +108,9 @@ def shape(answers: Answers, vocab: EditVocab, settings: Settings) -> tuple[list[
 
 
 def _event_values(answers: Answers, vocab: EditVocab, settings: Settings) -> list[list[EventValue]]:
-    if settings.credit.values is CreditValues.PREFIX_TREE:
-        return prefix_tree_values(answers.responses, answers.prompts, answers.rewards, vocab)
+    by_group = BY_GROUP.get(settings.credit.values)
+    if by_group is not None:
+        return by_group(answers.responses, answers.prompts, answers.rewards, vocab)
     judged = []
     for key, info in zip(answers.keys, answers.infos, strict=True):
         event_values = json.loads(info.get("moves", "null"))
@@ -116,7 +118,8 @@ def _event_values(answers: Answers, vocab: EditVocab, settings: Settings) -> lis
             raise DataError(
                 f"Nothing judged the states of the answer {key}, but halluc.credit.alpha pays for them.",
                 "Use reward.reward_manager.name=backtrack and data whose verifier judges prefixes, "
-                "++halluc.values.source=continuations, or ++halluc.credit.values=prefix_tree.",
+                "++halluc.values.source=continuations, or "
+                f"++halluc.credit.values={' or '.join(BY_GROUP)}.",
             )
         judged.append([EventValue(before, after) for before, after in event_values])
     return judged

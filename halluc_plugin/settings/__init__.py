@@ -7,6 +7,7 @@ and a contradiction are refused before anything starts.
 """
 
 from halluc_plugin import moved
+from halluc_plugin.credit.sources import CreditValues
 from halluc_plugin.rewards.settings import RewardSettings
 from halluc_plugin.settings.blocks import (
     FailureSettings,
@@ -18,7 +19,7 @@ from halluc_plugin.settings.blocks import (
     TurnSettings,
     WarmStartTraces,
 )
-from halluc_plugin.settings.credit import CreditSettings, CreditValues, ValueSettings, ValueSource
+from halluc_plugin.settings.credit import CreditSettings, ValueSettings, ValueSource
 from halluc_plugin.settings.curriculum import Stage
 from halluc_plugin.settings.run import Settings, load
 from halluc_plugin.settings.strict import choose

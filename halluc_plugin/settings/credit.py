@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from halluc_plugin.credit.sources import CreditValues
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.refusals import require_finite
 
@@ -53,15 +54,6 @@ class ValueSettings:
         if self.source is ValueSource.AUTO:
             return not isinstance(verifier, PrefixVerifier)
         return self.source is ValueSource.CONTINUATIONS
-
-
-class CreditValues(StrEnum):
-    """Which values the credit of edits compares."""
-
-    JUDGED = "judged"
-    """Those of ``halluc.values``."""
-    PREFIX_TREE = "prefix_tree"
-    """Mean rewards of the group's own answers that passed through a state."""
 
 
 @dataclass(frozen=True)

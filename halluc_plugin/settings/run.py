@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from halluc_plugin.credit.sources import BY_GROUP
 from halluc_plugin.edits import Context
 from halluc_plugin.edits.builders import Boundary, ErasedTokens
 from halluc_plugin.errors import SettingsError
@@ -18,7 +19,7 @@ from halluc_plugin.settings.blocks import (
     TraceLogSettings,
     TurnSettings,
 )
-from halluc_plugin.settings.credit import CreditSettings, CreditValues, ValueSettings, ValueSource
+from halluc_plugin.settings.credit import CreditSettings, ValueSettings, ValueSource
 from halluc_plugin.settings.curriculum import Stage, check_stages, stage_number
 from halluc_plugin.settings.strict import read
 
@@ -139,7 +140,7 @@ class Settings:
             for name, weight in stage.reward.weights.items()
             if weight and components()[name].reads_values
         }
-        credit = self.credit.alpha and self.credit.values is CreditValues.JUDGED
+        credit = self.credit.alpha and self.credit.values not in BY_GROUP
         return (*sorted(by_weight), *(["halluc.credit.alpha"] if credit else []))
 
 

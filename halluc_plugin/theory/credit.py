@@ -15,11 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from halluc_plugin.credit import EventValue, group_relative, prefix_tree_values, shape_advantages, spread
+from halluc_plugin.credit import EventValue, group_relative, shape_advantages, spread
+from halluc_plugin.credit.sources import BY_GROUP
 from halluc_plugin.edits import EditState, EditVocab, Resolution, resolve, resolve_rows
 from halluc_plugin.edits.builders import Boundary, ErasedTokens, budget_mask, response_mask
 from halluc_plugin.rewards import Answer, Marks, judge_answers, observe, score
-from halluc_plugin.settings import CreditSettings, CreditValues, RewardSettings
+from halluc_plugin.settings import CreditSettings, RewardSettings
 from halluc_plugin.verifiers import Outcome
 
 RIGHT, WRONG, END, BACK = range(4)
@@ -157,9 +158,10 @@ class CreditChain:
     ) -> list[list[EventValue]] | None:
         if not rule.credit.alpha:
             return None
-        if rule.credit.values is CreditValues.PREFIX_TREE:
+        by_group = BY_GROUP.get(rule.credit.values)
+        if by_group is not None:
             traces = [self._traces[row] for row in rows.tolist()]
-            return prefix_tree_values(traces, groups.tolist(), rewards[rows].tolist(), _VOCAB)
+            return by_group(traces, groups.tolist(), rewards[rows].tolist(), _VOCAB)
         event_values = [list(answer.event_values or ()) for answer in self._answers]
         return [event_values[row] for row in rows.tolist()]
 

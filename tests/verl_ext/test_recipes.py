@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
 from verl.utils.config import omega_conf_to_dataclass
 
 from halluc_plugin.edits.builders import ErasedTokens
@@ -25,6 +26,23 @@ def composed(*overrides, program="ppo_trainer"):
         return compose(program, list(overrides))
 
 
+def preset(recipe):
+    """The block of the reward that a recipe chooses, by itself or by the recipe that it starts from."""
+    chosen = [entry for entry in yaml_of("recipe", recipe)["defaults"] if entry != "_self_"]
+    for entry in reversed(chosen):
+        if isinstance(entry, str):
+            return preset(entry)
+        (group, name), *_ = entry.items()
+        if group.endswith("/halluc/reward"):
+            return yaml_of("halluc/reward", name)
+    raise AssertionError(f"{recipe} chooses no reward")
+
+
+def yaml_of(group, name):
+    """A file of ours as it is written."""
+    return OmegaConf.to_container(OmegaConf.load(ROOT / "recipes" / group / f"{name}.yaml"))
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_is_short_and_documented(recipe):
     """At most 60 lines, with a README that shows the exact command."""
@@ -38,10 +56,7 @@ def test_every_recipe_composes_at_every_scale(recipe, scale):
     """Our block is valid, pays what the recipe says, and verl accepts its own parts, without the hardware."""
     config = composed(f"+recipe={recipe}", f"halluc/scale={scale}")
     settings = load(config.halluc)
-    own = (
-        {"outcome": 1.0, "score_bonus": 10.0} if recipe in {"score_bonus", "refinement"} else {"outcome": 1.0}
-    )
-    assert settings.reward.weights == own
+    assert settings.reward.weights == load({"reward": preset(recipe)}).reward.weights
     complete(config, settings)
     rollout = config.actor_rollout_ref.rollout
     assert omega_conf_to_dataclass(rollout).n > 1
@@ -126,8 +141,6 @@ def test_both_recipes_share_everything_but_the_method():
     """Model size, data, budget and optimizer of the baseline are those of halluc_grpo."""
     ours, baseline = (composed(f"+recipe={name}") for name in ("halluc_grpo", "grpo_baseline"))
     for part in ("data", "actor_rollout_ref.actor", "actor_rollout_ref.rollout.n", "ray_kwargs"):
-        from omegaconf import OmegaConf
-
         assert OmegaConf.select(ours, part) == OmegaConf.select(baseline, part)
     assert ours.halluc.prepare.warm_start_steps == baseline.halluc.prepare.warm_start_steps
     assert (ours.halluc.prepare.traces, baseline.halluc.prepare.traces) == ("backtrack", "clean")

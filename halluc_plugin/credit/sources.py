@@ -1,0 +1,29 @@
+"""Whose values the credit of edits compares: a name, and the function that values what edits did."""
+
+from collections.abc import Callable, Hashable, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from halluc_plugin.credit.event_values import EventValue
+from halluc_plugin.credit.prefix_tree import prefix_tree_values
+
+if TYPE_CHECKING:
+    from halluc_plugin.edits import EditVocab
+
+Valued = Callable[
+    [Sequence[Sequence[int]], Sequence[Hashable], Sequence[float], "EditVocab"], list[list[EventValue]]
+]
+"""Of raw traces, their groups and rewards, what each effective event of each trace was worth."""
+
+
+class CreditValues(StrEnum):
+    """Which values the credit of edits compares."""
+
+    JUDGED = "judged"
+    """Those of ``halluc.values``."""
+    PREFIX_TREE = "prefix_tree"
+    """Mean rewards of the group's own answers that passed through a state."""
+
+
+BY_GROUP: dict[CreditValues, Valued] = {CreditValues.PREFIX_TREE: prefix_tree_values}
+"""Sources that need the group's answers and rewards alone; the others need somebody who judges states."""

@@ -22,8 +22,15 @@ from halluc_plugin.rewards import components
 from halluc_plugin.rewards.influence import unchanged_groups
 from halluc_plugin.rl.answers import Answers, shape, shapes_actions
 from halluc_plugin.rl.rollout_reader import RolloutReader
-from halluc_plugin.rl.step_metrics import ProblemRow, drawn, event_metrics, rollout_metrics, stage_metrics
-from halluc_plugin.rl.warning_signs import SignWatch
+from halluc_plugin.rl.step_metrics import (
+    ProblemRow,
+    drawn,
+    event_metrics,
+    rollout_discrimination,
+    rollout_metrics,
+    stage_metrics,
+)
+from halluc_plugin.rl.warning_signs import FIRST_LOOK, SignWatch, blind_start
 from halluc_plugin.tasks import find_verifier
 from halluc_plugin.trace_log import LoggedTrace, TraceLog, logged_trace
 from verl_ext.compat import AnswersToSync
@@ -85,8 +92,10 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         # verl's estimators would make advantages of any; the whole step would then be skipped, or worse.
-        _, scores = _fetch_answers(batch, ("rm_scores",))
+        keys, scores = _fetch_answers(batch, ("rm_scores",))
         require_finite(torch.stack([row.sum() for row in scores["rm_scores"]]))
+        if self.global_steps == 1:
+            self._warn_of_blind_start(batch, keys)
         batch = super()._compute_advantage(batch, metrics)
         # verl's estimators see neither ids nor columns of ours: what they return is shaped here.
         if not shapes_actions(self._settings):
@@ -116,15 +125,30 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
         infos = _infos(data["extra_fields"])
         metrics.update(rollout_metrics(infos, data["response_mask"]))
         metrics.update(self._degeneracy(infos, keys))
-        metrics.update(self._event_metrics(batch, keys))
+        judged = self._settings.metrics.judged_per_step
+        budget = self._settings.at(self.global_steps).max_backtracks
+        metrics.update(event_metrics(self._problem_rows(batch, keys, judged), self._reader, budget=budget))
         metrics.update(stage_metrics(self._settings, self.global_steps))
         self._log_traces(batch, keys)
         self._warn_of_signs(metrics)
 
-    def _warn_of_signs(self, metrics: Mapping[str, Any]) -> None:
+    def _warn_of_blind_start(self, batch: KVBatchMeta, keys: list[str]) -> None:
+        """Say before the first update what rewards cannot teach from there, by the first step's answers."""
+        settings = self._settings.at(self.global_steps)
+        rows = self._problem_rows(batch, keys, FIRST_LOOK * settings.metrics.judged_per_step)
+        found = rollout_discrimination(rows, self._reader, budget=settings.max_backtracks)
+        told = blind_start(found, credited=bool(settings.credit.alpha))
+        if told is not None and self._may_edit:
+            logger.warning("halluc: %s", told)
+
+    @property
+    def _may_edit(self) -> bool:
+        """Whether answers of this step might take something back."""
         edits = self.config.actor_rollout_ref.rollout.agent.default_agent_loop == "backtrack"
-        may_edit = edits and self._settings.at(self.global_steps).max_backtracks != 0
-        for told in self._signs.observe(self.global_steps, metrics, may_edit=may_edit):
+        return edits and self._settings.at(self.global_steps).max_backtracks != 0
+
+    def _warn_of_signs(self, metrics: Mapping[str, Any]) -> None:
+        for told in self._signs.observe(self.global_steps, metrics, may_edit=self._may_edit):
             logger.warning("halluc: %s", told)
 
     def _degeneracy(self, infos: list[dict[str, Any]], keys: list[str]) -> dict[str, float]:
@@ -139,20 +163,19 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
         known = shares if by_std is not None else {"groups": shares["groups"]}
         return {f"backtrack/degenerate/{name}": share for name, share in known.items()}
 
-    def _event_metrics(self, batch: KVBatchMeta, keys: list[str]) -> dict[str, float]:
-        """What the backtracks of some answers were worth, every state of them judged."""
-        chosen = drawn(keys, self._settings.metrics.judged_per_step, self.global_steps)
+    def _problem_rows(self, batch: KVBatchMeta, keys: list[str], count: int) -> list[ProblemRow]:
+        """Some answers whose states a verifier of ours judges, drawn by the number of the step."""
+        chosen = drawn(keys, count, self.global_steps)
         if not chosen or has_reward_function(self.config) or judged_by_model(self.config):
-            return {}
+            return []
         fields = ["responses", "data_source", "reward_model"]
         data = tq.kv_batch_get(keys=chosen, partition_id=batch.partition_id, select_fields=fields)
-        rows = [
+        return [
             ProblemRow(ids.tolist(), find_verifier(source), plain(problem["ground_truth"]))
             for ids, source, problem in zip(
                 data["responses"].unbind(), data["data_source"], data["reward_model"], strict=True
             )
         ]
-        return event_metrics(rows, self._reader)
 
     def _log_traces(self, batch: KVBatchMeta, keys: list[str]) -> None:
         """Keep a few of the step's answers."""

@@ -39,6 +39,13 @@ class ActionScores:
         return self._in_rows(-(self._distribution.exp() * finite).sum(-1))
 
     @cached_property
+    def edit_mass(self) -> torch.Tensor:
+        """Float[B, T], probability that each action was an edit, whatever it was; 0 at padding."""
+        rows = self.logits.shape[-1]
+        ids = sorted(token_id for token_id in self.resolution.vocab.edit_ids if token_id < rows)
+        return self._in_rows(self._distribution[:, ids].exp().sum(-1).clamp(max=1.0))
+
+    @cached_property
     def _distribution(self) -> torch.Tensor:
         return self.logits.log_softmax(-1)
 

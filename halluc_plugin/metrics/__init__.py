@@ -1,9 +1,9 @@
 """Metrics of backtracking, of ids and never of text.
 
 Read in this order: :mod:`.judged` (a trace under a prefix oracle), :mod:`.event_metrics`, :mod:`.erasure` and
-:mod:`.retries` (what its backtracks were worth; :mod:`.summary` has them all), :mod:`.reactions` (to labelled
-steps), :mod:`.correction`, :mod:`.repeated_samples`, :mod:`.efficiency`, :mod:`.compute`, :mod:`.degeneracy`,
-:mod:`.intervals`.
+:mod:`.retries` (what its backtracks were worth; :mod:`.summary` has them all), :mod:`.discrimination` (do
+they come where they should), :mod:`.reactions` (to labelled steps), :mod:`.correction`,
+:mod:`.repeated_samples`, :mod:`.efficiency`, :mod:`.compute`, :mod:`.degeneracy`, :mod:`.intervals`.
 
 Every share comes with its n and a 95 % interval.
 """
@@ -12,6 +12,7 @@ from halluc_plugin import moved
 from halluc_plugin.metrics.compute import DecoderShape, area_under_accuracy, hard_flops, soft_flops
 from halluc_plugin.metrics.correction import Correction, correction
 from halluc_plugin.metrics.degeneracy import reward_degeneracy
+from halluc_plugin.metrics.discrimination import Discrimination, StepEnd, discrimination, step_ends
 from halluc_plugin.metrics.efficiency import (
     TokenEfficiency,
     TokensPerSolve,
@@ -57,6 +58,7 @@ __all__ = [
     "Correction",
     "DecoderShape",
     "Difference",
+    "Discrimination",
     "ErasedShares",
     "EventSummary",
     "JudgedReaction",
@@ -70,12 +72,14 @@ __all__ = [
     "ProblemSamples",
     "Proportion",
     "Reaction",
+    "StepEnd",
     "TokenEfficiency",
     "TokensPerSolve",
     "accuracy_at_budget",
     "area_under_accuracy",
     "compute_matched_gain",
     "correction",
+    "discrimination",
     "erased_steps",
     "erased_tokens",
     "estimate_pass_at_k",
@@ -97,6 +101,7 @@ __all__ = [
     "reward_degeneracy",
     "soft_flops",
     "specificity",
+    "step_ends",
     "stutter_rate",
     "success_after_backtrack",
     "summarise_events",

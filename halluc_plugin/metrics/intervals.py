@@ -89,7 +89,7 @@ class Proportion:
         return cls(value, n, *wilson(value, n))
 
     @classmethod
-    def clustered(cls, successes: Sequence[int], trials: Sequence[int]) -> "Proportion":
+    def clustered(cls, successes: Sequence[float], trials: Sequence[int]) -> "Proportion":
         """Pooled share of observations that come in clusters, such as the events or tokens of one trace.
 
         What happens in one trace is correlated, so counting its tokens as independent would give intervals
@@ -99,7 +99,8 @@ class Proportion:
         data cannot show it (one cluster, or a share of 0 or 1), each cluster counts as one observation.
 
         Args:
-            successes: For each cluster, the observations that count.
+            successes: For each cluster, the observations that count; or, where an observation is a number in
+                [0, 1], their sum, which varies less than a count and leaves the interval too wide.
             trials: For each cluster, all observations. Clusters without any are left out.
 
         Raises:
@@ -123,7 +124,7 @@ class Proportion:
         return Proportion(1 - self.value, self.n, 1 - self.high, 1 - self.low)
 
 
-def _effective_size(successes: Sequence[int], trials: Sequence[int], value: float) -> float:
+def _effective_size(successes: Sequence[float], trials: Sequence[int], value: float) -> float:
     clusters = [(s, t) for s, t in zip(successes, trials, strict=True) if t]
     count, n = len(clusters), sum(trials)
     if count <= 1 or value in {0.0, 1.0}:

@@ -5,13 +5,15 @@
 forward pass that they share. All are in soft context.
 """
 
-from halluc_plugin.probes.emission import Emission, edit_emission
+from halluc_plugin.probes.emission import Emission, Place, edit_discrimination, edit_emission
 from halluc_plugin.probes.gradients import GradientCosines, gradient_cosines
 from halluc_plugin.probes.negative_learning import negative_learning, span_log_probs
 
 __all__ = [
     "Emission",
     "GradientCosines",
+    "Place",
+    "edit_discrimination",
     "edit_emission",
     "gradient_cosines",
     "negative_learning",

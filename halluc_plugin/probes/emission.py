@@ -1,4 +1,4 @@
-"""Does a model take something back at given places?"""
+"""Does a model take something back at given places, and rather where it should?"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from halluc_plugin.edits import EditVocab
-from halluc_plugin.metrics import Proportion
+from halluc_plugin.metrics import Discrimination, Proportion, StepEnd, discrimination
 from halluc_plugin.probes.next_logits import logits_behind
 
 
@@ -56,3 +56,35 @@ def edit_emission(
         likeliest += torch.isin(logits.argmax(-1), edits).tolist()
         probability += logits.softmax(-1)[:, edits].sum(-1).tolist()
     return Emission(tuple(likeliest), tuple(probability))
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a step has just been finished.
+
+    Attributes:
+        context: Ids of prompt and response so far, as the model sees them, not empty.
+        dead: Whether the goal is out of reach of the text that is live.
+    """
+
+    context: Sequence[int]
+    dead: bool
+
+
+def edit_discrimination(
+    model: Any, places: Sequence[Sequence[Place]], vocab: EditVocab, *, batch_size: int = 256
+) -> Discrimination:
+    """P(edit | dead), P(edit | live), D and AUC, exact at each place.
+
+    Args:
+        model: As :func:`edit_emission`.
+        places: Those of each problem, whose answers hang together.
+        vocab: Which ids edit.
+        batch_size: Contexts in a forward pass.
+    """
+    contexts = [place.context for of_problem in places for place in of_problem]
+    masses = iter(edit_emission(model, contexts, vocab, batch_size=batch_size).probability)
+    # A sum of probabilities may exceed 1 by rounding.
+    return discrimination(
+        [[StepEnd(place.dead, min(next(masses), 1.0)) for place in of_problem] for of_problem in places]
+    )

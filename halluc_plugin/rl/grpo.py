@@ -6,7 +6,8 @@ run that was interrupted ends at the same weights.
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+import logging
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from functools import cached_property
@@ -27,13 +28,23 @@ from halluc_plugin.rl.policy import score_policy
 from halluc_plugin.rl.rollout_reader import RolloutReader
 from halluc_plugin.rl.rollouts import sample_groups
 from halluc_plugin.rl.settings import GrpoSettings
-from halluc_plugin.rl.step_metrics import ProblemRow, drawn, event_metrics, rollout_metrics, stage_metrics
+from halluc_plugin.rl.step_metrics import (
+    ProblemRow,
+    drawn,
+    event_metrics,
+    rollout_discrimination,
+    rollout_metrics,
+    stage_metrics,
+)
+from halluc_plugin.rl.warning_signs import FIRST_LOOK, blind_start
 from halluc_plugin.sampling.problems import PosedProblem
 from halluc_plugin.settings import Settings
 from halluc_plugin.tokens.saving import save_model
 from halluc_plugin.training.attention import unfused_attention
 from halluc_plugin.training.fine_tuning import processes
 from halluc_plugin.verifiers import PrefixVerifier
+
+logger = logging.getLogger(__name__)
 
 METRICS, CHECKPOINT = "metrics.jsonl", "checkpoint.pt"
 Progress = Callable[[Iterable[int], str, int], Iterable[int]]
@@ -152,8 +163,21 @@ class _Trainer:
         answers = sample_groups(self._model, chosen, settings, run, self._reader, step=step)
         advantages, paid = shape(answers, self._reader.vocab, settings)
         asked = [problem for problem in chosen for _ in range(run.group)]
-        moved = self._update([p.prompt for p in asked], answers, advantages, settings, step)
-        return {**self._metrics(answers, asked, settings, step), **paid, **moved}
+        if step == 1:
+            self._warn_of_blind_start(answers, asked, settings)
+        moved, masses = self._update([p.prompt for p in asked], answers, advantages, settings, step)
+        return {**self._metrics(answers, asked, masses, settings, step), **paid, **moved}
+
+    def _warn_of_blind_start(
+        self, answers: Answers, asked: Sequence[PosedProblem], settings: Settings
+    ) -> None:
+        """Say before the first update what rewards cannot teach from there, by what was sampled."""
+        judged = drawn(answers.keys, FIRST_LOOK * settings.metrics.judged_per_step, 1)
+        rows = _rows(answers, asked, judged)
+        found = rollout_discrimination(rows, self._reader, budget=settings.max_backtracks)
+        told = blind_start(found, credited=bool(settings.credit.alpha))
+        if told is not None:
+            logger.warning("halluc: %s", told)
 
     def _update(
         self,
@@ -162,11 +186,16 @@ class _Trainer:
         advantages: Sequence[torch.Tensor],
         settings: Settings,
         step: int,
-    ) -> dict[str, float]:
-        """One optimizer step; the loss is a mean over the actions that learn (verl's ``token-mean``)."""
+    ) -> tuple[dict[str, float], list[list[float]]]:
+        """One optimizer step; the loss is a mean over the actions that learn (verl's ``token-mean``).
+
+        Returns:
+            What moved; and of the policy that sampled, the probability of an edit at each action of each
+            answer.
+        """
         device = self._model.device
         total = float(sum(mask.sum() for mask in answers.masks))
-        entropy = 0.0
+        entropy, masses = 0.0, list[list[float]]()
         longest = max(len(p) + len(r) for p, r in zip(prompts, answers.responses, strict=True))
         self._model.train()
         self._optimizer.zero_grad()
@@ -183,27 +212,28 @@ class _Trainer:
                 loss = -(scores.log_probs * paid * learns).sum() / total
                 loss.backward()
                 entropy += float((scores.entropy.detach() * learns).sum()) / total
+                masses += scores.edit_mass.detach().float().tolist()
         norm = torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._run.max_grad_norm)
         for group in self._optimizer.param_groups:
             group["lr"] = self._run.learning_rate * min(1.0, step / max(1, self._run.warmup_steps))
         self._optimizer.step()
-        return {"actor/grad_norm": float(norm), "actor/entropy": entropy}
+        return {"actor/grad_norm": float(norm), "actor/entropy": entropy}, masses
 
     def _metrics(
-        self, answers: Answers, asked: Sequence[PosedProblem], settings: Settings, step: int
+        self,
+        answers: Answers,
+        asked: Sequence[PosedProblem],
+        masses: Sequence[Sequence[float]],
+        settings: Settings,
+        step: int,
     ) -> dict[str, float]:
         by_std = self._run.normalize_by_std
         shares = unchanged_groups(answers.infos, answers.prompts, settings.reward, normalize_by_std=by_std)
-        judged = set(drawn(answers.keys, settings.metrics.judged_per_step, step))
-        rows = [
-            ProblemRow(ids, problem.verifier, problem.truth)
-            for key, ids, problem in zip(answers.keys, answers.responses, asked, strict=True)
-            if key in judged
-        ]
+        rows = _rows(answers, asked, drawn(answers.keys, settings.metrics.judged_per_step, step), masses)
         return {
             **rollout_metrics(answers.infos, answers.masks),
             **{f"backtrack/degenerate/{name}": share for name, share in shares.items()},
-            **event_metrics(rows, self._reader),
+            **event_metrics(rows, self._reader, budget=settings.max_backtracks),
             **stage_metrics(self._settings, step),
         }
 
@@ -232,3 +262,18 @@ class _Trainer:
         state |= {"step": step, "of": self._identity}
         torch.save(state, partial)
         partial.replace(out / CHECKPOINT)
+
+
+def _rows(
+    answers: Answers,
+    asked: Sequence[PosedProblem],
+    chosen: Collection[str],
+    masses: Sequence[Sequence[float]] | None = None,
+) -> list[ProblemRow]:
+    """The answers with these keys, beside their problems."""
+    wanted = set(chosen)
+    return [
+        ProblemRow(ids, problem.verifier, problem.truth, None if masses is None else masses[number])
+        for number, (key, ids, problem) in enumerate(zip(answers.keys, answers.responses, asked, strict=True))
+        if key in wanted
+    ]

@@ -8,7 +8,15 @@ from typing import Any
 
 from torch import Tensor
 
-from halluc_plugin.metrics import PrefixOracle, judge_ids, summarise_events
+from halluc_plugin.metrics import (
+    Discrimination,
+    JudgedTrace,
+    StepEnd,
+    discrimination,
+    judge_ids,
+    step_ends,
+    summarise_events,
+)
 from halluc_plugin.rewards import components
 from halluc_plugin.rl.rollout_reader import RolloutReader
 from halluc_plugin.settings import Settings
@@ -98,11 +106,13 @@ class ProblemRow:
         ids: The raw trace.
         verifier: Judge of the answer; None where a host scores it.
         ground_truth: Of the problem, as its verifier reads it.
+        edit_masses: Probability of an edit at each action, where it is known.
     """
 
     ids: Sequence[int]
     verifier: Verifier | None
     ground_truth: Any
+    edit_masses: Sequence[float] | None = None
 
 
 def drawn(keys: Collection[str], count: int, step: int) -> list[str]:
@@ -110,28 +120,52 @@ def drawn(keys: Collection[str], count: int, step: int) -> list[str]:
     return random.Random(step).sample(sorted(keys), min(count, len(keys)))  # noqa: S311 - not for secrets
 
 
-def event_metrics(rows: Sequence[ProblemRow], reader: RolloutReader) -> dict[str, float]:
+def event_metrics(
+    rows: Sequence[ProblemRow], reader: RolloutReader, *, budget: int | None = None
+) -> dict[str, float]:
     """Precision, recall and aim of the backtracks of some answers, judged state by state.
 
     Args:
         rows: The answers; those whose verifier judges no prefixes are left out.
         reader: How their ids are read.
+        budget: Effective edits that an answer might hold, None for any number.
 
     Returns:
-        :meth:`halluc_plugin.metrics.EventSummary.as_metrics` under ``backtrack/``, without shares of nothing,
-        and ``backtrack/judged``, the number of answers behind them. Empty when that is 0, or no token ends a
+        Those of :class:`halluc_plugin.metrics.EventSummary` and
+        :class:`halluc_plugin.metrics.Discrimination` under ``backtrack/``, without shares of nothing, and
+        ``backtrack/judged``, the number of answers behind them. Empty when that is 0, or no token ends a
         step.
     """
-    traces: list[Sequence[int]] = []
-    oracles: list[PrefixOracle] = []
+    judged = _judge(rows, reader)
+    if not judged:
+        return {}
+    summary = summarise_events(
+        [trace for _, trace in judged], delimiters=reader.marks.delimiters, kappa=reader.kappa
+    )
+    told = discrimination([_places(*one, reader, budget) for one in judged])
+    values = {**summary.as_metrics(), **told.as_metrics()}.items()
+    found = {f"backtrack/{name}": value for name, value in values if not math.isnan(value)}
+    return {**found, "backtrack/judged": float(len(judged))}
+
+
+def rollout_discrimination(
+    rows: Sequence[ProblemRow], reader: RolloutReader, *, budget: int | None = None
+) -> Discrimination:
+    """How well the policy of some answers tells dead ends from live text, see :func:`event_metrics`."""
+    return discrimination([_places(*one, reader, budget) for one in _judge(rows, reader)])
+
+
+def _judge(rows: Sequence[ProblemRow], reader: RolloutReader) -> list[tuple[ProblemRow, JudgedTrace]]:
+    """The answers whose prefixes can be judged, where steps can be told apart."""
+    if not reader.marks.delimiters:
+        return []
+    known, oracles = [], []
     for row in rows:
         if isinstance(row.verifier, PrefixVerifier):
-            traces.append(row.ids)
+            known.append(row)
             oracles.append(prefix_oracle(row.verifier, row.ground_truth, reader.decode, reader.marks.ends))
-    if not traces or not reader.marks.delimiters:
-        return {}
-    judged = judge_ids(traces, reader.vocab, oracles)
-    summary = summarise_events(judged, delimiters=reader.marks.delimiters, kappa=reader.kappa)
-    values = summary.as_metrics().items()
-    found = {f"backtrack/{name}": value for name, value in values if not math.isnan(value)}
-    return {**found, "backtrack/judged": float(len(traces))}
+    return list(zip(known, judge_ids([row.ids for row in known], reader.vocab, oracles), strict=True))
+
+
+def _places(row: ProblemRow, trace: JudgedTrace, reader: RolloutReader, budget: int | None) -> list[StepEnd]:
+    return step_ends(trace, reader.marks.delimiters, masses=row.edit_masses, budget=budget)

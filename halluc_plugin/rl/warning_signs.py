@@ -4,10 +4,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from halluc_plugin.metrics import Discrimination
+
 PATIENCE = 3
 """Steps in a row that show a sign before it is told: one step is noise."""
 MOST = 0.5
 """Share of events that stutter, and of answers that are cut off, above which it is a sign."""
+NEAR_ZERO = 0.15
+"""A start tells dead ends from live text too little to build on if the upper limit of D is below this."""
+FIRST_LOOK = 4
+"""So many times as many answers as of other steps are judged for it, once a run."""
 
 
 class Sign(StrEnum):
@@ -77,3 +83,32 @@ class SignWatch:
             for sign, lasted in self._lasted.items()
             if lasted == PATIENCE
         ]
+
+
+def blind_start(found: Discrimination, *, credited: bool) -> str | None:
+    """What to tell of a start from which rewards for answers teach nothing about when to edit.
+
+    Args:
+        found: Of answers that the start sampled.
+        credited: Whether edits are paid what they gain.
+
+    Returns:
+        The figures, the cause and the cure; None where D may well be above 0, or is not known.
+    """
+    gap = found.difference
+    if not (found.dead.n and found.live.n and gap.high < NEAR_ZERO):
+        return None
+    cure = (
+        "halluc.credit.alpha, which this run has, raises D slowly from there."
+        if credited
+        else "Or pay edits what they gain (halluc.credit.alpha=1), which raises D slowly."
+    )
+    return (
+        "before the first update the model hardly tells dead ends from live text: at the end of a step it "
+        f"edits with probability {found.dead.value:.2f} where the goal is out of reach "
+        f"({found.dead.n} places) and {found.live.value:.2f} where it is not ({found.live.n}); "
+        f"D = {gap.value:.2f}, 95 % interval [{gap.low:.2f}, {gap.high:.2f}]. "
+        "From D near 0 rewards for answers bury the token or leave it as it is. Fine-tune first on traces "
+        "that go into dead ends and take them back: halluc data, then halluc train or +recipe=halluc_sft. "
+        f"{cure}"
+    )

@@ -7,7 +7,14 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 from halluc_plugin.data.trace_files import TraceRow
 from halluc_plugin.edits import EditVocab
 from halluc_plugin.errors import MetricError
-from halluc_plugin.probes import edit_emission, gradient_cosines, negative_learning, span_log_probs
+from halluc_plugin.probes import (
+    Place,
+    edit_discrimination,
+    edit_emission,
+    gradient_cosines,
+    negative_learning,
+    span_log_probs,
+)
 
 BACK, STEP = 2, 3
 VOCAB = EditVocab(backtrack=BACK, step=STEP, step_delimiters=frozenset({1}))
@@ -43,6 +50,18 @@ def test_emission(model):
         assert likeliest == (int(last.argmax()) in {BACK, STEP})
     assert found.rate.value == sum(found.likeliest) / 80
     assert found.mean_probability == pytest.approx(sum(found.probability) / 80)
+
+
+def test_discrimination_is_of_emission_by_kind_of_place(model):
+    """Exact masses, dead and live apart; places of one problem hang together."""
+    contexts = [(4, 5, 6), (7,), (4, 1, 8, 9, 5), (10, 11), (6, 6)]
+    dead, masses = [True, False, True, False, False], edit_emission(model, contexts, VOCAB).probability
+    places = [Place(*each) for each in zip(contexts, dead, strict=True)]
+    found = edit_discrimination(model, [places[:2], places[2:]], VOCAB)
+    assert found.dead.value == pytest.approx((masses[0] + masses[2]) / 2)
+    assert found.live.value == pytest.approx((masses[1] + masses[3] + masses[4]) / 3)
+    ordered = [masses[a] > masses[b] for a in (0, 2) for b in (1, 3, 4)]
+    assert found.auc.value == pytest.approx(sum(ordered) / 6)
 
 
 def test_spans(model):

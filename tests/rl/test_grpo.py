@@ -11,7 +11,7 @@ import torch
 
 from halluc_plugin.data.prompts import prompt_ids
 from halluc_plugin.decoding import Decoding, decode
-from halluc_plugin.edits import Context, resolve_rows
+from halluc_plugin.edits import Context, find_delimiters, resolve_rows
 from halluc_plugin.edits.builders import Boundary
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.rl import grpo
@@ -90,14 +90,18 @@ def problems(tokenizer):
 
 def likes_edits(tokenizer):
     """A small random model to which a backtrack is as likely as all else together."""
+    return likes(tokenizer, vocab_of(tokenizer).backtrack)
+
+
+def likes(tokenizer, token_id):
+    """A small random model to which a token is as likely as all else together."""
     model = new_model(tokenizer, Size.TINY, seed=0).eval()
-    back = vocab_of(tokenizer).backtrack
     forward = model.forward
 
     def biased(*args, **kwargs):
         output = forward(*args, **kwargs)
         shift = torch.zeros(output.logits.shape[-1])
-        shift[back] = math.log(len(tokenizer))
+        shift[token_id] = math.log(len(tokenizer))
         output.logits = output.logits + shift
         return output
 
@@ -285,6 +289,48 @@ def test_metrics_are_those_of_a_verl_run(tokenizer, problems, tmp_path):
     )
     assert line["backtrack/event_precision"] == 0
     assert line["backtrack/bad_token_share"] == 0
+
+
+def test_discrimination_is_that_of_the_policy_itself(tokenizer, problems, tmp_path, monkeypatch):
+    """Not what was sampled: the mean, over judged places, of the softmax that sampled there."""
+    seen = []
+
+    def spy(model, prompts, resolution, settings):
+        seen.append(score_policy(model, prompts, resolution, settings))
+        return seen[-1]
+
+    monkeypatch.setattr(grpo, "score_policy", spy)
+    run = replace(RUN, steps=1, max_actions=40, group=8)
+    (line,) = logged(run_it(likes_edits(tokenizer), tokenizer, problems, tmp_path, run=run))
+    vocab = vocab_of(tokenizer)
+    ends = find_delimiters(tokenizer, "\n", edit_ids=vocab.edit_ids)
+    masses = []
+    for scores in seen:
+        rows, columns = scores.resolution.valid.nonzero(as_tuple=True)
+        of_edit = scores.logits.softmax(-1)[:, vocab.backtrack].tolist()
+        ids = scores.resolution.ids
+        masses += [
+            mass
+            for row, column, mass in zip(rows.tolist(), columns.tolist(), of_edit, strict=True)
+            if column and int(ids[row, column - 1]) in ends
+        ]
+    counts = [line["backtrack/step_ends_dead"], line["backtrack/step_ends_live"]]
+    assert sum(counts) == len(masses) > 0
+    means = [line.get("backtrack/p_edit_dead", 0.0), line.get("backtrack/p_edit_live", 0.0)]
+    total = sum(mean * count for mean, count in zip(means, counts, strict=True))
+    assert total == pytest.approx(sum(masses), rel=1e-4)
+    assert total != pytest.approx(round(total), abs=1e-6)
+
+
+def test_a_blind_start_is_told_before_the_first_update(tokenizer, problems, tmp_path, caplog):
+    """Of the first step alone; a run that goes on is not told again."""
+    newline = min(find_delimiters(tokenizer, "\n"))  # and a backtrack is rare, dead or alive
+    run = replace(RUN, steps=2, prompts=4, group=16, max_actions=32, micro_batch=64)
+    run_it(likes(tokenizer, newline), tokenizer, problems, tmp_path, run=run)
+    told = [record.getMessage() for record in caplog.records if "D = " in record.getMessage()]
+    assert len(told) == 1
+    assert told[0].startswith("halluc: before the first update the model hardly tells dead ends")
+    assert "halluc.credit.alpha=1" in told[0]
 
 
 def test_refuses(tokenizer, problems, tmp_path):

@@ -2,7 +2,8 @@
 
 import pytest
 
-from halluc_plugin.rl.warning_signs import PATIENCE, Sign, SignWatch, signs
+from halluc_plugin.metrics import StepEnd, discrimination
+from halluc_plugin.rl.warning_signs import PATIENCE, Sign, SignWatch, blind_start, signs
 
 FINE = {
     "backtrack/rate": 0.2,
@@ -48,3 +49,35 @@ def test_a_sign_is_told_once_and_again_when_it_comes_back():
     assert [step for step, said in enumerate(told, 1) if said] == [PATIENCE, len(steps)]
     assert told[PATIENCE - 1][0].startswith("for 3 steps, up to step 3, no answer takes anything back")
     assert "halluc_sft" in told[-1][0]
+
+
+def start(dead, live):
+    """What 0s and 1s at dead and at live places come to, each place of an answer of its own."""
+    places = [(True, mass) for mass in dead] + [(False, mass) for mass in live]
+    return discrimination([[StepEnd(kind, float(mass))] for kind, mass in places])
+
+
+def test_a_blind_start_is_told_with_figures_cause_and_cure():
+    """One that edits as often alive as dead, over hundreds of places; the cure depends on the run."""
+    found = start([1, 0] * 200, [0, 1] * 150)
+    told = blind_start(found, credited=False)
+    assert "edits with probability 0.50 where the goal is out of reach (400 places) and 0.50" in told
+    assert "D = 0.00, 95 % interval [-0.07, 0.07]" in told
+    assert "bury the token" in told
+    assert "halluc train or +recipe=halluc_sft. Or pay edits what they gain" in told
+    assert "which this run has" in blind_start(found, credited=True)
+    assert blind_start(start([0] * 400, [0] * 300), credited=False) is not None  # a token never used
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        start([1, 0] * 200, [0, 0, 0, 1] * 75),  # D = 0.25
+        start([1, 0] * 5, [0, 1] * 5),  # D = 0 of ten places each may be anything
+        start([0] * 400, []),
+        start([], [0] * 400),
+    ],
+)
+def test_other_starts_are_left_in_peace(found):
+    """Where D is above 0, or might be, or is not known for want of one kind of place."""
+    assert blind_start(found, credited=False) is None

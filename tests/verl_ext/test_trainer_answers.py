@@ -323,3 +323,48 @@ def test_logging_can_be_switched_off(finished_step, tmp_path):
     """Nothing is fetched and nothing written."""
     finished_step(trace_log={"per_step": 0})
     assert not (tmp_path / "traces").exists()
+
+
+@pytest.fixture
+def first_answers(queue):
+    """Answers of which half end a step in a dead end and half in live text, and none takes anything back."""
+    half = ("12\n3", "1+2=3\n3")
+
+    def at(step, texts=half * 100, **halluc):
+        batch = queue.fill(
+            keys=[*(f"u_{number}_0" for number in range(len(texts))), "fill"],
+            responses=[*texts, "0"],
+            masks=[[1.0]] * (len(texts) + 1),
+            advantages=[[0.0]] * (len(texts) + 1),
+            scores=[0.0] * (len(texts) + 1),
+            infos=[info(moves="[]")] * (len(texts) + 1),
+        )
+        trainer = queue.trainer(**halluc)
+        trainer.global_steps = step
+        trainer._compute_advantage(batch, {})
+
+    return at
+
+
+def test_a_blind_start_is_told_before_the_first_update(first_answers, caplog):
+    """D of the first step's answers, with its cause and cure, before an advantage is made of them."""
+    first_answers(1)
+    (told,) = [record.getMessage() for record in caplog.records if "D = " in record.getMessage()]
+    assert "probability 0.00 where the goal is out of reach (100 places) and 0.00" in told
+    assert "halluc.credit.alpha=1" in told
+
+
+@pytest.mark.parametrize(
+    ("step", "asked"),
+    [
+        (2, {}),
+        (1, {"max_backtracks": 0}),
+        (1, {"metrics": {"judged_per_step": 0}}),
+        (1, {"texts": ["12\n3", "1+2=3\n3"] * 5}),
+        (1, {"texts": ["12\n<|BACKTRACK|>", "1+2=3\n3"] * 100}),
+    ],
+)
+def test_other_starts_are_left_in_peace(first_answers, caplog, step, asked):
+    """A later step, edits that are banned, answers that are not judged or too few, and D = 1."""
+    first_answers(step, **asked)
+    assert not [record for record in caplog.records if "D = " in record.getMessage()]

@@ -6,19 +6,21 @@ moved where is told in docs/migration.md.
 """
 
 import sys
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
-from types import ModuleType
-from typing import Any
+
+# This is in every import of the package, and needs nothing but what Python has loaded at its start: `typing`,
+# `warnings` and `importlib.abc` would bring sixty modules with them.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+    from typing import Any
 
 UNTIL = "0.2"
 """The release in which the old names are gone."""
 
 
-def install(modules: Mapping[str, str], names: Mapping[str, str]) -> None:
+def install(modules: "Mapping[str, str]", names: "Mapping[str, str]") -> None:
     """Let modules be imported by their old names.
 
     Args:
@@ -37,7 +39,7 @@ def forward(module: str) -> None:
     names = _finder().names
     others: Callable[[str], Any] | None = vars(found).get("__getattr__")
 
-    def look_up(name: str) -> Any:
+    def look_up(name: str) -> "Any":
         old = f"{module}.{name}"
         if old in names:
             warn(old, names[old])
@@ -54,13 +56,20 @@ def forward(module: str) -> None:
 
 def warn(old: str, new: str) -> None:
     """Say to whoever called the caller that a name has changed."""
+    import warnings
+
     message = f"{old} is now {new}; the old name goes in halluc {UNTIL}. See docs/migration.md."
     warnings.warn(message, FutureWarning, stacklevel=3)
 
 
-def _named(path: str) -> Any:
+def _named(path: str) -> "Any":
     module, _, name = path.rpartition(".")
-    return getattr(import_module(module), name)
+    return getattr(_module(module), name)
+
+
+def _module(name: str) -> "ModuleType":
+    __import__(name)
+    return sys.modules[name]
 
 
 def _finder() -> "_MovedFinder":
@@ -71,8 +80,8 @@ def _finder() -> "_MovedFinder":
     return found
 
 
-class _MovedFinder(MetaPathFinder):
-    """Finds modules by their old names."""
+class _MovedFinder:
+    """Finds modules by their old names; as :class:`importlib.abc.MetaPathFinder`."""
 
     def __init__(self) -> None:
         self.modules: dict[str, str] = {}
@@ -81,21 +90,27 @@ class _MovedFinder(MetaPathFinder):
     def find_spec(
         self,
         fullname: str,
-        path: Sequence[str] | None,  # noqa: ARG002 - the protocol's
-        target: ModuleType | None = None,  # noqa: ARG002
-    ) -> ModuleSpec | None:
+        path: "Sequence[str] | None",  # noqa: ARG002 - the protocol's
+        target: "ModuleType | None" = None,  # noqa: ARG002
+    ) -> "ModuleSpec | None":
         if fullname not in self.modules:
             return None
-        return ModuleSpec(fullname, _MovedLoader(self), origin=self.modules[fullname])
+        from importlib.machinery import ModuleSpec
+
+        loader: Any = _MovedLoader(self)
+        return ModuleSpec(fullname, loader, origin=self.modules[fullname])
 
 
-class _MovedLoader(Loader):
-    """Makes a module whose attributes are those of the new one."""
+class _MovedLoader:
+    """Makes a module whose attributes are those of the new one; as :class:`importlib.abc.Loader`."""
 
-    def __init__(self, moved: _MovedFinder) -> None:
+    def __init__(self, moved: "_MovedFinder") -> None:
         self._moved = moved
 
-    def exec_module(self, module: ModuleType) -> None:
+    def create_module(self, spec: "ModuleSpec") -> None:
+        """Nothing of our own."""
+
+    def exec_module(self, module: "ModuleType") -> None:
         old = module.__name__
         new = self._moved.modules[old]
         elsewhere = {
@@ -106,7 +121,7 @@ class _MovedLoader(Loader):
         others = "".join(f", its {name} {place}" for name, place in elsewhere.items())
         warn(old, f"{new}{others}")
 
-        def look_up(name: str) -> Any:
+        def look_up(name: str) -> "Any":
             return _named(elsewhere.get(name, f"{new}.{name}"))
 
-        vars(module).update(__getattr__=look_up, __doc__=import_module(new).__doc__)
+        vars(module).update(__getattr__=look_up, __doc__=_module(new).__doc__)

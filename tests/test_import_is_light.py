@@ -32,6 +32,13 @@ def test_no_host_is_imported(module):
     assert heavy_imports(f"import {module}") == "[]"
 
 
+def test_the_package_alone_imports_next_to_nothing():
+    """Old names lead on without a module of Python's own that is not there at its start."""
+    code = "import sys; old = set(sys.modules); import halluc_plugin; print(sorted(set(sys.modules) - old))"
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert run.stdout.strip() == "['halluc_plugin', 'halluc_plugin.moved', 'halluc_plugin.old_names']"
+
+
 def test_help_imports_no_host():
     """`halluc --help` shows every command without importing a host."""
     call = "from typer.testing import CliRunner; from halluc_plugin.cli.app import app"

@@ -178,9 +178,11 @@ def test_numpy_integers_are_sent_as_integers():
 
 
 def test_the_page_says_how():
-    """docs/engine.md names every key of a request, and starts the engine with what it needs."""
-    page = (Path(__file__).parents[2] / "docs" / "engine.md").read_text()
-    assert all(f"`{PREFIX}{key}`" in page for key in KEYS)
+    """The pages name every key of a request, and start the engine with what it needs."""
+    page, edits = (
+        (Path(__file__).parents[2] / "docs" / name).read_text() for name in ("engine.md", "edits.md")
+    )
+    assert all(f"`{PREFIX}{key}`" in page or f"`{key}`" in edits for key in KEYS)
     assert f"--scheduler-cls {ENGINE_ARGS['scheduler_cls']} " in page
     assert f"--logits-processors {ENGINE_ARGS['logits_processors'][0]}\n" in page
     assert "--no-async-scheduling" in page

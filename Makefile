@@ -49,6 +49,7 @@ docs: $(INSTALLED)
 	python scripts/settings_page.py
 	python scripts/host_settings_page.py
 	python scripts/recipes_page.py
+	python scripts/lm_eval_tasks.py
 
 clean:
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -2,8 +2,9 @@
 
 Run at interpreter start by ``halluc_lm_eval.pth``, so it imports nothing but ``sys`` and ``os``, and waits.
 When ``lm_eval.tasks`` is imported, the task index gets one more folder, between lm_eval's own and the user's
-``--include_path``, and our models join the registry. A host that reads our entry points itself has them
-already, and is left alone. ``HALLUC_LM_EVAL=0`` switches this off.
+``--include_path``, and entries without files for what other packages declare (:mod:`lm_eval_tasks.others`);
+our models join the registry. A host that reads our entry points itself has them already, and is left alone.
+``HALLUC_LM_EVAL=0`` switches this off.
 """
 
 import os
@@ -69,7 +70,7 @@ class _Watcher:
 
 
 def _extend_index() -> None:
-    """Let ``TaskIndex.build`` scan our folder whenever it scans lm_eval's own."""
+    """Let ``TaskIndex.build`` list our tasks and those of other packages whenever it lists lm_eval's own."""
     from functools import wraps
     from pathlib import Path
 
@@ -83,12 +84,28 @@ def _extend_index() -> None:
 
         ours, theirs = Path(__file__).parent, Path(lm_eval.tasks.__file__).parent
         listed = [Path(path) for path in paths]
-        # Absent when a TaskManager was asked for without defaults; ours present when the host has a hook.
-        if theirs in listed and ours not in listed:
+        # Absent when a TaskManager was asked for without defaults; a folder that we wrote has all of ours.
+        if theirs not in listed or any((path / _manifest()).is_file() for path in listed):
+            return build(listed, **options)
+        # Present when the host has a hook.
+        if ours not in listed:
             listed.insert(listed.index(theirs) + 1, ours)
-        return build(listed, **options)
+        index = build(listed, **options)
+        try:
+            from lm_eval_tasks.others import add_to
+
+            add_to(index, (theirs, ours))
+        except Exception as error:  # noqa: BLE001 - as below
+            _say(error)
+        return index
 
     TaskIndex.build = staticmethod(build_with_ours)
+
+
+def _manifest() -> str:
+    from halluc_plugin.cache import MANIFEST
+
+    return MANIFEST
 
 
 def _extend_models() -> None:

@@ -1,4 +1,4 @@
-"""Room "lm-eval": whether our tasks and models are listed without any flag."""
+"""Room "lm-eval": whether our tasks and models, and other packages' tasks, are listed without any flag."""
 
 import os
 import site
@@ -9,10 +9,12 @@ from typing import Any
 
 from halluc_plugin.checks import Check, CheckStatus
 from halluc_plugin.doctor import fresh
+from lm_eval_tasks.path_command import our_tasks
 
 START_UP_FILE = "halluc_lm_eval.pth"
 SWITCH = "HALLUC_LM_EVAL"
 BY_FLAG = 'Pass --include_path "$(halluc lm-eval-path)".'
+RENAME = f"{BY_FLAG} A name that lm-eval has already has to change."
 
 
 def checks(call: fresh.Call) -> list[Check]:
@@ -35,6 +37,7 @@ def checks(call: fresh.Call) -> list[Check]:
     return [
         *lines,
         _listed("tasks", our_tasks(), seen["tasks"], BY_FLAG),
+        *_tasks_of_others(seen["tasks"]),
         _listed(
             "models", models, seen["models"], f"`unset {SWITCH}`; `pip install --force-reinstall halluc`"
         ),
@@ -49,12 +52,16 @@ def observe() -> dict[str, Any]:
     return {"tasks": list(TaskManager().all_tasks), "models": list(model_registry.keys())}
 
 
-def our_tasks() -> list[str]:
-    """The names of the tasks in our folder: each has a file of its own."""
-    spec = find_spec("lm_eval_tasks")
-    assert spec is not None  # installed by the same wheel
-    folders = spec.submodule_search_locations or []
-    return sorted(file.stem for folder in folders for file in Path(folder).glob("*/[!_]*.yaml"))
+def _tasks_of_others(seen: list[str]) -> list[Check]:
+    """A line for each package whose tasks can be evaluated, and for each task that cannot be."""
+    from lm_eval_tasks.others import declared
+
+    found, errors = declared()
+    of_packages: dict[str, list[str]] = {}
+    for each in found:
+        of_packages.setdefault(each.package, []).extend(each.configs)
+    lines = [_listed(f"tasks of {package}", names, seen, RENAME) for package, names in of_packages.items()]
+    return [*lines, *(Check("task", CheckStatus.FAIL, error.cause, error.fix) for error in errors)]
 
 
 def _start_up_file() -> Check:

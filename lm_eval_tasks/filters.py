@@ -1,5 +1,6 @@
-"""The first step of each pipeline: which text of a trace the rest of it sees."""
+"""The first steps of each pipeline: which text of a trace the rest of it sees, and what is found in it."""
 
+import re
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -58,6 +59,29 @@ class Raw(_TextOfTrace):
     def text(self, trace: Trace) -> str:
         """The raw text."""
         return trace.raw
+
+
+class Findings(Filter):
+    """What a regular expression finds in a text, one finding a line and without blanks, whatever is between.
+
+    Args:
+        pattern: The regular expression.
+    """
+
+    def __init__(self, pattern: str) -> None:
+        super().__init__()
+        self._pattern = re.compile(pattern)
+
+    def apply(
+        self,
+        resps: Iterable[Sequence[str]],
+        docs: Sequence[dict[str, Any]],  # noqa: ARG002 - the host's signature
+    ) -> list[list[str]]:
+        """The findings of each text, nested like the texts."""
+        return [["\n".join(self._found(text)) for text in texts] for texts in resps]
+
+    def _found(self, text: str) -> list[str]:
+        return [found[0].replace(" ", "") for found in self._pattern.finditer(text)]
 
 
 def without_stops(pipeline: FilterEnsemble) -> FilterEnsemble:

@@ -8,9 +8,9 @@ import datasets
 
 from halluc_plugin.data.parquet import checked_rows
 from halluc_plugin.data.rows import ground_truth, messages, reference_answer, text_of
-from halluc_plugin.errors import DataError, TokenizerError
+from halluc_plugin.errors import DataError, SettingsError, TokenizerError
 from halluc_plugin.metrics import JudgedTrace, judge_ids
-from halluc_plugin.tasks import require_verifier, truth_fault
+from halluc_plugin.tasks import find_task, require_verifier, truth_fault
 from halluc_plugin.tokens.ends import end_ids
 from halluc_plugin.verifiers import (
     FinalVerifier,
@@ -25,6 +25,7 @@ from lm_eval_tasks.data import ENVIRONMENT, local_folder
 from lm_eval_tasks.rows import EVENT_ROWS, Described, LoggedTraces, event_rows
 from lm_eval_tasks.task import BacktrackTask
 
+JUDGE = "verifier"
 SUFFIXES = (".parquet", ".jsonl", ".json")
 
 
@@ -37,7 +38,21 @@ class VerifiedTask(BacktrackTask):
     ``strict-match`` is the verifier's verdict on the text as a whole. ``flexible-extract`` is its verdict on
     what the text comes to, where it judges that by itself. A verifier that judges prefixes adds the rows
     of :data:`lm_eval_tasks.rows.EVENT_ROWS`.
+
+    Args:
+        config: The YAML; ``verifier`` in its metadata names another judge of the answers that the task of the
+            rows has (:attr:`halluc_plugin.tasks.Task.judges`). The rows of prefixes stay the verifier's.
+
+    Raises:
+        SettingsError: The task has no such judge.
     """
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self._named_judge = (config.get("metadata") or {}).get(JUDGE)
+        super().__init__(config)
+        if self._named_judge is not None:
+            for source in sorted(set(self.task_docs["data_source"])):
+                _require_judge(source, self._named_judge)
 
     def download(self, dataset_kwargs: dict[str, Any] | None = None, **kwargs: Any) -> None:  # noqa: ARG002
         """Load the splits."""
@@ -54,8 +69,10 @@ class VerifiedTask(BacktrackTask):
         )
 
     def score(self, doc: dict[str, Any], answer: str, pipeline: str) -> float:
-        """Ask the row's verifier."""
+        """Ask the row's verifier, or the judge that the metadata name."""
         verifier = _verifier(doc)
+        if self._named_judge is not None:
+            verifier = _require_judge(doc["data_source"], self._named_judge)
         if pipeline.startswith("flexible") and isinstance(verifier, FinalVerifier):
             return float(verifier.verify_final(doc["ground_truth"], answer) is Outcome.CORRECT)
         return float(verifier.verify(doc["ground_truth"], answer) is Outcome.CORRECT)
@@ -97,6 +114,15 @@ class VerifiedTask(BacktrackTask):
 
 def _verifier(doc: Mapping[str, Any]) -> Verifier:
     return require_verifier(doc["data_source"])
+
+
+def _require_judge(data_source: str, name: Any) -> Verifier:
+    task = find_task(data_source)
+    judges = {} if task is None else task.judges
+    if name not in judges:
+        fix = f"Give one of: {', '.join(judges)}." if judges else f"Leave it out for {data_source}."
+        raise SettingsError(f"{JUDGE} is {name!r} in the metadata.", fix)
+    return judges[name]
 
 
 def _file(folder: Path, split: str) -> Path:

@@ -1,1 +1,1 @@
-"""Countdown, scored by the exact verifier of the training rows."""
+"""Countdown's lm-eval tasks; the module :mod:`.task` holds old names of what all tasks share now."""

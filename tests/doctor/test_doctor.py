@@ -13,7 +13,11 @@ from halluc_plugin import doctor
 from halluc_plugin.checks import Check, CheckStatus
 from halluc_plugin.cli.app import app
 from halluc_plugin.doctor import engine, fresh, model, packages, vllm
+from halluc_plugin.errors import TaskError
+from halluc_plugin.tasks import load
 from lm_eval_tasks import doctor as lm_eval
+from lm_eval_tasks.others import Declared
+from lm_eval_tasks.path_command import our_tasks
 from verl_ext import doctor as verl
 
 OK, WARN, FAIL, ABSENT = CheckStatus
@@ -245,17 +249,33 @@ class TestLmEval:
 
     def test_missing_task_is_red(self, monkeypatch):
         """A task of ours that lm-eval does not list is named, with the flag that helps."""
-        tasks = lm_eval.our_tasks()
+        tasks = our_tasks()
         call = answering({"tasks": tasks[1:], "models": ["hf-backtrack", "vllm-backtrack"]})
         found = {check.name: check for check in lm_eval.checks(call)}
         assert (found["tasks"].status, found["tasks"].detail) == (FAIL, f"not listed: {tasks[0]}")
         assert "--include_path" in found["tasks"].fix
         assert found["models"].status is OK
 
+    def test_tasks_of_other_packages_have_lines(self, monkeypatch):
+        """Each package has one that lists its tasks, or says which lm-eval does not list; so has a fault."""
+        chain = load("chain")
+        packages = [
+            Declared("acme", chain, {"acme_backtrack": {}}),
+            Declared("rival", chain, {"rival_backtrack": {}}),
+        ]
+        error = TaskError("The task 'word' is broken.", "Mend it.")
+        monkeypatch.setattr("lm_eval_tasks.others.declared", lambda: (packages, [error]))
+        seen = [*our_tasks(), "acme_backtrack"]
+        found = lm_eval.checks(answering({"tasks": seen, "models": ["hf-backtrack", "vllm-backtrack"]}))
+        told = lines(found)
+        assert told["tasks of acme"] == (OK, "acme_backtrack")
+        assert told["tasks of rival"] == (FAIL, "not listed: rival_backtrack")
+        assert Check("task", FAIL, error.cause, error.fix) in found
+
     def test_switched_off_start_up_file_is_yellow(self, monkeypatch):
         """The user's own switch is a warning, not a fault."""
         monkeypatch.setenv("HALLUC_LM_EVAL", "0")
-        call = answering({"tasks": lm_eval.our_tasks(), "models": []})
+        call = answering({"tasks": our_tasks(), "models": []})
         assert lines(lm_eval.checks(call))["start-up file"][0] is WARN
 
 

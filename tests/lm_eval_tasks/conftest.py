@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from functools import lru_cache
 from pathlib import Path
 
@@ -43,6 +44,81 @@ def real_data():
     if not (folder / "gsm8k" / "example_model_solutions.jsonl").is_file():
         pytest.skip("the real data files are absent (HALLUC_TEST_DATA)")
     return folder
+
+
+ACME = """
+from halluc_plugin.tasks import EvaluatedSplit, Evaluation, Task
+from halluc_plugin.verifiers import Outcome
+
+class Shouts:
+    data_sources = ("acme/shout",)
+
+    def verify(self, problem, answer):
+        return Outcome.CORRECT if answer.strip() == problem["word"].upper() else Outcome.WRONG
+
+class Patient(Shouts):
+    def verify(self, problem, answer):
+        return super().verify(problem, answer.upper())
+
+splits = (
+    EvaluatedSplit(name="shout_backtrack", split="test", what="words"),
+    EvaluatedSplit(name="shout_backtrack_long", split="test_long", what="long words"),
+)
+evaluation = Evaluation(version="1.0", splits=splits, max_tokens=16, extract="[A-Z]+")
+TASK = Task(name="shout", verifier=Shouts(), judges={"patient": Patient()}, eval=evaluation)
+"""
+
+
+PACKAGES = ("acme_", "broken_", "rival_")
+
+
+@pytest.fixture
+def install(tmp_path):
+    """Writes installed packages with a task each, by default a working one; returns the folder of them."""
+
+    def installed(package="acme", name="shout", code=ACME):
+        site = tmp_path / "site"
+        info = site / f"{package}-1.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[halluc.tasks]\n{name} = {package}_{name}\n")
+        (site / f"{package}_{name}.py").write_text(code)
+        return site
+
+    return installed
+
+
+@pytest.fixture
+def installed_here(install, monkeypatch):
+    """The same, for the code under test in this process."""
+    from halluc_plugin.tasks import registry
+
+    monkeypatch.setattr("lm_eval_tasks.others._told", set())
+
+    def installed(*package, **task):
+        monkeypatch.syspath_prepend(install(*package, **task))
+        registry.forget()
+
+    yield installed
+    monkeypatch.undo()
+    for module in [name for name in sys.modules if name.startswith(PACKAGES)]:
+        del sys.modules[module]
+    registry.forget()
+
+
+@pytest.fixture
+def shouts(tmp_path):
+    """A folder of data sets with the words of the task of another package."""
+    row = {
+        "data_source": "acme/shout",
+        "prompt": [{"role": "user", "content": "hey\n"}],
+        "reward_model": {"ground_truth": {"word": "hey"}},
+        "extra_info": {"answer": "HEY"},
+    }
+    (tmp_path / "data" / "shout").mkdir(parents=True)
+    for split in ("test", "test_long"):
+        (tmp_path / "data" / "shout" / f"{split}.jsonl").write_text(json.dumps(row))
+    return tmp_path / "data"
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from halluc_plugin.errors import DataError
+from halluc_plugin.errors import DataError, SettingsError
 
 B = "<|BACKTRACK|>"
 
@@ -75,6 +75,30 @@ def test_rows_by_hand(run_pipelines, task, answer, expected):
     flipped = expected[0] - expected[2]
     (trace,) = rows["trace"]
     assert (trace["flipped_right"], trace["flipped_wrong"]) == (int(flipped > 0), int(flipped < 0))
+
+
+# One copy used as both operands; a number used again and again; what is right by each.
+DOUBLED, AGAIN = "3+3=6\n6+7=13\n", "3+3=6\n6+3=9\n9+3=12\n"
+
+
+@pytest.mark.parametrize(
+    ("judge", "expected"),  # for both answers
+    [(None, (0, 0)), ("self-backtracking", (1, 0)), ("stream-of-search", (1, 1))],
+)
+def test_published_verifiers_judge_by_name(run_pipelines, load_task, tmp_path, judge, expected):
+    """`verifier` in the metadata takes the place of ours in the rows of answers, faults and all."""
+    folder = write(tmp_path, test_seen=[row([3, 5, 7], 13), row([3, 5, 7], 12)])
+    named = {} if judge is None else {"verifier": judge}
+    task = load_task("countdown_backtrack", data_dir=folder, **named)
+    found = run_pipelines(task, list(task.test_docs()), [DOUBLED, AGAIN])
+    for pipeline in ("strict-match", "flexible-extract"):
+        assert tuple(row["exact_match"] for row in found[pipeline]) == expected
+
+
+def test_a_verifier_that_nobody_published_is_refused(load_task, tmp_path):
+    """The message lists those that there are."""
+    with pytest.raises(SettingsError, match=r"verifier is 'mine'.*self-backtracking, stream-of-search"):
+        load_task("countdown_backtrack", data_dir=write(tmp_path), verifier="mine")
 
 
 def test_new_targets_are_a_task_of_their_own(load_task, tmp_path):

@@ -127,15 +127,57 @@ def test_a_host_that_changed_is_imported_all_the_same(start, tmp_path):
     assert done.stderr.count("\n") == 1
 
 
-def test_the_command_prints_the_folder_of_the_tasks():
-    """``halluc lm-eval-path`` prints what --include_path takes."""
-    import typer
-    from typer.testing import CliRunner
+LISTED = "print([n for n in TaskManager({arguments}).all_tasks if 'shout' in n])"
 
-    from lm_eval_tasks.path_command import register
 
-    app = typer.Typer()
-    register(app)
-    done = CliRunner().invoke(app, [])
-    assert done.exit_code == 0
-    assert (Path(done.stdout.strip()) / "gsm8k_backtrack" / "gsm8k_backtrack.yaml").is_file()
+def test_tasks_of_other_packages_join(start, install):
+    """They are listed without a file and without a flag, and not imported before the index is made."""
+    path = os.pathsep.join((str(install()), os.environ.get("PYTHONPATH", "")))
+    code = SMALL.format(arguments="") + LISTED.format(arguments="include_defaults=False")
+    before = "import sys, lm_eval.tasks; print('acme_shout' in sys.modules)\n"
+    done = start(before + code + "\n" + LISTED.format(arguments=""), PYTHONPATH=path)
+    assert done.stdout.splitlines() == [
+        "False",
+        "['gsm8k', 'gsm8k_backtrack']",
+        "[]",
+        "['shout_backtrack', 'shout_backtrack_long']",
+    ], done.stderr
+
+
+def test_the_user_overrides_other_packages(start, install, tmp_path):
+    """A task of their name under --include_path wins, and nothing is said."""
+    path = os.pathsep.join((str(install()), os.environ.get("PYTHONPATH", "")))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "mine.yaml").write_text("task: shout_backtrack\ndataset_path: mine\n")
+    code = SMALL.format(arguments="") + (
+        f"index = TaskManager(include_path={str(tmp_path / 'mine')!r})._index\n"
+        "print([index[n].yaml_path and index[n].yaml_path.name for n in sorted(index) if 'shout' in n])"
+    )
+    done = start(code, PYTHONPATH=path)
+    assert done.stdout.splitlines()[-1] == "['mine.yaml', None]"
+    assert "shout" not in done.stderr
+
+
+def test_a_broken_package_breaks_nothing(start, install):
+    """One line names it; our tasks and those of other packages are listed."""
+    install("broken", "word", "import no_such_module")
+    path = os.pathsep.join((str(install()), os.environ.get("PYTHONPATH", "")))
+    done = start(SMALL.format(arguments="") + LISTED.format(arguments=""), PYTHONPATH=path)
+    assert done.stdout.splitlines() == [
+        "['gsm8k', 'gsm8k_backtrack']",
+        "['shout_backtrack', 'shout_backtrack_long']",
+    ]
+    told = [line for line in done.stderr.splitlines() if "halluc" in line]
+    assert len(told) == 1
+    assert told[0].startswith("halluc: The task 'word' of the package broken cannot be imported")
+
+
+def test_a_folder_that_we_wrote_is_given_once(start, tmp_path):
+    """With --include_path "$(halluc lm-eval-path)" beside the start-up file nothing overrides anything."""
+    home = str(tmp_path / "home")
+    written = start("from lm_eval_tasks.path_command import written; print(written())", HALLUC_HOME=home)
+    folder = written.stdout.strip()
+    assert folder.startswith(home)
+    done = start(SMALL.format(arguments=f"include_path={folder!r}"))
+    assert done.stdout.strip() == "['gsm8k', 'gsm8k_backtrack']"
+    assert "overrides" not in done.stderr

@@ -27,6 +27,16 @@ def test_written_pages_are_current(script, name):
     assert (ROOT / name).read_text() == page()
 
 
+def test_lm_eval_tasks_are_those_that_are_declared():
+    """Each folder of a task holds the YAML and the table that `make docs` writes, and no other YAML."""
+    pages = runpy.run_path(str(ROOT / "scripts" / "lm_eval_tasks.py"))["pages"]()
+    assert {path.parent.name for path in pages} >= {"countdown_backtrack", "addition_backtrack"}
+    for path, text in pages.items():
+        assert path.read_text() == text
+    there = {path for folder in {path.parent for path in pages} for path in folder.glob("*.yaml")}
+    assert there == {path for path in pages if path.suffix == ".yaml"}
+
+
 def test_the_page_of_settings_has_them_all():
     """Every key of the block stands there with its default and what it is for, and nothing else does."""
     rows = re.findall(

@@ -1,5 +1,6 @@
 """What the evaluation of a task is, as plain data; an adapter makes its host's tasks from it."""
 
+import re
 from dataclasses import dataclass
 
 
@@ -42,3 +43,12 @@ class Evaluation:
     max_tokens: int
     extract: str | None = None
     target: str = "{{answer}}"
+
+    def found(self, text: str) -> str:
+        """What the lenient rows judge of a text."""
+        return text if self.extract is None else findings(self.extract, text)
+
+
+def findings(pattern: str, text: str) -> str:
+    """What a regular expression finds in a text: one finding a line, without blanks, whatever is between."""
+    return "\n".join(each[0].replace(" ", "") for each in re.finditer(pattern, text))

@@ -22,6 +22,7 @@ from halluc_plugin.problem_sets.step_traces import StepTraceSettings
 from halluc_plugin.problem_sets.steps import Problem, ProblemSet, Sizes
 from halluc_plugin.tasks.evaluation import EvaluatedSplit, Evaluation
 from halluc_plugin.tasks.registry import (
+    broken_note,
     check_rows,
     find_task,
     find_verifier,
@@ -47,6 +48,7 @@ __all__ = [
     "StepTraceSettings",
     "Task",
     "UniqueAnswerVerifier",
+    "broken_note",
     "check_rows",
     "find_task",
     "find_verifier",

@@ -227,6 +227,10 @@ def _import(place: Place) -> Task:
         raise TaskError(
             f"{told}: {place.module}.{place.attribute} is no Task but {type(found).__name__}.", fix
         )
-    if fault := found.fault(place.name):
+    try:
+        fault = found.fault(place.name)
+    except Exception as error:  # noqa: BLE001 - a stranger's declaration may fail in any way
+        fault = in_one_line(error)
+    if fault:
         raise TaskError(f"{told} is declared wrongly: {fault}.", fix)
     return found

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from halluc_plugin import doctor
 from halluc_plugin.checks import Check, CheckStatus
 from halluc_plugin.cli.app import app
-from halluc_plugin.doctor import engine, fresh, model, packages, vllm
+from halluc_plugin.doctor import engine, fresh, model, packages, tasks, vllm
 from halluc_plugin.errors import TaskError
 from halluc_plugin.tasks import load
 from lm_eval_tasks import doctor as lm_eval
@@ -279,6 +279,29 @@ class TestLmEval:
         assert lines(lm_eval.checks(call))["start-up file"][0] is WARN
 
 
+class TestTasks:
+    """What packages bring, and what is wrong with it."""
+
+    def test_a_broken_task_is_red(self):
+        """Its line has the cause and the fix; those that can be used are one line a package."""
+        seen = {
+            "usable": [{"name": name, "package": "halluc"} for name in ("chain", "dag")],
+            "broken": [
+                {"name": "echo", "cause": "The task 'echo' of the package acme ...", "fix": "Mend acme."}
+            ],
+        }
+        assert tasks.checks(answering(seen)) == [
+            Check("halluc", OK, "chain, dag"),
+            Check("echo", FAIL, "The task 'echo' of the package acme ...", "Mend acme."),
+        ]
+
+    def test_ours_are_seen(self):
+        """As they are here."""
+        seen = tasks.observe()
+        assert seen["broken"] == []
+        assert {"name": "countdown", "package": "halluc"} in seen["usable"]
+
+
 class TestVllm:
     """The logits processor."""
 
@@ -315,7 +338,7 @@ def test_rooms_of_other_packages(monkeypatch, rooms):
         model="lm_eval_tasks.doctor:checks",
     )
     found = doctor.examine()
-    assert list(found) == ["packages", "vLLM", "lm-eval", "attic", "model (lm_eval_tasks.doctor)"]
+    assert list(found) == ["packages", "tasks", "vLLM", "lm-eval", "attic", "model (lm_eval_tasks.doctor)"]
     (line,) = found["attic"]
     assert (line.status, line.detail) == (FAIL, "ModuleNotFoundError: No module named 'absent_module'")
     assert found["model (lm_eval_tasks.doctor)"] == [Check("a line", OK, "")]
@@ -345,11 +368,11 @@ class TestCommand:
         """What is quick stands there while the hosts are still being imported."""
         seen = []
         monkeypatch.setattr(packages, "checks", list)
-        for name, room in (("verl", verl), ("vLLM", vllm), ("lm-eval", lm_eval)):
+        for name, room in (("tasks", tasks), ("verl", verl), ("vLLM", vllm), ("lm-eval", lm_eval)):
             monkeypatch.setattr(room, "checks", lambda _, name=name: seen.append(name) or [])
         visits = doctor.visit()
         assert (next(visits), seen) == (("packages", []), [])
-        assert sorted(room for room, _ in visits) == sorted(seen) == ["lm-eval", "vLLM", "verl"]
+        assert sorted(room for room, _ in visits) == sorted(seen) == ["lm-eval", "tasks", "vLLM", "verl"]
 
     def test_json(self, monkeypatch):
         """`--json` gives the same lines by room."""
@@ -362,7 +385,7 @@ class TestCommand:
 def test_the_tested_stack_is_healthy():
     """In the environment that the tests run in, every room is there and no line is red."""
     rooms = doctor.examine()
-    assert sorted(rooms) == ["lm-eval", "packages", "vLLM", "verl"]
+    assert sorted(rooms) == ["lm-eval", "packages", "tasks", "vLLM", "verl"]
     assert [check for checks in rooms.values() for check in checks if check.status is not OK] == []
 
 
@@ -382,7 +405,7 @@ class TestEngine:
         assert "engine" not in doctor.examine()
         shown = CliRunner().invoke(app, ["doctor", "--engine", "--json"])
         assert shown.exit_code == 1
-        assert list(json.loads(shown.stdout)) == ["packages", "verl", "vLLM", "lm-eval", "engine"]
+        assert list(json.loads(shown.stdout)) == ["packages", "tasks", "verl", "vLLM", "lm-eval", "engine"]
 
     def test_exact(self, monkeypatch):
         """An engine within float tolerance is green, with the numbers."""

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from halluc_plugin.errors import DataError, SettingsError
 from halluc_plugin.settings import Settings
-from halluc_plugin.tasks import find_verifier, known_sources
+from halluc_plugin.tasks import broken_note, find_verifier, known_sources
 from halluc_plugin.verifiers import PrefixVerifier
 from verl_ext.host_settings.keys import REWARD_FUNCTION
 from verl_ext.run_settings import has_reward_function, judged_by_model
@@ -63,7 +63,7 @@ def unknown_source(data_source: Any, where: str = "") -> DataError:
         where: Continues its name in the message.
     """
     return DataError(
-        f"Nothing can score the data source {data_source!r}{where}.",
+        f"Nothing can score the data source {data_source!r}{where}.{broken_note()}",
         f"Use one of ours ({', '.join(known_sources())}), one that verl.utils.reward_score knows "
         f"(openai/gsm8k, lighteval/MATH, ...), or give {REWARD_FUNCTION}.",
     )

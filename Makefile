@@ -50,6 +50,7 @@ docs: $(INSTALLED)
 	python scripts/host_settings_page.py
 	python scripts/recipes_page.py
 	python scripts/lm_eval_tasks.py
+	python scripts/migration_page.py
 
 clean:
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -81,7 +81,7 @@ def _finder() -> "_MovedFinder":
 
 
 class _MovedFinder:
-    """Finds modules by their old names; as :class:`importlib.abc.MetaPathFinder`."""
+    """Finds modules by their old names; as an ``importlib.abc.MetaPathFinder``."""
 
     def __init__(self) -> None:
         self.modules: dict[str, str] = {}
@@ -102,7 +102,7 @@ class _MovedFinder:
 
 
 class _MovedLoader:
-    """Makes a module whose attributes are those of the new one; as :class:`importlib.abc.Loader`."""
+    """Makes a module whose attributes are those of the new one; as an ``importlib.abc.Loader``."""
 
     def __init__(self, moved: "_MovedFinder") -> None:
         self._moved = moved

@@ -53,6 +53,7 @@ MODULES = {
 """Old name and new name."""
 
 NAMES = {
+    # of modules that have moved
     "halluc_plugin.credit.moves.Move": "halluc_plugin.credit.event_values.EventValue",
     "halluc_plugin.data.addition.AdditionTask": "halluc_plugin.tasks.addition.problems.AdditionProblems",
     "halluc_plugin.data.chain.ChainTask": "halluc_plugin.tasks.chain.problems.ChainProblems",
@@ -78,7 +79,6 @@ NAMES = {
     "halluc_plugin.search.problems.Scorer": "halluc_plugin.scorers.base.Scorer",
     "halluc_plugin.search.problems.canonical": "halluc_plugin.search.answers.canonical",
     "halluc_plugin.search.problems.judged": "halluc_plugin.search.answers.judged",
-    # of modules that have moved
     # of modules that are still there
     "halluc_plugin.credit.Move": "halluc_plugin.credit.EventValue",
     "halluc_plugin.credit.prefix_tree_moves": "halluc_plugin.credit.prefix_tree_values",

@@ -14,10 +14,13 @@ from typing import Any
 from lm_eval.api.metrics import mean
 
 from halluc_plugin.metrics import (
+    Discrimination,
     JudgedTrace,
     Localisation,
     ProblemSamples,
     Proportion,
+    StepEnd,
+    discrimination,
     erased_tokens,
     estimate_pass_at_k,
     event_precision,
@@ -27,6 +30,8 @@ from halluc_plugin.metrics import (
 )
 
 Pair = tuple[int, int]
+Quadruple = tuple[int, int, int, int]
+"""Edits at dead ends of steps, and how many of these there are; the same at live ones."""
 Aggregation = Callable[[Sequence[Any]], float]
 
 
@@ -96,8 +101,13 @@ class LoggedTraces(UserList[dict[str, Any]]):
         return sum(map(count, self)) / len(self)
 
 
-def event_rows(judged: Sequence[JudgedTrace]) -> dict[str, Pair]:
-    """What the backtracks of a document's samples were worth, by a prefix oracle."""
+def event_rows(judged: Sequence[JudgedTrace], places: Sequence[StepEnd]) -> dict[str, Pair | Quadruple]:
+    """What the backtracks of a document's samples were worth, by a prefix oracle.
+
+    Args:
+        judged: The samples.
+        places: The ends of their steps, with what was sampled there.
+    """
     erased, aims = erased_tokens(judged), localisation(judged).shares
     precision, recall = _pair(event_precision(judged)), _pair(event_recall(judged))
     return {
@@ -106,6 +116,18 @@ def event_rows(judged: Sequence[JudgedTrace]) -> dict[str, Pair]:
         "bad_tokens_erased": _pair(erased.bad),
         "good_tokens_erased": _pair(erased.good),
         **{f"localisation_{kind}": _pair(aims[kind]) for kind in Localisation},
+        **_step_end_rows(places),
+    }
+
+
+def _step_end_rows(places: Sequence[StepEnd]) -> dict[str, Pair | Quadruple]:
+    dead, live = ([place.mass for place in places if place.dead is kind] for kind in (True, False))
+    at_dead, at_live = (round(sum(dead)), len(dead)), (round(sum(live)), len(live))
+    both = (*at_dead, *at_live)
+    return {
+        "p_edit_dead": at_dead,
+        "p_edit_live": at_live,
+        **dict.fromkeys(("d", "d_low", "d_high", "edit_auc"), both),
     }
 
 
@@ -143,6 +165,36 @@ def share_low(pairs: Sequence[Pair]) -> float:
 def share_high(pairs: Sequence[Pair]) -> float:
     """Upper 95 % limit of :func:`share`, each document a cluster."""
     return _clustered(pairs).high
+
+
+def gap(counts: Sequence[Quadruple]) -> float:
+    """D, P(edit | dead) less P(edit | live); nan where one kind of place is missing."""
+    return _discrimination(counts).difference.value
+
+
+def gap_low(counts: Sequence[Quadruple]) -> float:
+    """Lower 95 % limit of :func:`gap`, each document a cluster; -1 where nothing is known."""
+    return _discrimination(counts).difference.low
+
+
+def gap_high(counts: Sequence[Quadruple]) -> float:
+    """Upper 95 % limit of :func:`gap`, each document a cluster; 1 where nothing is known."""
+    return _discrimination(counts).difference.high
+
+
+def area(counts: Sequence[Quadruple]) -> float:
+    """How often a dead place has the larger probability of an edit; of what was sampled, (1 + D) / 2."""
+    return _discrimination(counts).auc.value
+
+
+def _discrimination(counts: Sequence[Quadruple]) -> Discrimination:
+    return discrimination(
+        [[*_places(*each[:2], dead=True), *_places(*each[2:], dead=False)] for each in counts]
+    )
+
+
+def _places(edits: int, places: int, *, dead: bool) -> list[StepEnd]:
+    return [StepEnd(dead, float(number < edits)) for number in range(places)]
 
 
 def mean_low(scores: Sequence[float]) -> float:
@@ -199,6 +251,12 @@ EVENT_ROWS: Described = {
     "localisation_under": (share, False),
     "localisation_exact": (share, True),
     "localisation_over": (share, False),
+    "p_edit_dead": (share, True),
+    "p_edit_live": (share, False),
+    "d": (gap, True),
+    "d_low": (gap_low, True),
+    "d_high": (gap_high, True),
+    "edit_auc": (area, True),
 }
 """Rows of the trace pipeline where a prefix oracle exists; as :mod:`halluc_plugin.metrics` defines them."""
 

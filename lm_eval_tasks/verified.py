@@ -1,6 +1,7 @@
 """Tasks on generated data: verl rows as documents, training prompts as prompts, their verifiers as judges."""
 
 from collections.abc import Hashable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,9 @@ import datasets
 
 from halluc_plugin.data.parquet import checked_rows
 from halluc_plugin.data.rows import ground_truth, messages, reference_answer, text_of
-from halluc_plugin.errors import DataError, SettingsError, TokenizerError
-from halluc_plugin.metrics import JudgedTrace, judge_ids
+from halluc_plugin.edits import find_delimiters
+from halluc_plugin.errors import DataError, EditVocabError, SettingsError, TokenizerError
+from halluc_plugin.metrics import JudgedTrace, StepEnd, judge_ids, step_ends
 from halluc_plugin.tasks import find_task, require_verifier, truth_fault
 from halluc_plugin.tokens.ends import end_ids
 from halluc_plugin.verifiers import (
@@ -86,7 +88,9 @@ class VerifiedTask(BacktrackTask):
         """Beside the rows of every trace, those of its events."""
         if not self._judges_prefixes:
             return super().trace_rows(doc, traces)
-        return super().trace_rows(doc, traces) | event_rows(self._judge(doc, traces))
+        judged = self._judge(doc, traces)
+        places = [place for trace in judged for place in self._step_ends(trace)]
+        return super().trace_rows(doc, traces) | event_rows(judged, places)
 
     def described_rows(self) -> Described:
         """Every row there can be."""
@@ -110,6 +114,20 @@ class VerifiedTask(BacktrackTask):
         ends = end_ids(tokenizer, None, self._stops)
         oracle = prefix_oracle(verifier, doc["ground_truth"], self._reader.decode, ends)
         return judge_ids([record["ids"] for record in records], vocab, [oracle] * len(records))
+
+    def _step_ends(self, trace: JudgedTrace) -> list[StepEnd]:
+        return step_ends(trace, self._delimiters, budget=self.config.metadata.get("max_backtracks"))
+
+    @cached_property
+    def _delimiters(self) -> frozenset[int]:
+        """What ends a step; nothing where the model's tokenizer cannot write it, and no place is counted."""
+        vocab = self._reader.vocab
+        assert vocab is not None  # traces were judged with it
+        delimiter = self.config.metadata.get("step_delimiter", "\n")
+        try:
+            return find_delimiters(self._reader.tokenizer, delimiter, edit_ids=vocab.edit_ids)
+        except EditVocabError:
+            return frozenset()
 
 
 def _verifier(doc: Mapping[str, Any]) -> Verifier:

@@ -8,7 +8,7 @@ import datasets
 from lm_eval.api.instance import Instance
 
 from halluc_plugin.errors import DataError, SettingsError, TokenizerError
-from halluc_plugin.metrics import JudgedReaction, LabelledSteps, Reaction, judge_reaction
+from halluc_plugin.metrics import JudgedReaction, LabelledSteps, Reaction, StepEnd, judge_reaction
 from lm_eval_tasks.rows import (
     ANSWER_ROWS,
     EVENT_ROWS,
@@ -89,14 +89,16 @@ class ProcessBenchTask(BacktrackTask):
         wrong, costs = doc["label"] >= 0, traces.rows()
         right = sum(trace["correct"] for trace in traces) / len(traces)
         erased = (sum(trace["reaction"] != Reaction.KEPT for trace in traces), len(traces))
-        judged = [self._judge(trace) for trace in traces if trace["record"] is not None]
+        read = [trace for trace in traces if trace["record"] is not None]
+        judged = [self._judge(trace) for trace in read]
+        places = [self._place(trace, wrong=wrong) for trace in read if trace["record"]["ids"]]
         return {
             **dict.fromkeys(ANSWER_ROWS, right),
             "f1": (wrong, right),
             "erased_after_wrong": erased if wrong else (0, 0),
             "erased_after_right": (0, 0) if wrong else erased,
             **{name: costs[name] for name in _KEPT_ROWS},
-            **event_rows([reaction.trace for reaction in judged]),
+            **event_rows([reaction.trace for reaction in judged], places),
         }
 
     def described_rows(self) -> Described:
@@ -119,6 +121,11 @@ class ProcessBenchTask(BacktrackTask):
         assert self._reader.vocab is not None  # a trace with a record has been read with it
         steps = LabelledSteps(tuple(trace["given"]), trace["num_good"])
         return judge_reaction(steps, trace["record"]["ids"], self._reader.vocab)
+
+    def _place(self, trace: Mapping[str, Any], *, wrong: bool) -> StepEnd:
+        """The end of the given steps, and whether the model's first action took something back."""
+        assert self._reader.vocab is not None  # as above
+        return StepEnd(wrong, float(trace["record"]["ids"][0] in self._reader.vocab.edit_ids))
 
     def _given(self, context: str, doc: Mapping[str, Any]) -> LabelledSteps:
         """The steps at the end of a context, in the ids of the whole."""

@@ -86,6 +86,8 @@ def test_rows_by_hand(load, aggregate):
     assert numbers["event_precision"] == pytest.approx(2 / 3)
     assert numbers["event_recall"] == 0.5
     assert (numbers["localisation_exact"], numbers["localisation_under"]) == (0.5, 0.5)
+    # Both wrong steps are answered by an edit at once, no right one is: "x" comes first.
+    assert (numbers["p_edit_dead"], numbers["p_edit_live"], numbers["d"]) == (1.0, 0.0, 1.0)
     assert numbers["raw_tokens"] == pytest.approx((12 + 2 + 8 + 3) / 4)
 
 

@@ -140,6 +140,36 @@ def test_rows_of_the_prefix_oracle_by_hand(run_pipelines, chain, answer, expecte
     assert tuple(trace[name] for name in names) == expected
 
 
+@pytest.mark.parametrize(
+    ("answer", "limits", "expected"),  # edits and places, dead; the same, live
+    [
+        (ANSWER, {}, (0, 0, 0, 1)),  # nothing was sampled behind the last newline
+        (f"3+4=8\n{B}{B}7\n7*7=9\n", {}, (1, 1, 0, 1)),
+        ("3+4=8\n8*7=6\n", {}, (0, 1, 0, 0)),
+        (f"3+4=7\n{B}{B}8\n8", {}, (0, 1, 1, 1)),
+        (f"3+4=8\n{B}{B}8\n8", {"max_backtracks": 2}, (1, 1, 0, 0)),  # then edits were banned
+        (f"3+4=8\n{B}{B}8\n8", {"max_backtracks": 3}, (1, 2, 0, 0)),
+    ],
+)
+def test_edits_at_ends_of_steps_by_hand(run_pipelines, chain, answer, limits, expected):
+    """Where a step has just been written, dead by the oracle or live, was the next action an edit?"""
+    trace = run(run_pipelines, chain(**limits), answer)["trace"]
+    assert (trace["p_edit_dead"], trace["p_edit_live"]) == (expected[:2], expected[2:])
+    assert {trace[name] for name in ("d", "d_low", "d_high", "edit_auc")} == {expected}
+
+
+def test_discrimination_is_pooled_over_documents(aggregate, chain):
+    """Three of four dead steps are taken back, and one of four live ones; limits hold the difference."""
+    counts = [(2, 2, 0, 1), (0, 0, 1, 2), (1, 2, 0, 1)]
+    found = {
+        name: aggregate(chain(), [{name: each} for each in counts])[name]
+        for name in ("d", "d_low", "d_high", "edit_auc")
+    }
+    assert (found["d"], found["edit_auc"]) == (0.5, 0.75)
+    assert -1 < found["d_low"] < 0.5 < found["d_high"] <= 1
+    assert math.isnan(aggregate(chain(), [{"d": (1, 1, 0, 0)}])["d"])
+
+
 def test_shares_are_pooled_over_documents(aggregate, chain):
     """A share is a ratio of sums; without anything to count it is nan, and its interval holds it."""
     rows = [{"event_precision": (1, 1)}, {"event_precision": (0, 3)}, {"event_precision": (2, 2)}]

@@ -87,7 +87,7 @@ NAMES = {
     "halluc_plugin.metrics.judge": "halluc_plugin.metrics.judge_traces",
     "halluc_plugin.rewards.components.COMPONENTS": "halluc_plugin.rewards.COMPONENTS",
     "halluc_plugin.rewards.components.component": "halluc_plugin.rewards.component",
-    "halluc_plugin.rewards.judge": "halluc_plugin.rewards.judge_answers",
+    "halluc_plugin.rewards.judge": "halluc_plugin.rewards.judge_answer",
     "halluc_plugin.settings.Context": "halluc_plugin.edits.Context",
     "halluc_plugin.training.dataset.vocab_of": "halluc_plugin.tokens.vocab_of",
     "halluc_plugin.verifiers.AdditionVerifier": "halluc_plugin.tasks.addition.verifier.AdditionVerifier",

@@ -97,13 +97,13 @@ def mirrored(answer: Answer, settings: Mirrored) -> float:
 USE_COMPONENT = """
 import runpy
 from halluc_plugin.edits import EditVocab, resolve_row
-from halluc_plugin.rewards import judge_answers, observe, score
+from halluc_plugin.rewards import judge_answer, observe, score
 from halluc_plugin.settings import load
 from halluc_plugin.tasks.chain.verifier import ChainVerifier
 block = {"weights": {"outcome": 1.0, "mirrored": 2.0}, "parameters": {"mirrored": {"scale": 0.25}}}
 settings = load({"reward": block}).reward
 trace = observe(resolve_row([1, 2, 9], EditVocab(backtrack=9)), 0, str)
-answer = judge_answers(trace, ChainVerifier(), {"start": 1, "operations": [], "modulus": 7})
+answer = judge_answer(trace, ChainVerifier(), {"start": 1, "operations": [], "modulus": 7})
 reward, parts = score(answer, settings)
 assert parts["mirrored"] == -0.75 and reward == parts["outcome"] - 1.5, (reward, parts)
 page = runpy.run_path("scripts/settings_page.py")["page"]()

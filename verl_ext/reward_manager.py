@@ -17,7 +17,7 @@ from halluc_plugin.credit import EventValue
 from halluc_plugin.data.rows import extra_info, ground_truth
 from halluc_plugin.edits import EditVocab, resolve
 from halluc_plugin.errors import DataError
-from halluc_plugin.rewards import Answer, Trace, Verdict, judge_answers, observe, score
+from halluc_plugin.rewards import Answer, Trace, Verdict, judge_answer, observe, score
 from halluc_plugin.rl.answers import reward_info
 from halluc_plugin.rl.rollout_reader import step_marks
 from halluc_plugin.settings import Settings, ValueSource
@@ -138,7 +138,7 @@ class BacktrackRewardManager(RewardManagerBase):
     async def _judge(self, trace: Trace, row: Mapping[str, Any], verifier: Verifier | None) -> Answer:
         values = await self._sampled_values(row, verifier)
         if verifier is not None:
-            return judge_answers(trace, verifier, ground_truth(row), values)
+            return judge_answer(trace, verifier, ground_truth(row), values)
         final = await self._ask_host(trace.final, row)
         if self._router:  # what a reward model thinks of erased text is worth no request
             raw = None

@@ -7,7 +7,7 @@ components reach the gradient). Nothing here knows a host.
 """
 
 from halluc_plugin import moved
-from halluc_plugin.rewards.answer import Answer, Trace, Verdict, judge_answers, observe
+from halluc_plugin.rewards.answer import Answer, Trace, Verdict, judge_answer, observe
 from halluc_plugin.rewards.components import score
 from halluc_plugin.rewards.registry import COMPONENTS, Component, component, components
 from halluc_plugin.rewards.settings import RewardSettings
@@ -24,7 +24,7 @@ __all__ = [
     "Verdict",
     "component",
     "components",
-    "judge_answers",
+    "judge_answer",
     "observe",
     "score",
     "states_of",

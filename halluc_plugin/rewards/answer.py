@@ -162,7 +162,7 @@ def observe(resolution: "Resolution", row: int, decode: Decode, marks: Marks = W
     )
 
 
-def judge_answers(
+def judge_answer(
     trace: Trace,
     verifier: "Verifier",
     problem: Mapping[str, Any],

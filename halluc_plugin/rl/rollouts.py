@@ -10,7 +10,7 @@ from halluc_plugin.credit import group_relative, spread
 from halluc_plugin.decoding import DecodedTrace, Decoding, decode
 from halluc_plugin.decoding.hf import Finish
 from halluc_plugin.edits import resolve_rows, response_mask
-from halluc_plugin.rewards import judge_answers, observe, score
+from halluc_plugin.rewards import judge_answer, observe, score
 from halluc_plugin.rl.answers import Answers, reward_info
 from halluc_plugin.rl.rollout_reader import RolloutReader
 from halluc_plugin.rl.settings import GrpoSettings
@@ -62,7 +62,7 @@ def _judged(
     resolution = resolve_rows(responses, reader.vocab)
     scored = []
     for row, (trace, problem) in enumerate(zip(traces, asked, strict=True)):
-        answer = judge_answers(
+        answer = judge_answer(
             observe(resolution, row, reader.decode, reader.marks), problem.verifier, problem.truth
         )
         reward, parts = score(answer, settings.reward)

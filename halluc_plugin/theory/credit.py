@@ -19,7 +19,7 @@ from halluc_plugin.credit import EventValue, group_relative, shape_advantages, s
 from halluc_plugin.credit.sources import BY_GROUP
 from halluc_plugin.edits import EditState, EditVocab, Resolution, resolve, resolve_rows
 from halluc_plugin.edits.builders import Boundary, ErasedTokens, budget_mask, response_mask
-from halluc_plugin.rewards import Answer, Marks, judge_answers, observe, score
+from halluc_plugin.rewards import Answer, Marks, judge_answer, observe, score
 from halluc_plugin.settings import CreditSettings, RewardSettings
 from halluc_plugin.verifiers import Outcome
 
@@ -194,7 +194,7 @@ class CreditChain:
             return "".join(_TEXT[i] for i in ids if i != END)
 
         seen = [observe(self._resolution, row, decode, _MARKS) for row in range(len(self._traces))]
-        return [judge_answers(trace, verifier, {}) for trace in seen]
+        return [judge_answer(trace, verifier, {}) for trace in seen]
 
     @cached_property
     def _states(self) -> list[State]:

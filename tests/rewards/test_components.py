@@ -8,7 +8,7 @@ import torch
 from halluc_plugin.credit import group_relative
 from halluc_plugin.edits import EditVocab, resolve_row
 from halluc_plugin.errors import SettingsError
-from halluc_plugin.rewards import COMPONENTS, Answer, Marks, Verdict, component, judge_answers, observe, score
+from halluc_plugin.rewards import COMPONENTS, Answer, Marks, Verdict, component, judge_answer, observe, score
 from halluc_plugin.settings import RewardSettings, load
 from halluc_plugin.tasks.countdown.verifier import CountdownVerifier
 from halluc_plugin.verifiers import Outcome
@@ -35,7 +35,7 @@ def trace(text):
 
 def answer(text):
     """The judged trace."""
-    return judge_answers(trace(text), CountdownVerifier(), PROBLEM)
+    return judge_answer(trace(text), CountdownVerifier(), PROBLEM)
 
 
 def test_observes_texts_and_counts():
@@ -191,7 +191,7 @@ def test_process_by_hand(text, share):
 
 def test_values_may_come_from_elsewhere():
     """Components read values of states, whoever estimated them: here a quarter before and a half after."""
-    judged = judge_answers(
+    judged = judge_answer(
         trace("3+5=9\n" + "<" * 6 + "3*5=15\n15+7=22\n$"),
         CountdownVerifier(),
         PROBLEM,

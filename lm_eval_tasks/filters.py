@@ -1,6 +1,5 @@
 """The first steps of each pipeline: which text of a trace the rest of it sees, and what is found in it."""
 
-import re
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -9,6 +8,7 @@ from lm_eval.api.filter import Filter, FilterEnsemble
 from lm_eval.api.registry import register_filter
 from lm_eval.models.utils import postprocess_generated_text
 
+from halluc_plugin.tasks.evaluation import findings
 from lm_eval_tasks.trace import Trace, TraceReader
 
 
@@ -62,7 +62,7 @@ class Raw(_TextOfTrace):
 
 
 class Findings(Filter):
-    """What a regular expression finds in a text, one finding a line and without blanks, whatever is between.
+    """What a regular expression finds in a text: :func:`halluc_plugin.tasks.evaluation.findings`.
 
     Args:
         pattern: The regular expression.
@@ -70,7 +70,7 @@ class Findings(Filter):
 
     def __init__(self, pattern: str) -> None:
         super().__init__()
-        self._pattern = re.compile(pattern)
+        self._pattern = pattern
 
     def apply(
         self,
@@ -78,10 +78,7 @@ class Findings(Filter):
         docs: Sequence[dict[str, Any]],  # noqa: ARG002 - the host's signature
     ) -> list[list[str]]:
         """The findings of each text, nested like the texts."""
-        return [["\n".join(self._found(text)) for text in texts] for texts in resps]
-
-    def _found(self, text: str) -> list[str]:
-        return [found[0].replace(" ", "") for found in self._pattern.finditer(text)]
+        return [[findings(self._pattern, text) for text in texts] for texts in resps]
 
 
 def without_stops(pipeline: FilterEnsemble) -> FilterEnsemble:

@@ -20,11 +20,12 @@ def spoiled(verifier, truth, answer):
     raise AssertionError(answer)
 
 
-@pytest.mark.parametrize(("name", "split"), SPLITS, ids=[split.name for _, split in SPLITS])
+@pytest.mark.parametrize("evaluated", SPLITS, ids=[split.name for _, split in SPLITS])
 def test_references_score_one_and_spoiled_answers_zero(
-    load_task, run_pipelines, bytes_tokenizer, tmp_path, name, split
+    load_task, run_pipelines, bytes_tokenizer, tmp_path, evaluated
 ):
     """On what the command of the split writes; a mistake that is taken back counts in raw text alone."""
+    name, split = evaluated
     few = ("--train", "8", "--test", "3", "--backtracking", "0", "--out", str(tmp_path))
     assert CliRunner().invoke(app, ["data", name, *split.arguments, *few]).exit_code == 0
     task = load_task(split.name, data_dir=tmp_path, pretrained=bytes_tokenizer)

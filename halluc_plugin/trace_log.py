@@ -9,6 +9,7 @@ import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from halluc_plugin.atomic_files import write_whole
 from halluc_plugin.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
-    from halluc_plugin.edits import EditVocab
+    from halluc_plugin.edits import EditVocab, TraceRecord
 
 TRACE_LOG_VERSION = 1
 FOLDER = "traces"
@@ -53,6 +54,17 @@ class LoggedTrace:
     reward: float
     scores: dict[str, float]
     text: str | None = None
+
+    @cached_property
+    def record(self) -> "TraceRecord":
+        """What became of each action.
+
+        Raises:
+            TraceError: It is of another version of its layout.
+        """
+        from halluc_plugin.edits import read_record
+
+        return read_record(self.trace)
 
 
 class TraceLog:

@@ -45,7 +45,7 @@ def _lines(trace: LoggedTrace) -> Iterator[Text]:
 def sampled(trace: LoggedTrace) -> Text:
     """Every action in order: erased ones struck through, edits as symbols, line ends as ``↵``."""
     text = Text()
-    states = zip(trace.tokens, trace.trace["live"], trace.trace["erased_at"], strict=True)
+    states = zip(trace.tokens, trace.record.live, trace.record.erased_at, strict=True)
     for token, live, erased_at in states:
         style = "" if live else EDIT if erased_at is None else ERASED
         text.append(SYMBOLS.get(token.strip(), token).replace("\n", "↵ "), style)
@@ -56,7 +56,7 @@ def answer(trace: LoggedTrace) -> Text:
     """What is left."""
     text = trace.text
     if text is None:
-        live = zip(trace.tokens, trace.trace["live"], strict=True)
+        live = zip(trace.tokens, trace.record.live, strict=True)
         text = "".join(token for token, is_live in live if is_live)
     return Text(text.replace("\n", "↵ "))
 

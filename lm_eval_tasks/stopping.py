@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from lm_eval.api.filter import FilterEnsemble
 
-from halluc_plugin.edits import trace_record
+from halluc_plugin.edits import read_record, trace_record
 from lm_eval_tasks.trace import Trace, TraceReader
 
 
@@ -34,10 +34,12 @@ def up_to_stop(reader: TraceReader, trace: Trace, stops: Sequence[str]) -> Trace
     """
     if reader.tokenizer is None:
         return trace
-    record = trace.record
-    ids = record["ids"] if record else reader.tokenizer.encode(trace.raw, add_special_tokens=False)
-    alive = record["live"] if record else [1] * len(ids)
-    live = [at for at, is_live in enumerate(alive) if is_live]
+    if trace.record:
+        read = read_record(trace.record)
+        ids, live = list(read.ids), [at for at, is_live in enumerate(read.live) if is_live]
+    else:
+        ids = reader.tokenizer.encode(trace.raw, add_special_tokens=False)
+        live = list(range(len(ids)))
     wanted = [stop for stop in stops if stop]
 
     begin = reader.thinking([ids[at] for at in live])
@@ -51,8 +53,7 @@ def up_to_stop(reader: TraceReader, trace: Trace, stops: Sequence[str]) -> Trace
         return trace
     end = live[kept - 1] + 1
     counted = replace(trace, raw_tokens=end, resolved_tokens=kept)
-    if record is None or reader.vocab is None:
+    if trace.record is None or reader.vocab is None:
         return counted
     shorter = trace_record(ids[:end], reader.vocab)
-    backtracks = sum(event["effective"] for event in shorter["events"])
-    return replace(counted, backtracks=backtracks, record=shorter)
+    return replace(counted, backtracks=read_record(shorter).num_effective, record=shorter)

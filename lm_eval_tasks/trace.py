@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from lm_eval.models.utils import postprocess_generated_text
 
-from halluc_plugin.edits import EditVocab, trace_record
+from halluc_plugin.edits import EditVocab, read_record, trace_record
 from halluc_plugin.errors import SettingsError, TokenizerError
 from halluc_plugin.tokens import EDIT_TOKENS, edit_vocab
 
@@ -168,14 +168,15 @@ class TraceReader:
         if self._vocab is None:
             return Trace(raw, raw, len(ids), len(ids), backtracks=0, exact=True, record=None)
         record = trace_record(ids, self._vocab)
-        left, edited = record["resolved"], bool(record["events"])
+        read = read_record(record)
+        left, edited = read.resolved, bool(read.events)
         return Trace(
             raw=raw,
             # Decoding may not give every text back as it was; without edits there is no need to.
             resolved=text(left) if edited else raw,
             raw_tokens=len(ids),
             resolved_tokens=len(left),
-            backtracks=sum(event["effective"] for event in record["events"]),
+            backtracks=read.num_effective,
             exact=sampled or not edited,
             record=record,
         )

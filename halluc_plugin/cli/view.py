@@ -41,7 +41,7 @@ def view(
             f"Step {chosen} has no traces; there are {len(steps)} steps, {min(steps)} to {max(steps)}.",
             "Choose one of them with --step.",
         )
-    traces = [trace for trace in read_step(steps[chosen]) if trace.trace["events"] or not edited]
+    traces = [trace for trace in read_step(steps[chosen]) if trace.record.events or not edited]
     console = Console()
     for trace in traces[:limit]:
         show(trace, console)

@@ -30,7 +30,14 @@ if TYPE_CHECKING:
         sft_labels,
         tree_attention_mask,
     )
-    from halluc_plugin.edits.records import EditEvent, events, row_events, trace_record
+    from halluc_plugin.edits.records import (
+        EditEvent,
+        TraceRecord,
+        events,
+        read_record,
+        row_events,
+        trace_record,
+    )
     from halluc_plugin.edits.resolution import Backend, Resolution, resolve, resolve_row
     from halluc_plugin.edits.rows import pad_rows, resolve_rows
 
@@ -39,7 +46,9 @@ _BUILDERS = (
     "response_mask", "sft_labels", "tree_attention_mask",
 )  # fmt: skip
 _HOME = dict.fromkeys(_BUILDERS, "builders")
-_HOME |= dict.fromkeys(("EditEvent", "events", "row_events", "trace_record"), "records")
+_HOME |= dict.fromkeys(
+    ("EditEvent", "TraceRecord", "events", "read_record", "row_events", "trace_record"), "records"
+)
 _HOME |= dict.fromkeys(("Backend", "Resolution", "resolve", "resolve_row"), "resolution")
 
 _HOME |= dict.fromkeys(("pad_rows", "resolve_rows"), "rows")
@@ -55,6 +64,7 @@ __all__ = [
     "EditVocab",
     "ErasedTokens",
     "Resolution",
+    "TraceRecord",
     "budget_mask",
     "collapse",
     "events",
@@ -63,6 +73,7 @@ __all__ = [
     "logit_index",
     "pad_rows",
     "position_ids",
+    "read_record",
     "resolve",
     "resolve_row",
     "resolve_rows",

@@ -1,11 +1,12 @@
 """Events (maximal runs of edits) as records, and the record of a whole trace for logs and viewers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from halluc_plugin.edits.resolution import Resolution, resolve_row
 from halluc_plugin.edits.vocab import EditVocab
+from halluc_plugin.errors import TraceError
 
 TRACE_RECORD_VERSION = 1
 
@@ -87,6 +88,62 @@ def trace_record(ids: Sequence[int], vocab: EditVocab) -> dict[str, Any]:
         "resolved": resolution.resolved(0),
         "events": [_as_json(event) for event in events(resolution)],
     }
+
+
+@dataclass(frozen=True)
+class TraceRecord:
+    """A record that is read: what :func:`trace_record` returned, with the types of this package.
+
+    Attributes:
+        ids: The actions.
+        live: Of each action, whether it is text that is left at the end.
+        erased_at: Of each action, the index of the edit that erased it, None if none did.
+        parent: Of each action, the index of the last live token before it, -1 at the end of the prompt.
+        resolved: The ids that are left.
+        events: Maximal runs of edits.
+    """
+
+    ids: tuple[int, ...]
+    live: tuple[bool, ...]
+    erased_at: tuple[int | None, ...]
+    parent: tuple[int, ...]
+    resolved: tuple[int, ...]
+    events: tuple[EditEvent, ...]
+
+    @property
+    def num_effective(self) -> int:
+        """Number of edits that erased something."""
+        return sum(event.effective for event in self.events)
+
+
+def read_record(record: Mapping[str, Any]) -> TraceRecord:
+    """Read a record of a trace: the one reader of the layout, whoever keeps records.
+
+    Raises:
+        TraceError: It has another layout, or lacks a field.
+    """
+    if record.get("version") != TRACE_RECORD_VERSION:
+        raise TraceError(
+            f"The record of a trace has version {record.get('version')}, this halluc reads "
+            f"{TRACE_RECORD_VERSION}.",
+            "Read it with the release of halluc that wrote it.",
+        )
+    try:
+        return TraceRecord(
+            ids=tuple(record["ids"]),
+            live=tuple(map(bool, record["live"])),
+            erased_at=tuple(record["erased_at"]),
+            parent=tuple(record["parent"]),
+            resolved=tuple(record["resolved"]),
+            events=tuple(
+                EditEvent(row=0, **{**event, "erased": tuple(event["erased"])}) for event in record["events"]
+            ),
+        )
+    except (KeyError, TypeError) as error:
+        raise TraceError(
+            f"This is no record of a trace ({type(error).__name__}: {error}).",
+            "Give what halluc_plugin.edits.trace_record returned.",
+        ) from error
 
 
 def _as_json(event: EditEvent) -> dict[str, Any]:

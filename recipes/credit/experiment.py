@@ -1,6 +1,5 @@
 """One seed: the supervised starts, and every arm from them; each is trained and measured once."""
 
-import json
 import statistics
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ from halluc_plugin.recipes.credit.tasks import Task, problem_files, start_model
 from halluc_plugin.recipes.lab.keeping import COMPLETE, kept_cell, kept_model
 from halluc_plugin.recipes.self_backtracking.answering import decoded_cells, load, sampled
 from halluc_plugin.recipes.self_backtracking.bench import Bench
+from halluc_plugin.report import logged_records
 from halluc_plugin.rl.grpo import METRICS, train_policy
 from halluc_plugin.tokens.loading import load_model, on_accelerator
 
@@ -138,4 +138,4 @@ def _logged(folder: Path) -> list[dict[str, float]]:
     path = folder / METRICS
     if not path.exists():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return list(logged_records(path))

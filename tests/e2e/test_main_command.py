@@ -91,7 +91,7 @@ class TestFirstRun:
                 assert trace.step == step
                 assert trace.prompt
                 assert trace.scores["raw_length"] == len(trace.trace["ids"]) == len(trace.tokens)
-                erased = [at is not None for at in trace.trace["erased_at"]]
+                erased = [at is not None for at in trace.record.erased_at]
                 assert trace.response_mask == [int(not gone) for gone in erased]
                 assert all(trace.advantages[i] == 0 for i, gone in enumerate(erased) if gone)
         assert list(logged_steps(first[0].checkpoints)) == [1, 2]

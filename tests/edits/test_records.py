@@ -9,7 +9,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from halluc_plugin.edits import EditEvent, EditState, EditVocab, events, resolve, resolve_row, trace_record
+from halluc_plugin.edits import (
+    EditEvent,
+    EditState,
+    EditVocab,
+    events,
+    read_record,
+    resolve,
+    resolve_row,
+    trace_record,
+)
 from halluc_plugin.errors import TraceError
 
 DOT, B, S, R = 0, 10, 11, 12
@@ -53,6 +62,23 @@ def test_events_equal_the_stack(row):
             expected.append(EditEvent(0, len(expected), t, stop, effective, gone, before, state.depth))
         t += len(tokens)
     assert events(resolve_row(row, FULL)) == expected
+
+
+def test_a_record_is_read_as_it_was_written():
+    """What is written as JSON and read again says the same of every action; other layouts are refused."""
+    ids = [1, 2, B, 3, S, 1]
+    record, facts = read_record(json.loads(json.dumps(trace_record(ids, FULL)))), resolve_row(ids, FULL)
+    assert record.ids == tuple(ids)
+    assert record.live == tuple(facts.live[0].tolist())
+    assert record.parent == tuple(facts.parent[0].tolist())
+    assert record.resolved == tuple(facts.resolved(0))
+    assert record.events == tuple(events(facts))
+    assert record.num_effective == int(facts.num_effective[0])
+    assert [at is not None for at in record.erased_at] == facts.erased[0].tolist()
+    with pytest.raises(TraceError, match="has version 2, this halluc reads 1"):
+        read_record({**trace_record(ids, FULL), "version": 2})
+    with pytest.raises(TraceError, match="no record of a trace"):
+        read_record({"version": 1, "ids": ids})
 
 
 def test_a_trace_record_by_hand():

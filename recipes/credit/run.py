@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from halluc_plugin.cli.app import run as run_command
 from halluc_plugin.errors import SettingsError
@@ -20,7 +19,7 @@ from halluc_plugin.recipes.credit.experiment import Experiment
 from halluc_plugin.recipes.credit.scale import FULL, QUICK
 from halluc_plugin.recipes.credit.tasks import Task
 from halluc_plugin.recipes.lab.keeping import keep_scale
-from halluc_plugin.recipes.lab.reporting import report_plot, report_table
+from halluc_plugin.recipes.lab.reporting import cells_of_seeds, report_plot, report_table
 from halluc_plugin.training.low_rank import require_peft
 
 
@@ -40,11 +39,7 @@ def main(
         require_peft()
     scale = QUICK if quick else FULL
     keep_scale(out, scale, {name: asdict(made) for name, made in ARMS.items()})
-    cells = []
-    for seed in range(seeds):
-        for cell in Experiment(out, scale, seed, task).cells(names):
-            Console(stderr=True).print(f"seed {seed}: {cell['arm']}", highlight=False)
-            cells.append(cell)
+    cells = cells_of_seeds(seeds, lambda seed: Experiment(out, scale, seed, task).cells(names))
     prefix = "" if task is Task.COUNTDOWN else f"{task}-"
     for name, table in tables.TABLES.items():
         report_table(table(cells), f"{prefix}{name}", out)

@@ -1,6 +1,8 @@
 """What an experiment leaves to be read: tables on the screen and in ``tables/``, plots in ``plots/``."""
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -10,6 +12,25 @@ from halluc_plugin.recipes.lab.plotting import Plot, draw
 
 WIDTH = 1000
 """No cell is cut off."""
+
+
+def cells_of_seeds(
+    seeds: int, run: Callable[[int], Iterable[dict[str, Any]]], *, what: str = "", named: str = "arm"
+) -> list[dict[str, Any]]:
+    """The cells of all seeds; each is named on the screen when it is there.
+
+    Args:
+        seeds: Seeds 0 to this, exclusive.
+        run: Measures the cells of a seed, one after the other.
+        what: What is run, where an experiment has several parts.
+        named: The key under which a cell has its name.
+    """
+    cells, screen = [], Console(stderr=True)
+    for seed in range(seeds):
+        for cell in run(seed):
+            screen.print(f"{what + ', ' if what else ''}seed {seed}: {cell[named]}", highlight=False)
+            cells.append(cell)
+    return cells
 
 
 def report_table(table: Table, name: str, out: Path) -> None:

@@ -9,15 +9,15 @@ common.
 
 from collections.abc import Callable, Iterator
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from halluc_plugin.cli.app import run as run_command
 from halluc_plugin.recipes.lab.keeping import keep_scale
-from halluc_plugin.recipes.lab.reporting import report_plot, report_table
+from halluc_plugin.recipes.lab.reporting import cells_of_seeds, report_plot, report_table
 from halluc_plugin.recipes.self_backtracking import (
     corrections,
     expert,
@@ -29,7 +29,7 @@ from halluc_plugin.recipes.self_backtracking import (
     transfer,
 )
 from halluc_plugin.recipes.self_backtracking.bench import Bench
-from halluc_plugin.recipes.self_backtracking.scale import FULL, QUICK
+from halluc_plugin.recipes.self_backtracking.scale import FULL, QUICK, Scale
 
 
 class Stage(StrEnum):
@@ -71,14 +71,16 @@ def main(
     keep_scale(out, scale)
     wanted = list(STAGES) if stage is Stage.ALL else [stage]
     for name in wanted:
-        cells = []
-        for seed in range(seeds):
-            bench = Bench(out, scale, seed)
-            for cell in STAGES[name](bench):
-                Console(stderr=True).print(f"{name}, seed {seed}: {cell['name']}", highlight=False)
-                cells.append(cell)
+        measured = partial(_measured, STAGES[name], out, scale)
+        cells = cells_of_seeds(seeds, measured, what=name, named="name")
         report_table(tables.TABLES[str(name)](cells), str(name), out)
         report_plot(plots.PANELS[str(name)](cells), str(name), out)
+
+
+def _measured(
+    run: Callable[[Bench], Iterator[dict[str, Any]]], out: Path, scale: Scale, seed: int
+) -> Iterator[dict[str, Any]]:
+    return run(Bench(out, scale, seed))
 
 
 if __name__ == "__main__":

@@ -7,17 +7,17 @@ Data, models and cells are kept: an interrupted run goes on where it was.
 
 from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from halluc_plugin.cli.app import run as run_command
 from halluc_plugin.recipes.lab.keeping import keep_scale, kept_cell
 from halluc_plugin.recipes.lab.plotting import Plot
-from halluc_plugin.recipes.lab.reporting import report_plot, report_table
+from halluc_plugin.recipes.lab.reporting import cells_of_seeds, report_plot, report_table
 from halluc_plugin.recipes.sequence_match import tables
 from halluc_plugin.recipes.sequence_match.arithmetic import Arithmetic
 from halluc_plugin.recipes.sequence_match.regret import regret
@@ -47,12 +47,9 @@ def main(
     keep_scale(out, scale)
     for name in list(PARTS) if part is Part.ALL else [part]:
         run, table, plot = PARTS[name]
-        cells = []
-        for seed in range(seeds):
-            for cell in run(out, scale, seed):
-                Console(stderr=True).print(f"{name}, seed {seed}: {cell['arm']}", highlight=False)
-                cells.append(cell)
-        _report(name, table(cells), plot(cells), out)
+        cells = cells_of_seeds(seeds, partial(run, out, scale), what=name)
+        report_table(table(cells), name, out)
+        report_plot(plot(cells), name, out)
 
 
 def _regrets(out: Path, scale: Scale, seed: int) -> Iterator[dict[str, Any]]:
@@ -65,11 +62,6 @@ def _regrets(out: Path, scale: Scale, seed: int) -> Iterator[dict[str, Any]]:
                 return {"arm": arm, "seed": seed, "length": length, "regret": found}
 
             yield kept_cell(path, measure)
-
-
-def _report(name: str, table: Table, plot: Plot, out: Path) -> None:
-    report_table(table, name, out)
-    report_plot(plot, name, out)
 
 
 PARTS: dict[

@@ -5,9 +5,10 @@
 Each trained model and each decoded cell is kept, so an interrupted run goes on where it was.
 """
 
-import json
+from collections.abc import Mapping
 from dataclasses import replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,11 +17,11 @@ import typer
 from rich.console import Console
 
 from halluc_plugin import prepare
-from halluc_plugin.atomic_files import write_whole
 from halluc_plugin.cli.app import run as run_command
 from halluc_plugin.decoding import Decoding, decode
 from halluc_plugin.edits import Context
 from halluc_plugin.recipes.lab.judging import judged_cell
+from halluc_plugin.recipes.lab.keeping import kept_cell
 from halluc_plugin.recipes.soft_or_hard.rewound import RewoundCollator, decode_rewound
 from halluc_plugin.recipes.soft_or_hard.table import summary
 from halluc_plugin.sampling.problems import read_problems
@@ -72,13 +73,14 @@ def main(
                 _train(data, trained, seed, steps, model)
             for temperature in (1.0, 0.0):
                 name = f"cell-{trained}-{decoded}-{temperature:g}-{seed}.json".replace(" ", "-")
-                if not (out / name).exists():
-                    cell: dict[str, Any] = {"trained": str(trained), "decoded": str(decoded)}
-                    cell |= {"temperature": temperature, "seed": seed}
-                    cell |= _decode(data, model, decoded, temperature, seed)
-                    write_whole(out / name, json.dumps(cell))
-                cells.append(json.loads((out / name).read_text(encoding="utf-8")))
+                of = {"trained": str(trained), "decoded": str(decoded)}
+                of |= {"temperature": temperature, "seed": seed}
+                cells.append(kept_cell(out / name, partial(_cell, of, data, model, decoded)))
     Console(width=200).print(summary(cells))
+
+
+def _cell(of: Mapping[str, Any], data: CountdownFiles, model: Path, decoded: Arm) -> dict[str, Any]:
+    return {**of, **_decode(data, model, decoded, of["temperature"], of["seed"])}
 
 
 def _data(folder: Path, seed: int, train: int, problems: int) -> CountdownFiles:

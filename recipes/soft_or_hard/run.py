@@ -73,7 +73,7 @@ def main(
                 _train(data, trained, seed, steps, model)
             for temperature in (1.0, 0.0):
                 name = f"cell-{trained}-{decoded}-{temperature:g}-{seed}.json".replace(" ", "-")
-                of = {"trained": str(trained), "decoded": str(decoded)}
+                of: dict[str, Any] = {"trained": str(trained), "decoded": str(decoded)}
                 of |= {"temperature": temperature, "seed": seed}
                 cells.append(kept_cell(out / name, partial(_cell, of, data, model, decoded)))
     Console(width=200).print(summary(cells))

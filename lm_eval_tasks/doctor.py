@@ -37,7 +37,7 @@ def checks(call: fresh.Call) -> list[Check]:
     return [
         *lines,
         _listed("tasks", our_tasks(), seen["tasks"], BY_FLAG),
-        *_tasks_of_others(seen["tasks"]),
+        *_tasks_of_others(seen),
         _listed(
             "models", models, seen["models"], f"`unset {SWITCH}`; `pip install --force-reinstall halluc`"
         ),
@@ -49,19 +49,37 @@ def observe() -> dict[str, Any]:
     from lm_eval.api.registry import model_registry
     from lm_eval.tasks import TaskManager
 
-    return {"tasks": list(TaskManager().all_tasks), "models": list(model_registry.keys())}
+    return {
+        "tasks": list(TaskManager().all_tasks),
+        "models": list(model_registry.keys()),
+        **observe_others(),
+    }
 
 
-def _tasks_of_others(seen: list[str]) -> list[Check]:
-    """A line for each package whose tasks can be evaluated, and for each task that cannot be."""
+def observe_others() -> dict[str, Any]:
+    """What other packages declare: lm-eval tasks of each, and cause and fix of what none can be made from.
+
+    A task that cannot be used at all has its line in the room of tasks.
+    """
+    from halluc_plugin.tasks.registry import broken
     from lm_eval_tasks.others import declared
 
     found, errors = declared()
-    of_packages: dict[str, list[str]] = {}
+    others: dict[str, list[str]] = {}
     for each in found:
-        of_packages.setdefault(each.package, []).extend(each.configs)
-    lines = [_listed(f"tasks of {package}", names, seen, RENAME) for package, names in of_packages.items()]
-    return [*lines, *(Check("task", CheckStatus.FAIL, error.cause, error.fix) for error in errors)]
+        others.setdefault(each.package, []).extend(each.configs)
+    told = {error.cause for error in broken().values()}
+    faults = [(error.cause, error.fix) for error in errors if error.cause not in told]
+    return {"others": others, "faults": faults}
+
+
+def _tasks_of_others(seen: dict[str, Any]) -> list[Check]:
+    """A line for each package whose tasks can be evaluated, and for each task that only cannot be."""
+    listed = [
+        _listed(f"tasks of {package}", names, seen["tasks"], RENAME)
+        for package, names in seen["others"].items()
+    ]
+    return [*listed, *(Check("task", CheckStatus.FAIL, cause, fix) for cause, fix in seen["faults"])]
 
 
 def _start_up_file() -> Check:

@@ -33,6 +33,14 @@ SOUND = {
 }
 
 
+LM_EVAL = {
+    "tasks": our_tasks(),
+    "models": ["hf-backtrack", "vllm-backtrack"],
+    "others": {},
+    "faults": [],
+}
+
+
 @pytest.fixture
 def installed(monkeypatch):
     """Pretend that exactly these distributions are installed, with these requirements."""
@@ -250,32 +258,41 @@ class TestLmEval:
     def test_missing_task_is_red(self, monkeypatch):
         """A task of ours that lm-eval does not list is named, with the flag that helps."""
         tasks = our_tasks()
-        call = answering({"tasks": tasks[1:], "models": ["hf-backtrack", "vllm-backtrack"]})
+        call = answering(LM_EVAL | {"tasks": tasks[1:]})
         found = {check.name: check for check in lm_eval.checks(call)}
         assert (found["tasks"].status, found["tasks"].detail) == (FAIL, f"not listed: {tasks[0]}")
         assert "--include_path" in found["tasks"].fix
         assert found["models"].status is OK
 
-    def test_tasks_of_other_packages_have_lines(self, monkeypatch):
+    def test_tasks_of_other_packages_have_lines(self):
         """Each package has one that lists its tasks, or says which lm-eval does not list; so has a fault."""
-        chain = load("chain")
-        packages = [
-            Declared("acme", chain, {"acme_backtrack": {}}),
-            Declared("rival", chain, {"rival_backtrack": {}}),
-        ]
-        error = TaskError("The task 'word' is broken.", "Mend it.")
-        monkeypatch.setattr("lm_eval_tasks.others.declared", lambda: (packages, [error]))
-        seen = [*our_tasks(), "acme_backtrack"]
-        found = lm_eval.checks(answering({"tasks": seen, "models": ["hf-backtrack", "vllm-backtrack"]}))
+        seen = {
+            "tasks": [*our_tasks(), "acme_backtrack"],
+            "others": {"acme": ["acme_backtrack"], "rival": ["rival_backtrack"]},
+            "faults": [["The task 'word' is odd.", "Mend it."]],
+        }
+        found = lm_eval.checks(answering(LM_EVAL | seen))
         told = lines(found)
         assert told["tasks of acme"] == (OK, "acme_backtrack")
         assert told["tasks of rival"] == (FAIL, "not listed: rival_backtrack")
-        assert Check("task", FAIL, error.cause, error.fix) in found
+        assert Check("task", FAIL, "The task 'word' is odd.", "Mend it.") in found
+
+    def test_what_other_packages_declare_is_observed(self, monkeypatch):
+        """Tasks by package; a fault is left out where the room of tasks tells of it."""
+        chain = load("chain")
+        packages = [Declared("acme", chain, {f"{name}_backtrack": {}}) for name in ("a", "b")]
+        odd, told = (TaskError(f"The task 'word' is {what}.", "Mend it.") for what in ("odd", "broken"))
+        monkeypatch.setattr("lm_eval_tasks.others.declared", lambda: (packages, [odd, told]))
+        monkeypatch.setattr("halluc_plugin.tasks.registry.broken", lambda: {"word": told})
+        assert lm_eval.observe_others() == {
+            "others": {"acme": ["a_backtrack", "b_backtrack"]},
+            "faults": [(odd.cause, odd.fix)],
+        }
 
     def test_switched_off_start_up_file_is_yellow(self, monkeypatch):
         """The user's own switch is a warning, not a fault."""
         monkeypatch.setenv("HALLUC_LM_EVAL", "0")
-        call = answering({"tasks": our_tasks(), "models": []})
+        call = answering(LM_EVAL | {"models": []})
         assert lines(lm_eval.checks(call))["start-up file"][0] is WARN
 
 

@@ -221,7 +221,7 @@ def test_an_interrupting_client_is_refused_by_the_loop_itself(verl_config, token
     """A trainer of another name that resubmits answers is found out by the client that it gives the loop."""
     from verl.workers.rollout.llm_server import FullyAsyncLLMServerClient
 
-    from tests.verl_ext.loops.test_backtrack import build
+    from tests.verl_ext.loops.conftest import build
     from verl_ext.loops import backtrack
     from verl_ext.run_settings import complete, from_config
 
@@ -229,7 +229,7 @@ def test_an_interrupting_client_is_refused_by_the_loop_itself(verl_config, token
     complete(verl_config, from_config(verl_config))
     server = FullyAsyncLLMServerClient(verl_config)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tests.verl_ext.loops.test_backtrack.CannedServer", lambda output: server)
+        patch.setattr("tests.verl_ext.loops.conftest.CannedServer", lambda output: server)
         with pytest.raises(Exception, match="resubmits interrupted answers as prompts"):
             build(verl_config, tokenizer, None)
         verl_config.halluc = {}

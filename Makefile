@@ -49,6 +49,7 @@ docs: $(INSTALLED)
 	python scripts/settings_page.py
 	python scripts/host_settings_page.py
 	python scripts/recipes_page.py
+	python scripts/tasks_page.py
 	python scripts/lm_eval_tasks.py
 	python scripts/migration_page.py
 

@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
         ("settings_page", "docs/settings.md"),
         ("host_settings_page", "docs/host-settings.md"),
         ("recipes_page", "recipes/README.md"),
+        ("tasks_page", "docs/tasks.md"),
         ("migration_page", "docs/migration.md"),
     ],
 )

@@ -14,6 +14,7 @@ LIGHT = (
     "halluc_plugin.cli.app",
     "halluc_plugin.doctor",
     "halluc_plugin.recipes",
+    "halluc_plugin.tasks",
     "lm_eval_tasks._startup",
     "hydra_plugins.halluc_searchpath",
 )

@@ -14,12 +14,12 @@ The first line of its docstring is what lists say about it. Then it declares, in
 4. ``TASK = Task(name=..., verifier=..., data=StepData(...), eval=Evaluation(...))``.
 
 From that come its data sources, its rewards in training, ``halluc data NAME``, and its lm-eval tasks.
+
+Whoever asks only for names and judges does not wait for what tasks are written with (:mod:`.writing`).
 """
 
-from halluc_plugin.problem_sets.options import option, parts
-from halluc_plugin.problem_sets.step_files import StepData, StepRequest
-from halluc_plugin.problem_sets.step_traces import StepTraceSettings
-from halluc_plugin.problem_sets.steps import Problem, ProblemSet, Sizes
+from typing import TYPE_CHECKING
+
 from halluc_plugin.tasks.evaluation import EvaluatedSplit, Evaluation
 from halluc_plugin.tasks.registry import (
     broken_note,
@@ -34,7 +34,19 @@ from halluc_plugin.tasks.registry import (
     truth_fault,
 )
 from halluc_plugin.tasks.task import JudgedBy, Task
-from halluc_plugin.verifiers.unique import UniqueAnswerVerifier
+
+if TYPE_CHECKING:
+    from halluc_plugin.tasks.writing import (
+        Problem,
+        ProblemSet,
+        Sizes,
+        StepData,
+        StepRequest,
+        StepTraceSettings,
+        UniqueAnswerVerifier,
+        option,
+        parts,
+    )
 
 __all__ = [
     "EvaluatedSplit",
@@ -61,3 +73,11 @@ __all__ = [
     "summary",
     "truth_fault",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name in __all__:
+        from halluc_plugin.tasks import writing
+
+        return getattr(writing, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

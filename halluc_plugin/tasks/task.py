@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from halluc_plugin.problem_sets.data_set import DataSet
-from halluc_plugin.problem_sets.options import fault
-from halluc_plugin.problem_sets.steps import ProblemSet
 from halluc_plugin.tasks.evaluation import Evaluation
 from halluc_plugin.verifiers import Verifier
+
+if TYPE_CHECKING:
+    from halluc_plugin.problem_sets.data_set import DataSet
 
 TAKEN = ("out", "tokenizer", "workers", "trust_remote_code", "template", "as_json", "json", "help")
 """Options that every ``halluc data NAME`` has anyhow."""
@@ -44,7 +45,7 @@ class Task:
     verifier: Verifier
     judged_by: JudgedBy = JudgedBy.TASK
     judges: Mapping[str, Verifier] = field(default_factory=dict)
-    data: DataSet | None = None
+    data: "DataSet | None" = None
     examples: tuple[str, ...] = ("",)
     old_options: Mapping[str, str] = field(default_factory=dict)
     eval: Evaluation | None = None
@@ -69,7 +70,11 @@ class Task:
             return f"the data sources of its verifier are {self.sources!r}, not a tuple of names"
         return None if self.data is None else self._data_fault(self.data)
 
-    def _data_fault(self, data: DataSet) -> str | None:
+    def _data_fault(self, data: "DataSet") -> str | None:
+        from halluc_plugin.problem_sets.data_set import DataSet
+        from halluc_plugin.problem_sets.options import fault
+        from halluc_plugin.problem_sets.steps import ProblemSet
+
         if not isinstance(data, DataSet):
             return f"its data are a {type(data).__name__}, no DataSet"
         drawn = getattr(data, "problems", None)

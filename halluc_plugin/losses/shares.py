@@ -1,0 +1,72 @@
+"""How large a part of an imitation loss goes to decisions, and how large a part to erased tokens."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+from halluc_plugin.errors import DataError, SettingsError
+
+
+class LossClass(StrEnum):
+    """What an imitated token is; each is of one class."""
+
+    DECISIONS = "decisions"
+    """An edit, an end, or the beginning of a step behind a finished one."""
+    ERASED = "erased"
+    """Text that is taken back."""
+    REST = "rest"
+    """All other text."""
+
+
+@dataclass(frozen=True)
+class LossShares:
+    """Shares of the loss: of the sum of the weights of all imitated tokens.
+
+    Args:
+        decisions: Share of decisions, above 0; null for that of tokens alike.
+        erased: Share of erased tokens, above 0; null for that of tokens alike.
+
+    Raises:
+        SettingsError: A share is out of range, or they add to more than 1.
+    """
+
+    decisions: float | None = None
+    erased: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, share in self.given.items():
+            if not 0 < share <= 1:
+                raise SettingsError(
+                    f"The share of the loss of {name} is {share}.",
+                    "Give a number above 0 and of at most 1, or leave it out.",
+                )
+        if sum(self.given.values()) > 1:
+            raise SettingsError(
+                f"Shares of the loss add to {sum(self.given.values()):g}: {self.given}.",
+                "Give shares that add to 1 at most; the rest goes to the rest of the text.",
+            )
+
+    @property
+    def given(self) -> dict[str, float]:
+        """The shares that are set, by class."""
+        return {name: share for name, share in asdict(self).items() if share is not None}
+
+    def weights(self, counts: Mapping[LossClass, int]) -> dict[LossClass, float]:
+        """What each token of a class weighs, for the classes to get their shares; 1 on average.
+
+        Args:
+            counts: Imitated tokens of each class in all of the data.
+
+        Raises:
+            DataError: There is none of a class that is to have a share.
+        """
+        total, given = sum(counts.values()), {LossClass(name): share for name, share in self.given.items()}
+        for name, share in given.items():
+            if not counts.get(name):
+                raise DataError(
+                    f"{name.capitalize()} are to have a share of {share} of the loss, and the traces have none.",
+                    "Leave the share out, or train on traces that have some.",
+                )
+        others = sum(count for name, count in counts.items() if name not in given)
+        left = (1 - sum(given.values())) * total / others if others else 0.0
+        return {name: given[name] * total / counts[name] if name in given else left for name in LossClass}

@@ -1,0 +1,227 @@
+"""Search traces: into dead ends and out of them, to a right answer; what is done where, by which edits."""
+
+from collections import Counter, defaultdict
+
+import numpy as np
+import pytest
+
+from halluc_plugin.edits import EditKind, EditState, collapse
+from halluc_plugin.errors import EditVocabError, SettingsError
+from halluc_plugin.problem_sets.search import SearchVerifier
+from halluc_plugin.problem_sets.search_problems import SearchSplit, generate
+from halluc_plugin.problem_sets.search_traces import (
+    Back,
+    DeadEnd,
+    Memory,
+    Notice,
+    SearchEdit,
+    SearchTraceSettings,
+    SearchTraceWriter,
+)
+from halluc_plugin.scratch.tokenizer import number_tokenizer
+from halluc_plugin.tasks.word.automaton import Answers
+from halluc_plugin.tasks.word.problems import WordOptions, WordProblems
+from halluc_plugin.tokens import BACKTRACK_TOKEN, EDIT_TOKENS, vocab_of
+from halluc_plugin.verifiers import Outcome
+
+TOKENIZER = number_tokenizer(edit_tokens=EDIT_TOKENS)
+VOCAB = vocab_of(TOKENIZER)
+EOS = TOKENIZER.eos_token_id
+WORDS = WordProblems(WordOptions(states=8, letters=3, length=4, starts=3, blanks=2, answers=Answers.ANY))
+PLAIN_WORDS = WordProblems(WordOptions(length=3))
+VERIFIER = SearchVerifier(WORDS.search, WORDS.sources)
+RESTARTS = {"back": Back.RESTART, "edit": SearchEdit.RESTART}
+SETTINGS = {
+    "at once": SearchTraceSettings(notice=Notice.AT_ONCE),
+    "contradiction": SearchTraceSettings(),
+    "contradiction, one step at a time": SearchTraceSettings(back=Back.STEP),
+    "late, by token": SearchTraceSettings(notice=Notice.LATE, edit=SearchEdit.TOKEN),
+    "restart": SearchTraceSettings(**RESTARTS),
+    "repeats": SearchTraceSettings(rate=0.8, repeats=0.5),
+    "hard, by step": SearchTraceSettings(memory=Memory.NONE, notice=Notice.AT_ONCE, rate=0.6),
+    "hard, by restart": SearchTraceSettings(memory=Memory.NONE, **RESTARTS, rate=0.6),
+}
+
+
+def traces_of(settings, problems=WORDS, count=60):
+    """Problems, and one trace of each with at least one dead end."""
+    writer = SearchTraceWriter(TOKENIZER, VOCAB, problems.search, settings)
+    rng = np.random.default_rng(0)
+    pairs = ((p, writer.backtracking(p, rng)) for p in generate(problems, SearchSplit.TRAIN, count))
+    return [(problem, trace) for problem, trace in pairs if trace]
+
+
+def text_of(ids):
+    """The text of live ids, without EOS."""
+    return TOKENIZER.decode([token for token in ids if token != EOS])
+
+
+def visits(problem, trace):
+    """The live text behind whole lines, each with the kind of what is done there."""
+    state = EditState(VOCAB)
+    for token in trace.ids:
+        live = text_of(state.live_ids)
+        if not live or live.endswith("\n"):
+            yield live, "end" if token == EOS else VOCAB.kind(token)
+        state.push(token)
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS.keys())
+def test_traces_come_to_a_right_answer(settings):
+    """Whatever the settings: collapsed, a trace is a right answer and EOS, and something was taken back."""
+    made = traces_of(settings)
+    assert len(made) > 40
+    for problem, trace in made:
+        live = collapse(trace.ids, VOCAB)
+        assert live[-1] == EOS
+        assert VERIFIER.verify(problem.truth, text_of(live)) is Outcome.CORRECT
+        assert trace.kinds
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS.keys())
+def test_edits_stand_behind_dead_ends_alone(settings):
+    """The first edit of each event stands where the goal is out of reach, and after the last it is not."""
+    for problem, trace in traces_of(settings):
+        state, taking_back = EditState(VOCAB), False
+        for token in trace.ids:
+            edits = VOCAB.kind(token) is not EditKind.TEXT
+            ok = VERIFIER.prefix_ok(problem.truth, text_of(state.live_ids))
+            if edits and not taking_back:
+                assert not ok
+            if taking_back and not edits and settings.back is not Back.STEP:
+                assert ok
+            taking_back = edits
+            state.push(token)
+
+
+def test_the_kinds_of_edit():
+    """By token there is one backtrack a token, by step one step backtrack a line, else one restart."""
+    kinds = {}
+    for name in ("late, by token", "contradiction", "restart"):
+        settings = SETTINGS[name]
+        kinds[name] = {VOCAB.kind(t) for _, trace in traces_of(settings) for t in trace.ids} - {EditKind.TEXT}
+    assert kinds == {
+        "late, by token": {EditKind.BACKTRACK},
+        "contradiction": {EditKind.STEP},
+        "restart": {EditKind.RESTART},
+    }
+
+
+def dead_lines(problem, text):
+    """Lines of a text behind the last state from which a right answer is reached."""
+    lines = text.splitlines(keepends=True)
+    alive = max(n for n in range(len(lines) + 1) if VERIFIER.prefix_ok(problem.truth, "".join(lines[:n])))
+    return len(lines) - alive
+
+
+@pytest.mark.parametrize(
+    ("notice", "noticed"),
+    [(Notice.AT_ONCE, {1}), (Notice.LATE, {1, 2}), (Notice.CONTRADICTION, {1, 2, 3})],
+)
+def test_the_point_of_notice(notice, noticed):
+    """At once is behind the first dead line; late is a line later, unless it is the last; or at the end."""
+    settings = SearchTraceSettings(notice=notice, back=Back.CHOICE)
+    found = Counter()
+    for problem, trace in traces_of(settings, count=200):
+        state, before = EditState(VOCAB), EditKind.TEXT
+        for token in trace.ids:
+            if VOCAB.kind(token) is not EditKind.TEXT and before is EditKind.TEXT:
+                text = text_of(state.live_ids)
+                found[dead_lines(problem, text)] += 1
+                assert notice is not Notice.CONTRADICTION or text.count("\n") == 3
+                assert notice is not Notice.LATE or dead_lines(problem, text) == 2 or text.count("\n") == 3
+            before = VOCAB.kind(token)
+            state.push(token)
+    assert set(found) == noticed
+
+
+def test_how_far_back():
+    """A step leaves one line less, a choice what was alive, a restart nothing."""
+    left = defaultdict(set)
+    for name in ("contradiction, one step at a time", "contradiction", "restart"):
+        for problem, trace in traces_of(SETTINGS[name]):
+            state, before = EditState(VOCAB), ""
+            for token in trace.ids:
+                text = text_of(state.live_ids)
+                if VOCAB.kind(token) is EditKind.TEXT and before:
+                    left[name].add((text == "", VERIFIER.prefix_ok(problem.truth, text)))
+                before = text if VOCAB.kind(token) is not EditKind.TEXT else ""
+                state.push(token)
+    assert left["restart"] == {(True, True)}
+    assert left["contradiction"] == {(True, True), (False, True)}
+    assert (False, False) in left["contradiction, one step at a time"]  # goes on where nothing shows it yet
+
+
+def test_what_was_tried_is_not_tried_again_unless_it_is_to_be():
+    """With a memory no dead end is met twice; with a share of repeats some are, and are counted as such."""
+    for name, kinds in (("contradiction", {DeadEnd.NEW}), ("repeats", {DeadEnd.NEW, DeadEnd.REPEATED})):
+        made = traces_of(SETTINGS[name], PLAIN_WORDS)
+        assert {kind for _, trace in made for kind in trace.kinds} == kinds
+        for _, trace in made:
+            lines = [line for line in text_of(t for t in trace.ids if t != VOCAB.step).split("\n") if line]
+            repeated = len(lines) - len(set(lines))
+            assert repeated == Counter(trace.kinds)[DeadEnd.REPEATED]
+
+
+@pytest.mark.parametrize("name", ["hard, by step", "hard, by restart"])
+def test_without_memory_a_state_decides_what_is_done_in_it(name):
+    """In traces for hard context, whether is taken back, gone on or ended depends on the live text alone."""
+    settings = SETTINGS[name]
+    writer = SearchTraceWriter(TOKENIZER, VOCAB, WORDS.search, settings)
+    rng = np.random.default_rng(1)
+    for problem in generate(WORDS, SearchSplit.TRAIN, 20):
+        done = defaultdict(set)
+        for _ in range(30):
+            for live, kind in visits(problem, writer.single(problem, rng)):
+                done[live].add(kind)
+        assert all(len(kinds) == 1 for kinds in done.values())
+
+
+def test_the_rate_of_dead_ends():
+    """As many first choices are wrong as the rate says; without one, three of four."""
+    for rate, expected in ((None, 0.75), (0.4, 0.4)):
+        writer = SearchTraceWriter(TOKENIZER, VOCAB, PLAIN_WORDS.search, SearchTraceSettings(rate=rate))
+        rng = np.random.default_rng(2)
+        traces = [writer.single(p, rng) for p in generate(PLAIN_WORDS, SearchSplit.TRAIN, 1000)]
+        assert np.mean([bool(trace.kinds) for trace in traces]) == pytest.approx(expected, abs=0.05)
+
+
+def test_clean_traces_are_the_reference_answer():
+    """A clean trace is the reference answer and EOS."""
+    writer = SearchTraceWriter(TOKENIZER, VOCAB, WORDS.search, SearchTraceSettings())
+    problem = generate(WORDS, SearchSplit.TRAIN, 1)[0]
+    ids = writer.clean(problem)
+    assert (text_of(ids), ids[-1]) == (problem.answer, EOS)
+
+
+def test_no_more_is_taken_back_than_is_wanted():
+    """With tries=1 every trace takes back once."""
+    made = traces_of(SearchTraceSettings(tries=1), PLAIN_WORDS)
+    assert {len(trace.kinds) for _, trace in made} == {1}
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"rate": 1.0}, "rate of steps into dead ends is 1.0"),
+        ({"repeats": 1.0}, "share of repeats is 1.0"),
+        ({"tries": 0}, "tries is 0"),
+        ({"late": 0, "notice": Notice.LATE}, "late is 0"),
+        ({"back": Back.RESTART}, "back=restart and edit=restart"),
+        ({"edit": SearchEdit.RESTART}, "back=restart and edit=restart"),
+        ({"memory": Memory.NONE, "notice": Notice.AT_ONCE, "repeats": 0.1}, "nothing is remembered"),
+        ({"memory": Memory.NONE, "notice": Notice.AT_ONCE, "edit": SearchEdit.TOKEN}, "beginnings of lines"),
+        ({"memory": Memory.NONE}, "must not depend on the way"),
+    ],
+)
+def test_settings_that_do_not_go_together(values, said):
+    """What cannot be written, or would teach hard context what it cannot do, is refused."""
+    with pytest.raises(SettingsError, match=said):
+        SearchTraceSettings(**values)
+
+
+def test_a_tokenizer_without_the_token():
+    """Edits that the tokenizer has no token for are refused before anything is written."""
+    tokenizer = number_tokenizer(edit_tokens=(BACKTRACK_TOKEN,))
+    with pytest.raises(EditVocabError, match="No token for STEP"):
+        SearchTraceWriter(tokenizer, vocab_of(tokenizer), WORDS.search, SearchTraceSettings())

@@ -89,7 +89,7 @@ def warm_started_model(settings: PrepareSettings) -> Path:
     data = countdown_data(settings)
     in_turns = settings.traces is WarmStartTraces.TURNS
     train = replace(WARM_START, seed=settings.seed, steps=settings.warm_start_steps)
-    described = {"data": data.root.name, "size": str(SIZE), "train": asdict(train)}
+    described = {"data": data.root.name, "size": str(SIZE), "train": _described(train)}
 
     def build(folder: Path) -> None:
         _say(f"warm-starting a {SIZE} model on {settings.traces} traces, {train.steps} steps")
@@ -129,6 +129,14 @@ def warm_start(
 
     tokenizer = tokenizer_for(traces)
     return fine_tune(new_model(tokenizer, size, seed=train.seed), tokenizer, files, train, out)
+
+
+def _described(train: TrainSettings) -> dict[str, Any]:
+    """Settings as JSON has them; without shares of the loss as they were before there were any."""
+    values = asdict(train)
+    if not train.shares.given:
+        del values["shares"]
+    return values
 
 
 def show_progress(items: Iterable[Any], what: str, total: int) -> Iterable[Any]:

@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from halluc_plugin.edits import Context
+from halluc_plugin.edits.builders import ErasedTokens
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.settings import Settings, load
 from halluc_plugin.vllm_engine.launch import ENGINE_ARGS, SOFT_PROCESSOR
@@ -122,6 +123,12 @@ def require_supported_host(config: DictConfig, settings: Settings) -> None:
     Raises:
         SettingsError: A setting of verl does not go with ours.
     """
+    if settings.erased_tokens is ErasedTokens.WEIGHT or settings.shares.given:
+        raise SettingsError(
+            "halluc.erased_tokens=weight and halluc.shares say what is imitated, and reinforcement learning "
+            "imitates nothing.",
+            "Set halluc.erased_tokens=mask, keep or negative, and leave halluc.shares out.",
+        )
     loop = config.actor_rollout_ref.rollout.agent.default_agent_loop
     refuse(config, settings, runs_of(settings, editing=loop == "backtrack"), TABLE)
 

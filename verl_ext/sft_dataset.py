@@ -14,7 +14,7 @@ from halluc_plugin.edits.builders import IGNORE_INDEX
 from halluc_plugin.errors import DataError
 from halluc_plugin.settings import load
 from halluc_plugin.tokens import vocab_of
-from halluc_plugin.training.dataset import TraceCollator
+from halluc_plugin.training.dataset import TraceCollator, weighing_of
 from halluc_plugin.training.settings import check_imitable
 
 
@@ -47,14 +47,18 @@ class TraceSFTDataset(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
         max_samples: int = -1,
     ) -> None:
         settings = load(config.get("halluc"))
-        check_imitable(settings.erased_tokens)
+        check_imitable(settings.erased_tokens, settings.shares)
         self._rows = read_checked(parquet_files, tokenizer, int(config.max_length))
         random.Random(settings.prepare.seed).shuffle(self._rows)  # noqa: S311 - not for secrets
         if max_samples >= 0:
             del self._rows[max_samples:]
         self._hard = settings.context is Context.HARD
-        vocab = vocab_of(tokenizer, step_delimiter=settings.tokens.step_delimiter)
-        self._collate = TraceCollator(vocab, pad_id=0, erased_tokens=settings.erased_tokens)
+        delimiter = settings.tokens.step_delimiter
+        collating = vocab_of(tokenizer, step_delimiter=delimiter), 0, settings.erased_tokens
+        weighing = weighing_of(
+            self._rows, TraceCollator(*collating), settings.shares, tokenizer, step_delimiter=delimiter
+        )
+        self._collate = TraceCollator(*collating, weighing=weighing)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -63,19 +67,20 @@ class TraceSFTDataset(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
         """One row.
 
         Returns:
-            ``input_ids``, ``position_ids`` and ``loss_mask``, Long[L]. The mask is 1 on tokens to imitate;
-            verl shifts it inside its loss. In hard context also ``prompts`` and ``responses``, the two parts
-            of the ids: our engine lays them out as trees.
+            ``input_ids``, ``position_ids`` and ``loss_mask``, Long[L]. The mask is 1 on tokens to imitate, or
+            what each weighs (Float[L]); verl shifts it inside its loss, and divides by its sum. In hard
+            context also ``prompts`` and ``responses``, the two parts of the ids: our engine lays them out as
+            trees.
         """
         row = self._rows[index]
         batch = self._collate([row])  # one row is as wide as it is long: nothing is padded
-        ids, labels = batch["input_ids"][0], batch["labels"][0]
+        ids, imitated = batch["input_ids"][0], batch["labels"][0] != IGNORE_INDEX
         parts = {"prompts": row.prompt_ids, "responses": row.response_ids} if self._hard else {}
         return {
             **{name: torch.tensor(part) for name, part in parts.items()},
             "input_ids": ids,
             "position_ids": torch.arange(len(ids)),
-            "loss_mask": (labels != IGNORE_INDEX).long(),
+            "loss_mask": batch["weights"][0] if "weights" in batch else imitated.long(),
         }
 
 

@@ -17,7 +17,7 @@ Methods = Literal["backtrack", "sample", "greedy", "beam", "breadth-first", "dep
 Rules = Literal["mean-logprob", "majority", "summed", "verifier"]
 Sayings = Literal["likelihood", "verdict"]
 Starts = Literal["mean", "semantic", "description", "subtokens"]
-ErasedTokens = Literal["mask", "keep"]
+ErasedTokens = Literal["mask", "keep", "weight"]
 """Imitation cannot turn against erased tokens, as reinforcement can."""
 Divergences = Literal["kl", "chi2", "chi2-mixture"]
 WarmStarts = Literal["backtrack", "clean"]

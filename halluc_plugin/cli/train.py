@@ -20,7 +20,24 @@ MicroBatchSize = Annotated[
 LearningRate = Annotated[float, typer.Option(help="Peak learning rate.")]
 ErasedTokens = Annotated[
     choices.ErasedTokens,
-    typer.Option(help="Erased tokens: mask (out of the loss) or keep (imitated like the others)."),
+    typer.Option(
+        help="Erased tokens: mask (out of the loss), keep (imitated like the others) or weight (at a share "
+        "of the loss).",
+        metavar="HOW",
+    ),
+]
+DecisionShare = Annotated[
+    float | None,
+    typer.Option(
+        help="Share of the loss of decisions: edits, ends, and where a step begins behind another one.",
+        show_default="all tokens count alike",
+    ),
+]
+ErasedShare = Annotated[
+    float | None,
+    typer.Option(
+        help="Share of the loss of erased tokens, with --erased-tokens weight.", show_default="none"
+    ),
 ]
 ContextOption = Annotated[
     choices.Contexts,
@@ -85,6 +102,8 @@ def train(
         ),
     ] = None,
     erased_tokens: ErasedTokens = "mask",
+    decision_share: DecisionShare = None,
+    erased_share: ErasedShare = None,
     context: ContextOption = "soft",
     step_delimiter: Delimiter = "\n",
     bf16: BF16 = None,
@@ -93,6 +112,7 @@ def train(
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Fine-tune a model on raw traces; erased tokens stay in the context and out of the loss."""
+    from halluc_plugin.losses.shares import LossShares
     from halluc_plugin.tokens.loading import load_model, load_tokenizer
     from halluc_plugin.training import fine_tune, fine_tune_low_rank
     from halluc_plugin.training.low_rank import check_low_rank
@@ -104,6 +124,7 @@ def train(
     settings = _settings(
         erased_tokens,
         context,
+        shares=LossShares(decision_share, erased_share),
         steps=steps,
         batch_size=batch_size,
         micro_batch_size=micro_batch_size,
@@ -206,6 +227,8 @@ def warmstart(
         int | None, typer.Option(help="Number of optimizer steps.", show_default="the demo's")
     ] = None,
     erased_tokens: ErasedTokens = "mask",
+    decision_share: DecisionShare = None,
+    erased_share: ErasedShare = None,
     context: ContextOption = "soft",
     seed: Seed = 0,
 ) -> None:
@@ -215,6 +238,7 @@ def warmstart(
     from halluc_plugin import prepare
     from halluc_plugin.edits import Context
     from halluc_plugin.edits.builders import ErasedTokens as Erased
+    from halluc_plugin.losses.shares import LossShares
     from halluc_plugin.scratch.model import Size
     from halluc_plugin.settings import PrepareSettings, WarmStartTraces, choose
 
@@ -224,6 +248,7 @@ def warmstart(
         seed=seed,
         steps=prepare.WARM_START.steps if steps is None else steps,
         erased_tokens=choose(Erased, erased_tokens, "--erased-tokens"),
+        shares=LossShares(decision_share, erased_share),
         context=choose(Context, context, "--context"),
     )
     files = data or [prepare.countdown_data(PrepareSettings(seed=seed, traces=kind)).traces]

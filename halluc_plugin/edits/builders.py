@@ -26,6 +26,8 @@ class ErasedTokens(StrEnum):
     """Left out. A bias: no policy gradient, KL or entropy reaches them."""
     KEEP = "keep"
     """Kept: the unbiased reference."""
+    WEIGHT = "weight"
+    """Kept at a share of the loss (:class:`halluc_plugin.losses.shares.LossShares`). For imitation only."""
     NEGATIVE = "negative"
     """Kept, and never encouraged: they get minus the size of their answer's advantage (see
     :func:`halluc_plugin.credit.turn_against`). For policy gradients only; imitation cannot do it."""

@@ -20,11 +20,12 @@ class LossClass(StrEnum):
 
 @dataclass(frozen=True)
 class LossShares:
-    """Shares of the loss: of the sum of the weights of all imitated tokens.
+    """Shares of an imitation loss: of the sum of the weights of all imitated tokens; for fine-tuning alone.
 
     Args:
-        decisions: Share of decisions, above 0; null for that of tokens alike.
-        erased: Share of erased tokens, above 0; null for that of tokens alike.
+        decisions: Share of decisions (edits, ends, and where a step begins behind another one); null where
+            all tokens count alike.
+        erased: Share of erased tokens, with ``erased_tokens=weight``.
 
     Raises:
         SettingsError: A share is out of range, or they add to more than 1.
@@ -64,7 +65,7 @@ class LossShares:
         for name, share in given.items():
             if not counts.get(name):
                 raise DataError(
-                    f"{name.capitalize()} are to have a share of {share} of the loss, and the traces have none.",
+                    f"Of the loss {share} is to go to {name} tokens, and the traces have none.",
                     "Leave the share out, or train on traces that have some.",
                 )
         others = sum(count for name, count in counts.items() if name not in given)

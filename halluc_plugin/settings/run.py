@@ -8,6 +8,7 @@ from halluc_plugin.credit.sources import BY_GROUP
 from halluc_plugin.edits import Context
 from halluc_plugin.edits.builders import Boundary, ErasedTokens
 from halluc_plugin.errors import SettingsError
+from halluc_plugin.losses.shares import LossShares
 from halluc_plugin.rewards.registry import components
 from halluc_plugin.rewards.settings import RewardSettings, check_weights
 from halluc_plugin.settings.blocks import (
@@ -30,7 +31,9 @@ class Settings:
 
     Args:
         context: What the model sees after an edit.
-        erased_tokens: Whether erased tokens take part in the loss.
+        erased_tokens: Whether erased tokens take part in the loss; ``weight`` is for fine-tuning alone,
+            ``negative`` for reinforcement learning alone.
+        shares: Of an imitation loss; for fine-tuning alone.
         max_backtracks: Budget of effective edits per answer, null for no limit.
         boundary: What an edit on an empty response does.
         tokens: How ids get their meaning.
@@ -48,6 +51,7 @@ class Settings:
 
     context: Context = Context.SOFT
     erased_tokens: ErasedTokens = ErasedTokens.MASK
+    shares: LossShares = field(default_factory=LossShares)
     max_backtracks: int | None = None
     boundary: Boundary = Boundary.NOOP
     tokens: TokenSettings = field(default_factory=TokenSettings)

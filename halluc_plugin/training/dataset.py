@@ -1,15 +1,23 @@
 """Raw traces as batches: ids of prompt and response, labels from the edit semantics."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch.nn.functional import pad
 
 from halluc_plugin import moved
 from halluc_plugin.data.trace_files import TraceRow
-from halluc_plugin.edits import EditVocab, Resolution, resolve
+from halluc_plugin.edits import EditVocab, Resolution, find_delimiters, resolve
 from halluc_plugin.edits.builders import IGNORE_INDEX, ErasedTokens, response_mask
 from halluc_plugin.hard import Attention, tree_inputs
+from halluc_plugin.losses.shares import LossClass, LossShares
+from halluc_plugin.tokens.ends import end_ids
+from halluc_plugin.training.weights import Classes, Weighing
+
+ROWS_AT_ONCE = 512
+"""Rows that are looked at together when tokens are counted."""
 
 
 class TraceDataset(torch.utils.data.Dataset[TraceRow]):
@@ -32,10 +40,19 @@ class TraceCollator:
         vocab: Which ids edit.
         pad_id: Id to pad with; what is padding is told by lengths, never by this id.
         erased_tokens: Whether erased tokens are imitated.
+        weighing: What imitated tokens weigh in the loss; None for all alike.
     """
 
-    def __init__(self, vocab: EditVocab, pad_id: int, erased_tokens: ErasedTokens) -> None:
-        self._vocab, self._pad_id, self._erased_tokens = vocab, pad_id, erased_tokens
+    def __init__(
+        self,
+        vocab: EditVocab,
+        pad_id: int,
+        erased_tokens: ErasedTokens,
+        *,
+        weighing: Weighing | None = None,
+    ) -> None:
+        self.vocab, self._pad_id, self._erased_tokens = vocab, pad_id, erased_tokens
+        self._weighing = weighing
 
     def __call__(self, rows: Sequence[TraceRow]) -> dict[str, torch.Tensor]:
         """The batch of N rows of at most L tokens.
@@ -43,33 +60,84 @@ class TraceCollator:
         Returns:
             ``input_ids``, ``attention_mask`` and ``labels``, Long[N, L]. Labels are aligned with the ids
             (transformers shifts inside its loss) and ``IGNORE_INDEX`` on prompts, padding and whatever is
-            not to be imitated.
+            not to be imitated. With a weighing also ``weights``, Float[N, L], aligned likewise.
         """
         resolution = self.resolved(rows)
-        labels = [
-            [IGNORE_INDEX] * len(row.prompt_ids) + row_labels[: len(row.response_ids)]
-            for row, row_labels in zip(rows, self.labels(resolution, rows).tolist(), strict=True)
-        ]
+        resolution = self.resolved(rows)
         ids = [row.prompt_ids + row.response_ids for row in rows]
-        return {
+        labels = self.labels(resolution, rows)
+        batch = {
             "input_ids": _pad(ids, self._pad_id),
             "attention_mask": _pad([[1] * len(row) for row in ids], 0),
-            "labels": _pad(labels, IGNORE_INDEX),
+            "labels": _behind_prompts(rows, labels, IGNORE_INDEX),
         }
+        weights = self.weights(resolution, labels, rows)
+        return batch if weights is None else batch | {"weights": _behind_prompts(rows, weights, 0.0)}
 
     def resolved(self, rows: Sequence[TraceRow]) -> Resolution:
         """The responses of N rows, of width T."""
         responses = [row.response_ids for row in rows]
-        return resolve(_pad(responses, self._pad_id), _valid(responses), self._vocab)
+        return resolve(_pad(responses, self._pad_id), _valid(responses), self.vocab)
 
     def labels(self, resolution: Resolution, rows: Sequence[TraceRow]) -> torch.Tensor:
         """Long[N, T]: what is imitated of each response; the one place where that is decided."""
         imitated = response_mask(resolution, self._erased_tokens)
         if self._erased_tokens is ErasedTokens.MASK:
-            for number, row in enumerate(rows):
-                if row.erased is not None:  # taken back in words
-                    imitated[number, : len(row.erased)] &= ~torch.tensor(row.erased)
+            imitated &= ~taken_back(resolution, rows)
         return torch.where(imitated, resolution.ids, IGNORE_INDEX)
+
+    def weights(
+        self, resolution: Resolution, labels: torch.Tensor, rows: Sequence[TraceRow]
+    ) -> torch.Tensor | None:
+        """Float[N, T]: what each action weighs in the loss, None where all imitated ones weigh the same."""
+        if self._weighing is None:
+            return None
+        return self._weighing.of(resolution, labels, taken_back(resolution, rows))
+
+
+def taken_back(resolution: Resolution, rows: Sequence[TraceRow]) -> torch.Tensor:
+    """Bool[N, T]: what is taken back of each response, by edits or in words."""
+    erased = resolution.erased.clone()
+    for number, row in enumerate(rows):
+        if row.erased is not None:
+            erased[number, : len(row.erased)] |= torch.tensor(row.erased)
+    return erased
+
+
+def weighing_of(
+    rows: Sequence[TraceRow],
+    collator: TraceCollator,
+    shares: LossShares,
+    tokenizer: Any,
+    *,
+    step_delimiter: str,
+) -> Weighing | None:
+    """What tokens weigh, for shares of the loss to come out over all rows; None if no share is given.
+
+    Args:
+        rows: All of the data.
+        collator: Says what is imitated.
+        shares: What is wanted.
+        tokenizer: Whose ids the rows are in.
+        step_delimiter: Text that ends a step.
+
+    Raises:
+        DataError: A class of tokens is to have a share, and the rows have none of it.
+        EditVocabError: No token ends with the delimiter.
+    """
+    if not shares.given:
+        return None
+    edits = collator.vocab.edit_ids
+    classes = Classes(
+        find_delimiters(tokenizer, step_delimiter, edit_ids=edits), end_ids(tokenizer, None, ())
+    )
+    counts: Counter[LossClass] = Counter()
+    for first in range(0, len(rows), ROWS_AT_ONCE):
+        some = rows[first : first + ROWS_AT_ONCE]
+        resolution = collator.resolved(some)
+        members = classes.of(resolution, collator.labels(resolution, some), taken_back(resolution, some))
+        counts.update({name: int(member.sum()) for name, member in members.items()})
+    return Weighing(classes, shares.weights(counts))
 
 
 class TreeCollator(TraceCollator):
@@ -80,12 +148,19 @@ class TreeCollator(TraceCollator):
         pad_id: As above.
         erased_tokens: As above.
         attention: The model's implementation of attention.
+        weighing: As above.
     """
 
     def __init__(
-        self, vocab: EditVocab, pad_id: int, erased_tokens: ErasedTokens, attention: Attention
+        self,
+        vocab: EditVocab,
+        pad_id: int,
+        erased_tokens: ErasedTokens,
+        attention: Attention,
+        *,
+        weighing: Weighing | None = None,
     ) -> None:
-        super().__init__(vocab, pad_id, erased_tokens)
+        super().__init__(vocab, pad_id, erased_tokens, weighing=weighing)
         self._attention = attention
 
     def __call__(self, rows: Sequence[TraceRow]) -> dict[str, Any]:
@@ -94,13 +169,30 @@ class TreeCollator(TraceCollator):
         Returns:
             The arguments of :meth:`halluc_plugin.hard.TreeInputs.model_inputs`, ``logit_index`` (Long[N, T])
             and ``labels`` (Long[N, 1 + T]: aligned with the actions behind one that is ignored, since the
-            trainer, counting labels, leaves out the first of each row).
+            trainer, counting labels, leaves out the first of each row). With a weighing also ``weights``
+            (Float[N, 1 + T]).
         """
         prompts = [row.prompt_ids for row in rows]
         resolution = self.resolved(rows)
         inputs = tree_inputs(_pad(prompts, self._pad_id), _valid(prompts), resolution, self._attention)
-        labels = torch.nn.functional.pad(self.labels(resolution, rows), (1, 0), value=IGNORE_INDEX)
-        return {**inputs.model_inputs(), "logit_index": inputs.logit_index, "labels": labels}
+        labels = self.labels(resolution, rows)
+        weights = self.weights(resolution, labels, rows)
+        batch = {
+            **inputs.model_inputs(),
+            "logit_index": inputs.logit_index,
+            "labels": pad(labels, (1, 0), value=IGNORE_INDEX),
+        }
+        return batch if weights is None else batch | {"weights": pad(weights, (1, 0))}
+
+
+def _behind_prompts(rows: Sequence[TraceRow], values: torch.Tensor, filling: float) -> torch.Tensor:
+    """Values of responses ([N, T]) in the places of prompts and responses ([N, L])."""
+    width = max(len(row.prompt_ids) + len(row.response_ids) for row in rows)
+    placed = torch.full((len(rows), width), filling, dtype=values.dtype)
+    for number, row in enumerate(rows):
+        prompt, response = len(row.prompt_ids), len(row.response_ids)
+        placed[number, prompt : prompt + response] = values[number, :response]
+    return placed
 
 
 def _pad(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:

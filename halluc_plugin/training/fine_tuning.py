@@ -15,14 +15,14 @@ from halluc_plugin.atomic_files import make_folder
 from halluc_plugin.data.trace_files import TraceRow, read_traces
 from halluc_plugin.decoding.limits import max_positions
 from halluc_plugin.edits import Context
-from halluc_plugin.edits.builders import IGNORE_INDEX
 from halluc_plugin.errors import DataError, SettingsError, TokenizerError
 from halluc_plugin.hard import require_tree_attention
 from halluc_plugin.tokens import vocab_of
 from halluc_plugin.tokens.saving import save_beside
 from halluc_plugin.training.attention import unfused_attention
-from halluc_plugin.training.dataset import TraceCollator, TraceDataset, TreeCollator
+from halluc_plugin.training.dataset import TraceCollator, TraceDataset, TreeCollator, weighing_of
 from halluc_plugin.training.settings import TrainSettings
+from halluc_plugin.training.trainer import TraceTrainer
 
 CHECKPOINTS = "checkpoints"
 TENSORBOARD = "tensorboard"
@@ -75,15 +75,18 @@ def fine_tune(
         pad_id(tokenizer),
         settings.erased_tokens,
     )
+    weighing = weighing_of(
+        rows, TraceCollator(*collating), settings.shares, tokenizer, step_delimiter=step_delimiter
+    )
     hard = settings.context is Context.HARD
     with unfused_attention(model, longest_row(rows), bf16=bool(settings.bf16)):
-        trainer = (TreeTrainer if hard else Trainer)(
+        trainer = (TraceTrainer if hard or weighing else Trainer)(
             model=model,
             args=arguments(settings, out, show_progress=show_progress),
             train_dataset=TraceDataset(rows),
-            data_collator=TreeCollator(*collating, require_tree_attention(model.config))
+            data_collator=TreeCollator(*collating, require_tree_attention(model.config), weighing=weighing)
             if hard
-            else (soft_collator or TraceCollator)(*collating),
+            else (soft_collator or TraceCollator)(*collating, weighing=weighing),
             callbacks=list(callbacks),
         )
         return run(trainer, tokenizer, out, finish, step_delimiter=step_delimiter)
@@ -140,39 +143,6 @@ def read_rows_for(model: Any, tokenizer: Any, files: Sequence[Path]) -> list[Tra
 def pad_id(tokenizer: Any) -> int:
     """An id to pad with; what is padding is told by lengths, never by this id."""
     return int(tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id)
-
-
-class TreeTrainer(Trainer):
-    """The transformers trainer with the loss of hard context: a label is predicted at its action's parent."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        # The loss is ours, whatever the model's forward accepts: labels are counted over the optimizer step.
-        self.model_accepts_loss_kwargs = True
-
-    def compute_loss(
-        self,
-        model: Any,
-        inputs: dict[str, Any],
-        return_outputs: bool = False,
-        num_items_in_batch: torch.Tensor | int | None = None,
-    ) -> Any:
-        """Cross entropy over the labelled actions, in nats per label of the whole optimizer step.
-
-        Several processes hold a part of the step's labels each, and their gradients are averaged, not summed:
-        hence the factor, which transformers has in its own loss.
-        """
-        index, labels = inputs.pop("logit_index"), inputs.pop("labels")[:, 1:]
-        output = model(**inputs, use_cache=False)
-        logits = output.logits.gather(1, index[..., None].expand(-1, -1, output.logits.shape[-1]))
-        total = torch.nn.functional.cross_entropy(
-            logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORE_INDEX, reduction="sum"
-        )
-        if num_items_in_batch is None:
-            loss = total / (labels != IGNORE_INDEX).sum()
-        else:
-            loss = total / num_items_in_batch * self.accelerator.num_processes
-        return (loss, output) if return_outputs else loss
 
 
 def processes() -> int:

@@ -1,10 +1,11 @@
 """How to fine-tune."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from halluc_plugin.edits import Context
 from halluc_plugin.edits.builders import ErasedTokens
 from halluc_plugin.errors import SettingsError
+from halluc_plugin.losses.shares import LossShares
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,9 @@ class TrainSettings:
         learning_rate: Peak learning rate of AdamW, cosine to zero.
         warmup_steps: Steps from zero to the peak.
         weight_decay: Of AdamW.
-        erased_tokens: Whether erased tokens are imitated (``keep``) or left out of the loss (``mask``).
+        erased_tokens: Whether erased tokens are imitated (``keep``), imitated at a share of the loss that is
+            theirs (``weight``), or left out of the loss (``mask``).
+        shares: Which share of the loss decisions have, and with ``erased_tokens=weight`` erased tokens.
         context: What each action sees in training: all before it (``soft``), or the live text (``hard``).
         bf16: Whether forward passes compute in bfloat16 (weights keep theirs); null for accelerators only.
         seed: Seed of the order of the data and of dropout.
@@ -36,6 +39,7 @@ class TrainSettings:
     warmup_steps: int = 40
     weight_decay: float = 0.01
     erased_tokens: ErasedTokens = ErasedTokens.MASK
+    shares: LossShares = field(default_factory=LossShares)
     context: Context = Context.SOFT
     bf16: bool | None = None
     seed: int = 0
@@ -46,7 +50,7 @@ class TrainSettings:
         for name in ("steps", "batch_size", "save_steps", "log_steps"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}.", "Give an integer of at least 1.")
-        check_imitable(self.erased_tokens)
+        check_imitable(self.erased_tokens, self.shares)
         if not self.learning_rate > 0:
             raise SettingsError(f"learning_rate is {self.learning_rate}.", "Give a number above 0.")
         micro = self.micro_batch_size
@@ -57,14 +61,25 @@ class TrainSettings:
             )
 
 
-def check_imitable(erased: ErasedTokens) -> None:
+def check_imitable(erased: ErasedTokens, shares: LossShares) -> None:
     """Refuse what a likelihood cannot do with erased tokens.
 
     Raises:
-        SettingsError: They are to be discouraged.
+        SettingsError: They are to be discouraged; or they are to have a share of the loss that is not given,
+            or are not to have the one that is.
     """
     if erased is ErasedTokens.NEGATIVE:
         raise SettingsError(
             "erased_tokens=negative is for policy gradients: a likelihood has no advantage to turn round.",
-            "Give mask or keep.",
+            "Give mask, keep or weight.",
+        )
+    if erased is ErasedTokens.WEIGHT and shares.erased is None:
+        raise SettingsError(
+            "erased_tokens=weight, and the share of the loss that erased tokens get is not given.",
+            "Give it, such as 0.1, or choose keep or mask.",
+        )
+    if erased is not ErasedTokens.WEIGHT and shares.erased is not None:
+        raise SettingsError(
+            f"Erased tokens are to have a share of {shares.erased} of the loss, and erased_tokens={erased}.",
+            "Give erased_tokens=weight, or leave the share out.",
         )

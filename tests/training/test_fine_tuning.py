@@ -291,5 +291,5 @@ class TestCommands:
 
 def test_a_likelihood_cannot_turn_against_erased_tokens():
     """erased_tokens=negative is refused, with what a likelihood can do."""
-    with pytest.raises(SettingsError, match=r"for policy gradients.*Give mask or keep"):
+    with pytest.raises(SettingsError, match=r"for policy gradients.*Give mask, keep or weight"):
         TrainSettings(erased_tokens=ErasedTokens.NEGATIVE)

@@ -123,6 +123,23 @@ def test_ids_and_targets_by_hand(data, tokenizer, erased):
         assert torch.equal(row["position_ids"], torch.arange(len(row["input_ids"])))
 
 
+def test_shares_of_the_loss_are_weights_of_the_mask(data, tokenizer):
+    """Edits, ends and beginnings of live lines get the share that is asked for, over all rows."""
+    backtrack, (newline,) = edit_vocab(tokenizer).backtrack, tokenizer.encode("\n")
+    lengths = {
+        tuple(row.prompt_ids + row.response_ids): len(row.prompt_ids)
+        for row in read_traces(data.traces, tokenizer)
+    }
+    decided = rest = 0.0
+    for row in dataset(data, tokenizer, erased_tokens="mask", shares={"decisions": 0.4}):
+        ids, weights, live = row["input_ids"].tolist(), row["loss_mask"].tolist(), []
+        for token, weight in list(zip(ids, weights, strict=True))[lengths[tuple(ids)] :]:
+            decides = token in {backtrack, tokenizer.eos_token_id} or live[-1:] == [newline]
+            live = live[:-1] if token == backtrack else [*live, token]
+            decided, rest = decided + weight * decides, rest + weight * (not decides)
+    assert decided / (decided + rest) == pytest.approx(0.4)
+
+
 def test_the_seed_decides_the_order(data, tokenizer):
     """The same seed gives the same order, another one another; a maximum takes the first of it."""
 

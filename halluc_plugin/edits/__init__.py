@@ -2,9 +2,10 @@
 
 Read in this order: :mod:`.vocab` (which ids edit), :mod:`.stack` (the reference, one action at a time),
 :mod:`.resolution` (the same for a batch, with all facts), :mod:`.builders` (masks, labels, positions and
-attention), :mod:`.records` (events and traces), :mod:`.context` (what the model sees after an edit),
-:mod:`.rows` (batches from lists), :mod:`.delimiters` (which ids end a step), :mod:`.texts` (the text of
-single tokens), :mod:`.plain` (the semantics of one model as plain Python, for its card).
+attention), :mod:`.decisions` (which actions decide), :mod:`.records` (events and traces), :mod:`.context`
+(what the model sees after an edit), :mod:`.rows` (batches from lists), :mod:`.delimiters` (which ids end a
+step), :mod:`.texts` (the text of single tokens), :mod:`.plain` (the semantics of one model as plain Python,
+for its card).
 
 Importing this package does not import torch; the names that need it are loaded on first use.
 """

@@ -1,7 +1,8 @@
-"""Losses beyond imitation.
+"""What is minimised, beside the plain likelihood.
 
-:mod:`.sequence_match` has the mathematics, on numbers; :mod:`.trajectories` reads those numbers off a model,
-in one forward over raw traces in hard context.
+:mod:`.shares` says which share of an imitation loss goes to what. :mod:`.sequence_match` has the mathematics
+of matching, on numbers; :mod:`.trajectories` reads those numbers off a model, in one forward over raw traces
+in hard context.
 """
 
 from halluc_plugin.losses.sequence_match import (

@@ -1,9 +1,10 @@
 """Supervised fine-tuning on raw traces: masked or unmasked, on the transformers ``Trainer``.
 
 Read in this order: :mod:`.settings` (how), :mod:`.dataset` (trace files as batches, with labels from the edit
-semantics), :mod:`.fine_tuning` (progress, checkpoints, resuming and TensorBoard), :mod:`.low_rank` with
-:mod:`.output_bias` (low-rank updates); :mod:`.matching` with :mod:`.match_settings` and :mod:`.replay`
-(SequenceMatch); :mod:`.attention` (short rows on a CPU).
+semantics), :mod:`.weights` (what labels weigh), :mod:`.trainer` (the loss), :mod:`.fine_tuning` (progress,
+checkpoints, resuming and TensorBoard), :mod:`.low_rank` with :mod:`.output_bias` (low-rank updates);
+:mod:`.matching` with :mod:`.match_settings` and :mod:`.replay` (SequenceMatch); :mod:`.attention` (short rows
+on a CPU).
 """
 
 from typing import TYPE_CHECKING

@@ -152,6 +152,15 @@ class TestHardContext:
         with pytest.raises(SettingsError, match=r"rewinds the context .* vLLM is given scheduler_cls=None"):
             check(hard_config, from_config(hard_config))
 
+    @pytest.mark.parametrize("block", [{"erased_tokens": "weight"}, {"shares": {"decisions": 0.3}}])
+    def test_what_is_imitated_is_no_setting_of_reinforcement(self, verl_config, block):
+        """Shares of an imitation loss would change nothing: they are refused before anything starts."""
+        verl_config.halluc = block
+        with pytest.raises(
+            SettingsError, match="say what is imitated, and reinforcement learning imitates not"
+        ):
+            complete(verl_config, from_config(verl_config))
+
     def test_training_knows_no_tabu(self, hard_config):
         """Tabu makes the policy depend on more than the live text; it is no setting of training."""
         hard_config.halluc.tabu = "first"

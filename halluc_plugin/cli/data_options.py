@@ -97,18 +97,18 @@ def find_tokenizer(name: str, edit: str | None, *, trust_remote_code: bool = Fal
 
     Args:
         name: Folder or hub name, or ``number-level``.
-        edit: What deletes errors, ``token`` or ``step``; None where none is deleted.
+        edit: What deletes errors, ``token``, ``step`` or ``restart``; None where none is deleted.
         trust_remote_code: Whether code that comes with it may run.
 
     Raises:
         TokenizerError: It cannot be loaded.
     """
     from halluc_plugin.scratch.tokenizer import number_tokenizer
-    from halluc_plugin.tokens import BACKTRACK_TOKEN, STEP_TOKEN
+    from halluc_plugin.tokens import BACKTRACK_TOKEN, RESTART_TOKEN, STEP_TOKEN
 
     if name == NUMBER_LEVEL:
-        steps = (STEP_TOKEN,) if edit == "step" else ()
-        return number_tokenizer(edit_tokens=() if edit is None else (BACKTRACK_TOKEN, *steps))
+        more = {"step": (STEP_TOKEN,), "restart": (RESTART_TOKEN,)}.get(edit or "", ())
+        return number_tokenizer(edit_tokens=() if edit is None else (BACKTRACK_TOKEN, *more))
     from halluc_plugin.tokens.loading import load_tokenizer
 
     return load_tokenizer(name, trust_remote_code=trust_remote_code)

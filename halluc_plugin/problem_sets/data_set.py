@@ -2,13 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
 from halluc_plugin.data.resumable import Progress
 from halluc_plugin.problem_sets.files import DataSetFiles
 from halluc_plugin.problem_sets.options import Option, options
-from halluc_plugin.problem_sets.raw_traces import Edit
 
 
 class Posed(Protocol):
@@ -45,7 +45,7 @@ class DataSet(ABC):
 
     @property
     @abstractmethod
-    def edit(self) -> Edit | None:
+    def edit(self) -> StrEnum | None:
         """What deletes errors in its traces, None where none has any: the tokenizer needs that token."""
 
     @abstractmethod

@@ -14,9 +14,11 @@ import numpy as np
 
 from halluc_plugin.edits import EditKind, EditVocab
 from halluc_plugin.errors import SettingsError
+from halluc_plugin.problem_sets.options import option
 from halluc_plugin.problem_sets.raw_traces import BacktrackTrace
 from halluc_plugin.problem_sets.search import SearchStep, SearchTask
-from halluc_plugin.problem_sets.steps import StepProblem
+from halluc_plugin.problem_sets.step_traces import Pairing
+from halluc_plugin.problem_sets.steps import Problem
 
 StateT = TypeVar("StateT")
 
@@ -65,6 +67,15 @@ class Memory(StrEnum):
     """Each visit of a state is like the first."""
 
 
+class Proposal(StrEnum):
+    """How a step is chosen."""
+
+    RATE = "rate"
+    """From a live state, by chance into a dead end or not."""
+    UNIFORM = "uniform"
+    """All steps that a state allows are alike."""
+
+
 class DeadEnd(StrEnum):
     """What was taken back."""
 
@@ -78,10 +89,12 @@ class SearchTraceSettings:
     """What search traces look like.
 
     Args:
+        pairing: How traces go with problems.
         memory: Whether what was tried decides what is tried next: ``tried`` for soft context, ``none`` for
             hard context.
-        rate: Probability that a step from a live state leads into a dead end, where both are possible; null
-            for steps that are all alike.
+        proposal: How a step is chosen.
+        rate: With ``proposal=rate``, the probability that a step from a live state leads into a dead end,
+            where both are possible.
         notice: When a dead end is noticed.
         late: For ``notice=late``, steps from the one into the dead end to its notice.
         back: How far it is taken back.
@@ -94,17 +107,24 @@ class SearchTraceSettings:
         SettingsError: A value is out of range, or some do not go together.
     """
 
-    memory: Memory = Memory.TRIED
-    rate: float | None = None
-    notice: Notice = Notice.CONTRADICTION
-    late: int = 1
-    back: Back = Back.CHOICE
-    edit: SearchEdit = SearchEdit.STEP
-    repeats: float = 0.0
-    tries: int = 16
+    pairing: Pairing = option(
+        Pairing.SINGLE,
+        "single: one trace of each problem; paired: a clean trace of each problem and backtracking ones.",
+    )
+    memory: Memory = option(
+        Memory.TRIED, "Whether what was tried decides what is tried next (tried: soft context; none: hard)."
+    )
+    proposal: Proposal = option(Proposal.RATE, "Steps into dead ends: at a rate, or all steps uniform.")
+    rate: float = option(0.6, "Probability that a step leads into a dead end, where it can.")
+    notice: Notice = option(Notice.CONTRADICTION, "When a dead end is noticed.")
+    late: int = option(1, "Steps from a dead end to its notice, for --notice late.")
+    back: Back = option(Back.CHOICE, "How far is taken back.")
+    edit: SearchEdit = option(SearchEdit.STEP, "What takes back: an edit for each token, step, or restart.")
+    repeats: float = option(0.0, "With a memory, probability to try again what was tried in vain.")
+    tries: int = option(16, "Most times that a trace takes back.")
 
     def __post_init__(self) -> None:
-        if self.rate is not None and not 0 < self.rate < 1:
+        if not 0 < self.rate < 1:
             raise SettingsError(
                 f"The rate of steps into dead ends is {self.rate}.", "Give a probability above 0 and below 1."
             )
@@ -184,22 +204,22 @@ class SearchTraceWriter(Generic[StateT]):
         deletion((0,), self._kind, vocab)  # refuses a vocabulary without the token
         self._lines: dict[str, tuple[int, ...]] = {}
 
-    def clean(self, problem: StepProblem) -> tuple[int, ...]:
+    def clean(self, problem: Problem) -> tuple[int, ...]:
         """The reference answer, then EOS."""
         lines = (token for step in problem.steps for token in self._encode(step))
         return (*lines, self._tokenizer.eos_token_id)
 
-    def backtracking(self, problem: StepProblem, rng: np.random.Generator) -> BacktrackTrace | None:
+    def backtracking(self, problem: Problem, rng: np.random.Generator) -> BacktrackTrace | None:
         """A trace with at least one dead end; None where none was met in a number of attempts."""
         return self._first(problem, rng, lambda trace: bool(trace.kinds))
 
-    def single(self, problem: StepProblem, rng: np.random.Generator) -> BacktrackTrace:
+    def single(self, problem: Problem, rng: np.random.Generator) -> BacktrackTrace:
         """A trace with as many dead ends as are met, or none."""
         found = self._first(problem, rng, lambda _: True)
         return found or BacktrackTrace(self.clean(problem), ())
 
     def _first(
-        self, problem: StepProblem, rng: np.random.Generator, wanted: Callable[[BacktrackTrace], bool]
+        self, problem: Problem, rng: np.random.Generator, wanted: Callable[[BacktrackTrace], bool]
     ) -> BacktrackTrace | None:
         for _ in range(ATTEMPTS):
             trace = self._walk(self._search.begin(problem.truth), rng)
@@ -260,7 +280,7 @@ class SearchTraceWriter(Generic[StateT]):
         self, steps: Sequence[SearchStep[StateT]], walk: _Walk[StateT], rng: np.random.Generator
     ) -> SearchStep[StateT]:
         """The next step, by the rate, what was tried, and chance."""
-        path, rate = walk.path, self._settings.rate
+        path, uniform = walk.path, self._settings.proposal is Proposal.UNIFORM
         tried = [step for step in steps if (*path, step.text) in walk.tried]
         fresh = [step for step in steps if step not in tried]
         dead = [step for step in fresh if self._search.dead(step.after)]
@@ -268,7 +288,7 @@ class SearchTraceWriter(Generic[StateT]):
         if tried and rng.random() < self._settings.repeats:
             among = tried
         elif dead and live:
-            into_dead = rng.random() < (len(dead) / len(fresh) if rate is None else rate)
+            into_dead = rng.random() < (len(dead) / len(fresh) if uniform else self._settings.rate)
             among = dead if into_dead else live
         else:
             among = dead or live

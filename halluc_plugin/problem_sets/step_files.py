@@ -12,8 +12,11 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
 
 from halluc_plugin.data.parquet import write_parquet
 from halluc_plugin.data.resumable import Progress
@@ -24,13 +27,14 @@ from halluc_plugin.problem_sets.files import (
     TRAIN_HELP,
     DataSetFiles,
     TraceFile,
+    Writer,
     check_amounts,
     edit_vocab_or_none,
     plain,
     write_card,
 )
 from halluc_plugin.problem_sets.options import Option, option
-from halluc_plugin.problem_sets.raw_traces import Edit
+from halluc_plugin.problem_sets.raw_traces import BacktrackTrace, Edit
 from halluc_plugin.problem_sets.step_traces import Pairing, StepTraceSettings, StepTraceWriter
 from halluc_plugin.problem_sets.steps import Problem, ProblemSet, StepSplit, generate, step_row
 
@@ -102,9 +106,86 @@ def write_steps(
         SettingsError: So many distinct problems do not exist; or the task has no such traces.
         TokenizerError: Backtracking traces are wanted and the tokenizer has no edit tokens.
     """
-    files = StepFiles(folder, task.name)
     # First, since it refuses what cannot be written before anything is.
     writer = None if tokenizer is None else _writer(task, request, tokenizer)
+    return write_problems(
+        folder, task, request, writer, tokenizer=tokenizer, progress=progress,
+        kinds=task.kinds, workers=workers, template_kwargs=template_kwargs,
+    )  # fmt: skip
+
+
+class SomeTraces(Protocol):
+    """What traces look like, whatever writes them."""
+
+    @property
+    def pairing(self) -> Pairing:
+        """How traces go with problems."""
+        ...
+
+
+class Amounts(Protocol):
+    """How much is written, whatever the traces look like: a dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def train(self) -> int:
+        """Training problems."""
+        ...
+
+    @property
+    def test(self) -> int:
+        """Problems of each held-out kind."""
+        ...
+
+    @property
+    def backtracking(self) -> float:
+        """Backtracking traces for each clean one of paired ones; 0 for clean ones only."""
+        ...
+
+    @property
+    def traces(self) -> SomeTraces:
+        """What the traces look like."""
+        ...
+
+
+class AnyWriter(Writer[Problem], Protocol):
+    """Writes paired traces, and single ones."""
+
+    def single(self, problem: Problem, rng: np.random.Generator) -> BacktrackTrace:
+        """A trace with as many errors as it happens to have, or none."""
+        ...
+
+
+def write_problems(
+    folder: Path,
+    task: ProblemSet,
+    request: Amounts,
+    writer: AnyWriter | None,
+    *,
+    tokenizer: Any,
+    progress: Progress,
+    kinds: Sequence[StrEnum],
+    workers: int = 1,
+    template_kwargs: Mapping[str, Any] | None = None,
+) -> StepFiles:
+    """Write a data set, its traces by any writer.
+
+    Args:
+        folder: As :func:`write_steps`.
+        task: What the problems look like.
+        request: How much to write.
+        writer: Writes traces; None for none.
+        tokenizer: Whose ids it writes.
+        progress: How to show progress.
+        kinds: The kinds of error there are in traces.
+        workers: Processes that write traces.
+        template_kwargs: As :func:`write_steps`.
+
+    Raises:
+        SettingsError: So many distinct problems do not exist.
+    """
+    files = StepFiles(folder, task.name)
     counts = {split: request.train if split is StepSplit.TRAIN else request.test for split in task.splits}
     drawn = {split: generate(task, split, count) for split, count in counts.items()}
     if not any(problem.steps for problem in drawn[StepSplit.TRAIN]):
@@ -131,7 +212,7 @@ def write_steps(
             files.traces,
             tokenizer,
             task.seed,
-            task.kinds,
+            kinds,
             {**card, "problems": None},
             workers,
             template_kwargs or {},

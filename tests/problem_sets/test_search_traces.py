@@ -8,27 +8,28 @@ import pytest
 from halluc_plugin.edits import EditKind, EditState, collapse
 from halluc_plugin.errors import EditVocabError, SettingsError
 from halluc_plugin.problem_sets.search import SearchVerifier
-from halluc_plugin.problem_sets.search_problems import SearchSplit, generate
 from halluc_plugin.problem_sets.search_traces import (
     Back,
     DeadEnd,
     Memory,
     Notice,
+    Proposal,
     SearchEdit,
     SearchTraceSettings,
     SearchTraceWriter,
 )
+from halluc_plugin.problem_sets.steps import StepSplit, generate
 from halluc_plugin.scratch.tokenizer import number_tokenizer
 from halluc_plugin.tasks.word.automaton import Answers
-from halluc_plugin.tasks.word.problems import WordOptions, WordProblems
+from halluc_plugin.tasks.word.problems import WordProblems
 from halluc_plugin.tokens import BACKTRACK_TOKEN, EDIT_TOKENS, vocab_of
 from halluc_plugin.verifiers import Outcome
 
 TOKENIZER = number_tokenizer(edit_tokens=EDIT_TOKENS)
 VOCAB = vocab_of(TOKENIZER)
 EOS = TOKENIZER.eos_token_id
-WORDS = WordProblems(WordOptions(states=8, letters=3, length=4, starts=3, blanks=2, answers=Answers.ANY))
-PLAIN_WORDS = WordProblems(WordOptions(length=3))
+WORDS = WordProblems(states=8, letters=3, length=4, starts=3, blanks=2, answers=Answers.ANY)
+PLAIN_WORDS = WordProblems(length=3)
 VERIFIER = SearchVerifier(WORDS.search, WORDS.sources)
 RESTARTS = {"back": Back.RESTART, "edit": SearchEdit.RESTART}
 SETTINGS = {
@@ -47,7 +48,7 @@ def traces_of(settings, problems=WORDS, count=60):
     """Problems, and one trace of each with at least one dead end."""
     writer = SearchTraceWriter(TOKENIZER, VOCAB, problems.search, settings)
     rng = np.random.default_rng(0)
-    pairs = ((p, writer.backtracking(p, rng)) for p in generate(problems, SearchSplit.TRAIN, count))
+    pairs = ((p, writer.backtracking(p, rng)) for p in generate(problems, StepSplit.TRAIN, count))
     return [(problem, trace) for problem, trace in pairs if trace]
 
 
@@ -169,7 +170,7 @@ def test_without_memory_a_state_decides_what_is_done_in_it(name):
     settings = SETTINGS[name]
     writer = SearchTraceWriter(TOKENIZER, VOCAB, WORDS.search, settings)
     rng = np.random.default_rng(1)
-    for problem in generate(WORDS, SearchSplit.TRAIN, 20):
+    for problem in generate(WORDS, StepSplit.TRAIN, 20):
         done = defaultdict(set)
         for _ in range(30):
             for live, kind in visits(problem, writer.single(problem, rng)):
@@ -178,18 +179,19 @@ def test_without_memory_a_state_decides_what_is_done_in_it(name):
 
 
 def test_the_rate_of_dead_ends():
-    """As many first choices are wrong as the rate says; without one, three of four."""
-    for rate, expected in ((None, 0.75), (0.4, 0.4)):
-        writer = SearchTraceWriter(TOKENIZER, VOCAB, PLAIN_WORDS.search, SearchTraceSettings(rate=rate))
+    """As many first choices are wrong as the rate says; uniform ones of four, three of four."""
+    by_rate = SearchTraceSettings(rate=0.4)
+    for settings, expected in ((SearchTraceSettings(proposal=Proposal.UNIFORM), 0.75), (by_rate, 0.4)):
+        writer = SearchTraceWriter(TOKENIZER, VOCAB, PLAIN_WORDS.search, settings)
         rng = np.random.default_rng(2)
-        traces = [writer.single(p, rng) for p in generate(PLAIN_WORDS, SearchSplit.TRAIN, 1000)]
+        traces = [writer.single(p, rng) for p in generate(PLAIN_WORDS, StepSplit.TRAIN, 1000)]
         assert np.mean([bool(trace.kinds) for trace in traces]) == pytest.approx(expected, abs=0.05)
 
 
 def test_clean_traces_are_the_reference_answer():
     """A clean trace is the reference answer and EOS."""
     writer = SearchTraceWriter(TOKENIZER, VOCAB, WORDS.search, SearchTraceSettings())
-    problem = generate(WORDS, SearchSplit.TRAIN, 1)[0]
+    problem = generate(WORDS, StepSplit.TRAIN, 1)[0]
     ids = writer.clean(problem)
     assert (text_of(ids), ids[-1]) == (problem.answer, EOS)
 

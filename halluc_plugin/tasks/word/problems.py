@@ -5,14 +5,17 @@ Words of ``test_new`` are a tenth of all, and never occur in training.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from string import ascii_lowercase
+from typing import ClassVar
 
 import numpy as np
 
 from halluc_plugin.errors import SettingsError
-from halluc_plugin.problem_sets.search_problems import SearchSplit
-from halluc_plugin.problem_sets.splits import is_set_aside
-from halluc_plugin.problem_sets.steps import StepProblem, check_seed
+from halluc_plugin.problem_sets.files import SEED_HELP
+from halluc_plugin.problem_sets.options import option
+from halluc_plugin.problem_sets.search_files import SearchProblems
+from halluc_plugin.problem_sets.steps import Problem, check_seed
 from halluc_plugin.tasks.word.automaton import (
     BLANK,
     STATES,
@@ -25,9 +28,10 @@ from halluc_plugin.tasks.word.automaton import (
 )
 
 NAME = "word"
-SOURCE = "halluc/word"
-SOURCE_OF_NEW_WORDS = "halluc/word-new"
-"""Of problems whose words never occur in training: hosts report each source by itself."""
+SOURCES = ("halluc/word", "halluc/word-new")
+"""Of problems, and of those whose words never occur in training: hosts report each source by itself."""
+DRAWS = 10_000
+"""Draws for one problem before it is said that there is none."""
 
 
 class Form(StrEnum):
@@ -40,7 +44,7 @@ class Form(StrEnum):
 
 
 @dataclass(frozen=True)
-class WordOptions:
+class WordProblems(SearchProblems):
     """What problems look like.
 
     Args:
@@ -48,7 +52,7 @@ class WordOptions:
         letters: How many letters there are, each with a map of its own.
         length: Letters of a word.
         starts: States to choose the first from.
-        form: What letters do to states.
+        form_of_maps: What letters do to states.
         blanks: Letters of a word that the answer chooses, one a line.
         check: Whether answers end with the goal, behind the last state.
         answers: Whether problems have exactly one right answer.
@@ -58,15 +62,21 @@ class WordOptions:
         SettingsError: A value is out of range.
     """
 
-    states: int = 30
-    letters: int = 3
-    length: int = 10
-    starts: int = 4
-    form: Form = Form.PERMUTATION
-    blanks: int = 0
-    check: Check = Check.WRITTEN
-    answers: Answers = Answers.ONE
-    seed: int = 0
+    name: ClassVar[str] = NAME
+    sources: ClassVar[tuple[str, ...]] = SOURCES
+    search: ClassVar[WordSearch] = WordSearch()
+
+    states: int = option(30, "Number of states.")
+    letters: int = option(3, "Number of letters, each with a map of its own.")
+    length: int = option(10, "Letters of a word.")
+    starts: int = option(4, "States to choose the first from.")
+    form_of_maps: Form = option(
+        Form.PERMUTATION, "What letters do to states: permute them, or map each anywhere.", flag="--form"
+    )
+    blanks: int = option(0, "Letters of a word that the answer chooses, one a line.")
+    check: Check = option(Check.WRITTEN, "Whether answers end with the goal, behind the last state.")
+    answers: Answers = option(Answers.ONE, "Right answers of a problem: one, or any number.")
+    seed: int = option(0, SEED_HELP)
 
     def __post_init__(self) -> None:
         if self.states < 2 or self.letters < 1 or self.states + self.letters > len(STATES):
@@ -86,7 +96,7 @@ class WordOptions:
             )
         check_seed(self.seed)
 
-    @property
+    @cached_property
     def maps(self) -> tuple[str, ...]:
         """For each letter the state that it leads to from each state."""
         rng = np.random.default_rng([self.seed, 5])
@@ -94,57 +104,43 @@ class WordOptions:
 
     def _map(self, rng: np.random.Generator) -> str:
         while True:
-            if self.form is Form.PERMUTATION:
+            if self.form_of_maps is Form.PERMUTATION:
                 images = rng.permutation(self.states)
             else:
                 images = rng.integers(self.states, size=self.states)
             if len(set(images.tolist())) > 1:
                 return "".join(STATES[image] for image in images)
 
+    def draw(self, size: int, rng: np.random.Generator) -> Problem:  # noqa: ARG002 - words have one length
+        """A problem; its topic is its word.
 
-class WordProblems:
-    """Draws problems.
-
-    Args:
-        options: What they look like.
-    """
-
-    name = NAME
-    sources = (SOURCE, SOURCE_OF_NEW_WORDS)
-
-    def __init__(self, options: WordOptions) -> None:
-        self.options, self.search = options, WordSearch()
-        self._maps = options.maps
-
-    @property
-    def seed(self) -> int:
-        """Seed of everything."""
-        return self.options.seed
-
-    def draw(self, split: SearchSplit, rng: np.random.Generator) -> StepProblem | None:
-        """A problem, None where what was drawn is none, or not for this split."""
-        options = self.options
-        letters = [ascii_lowercase[letter] for letter in rng.integers(options.letters, size=options.length)]
-        for place in rng.permutation(options.length)[: options.blanks]:
-            letters[place] = BLANK
-        word = "".join(letters)
-        starts = "".join(STATES[state] for state in rng.permutation(options.states)[: options.starts])
-        lines, goal = self._answer(word, starts, rng)
-        if is_set_aside(word.encode(), options.seed) is not (split is SearchSplit.TEST_NEW):
-            return None
-        puzzle = Puzzle(word, starts, goal, self._maps, options.check)
-        if options.answers is Answers.ONE and puzzle.solutions > 1:
-            return None
-        return StepProblem(f"{word}:{starts} -> {goal}\n", truth_of(puzzle, options.answers), lines)
+        Raises:
+            SettingsError: None was found with exactly one answer.
+        """
+        for _ in range(DRAWS):
+            letters = [ascii_lowercase[letter] for letter in rng.integers(self.letters, size=self.length)]
+            for place in rng.permutation(self.length)[: self.blanks]:
+                letters[place] = BLANK
+            word = "".join(letters)
+            starts = "".join(STATES[state] for state in rng.permutation(self.states)[: self.starts])
+            lines, goal = self._answer(word, starts, rng)
+            puzzle = Puzzle(word, starts, goal, self.maps, self.check)
+            if self.answers is Answers.ANY or puzzle.solutions == 1:
+                prompt = f"{word}:{starts} -> {goal}\n"
+                return Problem(prompt, truth_of(puzzle, self.answers), lines, topic=word)
+        raise SettingsError(
+            f"Of {DRAWS} words none has exactly one answer.",
+            "Give more states, fewer blanks or starts, or answers=any.",
+        )
 
     def _answer(self, word: str, starts: str, rng: np.random.Generator) -> tuple[tuple[str, ...], str]:
         """The lines of a random answer, and where it ends, which is to be the goal."""
-        state, lines = Place(Puzzle(word, starts, "", self._maps, Check.LEFT_OUT)), []
+        state, lines = Place(Puzzle(word, starts, "", self.maps, Check.LEFT_OUT)), []
         while steps := self.search.steps(state):
             step = steps[int(rng.integers(len(steps)))]
             lines.append(step.text)
             state = step.after
         goal = str(state.at)
-        if self.options.check is Check.WRITTEN:
+        if self.check is Check.WRITTEN:
             lines[-1] = f"{lines[-1].rstrip()}{goal}\n"
         return tuple(lines), goal

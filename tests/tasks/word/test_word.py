@@ -6,9 +6,9 @@ import pytest
 
 from halluc_plugin.errors import DataError, SettingsError
 from halluc_plugin.problem_sets.search import SearchVerifier
-from halluc_plugin.problem_sets.search_problems import SearchSplit, generate
+from halluc_plugin.problem_sets.steps import StepSplit, generate
 from halluc_plugin.tasks.word.automaton import Answers, Check, WordSearch, puzzle_of
-from halluc_plugin.tasks.word.problems import Form, WordOptions, WordProblems
+from halluc_plugin.tasks.word.problems import Form, WordProblems
 from halluc_plugin.verifiers import Outcome
 
 VERIFIER = SearchVerifier(WordSearch(), WordProblems.sources)
@@ -17,15 +17,15 @@ VERIFIER = SearchVerifier(WordSearch(), WordProblems.sources)
 BY_HAND = {
     "word": "ab", "starts": "AC", "goal": "A", "maps": ["BCA", "BAC"], "check": "written", "answers": "one",
 }  # fmt: skip
-SMALL = WordOptions(states=6, letters=2, length=5, starts=3, blanks=2, answers=Answers.ANY)
+SMALL = WordProblems(states=6, letters=2, length=5, starts=3, blanks=2, answers=Answers.ANY)
 OPTIONS = {
     "blanks": SMALL,
-    "maps": WordOptions(
-        states=6, letters=2, length=5, starts=3, blanks=2, form=Form.MAP, answers=Answers.ANY
+    "maps": WordProblems(
+        states=6, letters=2, length=5, starts=3, blanks=2, form_of_maps=Form.MAP, answers=Answers.ANY
     ),
-    "unchecked": WordOptions(states=9, letters=2, length=4, starts=3, blanks=1, check=Check.LEFT_OUT),
-    "no blanks": WordOptions(states=9, letters=2, length=4, starts=4),
-    "all blank": WordOptions(states=6, letters=2, length=3, starts=2, blanks=3, answers=Answers.ANY),
+    "unchecked": WordProblems(states=9, letters=2, length=4, starts=3, blanks=1, check=Check.LEFT_OUT),
+    "no blanks": WordProblems(states=9, letters=2, length=4, starts=4),
+    "all blank": WordProblems(states=6, letters=2, length=3, starts=2, blanks=3, answers=Answers.ANY),
 }
 
 
@@ -52,7 +52,7 @@ def test_an_answer_by_hand():
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS.keys())
 def test_the_judge_agrees_with_brute_force(options):
     """Of all answers that rules allow, those are right that end in the goal; one at least, or exactly one."""
-    for problem in generate(WordProblems(options), SearchSplit.TRAIN, 20):
+    for problem in generate(options, StepSplit.TRAIN, 20):
         all_answers = list(answers_by_hand(problem.truth))
         for answer, right in all_answers:
             assert (VERIFIER.verify(problem.truth, answer) is Outcome.CORRECT) is right
@@ -65,7 +65,7 @@ def test_the_judge_agrees_with_brute_force(options):
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS.keys())
 def test_prefixes_are_right_where_a_right_answer_begins_so(options):
     """Cut anywhere, the beginning of an answer is right exactly if a right answer begins with it."""
-    for problem in generate(WordProblems(options), SearchSplit.TEST, 5):
+    for problem in generate(options, StepSplit.TEST, 5):
         all_answers = list(answers_by_hand(problem.truth))
         right = [answer for answer, is_right in all_answers if is_right]
         for answer, _ in all_answers:
@@ -93,21 +93,21 @@ def test_other_texts(answer, outcome):
 
 def test_new_words_never_occur_in_training():
     """Words of test_new are in no other split, and no problem is in two."""
-    problems = WordProblems(WordOptions(length=5))
-    drawn = {split: generate(problems, split, 300) for split in SearchSplit}
+    problems = WordProblems(length=5)
+    drawn = {split: generate(problems, split, 300) for split in problems.splits}
     words = {split: {problem.truth["word"] for problem in some} for split, some in drawn.items()}
-    assert not words[SearchSplit.TEST_NEW] & (words[SearchSplit.TRAIN] | words[SearchSplit.TEST])
+    assert not words[StepSplit.TEST_NEW] & (words[StepSplit.TRAIN] | words[StepSplit.TEST])
     prompts = [problem.prompt for some in drawn.values() for problem in some]
     assert len(set(prompts)) == len(prompts) == 900
 
 
 def test_letters_do_the_same_in_all_problems_of_a_seed():
     """The maps are drawn once, permutations where they are to be, and another seed draws others."""
-    problems = generate(WordProblems(WordOptions()), SearchSplit.TRAIN, 20)
+    problems = generate(WordProblems(), StepSplit.TRAIN, 20)
     (maps,) = {tuple(problem.truth["maps"]) for problem in problems}
     assert all(len(set(images)) == 30 for images in maps)
-    assert WordOptions(seed=1).maps != maps
-    assert all(len(set(images)) < 30 for images in WordOptions(form=Form.MAP).maps)
+    assert WordProblems(seed=1).maps != maps
+    assert all(len(set(images)) < 30 for images in WordProblems(form_of_maps=Form.MAP).maps)
 
 
 @pytest.mark.parametrize(
@@ -124,14 +124,14 @@ def test_letters_do_the_same_in_all_problems_of_a_seed():
 def test_options_out_of_range(values, said):
     """What cannot be drawn is refused by name."""
     with pytest.raises(SettingsError, match=said):
-        WordOptions(**values)
+        WordProblems(**values)
 
 
 def test_more_problems_than_there_are():
     """Where distinct problems run out, that is said instead of searched for ever."""
-    few = WordProblems(WordOptions(states=2, letters=1, length=1, starts=2))
+    few = WordProblems(states=2, letters=1, length=1, starts=2)
     with pytest.raises(SettingsError, match="distinct train problems of 100 wanted"):
-        generate(few, SearchSplit.TRAIN, 100)
+        generate(few, StepSplit.TRAIN, 100)
 
 
 @pytest.mark.parametrize(

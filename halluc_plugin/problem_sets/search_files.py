@@ -1,0 +1,113 @@
+"""Data sets of search tasks: problems as those with answers in steps, and traces through dead ends."""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from halluc_plugin.data.resumable import Progress
+from halluc_plugin.problem_sets.data_set import DataSet
+from halluc_plugin.problem_sets.files import (
+    BACKTRACKING_HELP,
+    TEST_HELP,
+    TRAIN_HELP,
+    check_amounts,
+    edit_vocab_or_none,
+)
+from halluc_plugin.problem_sets.options import option
+from halluc_plugin.problem_sets.search import SearchTask
+from halluc_plugin.problem_sets.search_traces import (
+    DeadEnd,
+    SearchEdit,
+    SearchTraceSettings,
+    SearchTraceWriter,
+)
+from halluc_plugin.problem_sets.step_files import StepFiles, write_problems
+from halluc_plugin.problem_sets.steps import Problem, ProblemSet, StepSplit, generate
+
+
+class SearchProblems(ProblemSet):
+    """A kind of problem that is searched: a frozen dataclass, as every :class:`ProblemSet`."""
+
+    @property
+    @abstractmethod
+    def search(self) -> SearchTask[Any]:
+        """The task."""
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """How much to write.
+
+    Args:
+        train: Training problems.
+        test: Problems of each held-out kind.
+        backtracking: For each clean trace of paired ones, backtracking traces beside it. 0 writes clean
+            traces only, paired or not.
+        traces: What the traces look like.
+
+    Raises:
+        SettingsError: A count is below 1, or the ratio is negative.
+    """
+
+    train: int = option(20_000, TRAIN_HELP)
+    test: int = option(500, TEST_HELP)
+    backtracking: float = option(1.0, BACKTRACKING_HELP)
+    traces: SearchTraceSettings = field(default_factory=SearchTraceSettings)
+
+    def __post_init__(self) -> None:
+        check_amounts(self.backtracking, train=self.train, test=self.test)
+
+
+@dataclass(frozen=True)
+class SearchData(DataSet):
+    """A data set of a search task.
+
+    Args:
+        problems: What the problems look like.
+        request: How much to write, and what traces look like.
+    """
+
+    problems: SearchProblems
+    request: SearchRequest = field(default_factory=SearchRequest)
+
+    @property
+    def splits(self) -> tuple[StepSplit, ...]:
+        """The splits."""
+        return self.problems.splits
+
+    @property
+    def edit(self) -> SearchEdit | None:
+        """What takes back."""
+        return self.request.traces.edit if self.request.backtracking else None
+
+    def draw(self, split: str, count: int) -> Sequence[Problem]:
+        """Draw problems."""
+        return generate(self.problems, StepSplit(split), count)
+
+    def write(
+        self,
+        folder: Path,
+        tokenizer: Any | None,
+        progress: Progress,
+        *,
+        workers: int = 1,
+        template_kwargs: Mapping[str, Any] | None = None,
+    ) -> StepFiles:
+        """Write it: see :func:`halluc_plugin.problem_sets.step_files.write_steps`."""
+        return write_problems(
+            folder, self.problems, self.request, self._writer(tokenizer),
+            tokenizer=tokenizer, progress=progress, kinds=list(DeadEnd),
+            workers=workers, template_kwargs=template_kwargs,
+        )  # fmt: skip
+
+    def _writer(self, tokenizer: Any | None) -> SearchTraceWriter[Any] | None:
+        if tokenizer is None:
+            return None
+        edits = self.request.backtracking > 0
+        vocab = edit_vocab_or_none(tokenizer, edits=edits)
+        # Clean traces take nothing back: by token, which every vocabulary can.
+        plain = SearchTraceSettings(edit=SearchEdit.TOKEN)
+        settings = self.request.traces if edits else plain
+        return SearchTraceWriter(tokenizer, vocab, self.problems.search, settings)

@@ -98,9 +98,14 @@ class SearchData(DataSet):
         """Write it: see :func:`halluc_plugin.problem_sets.step_files.write_steps`."""
         return write_problems(
             folder, self.problems, self.request, self._writer(tokenizer),
-            tokenizer=tokenizer, progress=progress, kinds=list(DeadEnd),
+            tokenizer=tokenizer, progress=progress, kinds=self._kinds,
             workers=workers, template_kwargs=template_kwargs,
         )  # fmt: skip
+
+    @property
+    def _kinds(self) -> list[DeadEnd]:
+        """What is taken back; where nothing is tried again, dead ends that are new."""
+        return list(DeadEnd) if self.request.traces.repeats else [DeadEnd.NEW]
 
     def _writer(self, tokenizer: Any | None) -> SearchTraceWriter[Any] | None:
         if tokenizer is None:

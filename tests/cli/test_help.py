@@ -50,6 +50,7 @@ OPTIONS = [
 CHOICES = {
     "backend", "context", "depth", "divergence", "edit", "ending", "erased_tokens", "form", "init", "method",
     "pairing", "rule", "size", "traces", "verifier_says",
+    "answers", "back", "check", "form_of_maps", "memory", "notice", "proposal",
 }  # fmt: skip
 
 

@@ -85,6 +85,8 @@ class SearchVerifier(Generic[StateT]):
 
     def prefix_ok(self, problem: Mapping[str, Any], prefix: str) -> bool:
         """Whether some right answer begins with ``prefix``, which may be cut anywhere."""
+        if self.verify(problem, prefix) is Outcome.CORRECT:  # with blanks at its end, too
+            return True
         *lines, last = prefix.split("\n")
         state = self._play(self.search.begin(problem), lines)
         if state is None or self.search.dead(state):

@@ -24,6 +24,7 @@ import torch
 from vllm import SamplingParams
 from vllm.v1.sample.logits_processor import BatchUpdate, MinTokensLogitsProcessor
 
+from halluc_plugin.decoding import Tabu
 from halluc_plugin.edits import Context, EditState, EditVocab
 from halluc_plugin.edits.builders import Boundary
 from halluc_plugin.vllm_engine.bans import RewindBans
@@ -89,12 +90,14 @@ class Walk:
         spent = request.budget is not None and gate[2] >= request.budget
         mask = request.boundary is Boundary.MASK and state.depth == 0
         edits = VOCAB.edit_ids if spent or mask else frozenset()
-        return edits | rejected.get(tuple(state.live_ids), frozenset()) if request.tabu else edits
+        tabu = request.tabu is not Tabu.OFF
+        return edits | rejected.get(tuple(state.live_ids), frozenset()) if tabu else edits
 
     def push(self, gate, token):
         """One action of one request."""
         request, state = gate[:2]
-        if request.tabu and token in VOCAB.edit_ids and state.live_ids:
+        # One token at a time is taken back, where both rules of tabu are the same.
+        if request.tabu is not Tabu.OFF and token in VOCAB.edit_ids and state.live_ids:
             *prefix, last = state.live_ids
             gate[3][tuple(prefix)].add(last)
         gate[2] += bool(state.push(token))
@@ -187,6 +190,7 @@ def _milliseconds(request):
         ),
         pytest.param(EditRequest(VOCAB, 0, context=Context.HARD), 0.2, id="hard, edits banned"),
         pytest.param(EditRequest(VOCAB, context=Context.HARD, tabu=True), 0.5, id="hard, tabu"),
+        pytest.param(EditRequest(VOCAB, context=Context.HARD, tabu=Tabu.FIRST), 0.5, id="hard, tabu first"),
         pytest.param(EditRequest(VOCAB, 75, Boundary.MASK), 0.2, id="soft, budget being reached"),
         pytest.param(EditRequest(VOCAB, 0), 0.2, id="soft, edits banned"),
     ],

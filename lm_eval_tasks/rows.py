@@ -14,13 +14,14 @@ from typing import Any
 from lm_eval.api.metrics import mean
 
 from halluc_plugin.metrics import (
-    Discrimination,
+    Counts,
     JudgedTrace,
     Localisation,
     ProblemSamples,
     Proportion,
     StepEnd,
-    discrimination,
+    counted_discrimination,
+    counts_of,
     erased_tokens,
     estimate_pass_at_k,
     event_precision,
@@ -30,8 +31,6 @@ from halluc_plugin.metrics import (
 )
 
 Pair = tuple[int, int]
-Quadruple = tuple[int, int, int, int]
-"""Edits at dead ends of steps, and how many of these there are; the same at live ones."""
 Aggregation = Callable[[Sequence[Any]], float]
 
 
@@ -101,7 +100,7 @@ class LoggedTraces(UserList[dict[str, Any]]):
         return sum(map(count, self)) / len(self)
 
 
-def event_rows(judged: Sequence[JudgedTrace], places: Sequence[StepEnd]) -> dict[str, Pair | Quadruple]:
+def event_rows(judged: Sequence[JudgedTrace], places: Sequence[StepEnd]) -> dict[str, Pair | Counts]:
     """What the backtracks of a document's samples were worth, by a prefix oracle.
 
     Args:
@@ -120,14 +119,12 @@ def event_rows(judged: Sequence[JudgedTrace], places: Sequence[StepEnd]) -> dict
     }
 
 
-def _step_end_rows(places: Sequence[StepEnd]) -> dict[str, Pair | Quadruple]:
-    dead, live = ([place.mass for place in places if place.dead is kind] for kind in (True, False))
-    at_dead, at_live = (round(sum(dead)), len(dead)), (round(sum(live)), len(live))
-    both = (*at_dead, *at_live)
+def _step_end_rows(places: Sequence[StepEnd]) -> dict[str, Pair | Counts]:
+    counts = counts_of(places)
     return {
-        "p_edit_dead": at_dead,
-        "p_edit_live": at_live,
-        **dict.fromkeys(("d", "d_low", "d_high", "edit_auc"), both),
+        "p_edit_dead": counts[:2],
+        "p_edit_live": counts[2:],
+        **dict.fromkeys(("d", "d_low", "d_high", "edit_auc"), counts),
     }
 
 
@@ -167,34 +164,24 @@ def share_high(pairs: Sequence[Pair]) -> float:
     return _clustered(pairs).high
 
 
-def gap(counts: Sequence[Quadruple]) -> float:
+def gap(counts: Sequence[Counts]) -> float:
     """D, P(edit | dead) less P(edit | live); nan where one kind of place is missing."""
-    return _discrimination(counts).difference.value
+    return counted_discrimination(counts).difference.value
 
 
-def gap_low(counts: Sequence[Quadruple]) -> float:
+def gap_low(counts: Sequence[Counts]) -> float:
     """Lower 95 % limit of :func:`gap`, each document a cluster; -1 where nothing is known."""
-    return _discrimination(counts).difference.low
+    return counted_discrimination(counts).difference.low
 
 
-def gap_high(counts: Sequence[Quadruple]) -> float:
+def gap_high(counts: Sequence[Counts]) -> float:
     """Upper 95 % limit of :func:`gap`, each document a cluster; 1 where nothing is known."""
-    return _discrimination(counts).difference.high
+    return counted_discrimination(counts).difference.high
 
 
-def area(counts: Sequence[Quadruple]) -> float:
+def area(counts: Sequence[Counts]) -> float:
     """How often a dead place has the larger probability of an edit; of what was sampled, (1 + D) / 2."""
-    return _discrimination(counts).auc.value
-
-
-def _discrimination(counts: Sequence[Quadruple]) -> Discrimination:
-    return discrimination(
-        [[*_places(*each[:2], dead=True), *_places(*each[2:], dead=False)] for each in counts]
-    )
-
-
-def _places(edits: int, places: int, *, dead: bool) -> list[StepEnd]:
-    return [StepEnd(dead, float(number < edits)) for number in range(places)]
+    return counted_discrimination(counts).auc.value
 
 
 def mean_low(scores: Sequence[float]) -> float:

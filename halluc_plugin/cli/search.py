@@ -86,6 +86,13 @@ def search(
     ban_edits: Annotated[
         bool, typer.Option("--ban-edits", help="The same model, not allowed to backtrack.")
     ] = False,
+    tabu: Annotated[
+        choices.Tabus,
+        typer.Option(
+            help="first: a state that is come back to is not left again by the first token of what was taken "
+            "back (backtrack), and samples begin differently (sample: the same resource for a clean model)."
+        ),
+    ] = "off",
     oracle: Annotated[
         bool, typer.Option("--oracle", help="Trees drop steps that the problem's prefix verifier refutes.")
     ] = False,
@@ -109,6 +116,7 @@ def search(
     """Answer problems by Self-Backtracking's search or by a baseline."""
     from halluc_plugin.atomic_files import whole_file
     from halluc_plugin.data.prompts import template_kwargs
+    from halluc_plugin.decoding.policy import Tabu
     from halluc_plugin.jobs.samplers import Backend
     from halluc_plugin.jobs.search import Method, SearchJob, answer
     from halluc_plugin.prepare import show_progress
@@ -127,6 +135,7 @@ def search(
         verifier=verifier,
         verifier_says=choose(Says, verifier_says, "--verifier-says"),
         ban_edits=ban_edits,
+        tabu=Tabu.of(tabu),
         oracle=oracle,
         temperature=temperature,
         max_tokens=max_tokens,
@@ -155,10 +164,12 @@ def _report(answers: "Sequence[Answered]", title: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from halluc_plugin.metrics import Proportion
+    from halluc_plugin.metrics import Proportion, counted_discrimination
 
     def share(values: list[bool]) -> str:
-        proportion = Proportion.of(sum(values), len(values))
+        return percent(Proportion.of(sum(values), len(values)))
+
+    def percent(proportion: Proportion) -> str:
         low, high = 100 * proportion.low, 100 * proportion.high
         return f"{100 * proportion.value:.1f} % [{low:.1f}, {high:.1f}]"
 
@@ -171,6 +182,13 @@ def _report(answers: "Sequence[Answered]", title: str) -> None:
         ("forward FLOPs", sum(answer.flops for answer in answers), ".3g"),
     ):
         table.add_row(label, f"{total / len(answers):{form}} a problem")
+    found = counted_discrimination([answer.step_ends for answer in answers])
+    for label, kind in (("where a step ends in a dead end", found.dead), ("where it does not", found.live)):
+        if kind.n:
+            table.add_row(f"edits {label}", f"{percent(kind)} of {kind.n}")
+    if found.dead.n and found.live.n:
+        gap = found.difference
+        table.add_row("D, their difference", f"{gap.value:.2f} [{gap.low:.2f}, {gap.high:.2f}]")
     Console().print(table)
 
 

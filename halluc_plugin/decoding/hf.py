@@ -11,7 +11,7 @@ from transformers import LogitsProcessorList
 from halluc_plugin.decoding.attention import grouped_heads
 from halluc_plugin.decoding.generation import Processing
 from halluc_plugin.decoding.limits import max_positions, require_room, require_rows
-from halluc_plugin.decoding.policy import EditPolicy, Tabu
+from halluc_plugin.decoding.policy import NOTHING, EditPolicy, Tabu
 from halluc_plugin.decoding.slots import SlotCache
 from halluc_plugin.edits import Context, EditVocab
 from halluc_plugin.edits.builders import Boundary
@@ -91,6 +91,7 @@ def decode(
     decoding: Decoding,
     *,
     limits: Sequence[int] | None = None,
+    banned_first: Sequence[frozenset[int]] | None = None,
     processors: LogitsProcessorList | None = None,
     pad_id: int = 0,
     generator: torch.Generator | None = None,
@@ -103,6 +104,7 @@ def decode(
         prompts: Token ids; edit tokens inside are inert.
         decoding: How to decode.
         limits: Most raw actions of each response, ``decoding.max_actions`` at most; None for that of all.
+        banned_first: Of each response, ids that it may not begin with; None for none.
         processors: Change the scores of the next token by what the model sees: in soft context all that was
             written, in hard context what is left, padded on the left as ``generate`` does. Banned tokens stay
             banned. A temperature may be among them; that of ``decoding`` comes last.
@@ -131,6 +133,8 @@ def decode(
     )
     with grouped_heads(model):
         batch = _Batch(model, prompts, decoding, limits, processing)
+        for row, banned in zip(batch.rows, banned_first or (), strict=banned_first is not None):
+            row.banned_first = banned
         while batch.active:
             batch.apply(*_sample(batch.scores(), decoding.temperature, generator))
     return [row.trace() for row in batch.rows]
@@ -157,6 +161,11 @@ class _Row:
         self.ids: list[int] = []
         self.logprobs: list[float] = []
         self.finish: Finish | None = None
+        self.banned_first = NOTHING
+
+    def banned(self) -> frozenset[int]:
+        """Ids that must not be sampled next."""
+        return self.policy.banned() if self.ids else self.policy.banned() | self.banned_first
 
     def next_input(self, context: Context) -> tuple[int, int]:
         """Token to feed and its position: the last token of the context, fed again after an edit."""
@@ -234,7 +243,8 @@ class _Batch:
         if self.processing is not None:
             # Some make finite again what is banned.
             scores = self._ban(self.processing(ids, positions, scores))
-        may_ban_all = self.processing is not None or self.decoding.tabu is not Tabu.OFF
+        tabu = self.decoding.tabu is not Tabu.OFF or any(row.banned_first for row in self.active)
+        may_ban_all = tabu or self.processing is not None
         if may_ban_all and scores.isneginf().all(-1).any():
             raise TraceError(
                 "Every token is banned: tabu and the logits processors leave nothing to sample.",
@@ -263,7 +273,7 @@ class _Batch:
         pairs = [
             (index, token)
             for index, row in enumerate(self.active)
-            for token in row.policy.banned()
+            for token in row.banned()
             if token < scores.shape[-1]
         ]
         if pairs:

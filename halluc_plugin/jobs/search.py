@@ -9,6 +9,7 @@ from typing import Any
 
 from halluc_plugin.data.parquet import read_rows_in_groups
 from halluc_plugin.data.resumable import PartedFile, Progress, Row, named, named_function, named_model
+from halluc_plugin.decoding.policy import Tabu
 from halluc_plugin.edits import find_delimiters
 from halluc_plugin.errors import SettingsError, TokenizerError
 from halluc_plugin.jobs.samplers import Backend, answer_ends, open_sampler, require_fit
@@ -21,7 +22,7 @@ from halluc_plugin.sampling.states import Search, Space
 from halluc_plugin.scorers.base import Scorer
 from halluc_plugin.scorers.likelihood import ModelScorer, Says, load_verifier
 from halluc_plugin.scorers.verdicts import VerdictScorer
-from halluc_plugin.search.answers import Answered, judged
+from halluc_plugin.search.answers import Answered, answered, judged
 from halluc_plugin.search.backtracking import self_backtracking
 from halluc_plugin.search.baselines import StepOracle, breadth_first, depth_first, greedy
 from halluc_plugin.search.beams import beam_search
@@ -59,6 +60,8 @@ class SearchJob:
         verifier_says: What it says of them.
         ban_edits: Whether the model cannot backtrack; for all but :attr:`Method.BACKTRACK` and
             :attr:`Method.BEAM`.
+        tabu: What is banned where a search has come back, or where samples begin (:class:`.Space`); for
+            :attr:`Method.BACKTRACK` and :attr:`Method.SAMPLE`.
         oracle: Whether trees drop steps that the problem's prefix verifier refutes.
         temperature: Of sampling.
         max_tokens: Most tokens of an answer.
@@ -84,6 +87,7 @@ class SearchJob:
     verifier: str | None = None
     verifier_says: Says = Says.LIKELIHOOD
     ban_edits: bool = False
+    tabu: Tabu = Tabu.OFF
     oracle: bool = False
     temperature: float = 0.7
     max_tokens: int = 256
@@ -111,6 +115,7 @@ class SearchJob:
             ("--rounds", self.rounds is not None, {Method.BACKTRACK}),
             ("--budget", self.budget is not None, TREES),
             ("--oracle", self.oracle, TREES),
+            ("--tabu", self.tabu is not Tabu.OFF, {Method.BACKTRACK, Method.SAMPLE}),
             ("--ban-edits", self.ban_edits, set(Method) - {Method.BACKTRACK, Method.BEAM}),
         ):
             if given and self.method not in allowed:
@@ -120,8 +125,11 @@ class SearchJob:
                 )
         if self.method is Method.BEAM and self.backend is Backend.VLLM:
             raise SettingsError("Beam search is transformers' own.", "Use --backend hf.")
+        if self.tabu is not Tabu.OFF and self.backend is Backend.VLLM:
+            raise SettingsError("vLLM cannot ban what a sample begins with.", "Use --backend hf with --tabu.")
+        distinct = self.method is Method.SAMPLE and self.tabu is Tabu.FIRST
         alike = self.temperature == 0 and self.n > 1 and self.method not in {Method.GREEDY, Method.BEAM}
-        if alike:
+        if alike and not distinct:
             raise SettingsError(
                 f"At temperature 0 all {self.n} samples would be the same.",
                 "Give a temperature above 0, or --method greedy.",
@@ -152,6 +160,7 @@ def answer(job: SearchJob, kept: Path, part: int, progress: Progress) -> list[An
         SettingsError: See :class:`SearchJob`.
         HostVersionError: vLLM is asked for and not installed.
     """
+    from halluc_plugin.tokens import BACKTRACK_TOKEN
     from halluc_plugin.tokens.loading import load_config, load_tokenizer
 
     trust = job.trust_remote_code
@@ -178,6 +187,9 @@ def answer(job: SearchJob, kept: Path, part: int, progress: Progress) -> list[An
     else:
         sampler = open_sampler(job.model, job.backend, space, job.seed, trust_remote_code=trust)
 
+    edits = BACKTRACK_TOKEN in tokenizer.get_vocab() and not job.ban_edits
+    judged_space = space if edits else None
+
     def make(number: int, asked: Sequence[Asked]) -> tuple[list[Row], Mapping[str, int]]:
         some, oracles = [problem for problem, _ in asked], [judge for _, judge in asked]
         prompts = [problem.prompt for problem in some]
@@ -186,13 +198,13 @@ def answer(job: SearchJob, kept: Path, part: int, progress: Progress) -> list[An
         else:
             seed_part(sampler, job.seed, number)
             found = _run(job, prompts, space, sampler, oracles)
-        answers = judged(some, found, job.rule, tokenizer, shape=shape, scorer=scorer)
+        answers = judged(some, found, job.rule, tokenizer, shape=shape, scorer=scorer, space=judged_space)
         return [{ANSWERED: json.dumps(asdict(answer))} for answer in answers], {}
 
     file: PartedFile[Asked] = PartedFile(kept, make, job.described(), {}, part)
     file.write(list(zip(problems, judges, strict=True)), progress=progress, what="problems answered")
     try:
-        return [Answered(**json.loads(row[ANSWERED])) for row in read_rows_in_groups(kept)]
+        return [answered(json.loads(row[ANSWERED])) for row in read_rows_in_groups(kept)]
     finally:
         kept.unlink()
 
@@ -254,5 +266,11 @@ def space_of(job: SearchJob, tokenizer: Any) -> Space:
     vocab = vocab_of(tokenizer, step_delimiter=job.step_delimiter)
     ends = find_delimiters(tokenizer, job.step_delimiter, edit_ids=vocab.edit_ids)
     return Space(
-        vocab, answer_ends(job.model, tokenizer), ends, job.max_tokens, job.temperature, job.ban_edits
+        vocab,
+        answer_ends(job.model, tokenizer),
+        ends,
+        job.max_tokens,
+        job.temperature,
+        job.ban_edits,
+        job.tabu,
     )

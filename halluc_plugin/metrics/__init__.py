@@ -12,7 +12,15 @@ from halluc_plugin import moved
 from halluc_plugin.metrics.compute import DecoderShape, area_under_accuracy, hard_flops, soft_flops
 from halluc_plugin.metrics.correction import Correction, correction
 from halluc_plugin.metrics.degeneracy import reward_degeneracy
-from halluc_plugin.metrics.discrimination import Discrimination, StepEnd, discrimination, step_ends
+from halluc_plugin.metrics.discrimination import (
+    Counts,
+    Discrimination,
+    StepEnd,
+    counted_discrimination,
+    counts_of,
+    discrimination,
+    step_ends,
+)
 from halluc_plugin.metrics.efficiency import (
     TokenEfficiency,
     TokensPerSolve,
@@ -56,6 +64,7 @@ from halluc_plugin.metrics.summary import EventSummary, summarise_events
 __all__ = [
     "ComputeMatchedGain",
     "Correction",
+    "Counts",
     "DecoderShape",
     "Difference",
     "Discrimination",
@@ -79,6 +88,8 @@ __all__ = [
     "area_under_accuracy",
     "compute_matched_gain",
     "correction",
+    "counted_discrimination",
+    "counts_of",
     "discrimination",
     "erased_steps",
     "erased_tokens",

@@ -127,6 +127,27 @@ def discrimination(traces: Sequence[Sequence[StepEnd]]) -> Discrimination:
     return Discrimination(dead, live, unpaired_difference(dead, live), _auc(traces))
 
 
+Counts = tuple[int, int, int, int]
+"""Edits sampled at dead places, and how many of these there are; the same at live ones."""
+
+
+def counts_of(places: Sequence[StepEnd]) -> Counts:
+    """Of places where only what was sampled is known."""
+    dead, live = ([place.mass for place in places if place.dead is kind] for kind in (True, False))
+    return round(sum(dead)), len(dead), round(sum(live)), len(live)
+
+
+def counted_discrimination(counts: Sequence[Counts]) -> Discrimination:
+    """As :func:`discrimination`, of the counts of each trace, or of each problem's traces."""
+    return discrimination(
+        [
+            [StepEnd(dead=True, mass=float(i < edits_dead)) for i in range(dead)]
+            + [StepEnd(dead=False, mass=float(i < edits_live)) for i in range(live)]
+            for edits_dead, dead, edits_live, live in counts
+        ]
+    )
+
+
 def _mean_mass(traces: Sequence[Sequence[StepEnd]]) -> Proportion:
     masses = [math.fsum(place.mass for place in places) for places in traces]
     sizes = [len(places) for places in traces]

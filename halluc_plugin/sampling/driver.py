@@ -55,10 +55,12 @@ class Found:
     Attributes:
         responses: Finished responses, in the order found; equal ones as often as they were found.
         cost: What it took.
+        samples: What it asked for and was given, in order; empty where a search keeps no account.
     """
 
     responses: list[Response]
     cost: Cost
+    samples: Sequence[tuple[Request, Sample]] = ()
 
 
 def run(searches: Sequence[Search], prompts: Sequence[tuple[int, ...]], sampler: Sampler) -> list[Found]:
@@ -77,6 +79,7 @@ def run(searches: Sequence[Search], prompts: Sequence[tuple[int, ...]], sampler:
     costs = [Cost() for _ in searches]
     found: dict[int, list[Response]] = {}
     pending: dict[int, list[Request]] = {}
+    taken: list[list[tuple[Request, Sample]]] = [[] for _ in searches]
 
     def advance(number: int, samples: list[Sample] | None) -> None:
         try:
@@ -96,6 +99,7 @@ def run(searches: Sequence[Search], prompts: Sequence[tuple[int, ...]], sampler:
         for (number, request), sample in zip(batch, samples, strict=True):
             costs[number].add(len(request.prefix), len(sample.ids))
             answers[number].append(sample)
+            taken[number].append((request, sample))
         for number, of_search in answers.items():
             advance(number, of_search)
-    return [Found(found[number], costs[number]) for number in range(len(searches))]
+    return [Found(found[number], costs[number], taken[number]) for number in range(len(searches))]

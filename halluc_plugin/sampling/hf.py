@@ -58,7 +58,14 @@ class HFSampler:
         )
         prefixes = [request.prefix for request in requests]
         limits = [request.max_tokens for request in requests]
-        traces = decode(self._model, prefixes, decoding, limits=limits, generator=self._generator)
+        traces = decode(
+            self._model,
+            prefixes,
+            decoding,
+            limits=limits,
+            banned_first=[request.banned_first for request in requests],
+            generator=self._generator,
+        )
         return [
             sample_of(trace.ids, trace.logprobs, request, self._space)
             for trace, request in zip(traces, requests, strict=True)

@@ -4,6 +4,7 @@ from collections.abc import Collection, Generator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from halluc_plugin.decoding.policy import NOTHING, Tabu
 from halluc_plugin.edits import EditVocab
 from halluc_plugin.errors import SettingsError
 
@@ -30,6 +31,8 @@ class Space:
         max_tokens: Most tokens of a response, EOS included.
         temperature: Of sampling; 0 is greedy.
         edits_banned: Whether edits cannot be sampled: the same model, without its backtracks.
+        tabu: ``first`` bans, in a state that a search has come back to, the first tokens of what was taken
+            back there; and lets independent samples begin differently.
 
     Raises:
         SettingsError: A value is out of range, or an id has two roles.
@@ -41,8 +44,13 @@ class Space:
     max_tokens: int
     temperature: float = 1.0
     edits_banned: bool = False
+    tabu: Tabu = Tabu.OFF
 
     def __post_init__(self) -> None:
+        if self.tabu is Tabu.LAST:
+            raise SettingsError(
+                "A search is asked for tabu=last, which bans tokens within a sample.", "Give first, or off."
+            )
         if self.max_tokens < 1 or self.temperature < 0:
             raise SettingsError(
                 f"max_tokens is {self.max_tokens} and temperature {self.temperature}.",
@@ -106,12 +114,14 @@ class Request:
         max_tokens: Most tokens to sample.
         temperature: 0 is greedy.
         stop_ids: Ids at which to stop; the one that is met is part of the sample.
+        banned_first: Ids that the sample may not begin with.
     """
 
     prefix: tuple[int, ...]
     max_tokens: int
     temperature: float
     stop_ids: frozenset[int]
+    banned_first: frozenset[int] = NOTHING
 
 
 @dataclass(frozen=True)
@@ -134,11 +144,19 @@ Search = Generator[list[Request], list[Sample], list[Response]]
 responses it found."""
 
 
-def wanted(prompt: tuple[int, ...], state: Response, space: Space, *, steps: bool = False) -> Request:
+def wanted(
+    prompt: tuple[int, ...],
+    state: Response,
+    space: Space,
+    *,
+    steps: bool = False,
+    banned_first: frozenset[int] = NOTHING,
+) -> Request:
     """The request for one continuation of a state."""
     return Request(
         prefix=prompt + state.ids,
         max_tokens=space.max_tokens - len(state.ids),
         temperature=space.temperature,
         stop_ids=space.stop_ids(steps=steps),
+        banned_first=banned_first,
     )

@@ -1,17 +1,17 @@
 """From what a search found to judged answers and what they cost."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
-from halluc_plugin.metrics import DecoderShape
+from halluc_plugin.metrics import Counts, DecoderShape, StepEnd, counts_of, judge_ids, step_ends
 from halluc_plugin.sampling.driver import Found
-from halluc_plugin.sampling.problems import PosedProblem, text_of
-from halluc_plugin.sampling.states import Response
+from halluc_plugin.sampling.problems import PosedProblem, step_oracle, text_of
+from halluc_plugin.sampling.states import Response, Space
 from halluc_plugin.scorers.base import Scorer
 from halluc_plugin.search.selection import Canonical, Rule, select
-from halluc_plugin.verifiers import Outcome, final_vote
+from halluc_plugin.verifiers import Outcome, PrefixVerifier, final_vote
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class Answered:
         reachable: Whether any of them is right.
         tokens: Tokens sampled.
         flops: Forward cost, a scorer's included.
+        step_ends: Edits sampled where a step had just ended in a dead end, and how many such places there
+            were; the same where the goal was within reach. Zeros where nothing judges prefixes or edits.
     """
 
     answer: str | None
@@ -33,6 +35,12 @@ class Answered:
     reachable: bool
     tokens: int
     flops: int
+    step_ends: Counts = (0, 0, 0, 0)
+
+
+def answered(row: Mapping[str, Any]) -> Answered:
+    """An answer that was kept as JSON."""
+    return Answered(**{**row, "step_ends": tuple(row["step_ends"])})
 
 
 def canonical(problem: PosedProblem, tokenizer: Any) -> Canonical:
@@ -48,6 +56,7 @@ def judged(
     *,
     shape: DecoderShape,
     scorer: Scorer | None = None,
+    space: Space | None = None,
 ) -> Iterator[Answered]:
     """Select an answer to each problem and judge it.
 
@@ -58,6 +67,7 @@ def judged(
         tokenizer: Of the ids.
         shape: Sizes of the model, for costs.
         scorer: For :attr:`Rule.VERIFIER`.
+        space: Where edits were sampled, to be judged at the ends of steps; None leaves them unjudged.
     """
     for problem, result in zip(problems, found, strict=True):
         flops, score = result.cost.flops(shape), None
@@ -76,4 +86,18 @@ def judged(
             reachable=any(right(response) for response in set(result.responses)),
             tokens=result.cost.tokens,
             flops=flops,
+            step_ends=(0, 0, 0, 0) if space is None else _step_ends(problem, result, space, tokenizer),
         )
+
+
+def _step_ends(problem: PosedProblem, found: Found, space: Space, tokenizer: Any) -> Counts:
+    """What was sampled behind steps; the first action of a sample is behind the last step of its state."""
+    if not isinstance(problem.verifier, PrefixVerifier):
+        return (0, 0, 0, 0)
+    judge = cache(step_oracle(problem, tokenizer))
+    places: list[StepEnd] = []
+    for request, sample in found.samples:
+        state = request.prefix[len(problem.prompt) :]
+        (trace,) = judge_ids([[*state, *sample.ids]], space.vocab, [lambda live: judge(tuple(live))])
+        places += step_ends(trace, space.delimiters, given=len(state))
+    return counts_of(places)

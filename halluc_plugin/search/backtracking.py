@@ -12,6 +12,7 @@ Deviations from the paper and its released code:
 
 import math
 
+from halluc_plugin.decoding.policy import NOTHING, Tabu
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.sampling.states import End, Response, Search, Space, wanted
 
@@ -20,7 +21,9 @@ def self_backtracking(prompt: tuple[int, ...], space: Space, n: int, rounds: int
     """Search one problem.
 
     N samples are drawn. One that the model ends with an edit is rolled back by its last step, complete or
-    not, and the state before is expanded in the next round; with no further round it is dropped.
+    not, and the state before is expanded in the next round; with no further round it is dropped. With the
+    space's tabu no sample from there begins as what was taken back there did, and a state from which more was
+    taken back is expanded again.
 
     Args:
         prompt: Ids of the prompt.
@@ -42,10 +45,14 @@ def self_backtracking(prompt: tuple[int, ...], space: Space, n: int, rounds: int
 def _search(prompt: tuple[int, ...], space: Space, n: int, rounds: int) -> Search:
     frontier, visited = [Response()], {Response().ids}
     finished: list[Response] = []
+    tried: dict[tuple[int, ...], frozenset[int]] = {}
     for _ in range(rounds + 1):
         states = [frontier[i % len(frontier)] for i in range(n)]
-        samples = yield [wanted(prompt, state, space) for state in states]
+        samples = yield [
+            wanted(prompt, state, space, banned_first=tried.get(state.ids, NOTHING)) for state in states
+        ]
         rolled_back: dict[tuple[int, ...], Response] = {}
+        otherwise = set()
         for state, sample in zip(states, samples, strict=True):
             response = state.extended(sample)
             if sample.end is End.EOS:
@@ -53,7 +60,11 @@ def _search(prompt: tuple[int, ...], space: Space, n: int, rounds: int) -> Searc
             elif sample.end is End.EDIT:
                 before = response.without_last_step(space.delimiters)
                 rolled_back.setdefault(before.ids, before)
-        fresh = [state for ids, state in rolled_back.items() if ids not in visited]
+                taken = response.ids[len(before.ids) :]
+                if space.tabu is Tabu.FIRST and taken:
+                    tried[before.ids] = tried.get(before.ids, NOTHING) | {taken[0]}
+                    otherwise.add(before.ids)
+        fresh = [state for ids, state in rolled_back.items() if ids not in visited or ids in otherwise]
         frontier = sorted(fresh, key=lambda state: -state.mean_logprob)[: math.isqrt(n)]
         visited.update(state.ids for state in frontier)
         if not frontier:

@@ -5,6 +5,7 @@ from typing import Any
 
 from vllm import SamplingParams, TokensPrompt
 
+from halluc_plugin.errors import SettingsError
 from halluc_plugin.sampling.hf import sample_of
 from halluc_plugin.sampling.states import Request, Sample, Space
 
@@ -24,7 +25,15 @@ class VLLMSampler:
         self._llm, self._space = llm, space
 
     def sample(self, requests: Sequence[Request]) -> list[Sample]:
-        """One sample for each request."""
+        """One sample for each request.
+
+        Raises:
+            SettingsError: A request bans what its sample may begin with.
+        """
+        if any(request.banned_first for request in requests):
+            raise SettingsError(
+                "vLLM cannot ban what a sample begins with.", "Use --backend hf, or leave --tabu first out."
+            )
         banned = sorted(self._space.vocab.edit_ids) if self._space.edits_banned else []
         params = [_params(request, banned) for request in requests]
         prompts = [TokensPrompt(prompt_token_ids=list(request.prefix)) for request in requests]

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from halluc_plugin.cli import choices
 from halluc_plugin.cli.app import app
+from halluc_plugin.decoding import Tabu
 from halluc_plugin.edits import Context
 from halluc_plugin.edits.builders import ErasedTokens
 from halluc_plugin.jobs.samplers import Backend
@@ -49,7 +50,7 @@ OPTIONS = [
 
 CHOICES = {
     "backend", "context", "depth", "divergence", "edit", "ending", "erased_tokens", "form", "init", "method",
-    "pairing", "rule", "size", "traces", "verifier_says",
+    "pairing", "rule", "size", "tabu", "traces", "verifier_says",
     "answers", "back", "check", "form_of_maps", "memory", "notice", "proposal",
 }  # fmt: skip
 
@@ -136,7 +137,7 @@ def test_every_help_ends_with_examples(path):
     [
         (choices.Edits, Edit), (choices.Endings, Ending), (choices.Pairings, Pairing), (choices.Forms, Form),
         (choices.Depths, Depth), (choices.Contexts, Context), (choices.Backends, Backend),
-        (choices.Methods, Method), (choices.Rules, Rule), (choices.Sayings, Says),
+        (choices.Methods, Method), (choices.Rules, Rule), (choices.Sayings, Says), (choices.Tabus, Tabu),
         (choices.Starts, Initialisation), (choices.Divergences, Divergence), (choices.Sizes, Size),
         (choices.ErasedTokens, set(ErasedTokens) - {ErasedTokens.NEGATIVE}),
         (choices.WarmStarts, set(WarmStartTraces) - {WarmStartTraces.TURNS}),

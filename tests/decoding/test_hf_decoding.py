@@ -158,3 +158,14 @@ def test_sliding_window_models_are_refused(model):
     )  # fmt: skip
     with pytest.raises(SettingsError, match="sliding_attention"):
         decode(Qwen2ForCausalLM(config), [[1, 2]], Decoding(VOCAB, 4))
+
+
+def test_a_response_may_be_kept_from_beginning_so(model):
+    """Of each row its own ids are banned at the first action, and at no later one."""
+    decoding = Decoding(VOCAB, 6, temperature=0.0, eos_ids=frozenset({EOS}))
+    free = [trace.ids for trace in decode(model, PROMPTS, decoding)]
+    banned = [frozenset(ids[:1]) if row % 2 else frozenset() for row, ids in enumerate(free)]
+    kept = [trace.ids for trace in decode(model, PROMPTS, decoding, banned_first=banned)]
+    for row, (before, after) in enumerate(zip(free, kept, strict=True)):
+        assert (after == before) is not bool(row % 2)
+        assert after[0] not in banned[row]

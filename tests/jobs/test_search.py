@@ -69,6 +69,18 @@ def test_every_method_answers(search, method, tmp_path):
     assert answers[0]["search"]["method"] == method
 
 
+def test_greedy_samples_may_begin_differently(search, tmp_path):
+    """At temperature 0 too, and the ends of steps are judged beside the answers."""
+    asked = ("--method", "sample", "--tabu", "first", "--temperature", "0", "-n", "3", "--limit", "2")
+    done = search(*asked, "--out", str(tmp_path / "answers.jsonl"))
+    assert done.exit_code == 0, done.exception
+    answers = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
+    for answer in answers:
+        edits_dead, dead, edits_live, live = answer["step_ends"]
+        assert 0 <= edits_dead <= dead
+        assert 0 <= edits_live <= live
+
+
 @pytest.mark.parametrize("says", list(Says))
 def test_a_verifier_model_scores(search, model, says):
     """Any causal model of the same ids will do, whatever is read from it."""
@@ -99,6 +111,9 @@ def test_trees_with_the_prefix_verifier(search):
         (("--verifier", "x"), "go together"),
         (("--verifier-says", "verdict"), "without --verifier"),
         (("--oracle",), "no meaning for --method backtrack"),
+        (("--tabu", "first", "--method", "greedy"), "--tabu has no meaning for --method greedy"),
+        (("--tabu", "first", "--backend", "vllm"), "--backend hf with --tabu"),
+        (("--tabu", "last"), "tabu=last"),
         (("--method", "beam", "--backend", "vllm"), "--backend hf"),
         (("-n", "0"), "--samples is 0"),
         (("--limit", "0"), "--limit 0"),

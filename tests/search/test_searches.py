@@ -2,11 +2,13 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from halluc_plugin.decoding import Tabu
 from halluc_plugin.edits import EditVocab
 from halluc_plugin.errors import SettingsError, TraceError
 from halluc_plugin.metrics import DecoderShape
@@ -291,3 +293,54 @@ def test_an_id_has_one_role():
         Space(EditVocab(backtrack=2), frozenset({2}), frozenset({1}), max_tokens=3)
     with pytest.raises(SettingsError, match="max_tokens is 0"):
         Space(EditVocab(backtrack=2), frozenset({0}), frozenset({1}), max_tokens=0)
+
+
+class TestTabu:
+    """What was taken back is not begun again, and samples begin differently."""
+
+    def test_a_state_is_left_by_another_first_token(self, space, script):
+        """The root is expanded again without what was taken back there, round by round."""
+        asked = []
+
+        class Model(script):
+            def sample(self, requests):
+                asked.extend((request.prefix, request.banned_first) for request in requests)
+                return super().sample(requests)
+
+        model = Model({
+            PROMPT: [((3, 2), -1.0), ((4, 1, 5, 2), -1.0), ((6, 0), -1.0)],
+            (9, 4, 1): [((2,), -1.0)],
+        })  # fmt: skip
+        tabu = replace(space, tabu=Tabu.FIRST)
+        assert ids(found(self_backtracking(PROMPT, tabu, n=1, rounds=9), model)) == [(6, 0)]
+        assert asked == [
+            (PROMPT, frozenset()),
+            (PROMPT, {3}),
+            ((9, 4, 1), {5}),
+            (PROMPT, {3, 4}),  # the edit at (4, 1) took that step back
+        ]
+
+    def test_an_edit_that_takes_nothing_back_expands_nothing_again(self, space, script):
+        """On an empty response there is nothing to begin in another way."""
+        model = script({PROMPT: [((2,), -1.0)]})
+        tabu = replace(space, tabu=Tabu.FIRST)
+        assert ids(found(self_backtracking(PROMPT, tabu, n=1, rounds=9), model)) == []
+
+    def test_independent_samples_begin_differently(self, space, script):
+        """One after the other, each without the first tokens of all before; edits are never tabu."""
+        banned = []
+
+        class Model(script):
+            def sample(self, requests):
+                banned.extend(request.banned_first for request in requests)
+                return super().sample(requests)
+
+        model = Model({PROMPT: [((3, 0), -1.0), ((2,), -1.0), ((4, 1, 2), -1.0), ((5, 0), -1.0)]})
+        tabu = replace(space, tabu=Tabu.FIRST)
+        assert ids(found(independent(PROMPT, tabu, n=4), model)) == [(3, 0), (5, 0)]
+        assert banned == [frozenset(), {3}, {3}, {3, 4}]
+
+    def test_the_other_rule_is_refused(self, space):
+        """It would ban within samples."""
+        with pytest.raises(SettingsError, match="tabu=last"):
+            replace(space, tabu=Tabu.LAST)

@@ -12,10 +12,10 @@ PIPELINES = ("strict-match", "flexible-extract", "strict-match-raw", "flexible-e
 
 
 def spoiled(verifier, truth, answer):
-    """The answer up to a digit near its end, another digit in its place, and the rest."""
-    for at in reversed(range(len(answer))):
-        for other in "0123456789":
-            if answer[at].isdigit() and not verifier.prefix_ok(truth, answer[:at] + other + answer[at + 1 :]):
+    """The answer up to a character near its end, what does not belong in its place, and the rest."""
+    for at in reversed(range(len(answer.rstrip()))):
+        for other in sorted({*answer, *"0123456789"} - {*" \n"}):
+            if not verifier.prefix_ok(truth, answer[:at] + other + answer[at + 1 :]):
                 return answer[:at], other, answer[at:]
     raise AssertionError(answer)
 

@@ -101,7 +101,9 @@ class SearchTraceSettings:
         edit: Which edit tokens take back.
         repeats: With a memory, the probability that a step from a state is one that was tried there in vain:
             without any, the number of tries would tell that the last one is right.
-        tries: Most times that something is taken back in a trace.
+        tries: Most times that something is taken back in a trace; longer ones are drawn anew. In hard context
+            few do and cost less. In soft context a model counts: where the longest traces end, the last line
+            is always right, and is accepted unchecked.
 
     Raises:
         SettingsError: A value is out of range, or some do not go together.

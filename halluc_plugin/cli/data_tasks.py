@@ -100,6 +100,7 @@ def command_of(task: "Task", data: "DataSet") -> Callable[..., None]:
         data: What it writes; its values are the defaults.
     """
     from halluc_plugin.problem_sets.options import with_values
+    from halluc_plugin.tasks import registry
 
     declared = data.options()
     old = {_parameter(name): name for name in task.old_options}
@@ -108,6 +109,8 @@ def command_of(task: "Task", data: "DataSet") -> Callable[..., None]:
         for parameter, name in old.items():
             new = task.old_options[name]
             given[_parameter(new)] = renamed(name, given.pop(parameter), new, given[_parameter(new)])
+        for source in task.sources:
+            registry.find_task(source)  # refuses one that another package claims, too
         asked = with_values(data, {each.path: _value(each, given[each.name]) for each in declared})
         _write(asked, **{name: given[name] for name in _SHARED})
 

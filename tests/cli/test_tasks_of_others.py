@@ -89,3 +89,16 @@ def test_one_that_works_is_a_command_like_ours(halluc):
     done = run("data", "echo", *FEW)
     assert done.returncode == 0, done.stderr
     assert "train 8, test 2, test_new 2" in done.stdout
+
+
+def test_a_source_of_ours_is_refused_to_both(halluc):
+    """Neither task writes rows whose judge is not clear; help and all other tasks go on."""
+    run = halluc("echo", TASK.replace("NAME", "echo").replace("SOURCE", "halluc/dag"))
+    assert run("data", "--help").returncode == run("data", "chain", *FEW).returncode == 0
+    for name in ("dag", "echo"):
+        done = run("data", name, *FEW)
+        assert done.returncode == 2
+        assert done.stderr.startswith("halluc: The data source 'halluc/dag' is claimed by halluc"), (
+            done.stderr
+        )
+        assert ("acme (acme_module)" in done.stderr, done.stderr.count("\n")) == (True, 1)

@@ -18,7 +18,7 @@ from halluc_plugin.settings import PrepareSettings, WarmStartTraces
 from halluc_plugin.tasks.countdown.files import CountdownFiles, CountdownRequest, write_countdown
 from halluc_plugin.tasks.countdown.problems import CountdownSettings
 from halluc_plugin.tasks.countdown.traces import TraceSettings
-from halluc_plugin.tokens import BACKTRACK_TOKEN
+from halluc_plugin.tokens import BACKTRACK_TOKEN, RESTART_TOKEN, STEP_TOKEN
 from halluc_plugin.tokens.saving import save_model
 from halluc_plugin.training.settings import TrainSettings
 
@@ -127,8 +127,22 @@ def warm_start(
     """
     from halluc_plugin.training.fine_tuning import fine_tune
 
-    tokenizer = tokenizer_for(traces)
+    tokenizer = _tokenizer_of(files, traces)
     return fine_tune(new_model(tokenizer, size, seed=train.seed), tokenizer, files, train, out)
+
+
+def _tokenizer_of(files: list[Path], traces: WarmStartTraces) -> Any:
+    """The number-level tokenizer that files were written with: edits may be by step or restart, too."""
+    from halluc_plugin.data.parquet import read_metadata
+    from halluc_plugin.data.trace_files import FINGERPRINT, fingerprint
+
+    usual = tokenizer_for(traces)
+    if traces is not WarmStartTraces.BACKTRACK or not files:
+        return usual
+    others = (number_tokenizer(edit_tokens=(BACKTRACK_TOKEN, more)) for more in (STEP_TOKEN, RESTART_TOKEN))
+    written_with = read_metadata(files[0]).get(FINGERPRINT)
+    # Of any other tokenizer the usual one says that it is not its own.
+    return next((found for found in others if fingerprint(found) == written_with), usual)
 
 
 def _described(train: TrainSettings) -> dict[str, Any]:

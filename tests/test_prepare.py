@@ -4,14 +4,18 @@ import json
 from dataclasses import replace
 
 import pytest
+from typer.testing import CliRunner
 
 from halluc_plugin import prepare
 from halluc_plugin.cache import MANIFEST, halluc_home, load_or_build
+from halluc_plugin.cli.app import app
 from halluc_plugin.data.trace_files import read_traces
 from halluc_plugin.edits import resolve_row
+from halluc_plugin.losses.shares import LossShares
 from halluc_plugin.settings import PrepareSettings, WarmStartTraces
-from halluc_plugin.tokens import BACKTRACK_TOKEN, edit_vocab
+from halluc_plugin.tokens import BACKTRACK_TOKEN, RESTART_TOKEN, STEP_TOKEN, edit_vocab
 from halluc_plugin.tokens.loading import load_model, load_tokenizer
+from halluc_plugin.training.settings import TrainSettings
 
 SMALL = PrepareSettings(train_problems=12, test_problems=4, warm_start_steps=2)
 
@@ -124,3 +128,15 @@ def test_turns_are_made_of_the_traces_with_edits():
     assert not all(wrong)
     model = load_model(str(prepare.warm_started_model(settings)))
     assert load_tokenizer(str(model.config.name_or_path)).get_vocab() == tokenizer.get_vocab()
+
+
+@pytest.mark.parametrize(("edit", "token"), [("step", STEP_TOKEN), ("restart", RESTART_TOKEN)])
+def test_a_warm_start_reads_traces_with_other_edits(tmp_path, edit, token):
+    """The tokenizer is the one that the file was written with, its step backtrack or restart included."""
+    asked = ["word", "--length", "3", "--train", "8", "--test", "2", "--edit", edit, "--out", str(tmp_path)]
+    back = ["--back", "restart"] if edit == "restart" else []
+    assert CliRunner().invoke(app, ["data", *asked, *back]).exit_code == 0
+    settings = TrainSettings(steps=1, batch_size=2, shares=LossShares(decisions=0.3))
+    files = [tmp_path / "word" / "traces.parquet"]
+    prepare.warm_start(files, WarmStartTraces.BACKTRACK, settings, tmp_path / "start")
+    assert token in load_tokenizer(str(tmp_path / "start")).get_vocab()

@@ -1,6 +1,6 @@
 """The embedded default: problems and a warm-started small model, made on first use and cached.
 
-Each step is also a command of its own: ``halluc data countdown`` and ``halluc warmstart``.
+Each step is also a command of its own: ``halluc data TASK`` and ``halluc warmstart``.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,13 +12,19 @@ from typing import Any
 from rich.console import Console
 
 from halluc_plugin.cache import load_or_build
+from halluc_plugin.errors import SettingsError
+from halluc_plugin.problem_sets.data_set import DataSet
+from halluc_plugin.problem_sets.files import DataSetFiles
+from halluc_plugin.problem_sets.options import Option, with_values
+from halluc_plugin.problem_sets.step_files import StepFiles
+from halluc_plugin.refusals import unknown
 from halluc_plugin.scratch.model import Size, new_model
-from halluc_plugin.scratch.tokenizer import number_tokenizer
+from halluc_plugin.scratch.tokenizer import editing_tokenizer
 from halluc_plugin.settings import PrepareSettings, WarmStartTraces
-from halluc_plugin.tasks.countdown.files import CountdownFiles, CountdownRequest, write_countdown
-from halluc_plugin.tasks.countdown.problems import CountdownSettings
+from halluc_plugin.settings.strict import convert
+from halluc_plugin.tasks.countdown.files import FOLDER as COUNTDOWN
+from halluc_plugin.tasks.countdown.files import CountdownFiles, CountdownRequest
 from halluc_plugin.tasks.countdown.traces import TraceSettings
-from halluc_plugin.tokens import BACKTRACK_TOKEN, RESTART_TOKEN, STEP_TOKEN
 from halluc_plugin.tokens.saving import save_model
 from halluc_plugin.training.settings import TrainSettings
 
@@ -32,41 +38,105 @@ verl writes after the end of a turn of Qwen's."""
 SECONDS_BETWEEN_LINES = 10.0
 ROWS = 2
 """Raised when the same request comes to give other rows: what was cached before is then made anew."""
+AMOUNTS = {"train": "train_problems", "test": "test_problems", "seed": "seed"}
+"""Options of every embedded task that are settings by themselves, and which."""
 
 
-def tokenizer_for(traces: WarmStartTraces) -> Any:
-    """The number-level tokenizer; the baseline's has no edit token, so that it cannot backtrack."""
-    return number_tokenizer(edit_tokens=(BACKTRACK_TOKEN,) if traces is WarmStartTraces.BACKTRACK else ())
+def asked(settings: PrepareSettings) -> DataSet:
+    """What is asked of the task's data set.
 
-
-def countdown_data(settings: PrepareSettings) -> CountdownFiles:
-    """Problems and traces for these settings, from the cache or made now.
-
-    The problems depend on seed and counts alone: with and without backtracking they are the same.
+    The problems depend on seed, counts and options alone: with and without backtracking they are the same.
 
     Raises:
-        SettingsError: So many distinct problems do not exist.
+        TaskError: There is no such task.
+        SettingsError: It draws no problems, has no such option, or an option's value is out of range.
     """
-    request = CountdownRequest(
-        problems=CountdownSettings(seed=settings.seed),
-        train=settings.train_problems,
-        test=settings.test_problems,
-        backtracking=0.0 if settings.traces is WarmStartTraces.CLEAN else BACKTRACKING,
-        traces=TRACES,
-    )
-    # Turns are made of traces with edits, whose tokenizer has the same ids and one more.
-    edits = WarmStartTraces.BACKTRACK if request.backtracking else WarmStartTraces.CLEAN
+    data, path = _defaults(settings.task), "halluc.prepare.options"
+    found = {each.name: each for each in data.options()}
+    if missing := [name for name in (*AMOUNTS, "backtracking") if name not in found]:
+        raise SettingsError(
+            f"The task {settings.task} cannot be embedded: it has no option {missing[0]}.",
+            "Write its data by `halluc data`, and give the files by data.train_files and data.val_files.",
+        )
+    values = {found[name].path: getattr(settings, setting) for name, setting in AMOUNTS.items()}
+    if settings.traces is WarmStartTraces.CLEAN:
+        values[found["backtracking"].path] = 0.0
+    own = {name: each for name, each in found.items() if name not in AMOUNTS}
+    for name, value in settings.options.items():
+        if name not in own:
+            raise unknown(f"setting {path}.{name}", name, list(own), path)
+        values.setdefault(own[name].path, _value(own[name], value, f"{path}.{name}"))
+    return with_values(data, values)
+
+
+def _defaults(task: str) -> DataSet:
+    if task == COUNTDOWN:
+        return CountdownRequest(backtracking=BACKTRACKING, traces=TRACES)
+    from halluc_plugin.tasks import registry
+
+    data = registry.load(task).data
+    if data is None:
+        raise SettingsError(
+            f"halluc.prepare.task is {task!r}, which draws no problems.",
+            "Give a task that `halluc data --help` lists.",
+        )
+    return data
+
+
+def _value(option: Option, value: Any, path: str) -> Any:
+    return convert(dict[str, float] if option.kind is dict else option.kind, value, path)
+
+
+def tokenizer_for(traces: WarmStartTraces, edit: str = "token") -> Any:
+    """The number-level tokenizer; a baseline's has no edit token, so that it cannot backtrack.
+
+    Args:
+        traces: What is learned from.
+        edit: What takes back in traces that do.
+    """
+    return editing_tokenizer(edit if traces is WarmStartTraces.BACKTRACK else None)
+
+
+def embedded_data(settings: PrepareSettings) -> DataSetFiles:
+    """Problems and traces for these settings, from the cache or made now.
+
+    Raises:
+        TaskError: There is no such task.
+        SettingsError: As :func:`asked`; or so many distinct problems do not exist.
+    """
+    data = asked(settings)
 
     def build(folder: Path) -> None:
-        _say(f"making {request.train} Countdown problems and their traces")
-        write_countdown(folder, request, tokenizer_for(edits), show_progress)
+        name = "Countdown" if settings.task == COUNTDOWN else settings.task
+        _say(f"making {settings.train_problems} {name} problems and their traces")
+        # Turns are made of traces with edits, whose tokenizer has the same ids and one more.
+        data.write(folder, editing_tokenizer(data.edit), show_progress)
 
-    return CountdownFiles(load_or_build("countdown", asdict(request) | {"rows": ROWS}, build))
+    root = load_or_build(settings.task, asdict(data) | {"rows": ROWS}, build)  # type: ignore[call-overload]
+    if isinstance(data, CountdownRequest):
+        return CountdownFiles(root, data.problems.numbers)
+    return StepFiles(root, settings.task)
+
+
+def embedded_splits(settings: PrepareSettings) -> tuple[Path, list[Path]]:
+    """The problems of :func:`embedded_data` to train on, and those of each held-out kind."""
+    files = embedded_data(settings)
+    train, *held_out = asked(settings).splits
+    return files.problems(train), [files.problems(split) for split in held_out]
 
 
 def turn_traces(settings: PrepareSettings) -> Path:
-    """The traces of :func:`countdown_data` as two attempts each, from the cache or made now."""
-    data = countdown_data(settings)
+    """The traces of :func:`embedded_data` as two attempts each, from the cache or made now.
+
+    Raises:
+        SettingsError: The task is another than Countdown.
+    """
+    if settings.task != COUNTDOWN:
+        raise SettingsError(
+            f"halluc.prepare.traces=turns, and halluc.prepare.task is {settings.task}.",
+            "Choose halluc/task=countdown: other tasks have no traces in turns.",
+        )
+    data = embedded_data(settings)
     described = {"data": data.root.name, "turn": TURN}
 
     def build(folder: Path) -> None:
@@ -85,10 +155,13 @@ def turn_traces(settings: PrepareSettings) -> Path:
 
 
 def warm_started_model(settings: PrepareSettings) -> Path:
-    """The folder of a small model that was fine-tuned on these traces, from the cache or trained now."""
-    data = countdown_data(settings)
+    """The folder of a small model that was fine-tuned on these traces, from the cache or trained now.
+
+    Raises:
+        SettingsError: As :func:`asked`; or erased tokens or shares of the loss are not set as they may be.
+    """
+    data, train = embedded_data(settings), _training(settings)
     in_turns = settings.traces is WarmStartTraces.TURNS
-    train = replace(WARM_START, seed=settings.seed, steps=settings.warm_start_steps)
     described = {"data": data.root.name, "size": str(SIZE), "train": _described(train)}
 
     def build(folder: Path) -> None:
@@ -99,19 +172,40 @@ def warm_started_model(settings: PrepareSettings) -> Path:
     return load_or_build(f"warm-start-{settings.traces}", described, build)
 
 
+def _training(settings: PrepareSettings) -> TrainSettings:
+    """How the warm start trains; what takes nothing back has nothing that is weighed or seen otherwise."""
+    train = replace(WARM_START, seed=settings.seed, steps=settings.warm_start_steps)
+    if settings.traces is not WarmStartTraces.BACKTRACK:
+        return train
+    return replace(
+        train, context=settings.context, erased_tokens=settings.erased_tokens, shares=settings.shares
+    )
+
+
+def _edit(settings: PrepareSettings) -> str:
+    """What takes back in the traces, ``token`` where nothing does."""
+    return str(asked(settings).edit or "token")
+
+
 def scratch_model(settings: PrepareSettings) -> Path:
     """The folder of a small model with random weights and the tokenizer of these traces, from the cache."""
-    described = {"size": str(SIZE), "seed": settings.seed}
+    edit = _edit(settings)
+    described = {"size": str(SIZE), "seed": settings.seed} | ({} if edit == "token" else {"edit": edit})
 
     def build(folder: Path) -> None:
-        tokenizer = tokenizer_for(settings.traces)
+        tokenizer = tokenizer_for(settings.traces, edit)
         save_model(new_model(tokenizer, SIZE, seed=settings.seed), tokenizer, folder)
 
     return load_or_build(f"scratch-{settings.traces}", described, build)
 
 
 def warm_start(
-    files: list[Path], traces: WarmStartTraces, train: TrainSettings, out: Path, *, size: Size = SIZE
+    files: list[Path],
+    traces: WarmStartTraces,
+    train: TrainSettings,
+    out: Path,
+    *,
+    size: Size = SIZE,
 ) -> dict[str, float]:
     """Train a model from scratch on trace files in the number-level tokenizer's ids.
 
@@ -139,7 +233,7 @@ def _tokenizer_of(files: list[Path], traces: WarmStartTraces) -> Any:
     usual = tokenizer_for(traces)
     if traces is not WarmStartTraces.BACKTRACK or not files:
         return usual
-    others = (number_tokenizer(edit_tokens=(BACKTRACK_TOKEN, more)) for more in (STEP_TOKEN, RESTART_TOKEN))
+    others = (editing_tokenizer(edit) for edit in ("step", "restart"))
     written_with = read_metadata(files[0]).get(FINGERPRINT)
     # Of any other tokenizer the usual one says that it is not its own.
     return next((found for found in others if fingerprint(found) == written_with), usual)

@@ -1,7 +1,9 @@
 """The cache: an entry is whole or absent, is made once, and is mended when it is damaged."""
 
+import hashlib
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -9,15 +11,26 @@ from typer.testing import CliRunner
 from halluc_plugin import prepare
 from halluc_plugin.cache import MANIFEST, halluc_home, load_or_build
 from halluc_plugin.cli.app import app
+from halluc_plugin.data.parquet import read_rows_in_groups
 from halluc_plugin.data.trace_files import read_traces
-from halluc_plugin.edits import resolve_row
+from halluc_plugin.edits import Context, resolve_row
+from halluc_plugin.edits.builders import ErasedTokens
+from halluc_plugin.errors import HallucError
 from halluc_plugin.losses.shares import LossShares
 from halluc_plugin.settings import PrepareSettings, WarmStartTraces
-from halluc_plugin.tokens import BACKTRACK_TOKEN, RESTART_TOKEN, STEP_TOKEN, edit_vocab
+from halluc_plugin.tokens import BACKTRACK_TOKEN, RESTART_TOKEN, STEP_TOKEN, edit_vocab, vocab_of
 from halluc_plugin.tokens.loading import load_model, load_tokenizer
 from halluc_plugin.training.settings import TrainSettings
 
 SMALL = PrepareSettings(train_problems=12, test_problems=4, warm_start_steps=2)
+WORD = replace(
+    SMALL,
+    task="word",
+    options={"length": 4, "memory": "none", "notice": "at-once", "tries": 2},
+    context=Context.HARD,
+    erased_tokens=ErasedTokens.WEIGHT,
+    shares=LossShares(decisions=0.3, erased=0.25),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +101,7 @@ def test_a_failed_build_leaves_nothing(home):
 
 def test_the_embedded_data_are_made_for_each_kind_of_traces():
     """Both kinds have the same problems; only one has edits."""
-    both = {kind: prepare.countdown_data(replace(SMALL, traces=kind)) for kind in WarmStartTraces}
+    both = {kind: prepare.embedded_data(replace(SMALL, traces=kind)) for kind in WarmStartTraces}
     backtrack, clean = both[WarmStartTraces.BACKTRACK], both[WarmStartTraces.CLEAN]
     assert backtrack.train.read_bytes() == clean.train.read_bytes()
     assert [a.read_bytes() for a in backtrack.test] == [b.read_bytes() for b in clean.test]
@@ -115,12 +128,12 @@ def test_the_warm_started_model_is_a_model_in_the_cache(home):
 def test_turns_are_made_of_the_traces_with_edits():
     """As many rows as there are traces: a first attempt, the request, the solution; errors are told apart."""
     settings = replace(SMALL, traces=WarmStartTraces.TURNS)
-    assert prepare.countdown_data(settings).root == prepare.countdown_data(SMALL).root
+    assert prepare.embedded_data(settings).root == prepare.embedded_data(SMALL).root
     tokenizer = prepare.tokenizer_for(WarmStartTraces.TURNS)
     assert BACKTRACK_TOKEN not in tokenizer.get_vocab()
     rows = read_traces(prepare.turn_traces(settings), tokenizer)
     with_edits = prepare.tokenizer_for(WarmStartTraces.BACKTRACK)
-    assert len(rows) == len(read_traces(prepare.countdown_data(SMALL).traces, with_edits))
+    assert len(rows) == len(read_traces(prepare.embedded_data(SMALL).traces, with_edits))
     texts = [tokenizer.decode(row.response_ids) for row in rows]
     assert all(text.count(f"{tokenizer.eos_token}{prepare.TURN}") == 1 for text in texts)
     wrong = [sum(row.erased) > len(tokenizer.encode(prepare.TURN)) for row in rows]
@@ -140,3 +153,73 @@ def test_a_warm_start_reads_traces_with_other_edits(tmp_path, edit, token):
     files = [tmp_path / "word" / "traces.parquet"]
     prepare.warm_start(files, WarmStartTraces.BACKTRACK, settings, tmp_path / "start")
     assert token in load_tokenizer(str(tmp_path / "start")).get_vocab()
+
+
+def test_what_was_cached_before_there_was_another_task_is_found(monkeypatch):
+    """Countdown's entries have the names that they had, and are not made anew."""
+    monkeypatch.setattr(
+        prepare, "load_or_build", lambda name, settings, _: Path(f"{name}-{key(name, settings)}")
+    )
+    settings = PrepareSettings()
+    assert prepare.embedded_data(settings).root == Path("countdown-0e231c7efcd7")
+    assert prepare.warm_started_model(settings).name == "warm-start-backtrack-c904e920ebd2"
+    assert prepare.scratch_model(settings).name == "scratch-backtrack-522d8cdf0d4f"
+
+
+def key(name, settings):
+    """The part of an entry's name that says what is in it."""
+    described = {"format": 1, "name": name, "settings": settings}
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
+
+
+class TestAnotherTask:
+    """Word problems in the place of Countdown."""
+
+    def test_its_data_have_the_options_that_are_asked_for(self):
+        """Words of that length, in all splits; without backtracking they are the same problems."""
+        train, held_out = prepare.embedded_splits(WORD)
+        assert [path.name for path in (train, *held_out)] == [
+            "train.parquet",
+            "test.parquet",
+            "test_new.parquet",
+        ]
+        for path, count in ((train, 12), *((path, 4) for path in held_out)):
+            rows = list(read_rows_in_groups(path))
+            assert [len(row["reward_model"]["ground_truth"]["word"]) for row in rows] == [4] * count
+        clean, _ = prepare.embedded_splits(replace(WORD, traces=WarmStartTraces.CLEAN))
+        assert clean != train
+        assert clean.read_bytes() == train.read_bytes()
+
+    def test_its_model_takes_back_steps(self):
+        """It is trained in hard context with shares of the loss; the baseline's has no token and no share."""
+        folder = prepare.warm_started_model(WORD)
+        assert prepare.warm_started_model(WORD) == folder
+        tokenizer = load_tokenizer(str(folder))
+        assert STEP_TOKEN in tokenizer.get_vocab()
+        vocab = vocab_of(tokenizer, step_delimiter="\n")
+        assert any(
+            vocab.step in row.response_ids
+            for row in read_traces(prepare.embedded_data(WORD).traces, tokenizer)
+        )
+        assert STEP_TOKEN in load_tokenizer(str(prepare.scratch_model(WORD))).get_vocab()
+        baseline = prepare.warm_started_model(replace(WORD, traces=WarmStartTraces.CLEAN))
+        assert not {STEP_TOKEN, BACKTRACK_TOKEN} & set(load_tokenizer(str(baseline)).get_vocab())
+
+    @pytest.mark.parametrize(
+        ("changes", "said"),
+        [
+            ({"options": {"lenght": 4}}, "lenght.*length"),
+            ({"options": {"length": "four"}}, "options.length is 'four'"),
+            ({"options": {"memory": "all"}}, "options.memory is 'all'"),
+            ({"options": {"length": 3, "blanks": 4}}, "4 blanks in words of 3 letters"),
+            ({"options": {"seed": 1}}, "halluc.prepare.options.seed"),
+            ({"task": "words", "options": {}}, "no task 'words'"),
+            ({"task": "gsm8k", "options": {}}, "gsm8k.*draws no problems"),
+            ({"traces": WarmStartTraces.TURNS}, "turns, and halluc.prepare.task is word"),
+            ({"shares": LossShares()}, "erased_tokens=weight"),
+        ],
+    )
+    def test_bad_settings_are_one_clear_line(self, changes, said):
+        """An option that the task does not have, or of the wrong kind; a task that cannot be embedded."""
+        with pytest.raises(HallucError, match=said):
+            prepare.warm_started_model(replace(WORD, **changes))

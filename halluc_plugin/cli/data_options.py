@@ -103,12 +103,10 @@ def find_tokenizer(name: str, edit: str | None, *, trust_remote_code: bool = Fal
     Raises:
         TokenizerError: It cannot be loaded.
     """
-    from halluc_plugin.scratch.tokenizer import number_tokenizer
-    from halluc_plugin.tokens import BACKTRACK_TOKEN, RESTART_TOKEN, STEP_TOKEN
+    from halluc_plugin.scratch.tokenizer import editing_tokenizer
 
     if name == NUMBER_LEVEL:
-        more = {"step": (STEP_TOKEN,), "restart": (RESTART_TOKEN,)}.get(edit or "", ())
-        return number_tokenizer(edit_tokens=() if edit is None else (BACKTRACK_TOKEN, *more))
+        return editing_tokenizer(edit)
     from halluc_plugin.tokens.loading import load_tokenizer
 
     return load_tokenizer(name, trust_remote_code=trust_remote_code)

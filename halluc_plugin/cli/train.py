@@ -251,7 +251,7 @@ def warmstart(
         shares=LossShares(decision_share, erased_share),
         context=choose(Context, context, "--context"),
     )
-    files = data or [prepare.countdown_data(PrepareSettings(seed=seed, traces=kind)).traces]
+    files = data or [prepare.embedded_data(PrepareSettings(seed=seed, traces=kind)).traces]
     _report(prepare.warm_start(files, kind, settings, out, size=choose(Size, size, "--size")), out)
 
 

@@ -8,6 +8,7 @@ decodes to itself.
 from typing import Any
 
 from halluc_plugin.errors import SettingsError
+from halluc_plugin.tokens import BACKTRACK_TOKEN, RESTART_TOKEN, STEP_TOKEN
 
 EOS = "<|im_end|>"
 PAD = "<|endoftext|>"
@@ -55,3 +56,14 @@ def number_tokenizer(*, largest: int = 400, edit_tokens: tuple[str, ...] = ()) -
     )
     tokenizer.add_tokens([AddedToken(token, special=False, normalized=False) for token in edit_tokens])
     return tokenizer
+
+
+def editing_tokenizer(edit: str | None, *, largest: int = 400) -> Any:
+    """The tokenizer with what traces of a kind need to take back.
+
+    Args:
+        edit: What takes back, ``token``, ``step`` or ``restart``; None for nothing: no edit token is added.
+        largest: As :func:`number_tokenizer`.
+    """
+    more = {"step": (STEP_TOKEN,), "restart": (RESTART_TOKEN,)}.get(edit or "", ())
+    return number_tokenizer(largest=largest, edit_tokens=() if edit is None else (BACKTRACK_TOKEN, *more))

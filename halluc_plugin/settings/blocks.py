@@ -1,10 +1,14 @@
 """The groups of the ``halluc:`` block."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
+from halluc_plugin.edits import Context
+from halluc_plugin.edits.builders import ErasedTokens
 from halluc_plugin.errors import SettingsError
+from halluc_plugin.losses.shares import LossShares
 from halluc_plugin.refusals import require_finite
 
 
@@ -156,6 +160,12 @@ class PrepareSettings:
         test_problems: Problems of each held-out kind (targets seen in training, targets never seen).
         warm_start_steps: Optimizer steps of masked fine-tuning.
         traces: What the warm start learns from.
+        task: What the problems are: a task that draws problems, as ``halluc data`` lists them.
+        options: What its problems and traces look like: options of ``halluc data TASK`` by their names, such
+            as ``{length: 6}``; others have that command's defaults, or for Countdown those of the demo.
+        context: What each action sees in the warm start, if it learns from traces that take something back.
+        erased_tokens: Whether that warm start imitates erased tokens.
+        shares: Of its loss.
     """
 
     seed: int = 0
@@ -163,6 +173,11 @@ class PrepareSettings:
     test_problems: int = 500
     warm_start_steps: int = 1600
     traces: WarmStartTraces = WarmStartTraces.BACKTRACK
+    task: str = "countdown"
+    options: dict[str, Any] = field(default_factory=dict)
+    context: Context = Context.SOFT
+    erased_tokens: ErasedTokens = ErasedTokens.MASK
+    shares: LossShares = field(default_factory=LossShares)
 
     def __post_init__(self) -> None:
         if self.seed < 0:

@@ -38,7 +38,7 @@ def read(cls: type, mapping: Any, path: str) -> Any:
         **{
             key: _named(kinds[key], value, f"{path}.{key}")
             if key in kinds
-            else _convert(hints[key], value, f"{path}.{key}")
+            else convert(hints[key], value, f"{path}.{key}")
             for key, value in mapping.items()
         }
     )
@@ -56,8 +56,17 @@ def _named(kinds: Mapping[str, type], value: Any, path: str) -> dict[str, Any]:
     return {str(name): read(kinds[name], group, f"{path}.{name}") for name, group in value.items()}
 
 
-def _convert(kind: Any, value: Any, path: str) -> Any:
-    """``value`` as ``kind``, refusing lossy conversions (a bool is no number, 2.5 is no integer)."""
+def convert(kind: Any, value: Any, path: str) -> Any:
+    """``value`` as ``kind``, refusing lossy conversions (a bool is no number, 2.5 is no integer).
+
+    Args:
+        kind: A type as a dataclass's field has it; Any takes every value.
+        value: Plain containers or OmegaConf.
+        path: Name of the setting, for the message.
+
+    Raises:
+        SettingsError: The value has the wrong kind.
+    """
     origin = get_origin(kind)
     if origin in (Union, types.UnionType):
         if value is None:
@@ -69,6 +78,12 @@ def _convert(kind: Any, value: Any, path: str) -> Any:
         return choose(kind, value, path)
     if get_origin(kind) in (dict, tuple):
         return _convert_container(kind, value, path)
+    return _convert_scalar(kind, value, path)
+
+
+def _convert_scalar(kind: Any, value: Any, path: str) -> Any:
+    if kind is Any:
+        return value
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
@@ -81,10 +96,10 @@ def _convert_container(kind: Any, value: Any, path: str) -> Any:
     if get_origin(kind) is dict:
         if not isinstance(value, Mapping):
             raise wrong_kind(path, value, "a mapping")
-        return {str(k): _convert(get_args(kind)[1], v, f"{path}.{k}") for k, v in value.items()}
+        return {str(k): convert(get_args(kind)[1], v, f"{path}.{k}") for k, v in value.items()}
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise wrong_kind(path, value, "a list")
-    return tuple(_convert(get_args(kind)[0], v, f"{path}[{i}]") for i, v in enumerate(value))
+    return tuple(convert(get_args(kind)[0], v, f"{path}[{i}]") for i, v in enumerate(value))
 
 
 Choice = TypeVar("Choice", bound=StrEnum)

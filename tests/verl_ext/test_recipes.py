@@ -8,6 +8,8 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from verl.utils.config import omega_conf_to_dataclass
 
+from halluc_plugin import prepare
+from halluc_plugin.edits import Context
 from halluc_plugin.edits.builders import ErasedTokens
 from halluc_plugin.rl.answers import shapes_actions
 from halluc_plugin.settings import load
@@ -144,3 +146,38 @@ def test_both_recipes_share_everything_but_the_method():
         assert OmegaConf.select(ours, part) == OmegaConf.select(baseline, part)
     assert ours.halluc.prepare.warm_start_steps == baseline.halluc.prepare.warm_start_steps
     assert (ours.halluc.prepare.traces, baseline.halluc.prepare.traces) == ("backtrack", "clean")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "length", "memory"),
+    [("halluc_grpo", 6, "tried"), ("halluc_grpo_hard", 10, "none"), ("grpo_baseline", 6, "tried")],
+)
+def test_word_problems_are_chosen_by_name(recipe, length, memory):
+    """Words, traces and warm start fit the recipe's context; all else is as with Countdown."""
+    config, usual = (composed(f"+recipe={recipe}", *task) for task in (["halluc/task=word"], []))
+    settings = load(config.halluc)
+    asked = prepare.asked(settings.prepare)
+    assert (asked.problems.length, asked.request.traces.memory) == (length, memory)
+    assert settings.prepare.context is settings.context is load(usual.halluc).context
+    assert config.data.train_files == config.data.val_files == "halluc:word"
+    assert usual.data.train_files == usual.data.val_files == "halluc:countdown"
+    for part in ("rollout.agent", "rollout.n", "rollout.engine_kwargs", "ref"):
+        assert OmegaConf.select(config, f"actor_rollout_ref.{part}") == OmegaConf.select(
+            usual, f"actor_rollout_ref.{part}"
+        )
+    assert config.trainer == usual.trainer
+    line = length + 3  # the start, a state for each letter, the goal, the end of the line
+    assert config.data.max_response_length >= 8 * (line + 1) - 1
+    assert config.data.max_prompt_length >= length + 12
+
+
+def test_a_users_own_words_win():
+    """Options of the task are set one by one, in the context's place."""
+    config = composed("+recipe=halluc_grpo_hard", "halluc/task=word", "halluc.prepare.options.length=7")
+    assert prepare.asked(load(config.halluc).prepare).problems.length == 7
+    assert (
+        load(
+            composed("+recipe=halluc_grpo", "halluc/task=word", "halluc.context=hard").halluc
+        ).prepare.context
+        is Context.HARD
+    )

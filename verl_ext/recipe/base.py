@@ -20,7 +20,8 @@ from omegaconf import DictConfig, OmegaConf
 from halluc_plugin.errors import HallucError, SettingsError, in_one_line
 from verl_ext.recipe.model_cards import write_cards
 
-EMBEDDED_DATA = "halluc:countdown"
+EMBEDDED_DATA = "halluc:"
+"""How the name of embedded data begins; the name of the task follows."""
 EXIT_FAULT = 1
 EXIT_BAD_INPUT = 2
 _UNHEARD = suppress(OSError, ValueError)
@@ -31,7 +32,7 @@ class RecipeCallback(Callback, ABC):
     """Acts before and after the host's own main; a recipe names a subclass by ``hydra.callbacks.halluc``.
 
     Attributes:
-        embedded: Keys of the config that may hold an embedded name, and the name.
+        embedded: Keys of the config that may hold an embedded name, and the name or how it begins.
     """
 
     embedded: ClassVar[dict[str, str]]
@@ -152,6 +153,22 @@ def log_places(config: DictConfig) -> dict[str, str]:
     metrics = run_dir(config) / "metrics" / f"{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
     metrics.parent.mkdir(parents=True, exist_ok=True)
     return {"VERL_FILE_LOGGER_PATH": str(metrics), "TENSORBOARD_DIR": str(run_dir(config) / "tensorboard")}
+
+
+def is_embedded(files: Any, task: str) -> bool:
+    """Whether a setting names embedded data, which must be those of this task.
+
+    Raises:
+        SettingsError: It names another's.
+    """
+    if not isinstance(files, str) or not files.startswith(EMBEDDED_DATA):
+        return False
+    if files != f"{EMBEDDED_DATA}{task}":
+        raise SettingsError(
+            f"The data are {files}, and halluc.prepare.task is {task}.",
+            f"Give {EMBEDDED_DATA}{task}, or choose the task by halluc/task=NAME, which sets both.",
+        )
+    return True
 
 
 def latest_step(config: DictConfig) -> Path | None:

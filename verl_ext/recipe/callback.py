@@ -15,7 +15,14 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from halluc_plugin.commands import model_args, shell
 from halluc_plugin.trace_log import FOLDER as TRACES
 from verl_ext.preflight.models import expand_paths, warn_of_rate
-from verl_ext.recipe.base import EMBEDDED_DATA, RecipeCallback, latest_step, log_places, run_dir
+from verl_ext.recipe.base import (
+    EMBEDDED_DATA,
+    RecipeCallback,
+    is_embedded,
+    latest_step,
+    log_places,
+    run_dir,
+)
 
 EMBEDDED_MODEL = "halluc:warm-start"
 
@@ -95,14 +102,16 @@ def _fill_in_embedded(config: DictConfig, settings: Any) -> None:
     """Replace the embedded names by paths; a user's own path is left alone."""
     from halluc_plugin import prepare
 
-    if EMBEDDED_DATA in (config.data.train_files, config.data.val_files):
-        data = prepare.countdown_data(settings.prepare)
-        if config.data.train_files == EMBEDDED_DATA:
-            config.data.train_files = str(data.train)
-        if config.data.val_files == EMBEDDED_DATA:
-            config.data.val_files = [str(path) for path in data.test]
+    asked = settings.prepare
+    embedded = [is_embedded(files, asked.task) for files in (config.data.train_files, config.data.val_files)]
+    if any(embedded):
+        train, held_out = prepare.embedded_splits(asked)
+        if embedded[0]:
+            config.data.train_files = str(train)
+        if embedded[1]:
+            config.data.val_files = [str(path) for path in held_out]
     if config.actor_rollout_ref.model.path == EMBEDDED_MODEL:
-        config.actor_rollout_ref.model.path = str(prepare.warm_started_model(settings.prepare))
+        config.actor_rollout_ref.model.path = str(prepare.warm_started_model(asked))
 
 
 def _place_logs(config: DictConfig) -> None:
@@ -141,11 +150,10 @@ def _scoring_command(config: DictConfig, model: Path) -> str:
     backtracks = config.actor_rollout_ref.rollout.agent.default_agent_loop == "backtrack"
     kind, decoded = ("hf-backtrack", _decoded(config)) if backtracks else ("hf", {})
     command = ("lm_eval", "--model", kind, "--model_args")
-    folder = _val_files(config)[0].parent
-    if folder.name == "countdown":
-        tasks = "countdown_backtrack,countdown_backtrack_new"
+    files = _val_files(config)
+    if tasks := _tasks_on(files):
         ours = (*command, model_args(model, **decoded), "--tasks", tasks, "--batch_size", "64")
-        return shell(*ours, HALLUC_DATA_DIR=folder.parent)
+        return shell(*ours, HALLUC_DATA_DIR=files[0].parent.parent)
     task = "gsm8k_backtrack" if "openai/gsm8k" in _sources(config) else "TASK"
     # As training asks: by the chat template, without examples.
     template = asked_with(config)
@@ -153,18 +161,48 @@ def _scoring_command(config: DictConfig, model: Path) -> str:
     return shell(*command, asked, "--tasks", task, "--apply_chat_template", "--num_fewshot", "0")
 
 
+def _tasks_on(files: list[Path]) -> str:
+    """The lm-eval tasks that read these files, by the names of folder and files; empty for none."""
+    from halluc_plugin.tasks import registry
+
+    folder = files[0].parent.name
+    if folder not in registry.names() or (evaluation := registry.load(folder).eval) is None:
+        return ""
+    splits = {path.stem for path in files}
+    return ",".join(
+        each.name for each in evaluation.splits if each.folder in {None, folder} and each.split in splits
+    )
+
+
 def _decoded(config: DictConfig) -> dict[str, Any]:
-    """Arguments by which hf-backtrack decodes as the run did; greedily, hard context takes tabu."""
+    """Arguments by which hf-backtrack decodes as the run did; greedily, hard context takes tabu.
+
+    Where steps are taken back as a whole, it is the first token of a step that is not to come again.
+    """
     from halluc_plugin.edits import Boundary, Context
     from halluc_plugin.settings import load
 
     settings = load(OmegaConf.to_container(config.halluc, resolve=True))
     budget = settings.stages[-1].max_backtracks
+    tabu = "first" if _takes_back_steps(config) else True
     return {
-        **({"context": "hard", "tabu": True} if settings.context is Context.HARD else {}),
+        **({"context": "hard", "tabu": tabu} if settings.context is Context.HARD else {}),
         **({} if budget is None else {"max_backtracks": budget}),
         **({} if settings.boundary is Boundary.NOOP else {"boundary": str(settings.boundary)}),
     }
+
+
+def _takes_back_steps(config: DictConfig) -> bool:
+    """Whether the model has a token that takes back a step."""
+    from halluc_plugin.tokens import STEP_TOKEN
+    from halluc_plugin.tokens.loading import load_tokenizer
+
+    model = config.actor_rollout_ref.model
+    tokenizer = load_tokenizer(
+        str(model.get("tokenizer_path") or model.path),
+        trust_remote_code=bool(model.get("trust_remote_code", False)),
+    )
+    return STEP_TOKEN in tokenizer.get_vocab()
 
 
 def _latest_model(config: DictConfig) -> Path | None:

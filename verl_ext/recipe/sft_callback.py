@@ -11,7 +11,7 @@ from halluc_plugin.commands import override, shell
 from halluc_plugin.edits import Context
 from halluc_plugin.errors import SettingsError
 from verl_ext.preflight.models import expand_paths, require_learnable_tokens, require_rewindable, warn_of_rate
-from verl_ext.recipe.base import EMBEDDED_DATA, RecipeCallback, latest_step, log_places
+from verl_ext.recipe.base import EMBEDDED_DATA, RecipeCallback, is_embedded, latest_step, log_places
 
 EMBEDDED_MODEL = "halluc:scratch"
 
@@ -108,8 +108,8 @@ def _fill_in_embedded(config: DictConfig, settings: Any) -> None:
     """Replace the embedded names by paths; a user's own path is left alone."""
     from halluc_plugin import prepare
 
-    if config.data.train_files == EMBEDDED_DATA:
-        config.data.train_files = str(prepare.countdown_data(settings.prepare).traces)
+    if is_embedded(config.data.train_files, settings.prepare.task):
+        config.data.train_files = str(prepare.embedded_data(settings.prepare).traces)
     if config.model.path == EMBEDDED_MODEL:
         config.model.path = str(prepare.scratch_model(settings.prepare))
 

@@ -12,8 +12,7 @@ from hydra.core.utils import JobStatus
 from halluc_plugin import prepare
 from halluc_plugin.commands import override
 from halluc_plugin.data.parquet import read_rows_in_groups, write_parquet
-from halluc_plugin.scratch.tokenizer import number_tokenizer
-from halluc_plugin.tasks.countdown.files import CountdownFiles
+from halluc_plugin.scratch.tokenizer import editing_tokenizer, number_tokenizer
 from halluc_plugin.tokens import BACKTRACK_TOKEN
 from verl_ext.recipe.callback import RunCallback
 
@@ -75,11 +74,11 @@ def test_the_embedded_default_is_made_once(config, monkeypatch, tmp_path, data, 
     """The embedded names become paths; a user's own path beside them is kept."""
     asked = []
 
-    def countdown_data(settings):
+    def embedded_splits(settings):
         asked.append(settings)
-        return CountdownFiles(data.root)
+        return data.train, list(data.test)
 
-    monkeypatch.setattr(prepare, "countdown_data", countdown_data)
+    monkeypatch.setattr(prepare, "embedded_splits", embedded_splits)
     monkeypatch.setattr(prepare, "warm_started_model", lambda settings: model)
     embedded = ("actor_rollout_ref.model.path=halluc:warm-start", "data.train_files=halluc:countdown")
     started = start(config(*embedded, "data.val_files=halluc:countdown", "halluc.prepare.seed=7"))
@@ -88,6 +87,13 @@ def test_the_embedded_default_is_made_once(config, monkeypatch, tmp_path, data, 
     assert started.data.val_files == [str(path) for path in data.test]
     assert [settings.seed for settings in asked] == [7]
     assert started.data.seed == 7
+
+
+def test_data_and_task_belong_together(config, capsys):
+    """The name of one task's data beside another's settings is refused."""
+    with pytest.raises(SystemExit):
+        start(config("data.train_files=halluc:word"))
+    assert "The data are halluc:word, and halluc.prepare.task is countdown." in capsys.readouterr().err
 
 
 def test_a_budget_selects_the_engine_that_knows_it(config):
@@ -200,6 +206,23 @@ class TestReport:
         read = harness._parser.parse_args(["run", *words[words.index("lm_eval") + 1 :]]).model_args
         assert read.pop("pretrained").endswith("huggingface")
         assert read == expected
+
+    @pytest.mark.parametrize("recipe", ["halluc_grpo", "halluc_grpo_hard"])
+    def test_word_problems_are_scored_as_such(self, finished, capsys, tmp_path, monkeypatch, recipe):
+        """The command names the task that reads the run's problems; hard context bans first tokens."""
+        monkeypatch.setenv("HALLUC_HOME", str(tmp_path / "home"))
+        names = ["data.train_files=halluc:word", "data.val_files=halluc:word"]
+        small = ["halluc.prepare.train_problems=12", "halluc.prepare.test_problems=4"]
+        folder = tmp_path / "steps"
+        editing_tokenizer("step").save_pretrained(folder)
+        run = finished(
+            "halluc/task=word", *names, *small, f"actor_rollout_ref.model.path={folder}", recipe=recipe
+        )
+        RunCallback().on_run_end(run, SimpleNamespace(status=JobStatus.COMPLETED))
+        said = capsys.readouterr().out.replace("\n", "")
+        assert "--tasks word_backtrack,word_backtrack_new --batch_size 64" in said
+        assert f"HALLUC_DATA_DIR={tmp_path / 'home'}/word-" in said
+        assert ("context=hard,tabu=first,boundary=mask" in said) == (recipe == "halluc_grpo_hard")
 
     def test_the_commands_can_be_pasted(self, finished, capsys, tmp_path):
         """In a folder of a hostile name, what is printed comes back from the shell and from lm-eval whole."""

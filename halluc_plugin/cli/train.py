@@ -232,7 +232,7 @@ def warmstart(
     context: ContextOption = "soft",
     seed: Seed = 0,
 ) -> None:
-    """Train a small model from scratch on raw traces of Countdown, as the demo does."""
+    """Train a small model from scratch on raw traces, of Countdown as the demo does or of any task."""
     from dataclasses import replace
 
     from halluc_plugin import prepare

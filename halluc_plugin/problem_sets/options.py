@@ -139,7 +139,12 @@ def fault(found: Sequence[Option], taken: Sequence[str] = ()) -> str | None:
         if each.kind not in (*KINDS, dict) and not (
             isinstance(each.kind, type) and issubclass(each.kind, StrEnum)
         ):
-            return f"the option {each.name} is of type {each.kind}, which no command line can read"
+            kind = getattr(each.kind, "__name__", each.kind)
+            told = ", ".join(known.__name__ for known in KINDS)
+            return (
+                f"the option {each.name} is of type {kind}, which no command line can read: "
+                f"options are {told}, or a StrEnum"
+            )
         if each.name in names:
             return f"two options are called {each.name}"
         names.append(each.name)

@@ -186,8 +186,9 @@ def generate(task: ProblemSet, split: StepSplit, count: int) -> list[Problem]:
     while len(found) < count:
         if draws > 50 * (count + 100):
             raise SettingsError(
-                f"{draws} draws gave only {len(found)} distinct {split} problems of {count} wanted.",
-                "Ask for fewer problems, or larger ones.",
+                f"{task.name}: {draws} draws gave only {len(found)} distinct {split} problems "
+                f"of {count} wanted.",
+                "Ask for fewer problems, or larger ones; `draw` is to draw from the `rng` that it is given.",
             )
         draws += 1
         problem = task.draw(0 if task.sizes is None else task.sizes.draw(split, rng), rng)

@@ -3,10 +3,10 @@
 A task of another package is a module with an entry point of the group ``halluc.tasks`` (:mod:`.registry`).
 The first line of its docstring is what lists say about it. Then it declares, in this order:
 
-1. A :class:`ProblemSet`: a frozen dataclass with ``name``, ``sources`` and ``seed``, whose other fields are
-   options (:func:`option`, :func:`parts`); ``draw`` makes a :class:`Problem` of its prompt, its truth and its
-   steps. :class:`Sizes` give it a split of larger problems, a ``topic`` of each problem one of new topics.
-   Splits, distinctness and seeds are taken care of.
+1. A :class:`ProblemSet`: a frozen dataclass with ``name``, ``sources`` and ``seed``. Its fields with a help
+   (:func:`option`), and those that hold such (:func:`parts`), are options, others are none. ``draw`` makes a
+   :class:`Problem` of its prompt, its truth and its steps. :class:`Sizes` give it a split of larger problems,
+   a ``topic`` of each problem one of new topics. Splits, distinctness and seeds are taken care of.
 2. ``wrong`` in it, where a wrong step can be made up: then there are traces in which one is written and taken
    back.
 3. A verifier with the same sources; :class:`UniqueAnswerVerifier` makes one, prefixes and all, of problems

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from halluc_plugin.errors import DataError, TaskError, in_one_line
-from halluc_plugin.tasks.places import GROUP, Place, declared, first_line, parsed, places
+from halluc_plugin.tasks.places import ATTRIBUTE, GROUP, Place, declared, first_line, parsed, places
 from halluc_plugin.tasks.task import JudgedBy, Task
 from halluc_plugin.verifiers import VERLS, Verifier, never_right, unreadable
 
@@ -216,13 +216,24 @@ def _contested(what: str, claimants: tuple[Place, ...]) -> TaskError:
 
 def _import(place: Place) -> Task:
     told = f"The task {place.name!r} of the package {place.package}"
-    fix = f"Mend or update {place.package}, or uninstall it; `python -c 'import {place.module}'` shows more."
+    more = f"`python -c 'import {place.module}'` shows more"
+    fix = f"Mend `{place.attribute}` in {place.module}, update {place.package}, or uninstall it."
     try:
         found = import_module(place.module)
+    except (Exception, SystemExit) as error:
+        raise TaskError(
+            f"{told} cannot be imported ({in_one_line(error)}).",
+            f"Mend or update {place.package}, or uninstall it; {more}.",
+        ) from error
+    try:
         for attribute in place.attribute.split("."):
             found = getattr(found, attribute)
-    except (Exception, SystemExit) as error:
-        raise TaskError(f"{told} cannot be imported ({in_one_line(error)}).", fix) from error
+    except AttributeError as error:
+        raise TaskError(
+            f"{told} cannot be imported ({in_one_line(error)}).",
+            f"Declare `{place.attribute} = Task(...)` in {place.module}, mend the entry point, "
+            f'or update {place.package}; `{place.name} = "{place.module}"` is enough for {ATTRIBUTE}.',
+        ) from error
     if not isinstance(found, Task):
         raise TaskError(
             f"{told}: {place.module}.{place.attribute} is no Task but {type(found).__name__}.", fix

@@ -62,9 +62,10 @@ class Task:
             name: What the task is known by.
         """
         if self.name != name:
-            return f"it says that its name is {self.name!r}"
+            return f"it says that its name is {self.name!r}, but its entry point or folder is {name!r}"
         if not isinstance(self.verifier, Verifier):
-            return f"its verifier, {type(self.verifier).__name__}, has no verify and data_sources"
+            absent = [each for each in ("verify", "data_sources") if not hasattr(self.verifier, each)]
+            return f"its verifier, {type(self.verifier).__name__}, has no {' and no '.join(absent)}"
         named = isinstance(self.sources, tuple) and all(isinstance(s, str) and s for s in self.sources)
         if not self.sources or not named:
             return f"the data sources of its verifier are {self.sources!r}, not a tuple of names"

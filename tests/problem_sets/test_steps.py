@@ -124,7 +124,7 @@ class TestProblems:
         ]:
             with pytest.raises(SettingsError, match=message):
                 build()
-        with pytest.raises(SettingsError, match="distinct train problems of 500 wanted"):
+        with pytest.raises(SettingsError, match=r"addition: .* distinct train problems of 500 wanted.*`rng`"):
             generate(AdditionProblems(base=2, sizes=Sizes(1, 1, 2)), StepSplit.TRAIN, 500)
 
 

@@ -194,7 +194,11 @@ class TestRefusals:
         [
             ("data_sources = SOURCES", 'data_sources = ("acme/x",)', r"its verifier's are \('acme/x',\)"),
             ("highest: int", "workers: int", "two options are called workers"),
-            ("highest: int = option(9", "highest: tuple = option((9,)", "no command line can read"),
+            (
+                "highest: int = option(9",
+                "highest: tuple = option((9,)",
+                "of type tuple, which no command line can read: options are bool, int",
+            ),
             ("StepData(Reversals())", "Reversals()", "its data are a Reversals, no DataSet"),
             ('name="reversal",', 'name="reversal", old_options={"--a": "--b"},', "old options stand for --b"),
         ],

@@ -1,5 +1,6 @@
 """Tasks of ours and of other packages: found by name, imported when used, refused where two claim one."""
 
+import re
 import subprocess
 import sys
 
@@ -124,6 +125,30 @@ class TestOfOthers:
         assert registry.find_verifier("lighteval/MATH") is None
         with pytest.raises(DataError, match=r"no verifier.*echo \(acme\).*halluc doctor"):
             registry.require_verifier("acme/echo")
+
+    @pytest.mark.parametrize(
+        ("code", "fix"),
+        [
+            ("import no_such_module", r"`python -c 'import acme_echo_module'` shows more"),
+            ("X = 1", r"Declare `TASK = Task\(\.\.\.\)` in acme_echo.*, mend the entry point"),
+            (WORKING.format(name="other", source="acme/echo"), "Mend `TASK` in acme_echo"),
+            (WORKING.format(name="echo", source=""), "Mend `TASK` in acme_echo"),
+        ],
+    )
+    def test_a_fix_leads_on(self, install, code, fix):
+        """An import is proposed only where it shows more; otherwise the fix names what to mend, and where."""
+        install("acme", "echo", code)
+        with pytest.raises(TaskError) as raised:
+            registry.load("echo")
+        assert re.search(fix, raised.value.fix)
+        assert ("shows more" in raised.value.fix) is (code == "import no_such_module")
+
+    def test_a_verifier_is_told_what_it_lacks(self, install):
+        """Not what it has."""
+        code = WORKING.format(name="echo", source="acme/echo").replace("def verify(", "def judge(")
+        install("acme", "echo", code)
+        with pytest.raises(TaskError, match=r"has no verify\. "):
+            registry.load("echo")
 
     def test_an_unreadable_summary_is_empty(self, install):
         """A list of tasks is shown whatever is wrong with one of them."""

@@ -60,7 +60,7 @@ class SearchJob:
         verifier_says: What it says of them.
         ban_edits: Whether the model cannot backtrack; for all but :attr:`Method.BACKTRACK` and
             :attr:`Method.BEAM`.
-        tabu: What is banned where a search has come back, or where samples begin (:class:`.Space`); for
+        tabu: What is banned where a search has come back, or where samples begin (:class:`Space`); for
             :attr:`Method.BACKTRACK` and :attr:`Method.SAMPLE`.
         oracle: Whether trees drop steps that the problem's prefix verifier refutes.
         temperature: Of sampling.

@@ -50,7 +50,9 @@ def _named(kinds: Mapping[str, type], value: Any, path: str) -> dict[str, Any]:
         raise wrong_kind(path, value, "a mapping")
     for name in value:
         if not kinds:
-            raise SettingsError(f"Unknown setting {path}.{name}.", f"Nothing has settings under {path}.")
+            raise SettingsError(
+                f"Unknown setting {path}.{name}.", f"Nothing has settings under {path}: leave it out."
+            )
         if name not in kinds:
             raise unknown(f"setting {path}.{name}", str(name), kinds, path)
     return {str(name): read(kinds[name], group, f"{path}.{name}") for name, group in value.items()}

@@ -145,8 +145,11 @@ class _Trainer:
     def _identity(self) -> str:
         """What an interrupted run must have in common with the one that goes on; it may be longer."""
         run, settings = asdict(self._run) | {"steps": None}, asdict(self._settings)
+        # Runs of before there were such settings go on.
         if not settings["reward"]["parameters"]:
-            del settings["reward"]["parameters"]  # runs of before there were any go on
+            del settings["reward"]["parameters"]
+        if not self._settings.shares.given:
+            del settings["shares"]
         asked = sha256(repr([(problem.prompt, problem.truth) for problem in self._problems]).encode())
         return json.dumps([settings, run, asked.hexdigest()], sort_keys=True)
 

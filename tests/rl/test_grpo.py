@@ -333,6 +333,20 @@ def test_a_blind_start_is_told_before_the_first_update(tokenizer, problems, tmp_
     assert "halluc.credit.alpha=1" in told[0]
 
 
+def test_what_a_run_is_known_by_stays(problems):
+    """Checkpoints of before are gone on from: settings that came later count once they are set."""
+
+    def known_by(**block):
+        trainer = grpo._Trainer(None, None, problems, load(block), RUN)
+        return json.loads(trainer._identity)[0]
+
+    of_before = """boundary context credit curriculum erased_tokens failures guard max_backtracks metrics
+    prepare reward tokens trace_log turns values"""
+    assert known_by().keys() == {*of_before.split()}
+    assert known_by()["reward"].keys() == {"alpha", "beta", "gamma", "kappa", "weights"}
+    assert known_by(shares={"decisions": 0.5})["shares"] == {"decisions": 0.5, "erased": None}
+
+
 def test_refuses(tokenizer, problems, tmp_path):
     """What it cannot do is said before anything is sampled."""
     with pytest.raises(SettingsError, match="only verl's rollouts sample from states"):

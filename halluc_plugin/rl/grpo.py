@@ -46,6 +46,13 @@ from halluc_plugin.verifiers import PrefixVerifier
 
 logger = logging.getLogger(__name__)
 
+LATER = (
+    ("", "shares"),
+    ("reward", "parameters"),
+    *(("prepare", name) for name in ("task", "options", "context", "erased_tokens", "shares")),
+)
+"""Group and name of settings that came later than the first checkpoints, so that those are gone on from."""
+
 METRICS, CHECKPOINT = "metrics.jsonl", "checkpoint.pt"
 Progress = Callable[[Iterable[int], str, int], Iterable[int]]
 
@@ -144,12 +151,7 @@ class _Trainer:
     @cached_property
     def _identity(self) -> str:
         """What an interrupted run must have in common with the one that goes on; it may be longer."""
-        run, settings = asdict(self._run) | {"steps": None}, asdict(self._settings)
-        # Runs of before there were such settings go on.
-        if not settings["reward"]["parameters"]:
-            del settings["reward"]["parameters"]
-        if not self._settings.shares.given:
-            del settings["shares"]
+        run, settings = asdict(self._run) | {"steps": None}, _told(self._settings)
         asked = sha256(repr([(problem.prompt, problem.truth) for problem in self._problems]).encode())
         return json.dumps([settings, run, asked.hexdigest()], sort_keys=True)
 
@@ -280,3 +282,13 @@ def _rows(
         for number, (key, ids, problem) in enumerate(zip(answers.keys, answers.responses, asked, strict=True))
         if key in wanted
     ]
+
+
+def _told(settings: Settings) -> dict[str, Any]:
+    """Settings as checkpoints have them: those of :data:`LATER` only where they are not as ever."""
+    told, ever = asdict(settings), asdict(Settings())
+    for group, name in LATER:
+        here, usual = (told[group], ever[group]) if group else (told, ever)
+        if here[name] == usual[name]:
+            del here[name]
+    return told

@@ -343,6 +343,8 @@ def test_what_a_run_is_known_by_stays(problems):
     of_before = """boundary context credit curriculum erased_tokens failures guard max_backtracks metrics
     prepare reward tokens trace_log turns values"""
     assert known_by().keys() == {*of_before.split()}
+    prepared = "seed train_problems test_problems warm_start_steps traces"
+    assert known_by()["prepare"].keys() == {*prepared.split()}
     assert known_by()["reward"].keys() == {"alpha", "beta", "gamma", "kappa", "weights"}
     assert known_by(shares={"decisions": 0.5})["shares"] == {"decisions": 0.5, "erased": None}
 

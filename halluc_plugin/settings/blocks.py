@@ -151,6 +151,27 @@ class MetricSettings:
 
 
 @dataclass(frozen=True)
+class ReportSettings:
+    """What a run's end is compared with its beginning by, beside validations: ``report.json``.
+
+    Args:
+        problems: Held-out problems, from the first of the first file, that both models answer once more at
+            temperature 1, with edits and with edits banned; 0 for none.
+        max_megabytes: Larger models are left out, in 10^6 bytes of weights: it would take long.
+    """
+
+    problems: int = 200
+    max_megabytes: float = 100.0
+
+    def __post_init__(self) -> None:
+        if self.problems < 0:
+            raise SettingsError(
+                f"halluc.report.problems is {self.problems}.", "Give an integer of at least 0."
+            )
+        require_finite("halluc.report.max_megabytes", self.max_megabytes)
+
+
+@dataclass(frozen=True)
 class PrepareSettings:
     """The embedded model and data, made on first use.
 

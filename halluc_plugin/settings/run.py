@@ -16,6 +16,7 @@ from halluc_plugin.settings.blocks import (
     GuardSettings,
     MetricSettings,
     PrepareSettings,
+    ReportSettings,
     TokenSettings,
     TraceLogSettings,
     TurnSettings,
@@ -46,6 +47,7 @@ class Settings:
         guard: When to stop because engine and actor disagree.
         failures: When to stop because answers fail or do not come.
         trace_log: Answers that are kept to be read.
+        report: What a run's end is compared with its beginning by.
         prepare: The embedded model and data.
     """
 
@@ -64,6 +66,7 @@ class Settings:
     guard: GuardSettings = field(default_factory=GuardSettings)
     failures: FailureSettings = field(default_factory=FailureSettings)
     trace_log: TraceLogSettings = field(default_factory=TraceLogSettings)
+    report: ReportSettings = field(default_factory=ReportSettings)
     prepare: PrepareSettings = field(default_factory=PrepareSettings)
 
     def __post_init__(self) -> None:

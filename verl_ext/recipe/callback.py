@@ -8,6 +8,7 @@ import os
 import sys
 from collections import Counter
 from pathlib import Path
+from time import monotonic
 from typing import Any, ClassVar
 
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -37,6 +38,7 @@ class RunCallback(RecipeCallback):
 
     def prepare(self, config: DictConfig) -> None:
         """See the base class."""
+        self._began = monotonic()
         _prepare(config)
 
     def check(self, config: DictConfig) -> None:
@@ -45,7 +47,8 @@ class RunCallback(RecipeCallback):
 
     def report(self, config: DictConfig) -> None:
         """Both validations side by side, and where the files are."""
-        _report(config)
+        began = getattr(self, "_began", None)
+        _report(config, None if began is None else monotonic() - began)
 
 
 def _prepare(config: DictConfig) -> None:
@@ -123,8 +126,10 @@ def _place_logs(config: DictConfig) -> None:
         env_vars.setdefault(name, os.environ.get(name, value))
 
 
-def _report(config: DictConfig) -> None:
+def _report(config: DictConfig, seconds: float | None) -> None:
     from halluc_plugin.report import read_validations, render
+    from halluc_plugin.settings import load
+    from verl_ext.recipe.phases import report_phases
 
     metrics = Path(config.ray_kwargs.ray_init.runtime_env.env_vars.VERL_FILE_LOGGER_PATH)
     where = {"run": str(run_dir(config)), "metrics": str(metrics.parent)}
@@ -136,6 +141,9 @@ def _report(config: DictConfig) -> None:
         where["read answers"] = shell("halluc", "view", run_dir(config))
     validations = read_validations(metrics.parent)
     render(validations, _answers(config), where)
+    settings = load(OmegaConf.to_container(config.halluc, resolve=True))
+    if told := report_phases(config, settings, model, seconds):
+        sys.stdout.write(f"report  {told}\n")
     if validations and validations[-1].step >= int(config.trainer.total_training_steps or sys.maxsize):
         sys.stdout.write(
             "The run is complete. To train on, raise trainer.total_training_steps; "

@@ -238,6 +238,28 @@ class TestReport:
         args = words[words.index("--model_args") + 1]
         assert json.loads(args) == {"pretrained": f"{run}/global_step_30/actor/huggingface"}
 
+    @pytest.mark.parametrize("problems", [3, 0])
+    def test_both_ends_are_measured_once_more(self, finished, capsys, tmp_path, model, problems):
+        """On held-out problems, with the token and with it banned; not at all where none are asked for."""
+        run = finished(f"++halluc.report.problems={problems}", "halluc.prepare.seed=4")
+        shutil.copytree(model, tmp_path / "run/global_step_30/actor/huggingface", dirs_exist_ok=True)
+        RunCallback().on_run_end(run, SimpleNamespace(status=JobStatus.COMPLETED))
+        path, said = tmp_path / "run" / "report.json", capsys.readouterr().out
+        assert path.exists() == ("after_rl: " in said) == (f"report  {path}" in said) == bool(problems)
+        if problems:
+            report = json.loads(path.read_text())
+            assert (report["task"], report["seed"], report["seconds"]) == ("countdown", 4, None)
+            start, after = (report["phases"][name] for name in ("start", "after_rl"))
+            assert start == after  # the same model, and the same seed
+            assert start["n"] == problems
+
+    def test_what_cannot_be_measured_is_said(self, finished, capsys):
+        """A last model that is not whole leaves the rest of the report as it is."""
+        RunCallback().on_run_end(finished(), SimpleNamespace(status=JobStatus.COMPLETED))
+        said = capsys.readouterr().out
+        assert "report  not written: the first or the last model is not in a folder here" in said
+        assert "The run is complete." in said
+
     def test_a_failed_run_reports_nothing(self, finished, capsys):
         """A traceback is not followed by a table."""
         started = finished()

@@ -1,0 +1,80 @@
+"""What a model is worth at one point of a run, and the report of both ends."""
+
+import json
+
+import pytest
+
+from halluc_plugin.edits import Context
+from halluc_plugin.jobs.phases import Phase, PhaseJob, measure, write_report
+from halluc_plugin.problem_sets.search_files import SearchData, SearchRequest
+from halluc_plugin.scratch.model import Size, new_model
+from halluc_plugin.scratch.tokenizer import editing_tokenizer
+from halluc_plugin.tasks.word.problems import WordProblems
+from halluc_plugin.tokens.loading import load_model, load_tokenizer
+from halluc_plugin.tokens.saving import save_model
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Word problems; the file of those that are held out."""
+    asked = SearchData(WordProblems(length=2), SearchRequest(train=2, test=6))
+    files = asked.write(tmp_path_factory.mktemp("data"), None, lambda items, what, total: items)
+    return files.problems("test")
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """Folders of models with random weights, with a step backtrack and without any edit."""
+    made = {}
+    for edit in ("step", None):
+        folder, tokenizer = tmp_path_factory.mktemp("model"), editing_tokenizer(edit)
+        save_model(new_model(tokenizer, Size.TINY, seed=0), tokenizer, folder)
+        made[edit] = folder
+    return made
+
+
+@pytest.mark.parametrize("context", list(Context))
+def test_a_model_is_asked_with_edits_and_without(data, models, context):
+    """As many answers as problems, shares within [0, 1], lengths as sampled; the same for the same seed."""
+    job = PhaseJob(data, 4, max_tokens=40, context=context)
+    phase = measure(models["step"], job)
+    assert (phase.n, phase.temperature) == (4, 1.0)
+    assert 0 <= phase.accuracy <= 1
+    assert phase.accuracy_banned is not None
+    assert 0 < phase.tokens <= 40
+    assert measure(models["step"], job) == phase
+
+
+def test_edits_are_counted_and_can_be_banned(data, models, tmp_path):
+    """A model of even chances edits now and then, and solves nothing."""
+    tokenizer, model = load_tokenizer(str(models["step"])), load_model(str(models["step"]))
+    model.lm_head.weight.data.zero_()
+    save_model(model, tokenizer, tmp_path / "even")
+    phase = measure(tmp_path / "even", PhaseJob(data, 6, max_tokens=400))
+    assert phase.backtracks > 0
+    assert phase.accuracy == phase.accuracy_banned == 0
+
+
+def test_a_model_without_edits_has_no_figures_of_them(data, models):
+    """There is nothing to ban and nothing to tell apart."""
+    phase = measure(models[None], PhaseJob(data, 4, max_tokens=20))
+    assert phase.accuracy_banned is phase.p_edit_dead is phase.p_edit_live is None
+    assert phase.backtracks == 0
+
+
+def test_the_report_is_json_beside_the_run(tmp_path):
+    """Task, seed, seconds, and for each phase what was measured."""
+    phase = Phase(0.75, 0.25, 0.9, None, 1.5, 40.0, 200, 1.0)
+    path = write_report(tmp_path, task="word", seed=3, seconds=12.5, phases={"start": phase})
+    assert path == tmp_path / "report.json"
+    assert json.loads(path.read_text()) == {
+        "task": "word",
+        "seed": 3,
+        "seconds": 12.5,
+        "phases": {
+            "start": {
+                "accuracy": 0.75, "accuracy_banned": 0.25, "p_edit_dead": 0.9, "p_edit_live": None,
+                "backtracks": 1.5, "tokens": 40.0, "n": 200, "temperature": 1.0,
+            }
+        },
+    }  # fmt: skip

@@ -1,0 +1,104 @@
+"""``report.json``: start and end of a run side by side, with the token and with the token banned."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig
+
+from halluc_plugin.errors import HallucError
+from halluc_plugin.settings import Settings
+from verl_ext.preflight.rows import asked_with, data_files
+from verl_ext.recipe.base import run_dir
+from verl_ext.run_settings import has_reward_function, judged_by_model
+
+if TYPE_CHECKING:
+    from halluc_plugin.jobs.phases import Phase, PhaseJob
+
+ANSWERED = ("backtrack", "single_turn_agent")
+"""Agent loops whose answers this asks for as they do."""
+
+
+def report_phases(config: DictConfig, settings: Settings, last: Path | None, seconds: float | None) -> str:
+    """Let the first and the last model answer, and write the report.
+
+    Args:
+        config: The run's.
+        settings: The same of ours.
+        last: The last model of the run, None where none was saved.
+        seconds: What the run took, None where that is not known.
+
+    Returns:
+        The file, or why there is none; empty where none was asked for.
+    """
+    if not settings.report.problems:
+        return ""
+    first = Path(str(config.actor_rollout_ref.model.path))
+    if reason := _reason(config, settings, first, last):
+        return f"not written: {reason}"
+    assert last is not None  # _reason
+    from halluc_plugin.jobs.phases import measure, write_report
+
+    job = _job(config, settings)
+    try:
+        phases = {"start": measure(first, job), "after_rl": measure(last, job)}
+    except HallucError as error:
+        return f"not written: {error}"
+    sys.stdout.writelines(_tell(name, phase) for name, phase in phases.items())
+    path = write_report(
+        run_dir(config), task=job.data.parent.name, seed=settings.prepare.seed, seconds=seconds, phases=phases
+    )
+    return str(path)
+
+
+def _reason(config: DictConfig, settings: Settings, first: Path, last: Path | None) -> str:
+    """Why nothing can be measured; empty if it can."""
+    from halluc_plugin.data.parquet import read_rows
+    from halluc_plugin.tasks import find_verifier
+    from halluc_plugin.verifiers import PrefixVerifier
+
+    if last is None or not all((path / "config.json").is_file() for path in (first, last)):
+        return "the first or the last model is not in a folder here"
+    weights = sum(path.stat().st_size for path in first.glob("*.safetensors"))
+    if weights > settings.report.max_megabytes * 10**6:
+        return f"the model has more than halluc.report.max_megabytes={settings.report.max_megabytes:g}"
+    loop = config.actor_rollout_ref.rollout.agent.default_agent_loop
+    if loop not in ANSWERED:
+        return f"answers of the agent loop {loop} are not asked for again"
+    if has_reward_function(config) or judged_by_model(config):
+        return "answers are not judged by a verifier of ours"
+    path = data_files(config, "data.val_files")[0]
+    sources = {row["data_source"] for row in read_rows(path, ("data_source",))}
+    if not all(isinstance(find_verifier(source), PrefixVerifier) for source in sources):
+        return "no verifier of ours judges prefixes of these answers"
+    return ""
+
+
+def _job(config: DictConfig, settings: Settings) -> "PhaseJob":
+    from halluc_plugin.jobs.phases import PhaseJob
+
+    return PhaseJob(
+        data_files(config, "data.val_files")[0],
+        settings.report.problems,
+        int(config.data.max_response_length),
+        context=settings.context,
+        boundary=settings.boundary,
+        max_backtracks=settings.stages[-1].max_backtracks,
+        step_delimiter=settings.tokens.step_delimiter,
+        seed=settings.prepare.seed,
+        template_kwargs=asked_with(config),
+        trust_remote_code=bool(config.actor_rollout_ref.model.get("trust_remote_code", False)),
+    )
+
+
+def _tell(name: str, phase: "Phase") -> str:
+    """A phase on a line."""
+    banned = phase.accuracy_banned
+    shares = {"P(edit|dead)": phase.p_edit_dead, "P(edit|live)": phase.p_edit_live}
+    told = [
+        f"{phase.accuracy:.1%} right" + ("" if banned is None else f" ({banned:.1%} with edits banned)"),
+        *(f"{label} {value:.2f}" for label, value in shares.items() if value is not None),
+        f"{phase.backtracks:.2f} edits",
+        f"{phase.tokens:.1f} tokens an answer",
+    ]
+    return f"{name}: {', '.join(told)}; {phase.n} problems at temperature {phase.temperature:g}\n"

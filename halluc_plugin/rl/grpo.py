@@ -48,6 +48,7 @@ logger = logging.getLogger(__name__)
 
 LATER = (
     ("", "shares"),
+    ("", "report"),
     ("reward", "parameters"),
     *(("prepare", name) for name in ("task", "options", "context", "erased_tokens", "shares")),
 )

@@ -137,7 +137,10 @@ class SearchJob:
 
     def described(self) -> dict[str, Any]:
         """All that decides the answers, JSON-able; a model or file that was written anew is another one."""
-        return asdict(self) | {
+        asked = asdict(self)
+        if self.tabu is Tabu.OFF:
+            del asked["tabu"]  # answers of before there was a choice are kept
+        return asked | {
             "model": named_model(self.model),
             "data": named(self.data),
             "verifier": None if self.verifier is None else named_model(self.verifier),

@@ -1,7 +1,7 @@
 """A response being written, and what a search asks of a model."""
 
 from collections.abc import Collection, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from halluc_plugin.decoding.policy import NOTHING, Tabu
@@ -44,7 +44,8 @@ class Space:
     max_tokens: int
     temperature: float = 1.0
     edits_banned: bool = False
-    tabu: Tabu = Tabu.OFF
+    # Not shown: what is told apart by how it is shown, files of corrections, never bans.
+    tabu: Tabu = field(default=Tabu.OFF, repr=False)
 
     def __post_init__(self) -> None:
         if self.tabu is Tabu.LAST:

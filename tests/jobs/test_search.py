@@ -1,15 +1,17 @@
 """``halluc search`` on problems with a verifier: every method runs, and bad input is refused."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
 
 from halluc_plugin.cli.app import app
 from halluc_plugin.data.resumable import named_function, named_model
+from halluc_plugin.decoding.policy import Tabu
 from halluc_plugin.errors import DataError, SettingsError
 from halluc_plugin.jobs import search as job
-from halluc_plugin.jobs.search import Method
+from halluc_plugin.jobs.search import Method, SearchJob, space_of
 from halluc_plugin.metrics import DecoderShape
 from halluc_plugin.sampling.problems import read_problems, step_oracle
 from halluc_plugin.scorers.likelihood import Says
@@ -19,7 +21,7 @@ from halluc_plugin.search import Cost, Found, Response, Rule
 from halluc_plugin.search.answers import judged
 from halluc_plugin.tasks.countdown.files import CountdownRequest, write_countdown
 from halluc_plugin.tokens import BACKTRACK_TOKEN
-from halluc_plugin.tokens.loading import save_tokenizer
+from halluc_plugin.tokens.loading import load_tokenizer, save_tokenizer
 from halluc_plugin.verifiers import FunctionVerifier, Outcome, load_score
 
 
@@ -289,3 +291,11 @@ def test_answers_by_hand(problems, tokenizer):
     assert (nothing.answer, nothing.correct, nothing.reachable) == (None, False, False)
     assert step_oracle(problem, tokenizer)(right.ids)
     assert not step_oracle(problem, tokenizer)(wrong.ids + wrong.ids)
+
+
+def test_what_was_answered_before_there_was_tabu_is_kept(model, problems):
+    """A search without it is the same one that it was; with it, another one."""
+    plain = SearchJob(model=str(model), data=problems, method=Method.SAMPLE, n=2)
+    assert "tabu" not in plain.described()
+    assert "tabu" not in repr(space_of(plain, load_tokenizer(str(model))))
+    assert replace(plain, tabu=Tabu.FIRST).described() != plain.described()

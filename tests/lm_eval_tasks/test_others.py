@@ -49,18 +49,18 @@ def test_without_packages_nothing_is_added(capsys):
     ("code", "told"),
     [
         ("import no_such_module", "cannot be imported (ModuleNotFoundError"),
-        ("from acme2_word import TASK", "cannot be imported"),
+        ("from acme2_parrot import TASK", "cannot be imported"),
         ("TASK = 7", "no Task but int"),
     ],
 )
 def test_a_broken_package_is_one_line(installed_here, capsys, code, told):
     """The others are listed, and it is told once however often lm-eval looks."""
     installed_here()
-    installed_here("broken", "word", code)
+    installed_here("broken", "parrot", code)
     for _ in range(2):
         assert list(manager().task_index) == ["shout_backtrack", "shout_backtrack_long"]
     err = capsys.readouterr().err
-    assert err.startswith("halluc: The task 'word' of the package broken")
+    assert err.startswith("halluc: The task 'parrot' of the package broken")
     assert told in err
     assert err.count("\n") == 1
 
@@ -70,11 +70,11 @@ def test_an_evaluation_of_another_kind_is_one_line(installed_here, capsys):
     code = (
         "from halluc_plugin.tasks import Task\n"
         "class V:\n    data_sources = ('w',)\n    def verify(self, problem, answer): ...\n"
-        "TASK = Task(name='word', verifier=V(), eval=7)\n"
+        "TASK = Task(name='parrot', verifier=V(), eval=7)\n"
     )
-    installed_here("broken", "word", code)
+    installed_here("broken", "parrot", code)
     assert list(manager().task_index) == []
-    assert "the task 'word' of broken cannot be read (AttributeError" in capsys.readouterr().err
+    assert "the task 'parrot' of broken cannot be read (AttributeError" in capsys.readouterr().err
 
 
 def test_a_name_of_two_tasks_is_nobodys(installed_here, capsys):
@@ -83,13 +83,13 @@ def test_a_name_of_two_tasks_is_nobodys(installed_here, capsys):
     code = (
         "from dataclasses import replace\nfrom acme_shout import TASK as theirs\n"
         "class V(type(theirs.verifier)):\n    data_sources = ('w',)\n"
-        "TASK = replace(theirs, name='word', verifier=V())\n"
+        "TASK = replace(theirs, name='parrot', verifier=V())\n"
     )
-    installed_here("rival", "word", code)
+    installed_here("rival", "parrot", code)
     assert list(manager().task_index) == []
     lines = capsys.readouterr().err.splitlines()
     assert [line.split("'")[1] for line in lines] == ["shout_backtrack", "shout_backtrack_long"]
-    assert "shout of acme and word of rival" in lines[0]
+    assert "parrot of rival and shout of acme" in lines[0]
 
 
 @pytest.mark.parametrize(("below", "told"), [(True, 1), (False, 0)])

@@ -72,10 +72,10 @@ def test_tasks_of_other_packages_are_there(run, installed_here, shouts, bytes_to
 
 def test_a_broken_package_is_told_and_left_out(run, installed_here):
     """The folder is printed all the same."""
-    installed_here("broken", "word", "import no_such_module")
+    installed_here("broken", "parrot", "import no_such_module")
     folder, said = run()
     assert tasks_in(folder).all_tasks == path_command.our_tasks()
-    assert "task 'word' of the package broken" in said
+    assert "task 'parrot' of the package broken" in said
     assert said.count("\n") == 1
 
 

@@ -160,7 +160,7 @@ def test_the_user_overrides_other_packages(start, install, tmp_path):
 
 def test_a_broken_package_breaks_nothing(start, install):
     """One line names it; our tasks and those of other packages are listed."""
-    install("broken", "word", "import no_such_module")
+    install("broken", "parrot", "import no_such_module")
     path = os.pathsep.join((str(install()), os.environ.get("PYTHONPATH", "")))
     done = start(SMALL.format(arguments="") + LISTED.format(arguments=""), PYTHONPATH=path)
     assert done.stdout.splitlines() == [
@@ -169,7 +169,7 @@ def test_a_broken_package_breaks_nothing(start, install):
     ]
     told = [line for line in done.stderr.splitlines() if "halluc" in line]
     assert len(told) == 1
-    assert told[0].startswith("halluc: The task 'word' of the package broken cannot be imported")
+    assert told[0].startswith("halluc: The task 'parrot' of the package broken cannot be imported")
 
 
 def test_a_folder_that_we_wrote_is_given_once(start, tmp_path):

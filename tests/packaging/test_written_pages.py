@@ -2,7 +2,7 @@
 
 import re
 import runpy
-from dataclasses import asdict
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import pytest
@@ -39,6 +39,16 @@ def test_lm_eval_tasks_are_those_that_are_declared():
     assert there == {path for path in pages if path.suffix == ".yaml"}
 
 
+def keys_of(block, path=""):
+    """The dotted keys of a group of settings, those of groups in it included."""
+    for field in fields(block):
+        value = getattr(block, field.name)
+        if is_dataclass(value):
+            yield from keys_of(value, f"{path}{field.name}.")
+        else:
+            yield f"{path}{field.name}"
+
+
 def test_the_page_of_settings_has_them_all():
     """Every key of the block stands there with its default and what it is for, and nothing else does."""
     rows = re.findall(
@@ -46,8 +56,5 @@ def test_the_page_of_settings_has_them_all():
         (ROOT / "docs" / "settings.md").read_text(),
         re.MULTILINE,
     )
-    block = asdict(load({}))
-    keys = {f"{name}.{key}" for name, part in block.items() if isinstance(part, dict) for key in part}
-    keys |= {name for name, part in block.items() if not isinstance(part, dict)}
-    assert {name for name, *_ in rows} == keys
+    assert {name for name, *_ in rows} == set(keys_of(load({})))
     assert all(default and text for _, default, text in rows)

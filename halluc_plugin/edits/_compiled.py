@@ -40,12 +40,13 @@ def _loop() -> Any:
     return numba.njit(cache=True)(_resolve_rows)
 
 
-def _resolve_rows(  # type: ignore[no-untyped-def] # noqa: ANN202, C901, PLR0912, PLR0917 - numba compiles one plain loop
+def _resolve_rows(  # type: ignore[no-untyped-def] # noqa: ANN202, C901, PLR0912, PLR0915, PLR0917 - numba compiles one plain loop
     ids, valid, edits, stop, delimiters, bounds, is_edit, erased, noop, erased_at, parent, depth, event,  # noqa: ANN001
 ):  # fmt: skip
     """Delimiters number ``k`` are ``delimiters[bounds[k] : bounds[k + 1]]``, sorted."""
     rows, width = ids.shape
     kinds = bounds.size - 1
+    lowest, highest = edits.min(), edits.max()
     stack = np.empty(width, np.int64)  # indices of the live tokens
     # marks[k, i]: how many tokens are live up to and including the i-th live one of the delimiters k
     marks = np.empty((kinds, width), np.int64)
@@ -66,16 +67,24 @@ def _resolve_rows(  # type: ignore[no-untyped-def] # noqa: ANN202, C901, PLR0912
             parent[b, t] = stack[live - 1] if live > 0 else -1
             depth[b, t] = live
             edit = -1
-            for e in range(edits.size):
-                if token == edits[e]:
-                    edit = e
+            if lowest <= token <= highest:  # nearly all tokens are text, and few of their ids lie among edits
+                for e in range(edits.size):
+                    if token == edits[e]:
+                        edit = e
+                        break
             if edit < 0:
                 in_event = False
                 stack[live] = t
                 live += 1
                 for k in range(kinds):
-                    at = bounds[k] + np.searchsorted(delimiters[bounds[k] : bounds[k + 1]], token)
-                    if at < bounds[k + 1] and delimiters[at] == token:
+                    low, high = bounds[k], bounds[k + 1] - 1
+                    while low < high:  # the last of the delimiters that is not above the token
+                        middle = (low + high + 1) // 2
+                        if delimiters[middle] <= token:
+                            low = middle
+                        else:
+                            high = middle - 1
+                    if delimiters[low] == token:
                         marks[k, marked[k]] = live
                         marked[k] += 1
                 continue

@@ -63,6 +63,7 @@ def _config():
         config.actor_rollout_ref.rollout.name = "vllm"
         config.actor_rollout_ref.rollout.response_length = 48
         config.actor_rollout_ref.rollout.agent.default_agent_loop = "backtrack"
+        config.reward.reward_manager.name = "backtrack"  # else our agent loop refuses to run
     return OmegaConf.create(OmegaConf.to_container(config))
 
 

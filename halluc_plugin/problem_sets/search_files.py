@@ -9,13 +9,8 @@ from typing import Any
 from halluc_plugin.data.resumable import Progress
 from halluc_plugin.problem_sets.data_set import DataSet
 from halluc_plugin.problem_sets.files import (
-    BACKTRACKING_HELP,
-    TEST_HELP,
-    TRAIN_HELP,
-    check_amounts,
     edit_vocab_or_none,
 )
-from halluc_plugin.problem_sets.options import option
 from halluc_plugin.problem_sets.search import SearchTask
 from halluc_plugin.problem_sets.search_traces import (
     DeadEnd,
@@ -23,7 +18,7 @@ from halluc_plugin.problem_sets.search_traces import (
     SearchTraceSettings,
     SearchTraceWriter,
 )
-from halluc_plugin.problem_sets.step_files import StepFiles, write_problems
+from halluc_plugin.problem_sets.step_files import Amounts, StepFiles, write_problems
 from halluc_plugin.problem_sets.steps import Problem, ProblemSet, StepSplit, generate
 
 
@@ -37,27 +32,14 @@ class SearchProblems(ProblemSet):
 
 
 @dataclass(frozen=True)
-class SearchRequest:
-    """How much to write.
+class SearchRequest(Amounts):
+    """How much to write, and traces through dead ends.
 
     Args:
-        train: Training problems.
-        test: Problems of each held-out kind.
-        backtracking: For each clean trace of paired ones, backtracking traces beside it. 0 writes clean
-            traces only, paired or not.
         traces: What the traces look like.
-
-    Raises:
-        SettingsError: A count is below 1, or the ratio is negative.
     """
 
-    train: int = option(20_000, TRAIN_HELP)
-    test: int = option(500, TEST_HELP)
-    backtracking: float = option(1.0, BACKTRACKING_HELP)
     traces: SearchTraceSettings = field(default_factory=SearchTraceSettings)
-
-    def __post_init__(self) -> None:
-        check_amounts(self.backtracking, train=self.train, test=self.test)
 
 
 @dataclass(frozen=True)
@@ -99,7 +81,7 @@ class SearchData(DataSet):
         return write_problems(
             folder, self.problems, self.request, self._writer(tokenizer),
             tokenizer=tokenizer, progress=progress, kinds=self._kinds,
-            workers=workers, template_kwargs=template_kwargs,
+            pairing=self.request.traces.pairing, workers=workers, template_kwargs=template_kwargs,
         )  # fmt: skip
 
     @property

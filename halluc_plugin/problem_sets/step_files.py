@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -58,15 +58,14 @@ class StepFiles(DataSetFiles):
 
 
 @dataclass(frozen=True)
-class StepRequest:
-    """How much to write.
+class Amounts:
+    """How much to write, whatever the traces look like.
 
     Args:
         train: Training problems.
         test: Problems of each held-out kind.
         backtracking: For each clean trace of paired ones, backtracking traces beside it. 0 writes clean
             traces only, paired or not.
-        traces: What the traces look like.
 
     Raises:
         SettingsError: A count is below 1, or the ratio is negative.
@@ -75,10 +74,20 @@ class StepRequest:
     train: int = option(20_000, TRAIN_HELP)
     test: int = option(500, TEST_HELP)
     backtracking: float = option(1.0, BACKTRACKING_HELP)
-    traces: StepTraceSettings = field(default_factory=StepTraceSettings)
 
     def __post_init__(self) -> None:
         check_amounts(self.backtracking, train=self.train, test=self.test)
+
+
+@dataclass(frozen=True)
+class StepRequest(Amounts):
+    """How much to write, and traces in which errors are taken back.
+
+    Args:
+        traces: What the traces look like.
+    """
+
+    traces: StepTraceSettings = field(default_factory=StepTraceSettings)
 
 
 def write_steps(
@@ -110,43 +119,8 @@ def write_steps(
     writer = None if tokenizer is None else _writer(task, request, tokenizer)
     return write_problems(
         folder, task, request, writer, tokenizer=tokenizer, progress=progress,
-        kinds=task.kinds, workers=workers, template_kwargs=template_kwargs,
+        kinds=task.kinds, pairing=request.traces.pairing, workers=workers, template_kwargs=template_kwargs,
     )  # fmt: skip
-
-
-class SomeTraces(Protocol):
-    """What traces look like, whatever writes them."""
-
-    @property
-    def pairing(self) -> Pairing:
-        """How traces go with problems."""
-        ...
-
-
-class Amounts(Protocol):
-    """How much is written, whatever the traces look like: a dataclass."""
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    @property
-    def train(self) -> int:
-        """Training problems."""
-        ...
-
-    @property
-    def test(self) -> int:
-        """Problems of each held-out kind."""
-        ...
-
-    @property
-    def backtracking(self) -> float:
-        """Backtracking traces for each clean one of paired ones; 0 for clean ones only."""
-        ...
-
-    @property
-    def traces(self) -> SomeTraces:
-        """What the traces look like."""
-        ...
 
 
 class AnyWriter(Writer[Problem], Protocol):
@@ -166,6 +140,7 @@ def write_problems(
     tokenizer: Any,
     progress: Progress,
     kinds: Sequence[StrEnum],
+    pairing: Pairing,
     workers: int = 1,
     template_kwargs: Mapping[str, Any] | None = None,
 ) -> StepFiles:
@@ -179,6 +154,7 @@ def write_problems(
         tokenizer: Whose ids it writes.
         progress: How to show progress.
         kinds: The kinds of error there are in traces.
+        pairing: How traces go with problems.
         workers: Processes that write traces.
         template_kwargs: As :func:`write_steps`.
 
@@ -217,7 +193,7 @@ def write_problems(
             workers,
             template_kwargs or {},
         )
-        if request.backtracking and request.traces.pairing is Pairing.SINGLE:
+        if request.backtracking and pairing is Pairing.SINGLE:
             card["traces"] = file.write_single(examples, writer.single)
         else:
             card["traces"] = file.write_pairs(examples, writer, request.backtracking)

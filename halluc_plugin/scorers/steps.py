@@ -1,35 +1,18 @@
 """What a scorer of steps is: it gives a value to the bare prompt and to every prefix that ends a step."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 
+from halluc_plugin.errors import TraceError
+from halluc_plugin.sampling.rating import Spent
+
+__all__ = ["Spent", "StepScorer", "StepScores", "Steps", "cut_steps"]
+
 Steps = Sequence[Sequence[int]]
 """A response cut into steps, each the ids of one, its delimiter or EOS included; never empty."""
-
-
-@dataclass(frozen=True)
-class Spent:
-    """What scoring one response took.
-
-    Attributes:
-        policy_tokens: Tokens that the policy sampled, as Monte-Carlo values do.
-        scorer_tokens: Positions that a scorer computed; a prefix that it has computed is not counted again.
-        flops: Forward cost of both, by :meth:`halluc_plugin.metrics.DecoderShape.flops`.
-    """
-
-    policy_tokens: int = 0
-    scorer_tokens: int = 0
-    flops: int = 0
-
-    def __add__(self, other: "Spent") -> "Spent":
-        return Spent(
-            self.policy_tokens + other.policy_tokens,
-            self.scorer_tokens + other.scorer_tokens,
-            self.flops + other.flops,
-        )
 
 
 @dataclass(frozen=True)
@@ -61,3 +44,38 @@ class StepScorer(Protocol):
     def score(self, prompts: Sequence[Sequence[int]], steps: Sequence[Steps]) -> torch.Tensor:
         """The values alone: Float[B, S+1]."""
         ...
+
+
+def cut_steps(
+    ids: Sequence[int], delimiters: Collection[int], eos_ids: Collection[int]
+) -> tuple[tuple[int, ...], ...]:
+    """Cut a response behind each delimiter; an EOS right behind one belongs to the step before it.
+
+    An EOS is no step of its own, because there is nothing in it that could be wrong: what it ends is.
+
+    Args:
+        ids: A response that ends a step, edits resolved.
+        delimiters: Ids that end a step.
+        eos_ids: Ids that end a response.
+
+    Raises:
+        TraceError: The response does not end with a delimiter or EOS, or goes on after an EOS.
+    """
+    steps: list[tuple[int, ...]] = []
+    start = 0
+    for end, token in enumerate(ids, start=1):
+        if token in eos_ids and end < len(ids):
+            raise TraceError("The response goes on after an end-of-sequence token.", "Cut it there.")
+        if token in eos_ids and end - start == 1 and steps:
+            steps[-1] += (token,)
+        elif token in delimiters or token in eos_ids:
+            steps.append(tuple(ids[start:end]))
+        else:
+            continue
+        start = end
+    if start < len(ids) or not ids:
+        raise TraceError(
+            f"The last {len(ids) - start} tokens of a response of {len(ids)} end no step.",
+            "Cut the response behind its last step delimiter, or let it end with EOS.",
+        )
+    return tuple(steps)

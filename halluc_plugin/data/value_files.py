@@ -1,17 +1,18 @@
 """Files of step values: what a scorer of steps is trained on.
 
 A row is a problem's prompt, a response cut into steps, and a value for each prefix that ends a step, in the
-ids of one tokenizer. The file's metadata names the tokenizer by its fingerprint, the text that ends a step,
-and the sources of the problems, so that a scorer is never trained on another's steps.
+ids of one tokenizer. The file's metadata names the tokenizer by its fingerprint and the text that ends a
+step, and each row the source of its problem, so that a scorer is never trained on another's steps.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from halluc_plugin.data.parquet import read_metadata, read_rows, write_parquet
 from halluc_plugin.data.trace_files import FINGERPRINT, fingerprint
+from halluc_plugin.edits import find_delimiters
 from halluc_plugin.errors import DataError
 
 DELIMITER = "step_delimiter"
@@ -54,40 +55,91 @@ def write_values(path: Path, rows: Iterable[ValueRow], tokenizer: Any, *, step_d
     Raises:
         DataError: There are no rows.
     """
-    metadata = {FINGERPRINT: fingerprint(tokenizer), DELIMITER: step_delimiter}
+    metadata = value_metadata(tokenizer, step_delimiter)
     return write_parquet(path, (asdict(row) for row in rows), metadata)
 
 
-def read_values(path: Path, tokenizer: Any) -> list[ValueRow]:
+def value_metadata(tokenizer: Any, step_delimiter: str) -> dict[str, str]:
+    """What a file of values says of itself.
+
+    Args:
+        tokenizer: Whose ids it is in.
+        step_delimiter: Text that ends a step.
+    """
+    return {FINGERPRINT: fingerprint(tokenizer), DELIMITER: step_delimiter}
+
+
+def read_values(
+    path: Path,
+    tokenizer: Any,
+    *,
+    step_delimiter: str | None = None,
+    data_sources: Collection[str] | None = None,
+) -> list[ValueRow]:
     """Read a file of values.
 
     Args:
         path: The file.
         tokenizer: Of the model that will read the ids.
+        step_delimiter: Text that ends a step of that model's; None takes the file's.
+        data_sources: Sources of the problems that it is for; None takes any.
 
     Raises:
-        DataError: The file is missing or malformed; the ids are another tokenizer's; a response has no step,
-            an empty one, or not one value more than steps; a value is outside [0, 1].
+        DataError: The file is missing or malformed; the ids are another tokenizer's, steps end with another
+            text, or problems are of another source; a response has no step, an empty one, one without an
+            end, or not one value more than steps; a value is outside [0, 1].
     """
-    rows = [ValueRow(**row) for row in read_rows(path, tuple(ValueRow.__dataclass_fields__))]
-    made_with = read_metadata(path).get(FINGERPRINT)
+    columns = tuple(ValueRow.__dataclass_fields__)
+    rows = [ValueRow(**row) for row in read_rows(path, columns)]
+    ends = _step_ends(path, tokenizer, step_delimiter)
+    for number, row in enumerate(rows):
+        if told := fault(row, ends):
+            raise DataError(f"{path}, row {number}: {told}.", "Write the file again, or drop the row.")
+        if data_sources is not None and row.data_source not in data_sources:
+            raise DataError(
+                f"{path}, row {number} is of {row.data_source}, not of {', '.join(sorted(data_sources))}.",
+                "Give values of the task that the scorer is for.",
+            )
+    return rows
+
+
+def read_delimiter(path: Path) -> str | None:
+    """The text that ends a step of a file of values; None where a file does not say it."""
+    found: str | None = read_metadata(path).get(DELIMITER)
+    return found
+
+
+def _step_ends(path: Path, tokenizer: Any, step_delimiter: str | None) -> Collection[int]:
+    """Ids that end a step or a response."""
+    metadata = read_metadata(path)
+    made_with, delimiter = metadata.get(FINGERPRINT), metadata.get(DELIMITER)
     if made_with != fingerprint(tokenizer):
         raise DataError(
             f"The ids in {path} are those of tokenizer {made_with}, the model's is {fingerprint(tokenizer)}.",
             "Write the file again with the model's tokenizer.",
         )
-    for number, row in enumerate(rows):
-        if told := fault(row):
-            raise DataError(f"{path}, row {number}: {told}.", "Write the file again, or drop the row.")
-    return rows
+    if delimiter is None or step_delimiter not in {None, delimiter}:
+        raise DataError(
+            f"Steps in {path} end with {delimiter!r}, those of the model with {step_delimiter!r}.",
+            "Write the file again with that --step-delimiter, or give the file's.",
+        )
+    return find_delimiters(tokenizer, delimiter) | set(tokenizer.all_special_ids)
 
 
-def fault(row: ValueRow) -> str | None:
-    """What is wrong with a row, None for nothing."""
+def fault(row: ValueRow, ends: Collection[int] | None = None) -> str | None:
+    """What is wrong with a row, None for nothing.
+
+    Args:
+        row: The row.
+        ends: Ids that end a step or a response; None where that is not looked at.
+    """
     if not row.prompt_ids or not row.step_ids:
         return "the prompt or the response is empty"
-    if not all(row.step_ids):
-        return f"step {[bool(step) for step in row.step_ids].index(False) + 1} is empty"
+    for number, step in enumerate(row.step_ids, 1):
+        if not step:
+            return f"step {number} is empty"
+        if ends is not None and step[-1] not in ends:
+            return f"step {number} of {len(row.step_ids)} has no end, neither the step delimiter nor EOS"
     if len(row.values) != len(row.step_ids) + 1:
         return f"{len(row.values)} values for {len(row.step_ids)} steps; give one more than steps"
     outside = [value for value in row.values if value is not None and not 0 <= value <= 1]

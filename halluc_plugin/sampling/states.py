@@ -1,6 +1,6 @@
 """A response being written, and what a search asks of a model."""
 
-from collections.abc import Collection, Generator
+from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -73,6 +73,28 @@ class Space:
     def stop_ids(self, *, steps: bool = False) -> frozenset[int]:
         """Ids at which a sample stops: EOS and edits, and with ``steps`` delimiters."""
         return self.eos_ids | self.vocab.edit_ids | (self.delimiters if steps else frozenset())
+
+    def steps(self, ids: Sequence[int]) -> list[tuple[int, ...]]:
+        """A response cut into its steps, each with the delimiter or EOS that ends it.
+
+        An EOS right behind a delimiter belongs to the step before it. What stands behind the last delimiter
+        is a step too, ended or not.
+
+        Args:
+            ids: Ids of a response, without edits.
+        """
+        found: list[tuple[int, ...]] = []
+        start = 0
+        for end, token in enumerate(ids, start=1):
+            if token not in self.delimiters and end < len(ids):
+                continue
+            step = tuple(ids[start:end])
+            if found and len(step) == 1 and token in self.eos_ids:
+                found[-1] += step
+            else:
+                found.append(step)
+            start = end
+        return found
 
 
 @dataclass(frozen=True)

@@ -125,8 +125,6 @@ class SearchJob:
                 )
         if self.method is Method.BEAM and self.backend is Backend.VLLM:
             raise SettingsError("Beam search is transformers' own.", "Use --backend hf.")
-        if self.tabu is not Tabu.OFF and self.backend is Backend.VLLM:
-            raise SettingsError("vLLM cannot ban what a sample begins with.", "Use --backend hf with --tabu.")
         distinct = self.method is Method.SAMPLE and self.tabu is Tabu.FIRST
         alike = self.temperature == 0 and self.n > 1 and self.method not in {Method.GREEDY, Method.BEAM}
         if alike and not distinct:

@@ -1,11 +1,18 @@
-"""Samples of a vLLM engine for :mod:`halluc_plugin.sampling`."""
+"""Samples of a vLLM engine for :mod:`halluc_plugin.sampling`.
 
-from collections.abc import Sequence
+vLLM biases ids in the whole of a sample or not at all. So a request that bans what its sample may begin with
+is asked twice: for its first token, with the ban, and for what follows, without; the prefix cache has the
+prefix by then. Whatever engine is given can do that, and the log-probs are those of what was sampled from.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 from vllm import SamplingParams, TokensPrompt
 
-from halluc_plugin.errors import SettingsError
+from halluc_plugin.decoding.policy import NOTHING
+from halluc_plugin.errors import TraceError
 from halluc_plugin.sampling.hf import sample_of
 from halluc_plugin.sampling.states import Request, Sample, Space
 
@@ -28,32 +35,66 @@ class VLLMSampler:
         """One sample for each request.
 
         Raises:
-            SettingsError: A request bans what its sample may begin with.
+            TraceError: A request bans all that its sample could begin with, or bans at a temperature so high
+                that vLLM cannot.
         """
-        if any(request.banned_first for request in requests):
-            raise SettingsError(
-                "vLLM cannot ban what a sample begins with.", "Use --backend hf, or leave --tabu first out."
-            )
-        banned = sorted(self._space.vocab.edit_ids) if self._space.edits_banned else []
-        params = [_params(request, banned) for request in requests]
+        banned = self._space.vocab.edit_ids if self._space.edits_banned else frozenset[int]()
+        begins = [replace(request, max_tokens=1) if request.banned_first else request for request in requests]
+        drawn = self._draw(begins, [banned | request.banned_first for request in requests])
+        open_ones = [i for i, request in enumerate(requests) if _goes_on(request, drawn[i][0])]
+        rest = [_behind(requests[i], drawn[i][0]) for i in open_ones]
+        for i, (ids, logprobs) in zip(open_ones, self._draw(rest, [banned] * len(rest)), strict=True):
+            drawn[i] = (drawn[i][0] + ids, drawn[i][1] + logprobs)
+        return [
+            sample_of(ids, logprobs, request, self._space)
+            for (ids, logprobs), request in zip(drawn, requests, strict=True)
+        ]
+
+    def _draw(
+        self, requests: Sequence[Request], banned: Sequence[frozenset[int]]
+    ) -> list[tuple[list[int], list[float]]]:
+        """Ids and log-probs of one sample for each request, in which some ids are banned everywhere."""
+        if not requests:
+            return []
         prompts = [TokensPrompt(prompt_token_ids=list(request.prefix)) for request in requests]
-        outputs = self._llm.generate(prompts, params, use_tqdm=False)
-        samples = []
-        for request, output in zip(requests, outputs, strict=True):
+        params = [_params(request, ids) for request, ids in zip(requests, banned, strict=True)]
+        drawn = []
+        for output, without in zip(self._llm.generate(prompts, params, use_tqdm=False), banned, strict=True):
             (answer,) = output.outputs
             ids = list(answer.token_ids)
+            if not without.isdisjoint(ids):
+                raise TraceError(
+                    "vLLM sampled a token that is banned: every other one is banned too, or the temperature "
+                    "is so high that a bias of -100 bans nothing.",
+                    "Ban less, sample without tabu, or lower the temperature.",
+                )
             logprobs = [at[token].logprob for at, token in zip(answer.logprobs, ids, strict=True)]
-            samples.append(sample_of(ids, logprobs, request, self._space))
-        return samples
+            drawn.append((ids, logprobs))
+        return drawn
 
 
-def _params(request: Request, banned: Sequence[int]) -> SamplingParams:
+def _goes_on(request: Request, ids: Sequence[int]) -> bool:
+    """Whether a sample of which the first token was drawn by itself is not complete."""
+    return bool(request.banned_first) and request.max_tokens > 1 and ids[0] not in request.stop_ids
+
+
+def _behind(request: Request, ids: Sequence[int]) -> Request:
+    """What is asked for behind the first token."""
+    return replace(
+        request,
+        prefix=(*request.prefix, *ids),
+        max_tokens=request.max_tokens - len(ids),
+        banned_first=NOTHING,
+    )
+
+
+def _params(request: Request, banned: Collection[int]) -> SamplingParams:
     return SamplingParams(
         max_tokens=request.max_tokens,
         temperature=request.temperature,
         stop_token_ids=sorted(request.stop_ids),
         # vLLM's lowest bias: e^-100 is no probability that float32 can tell from none.
-        logit_bias=dict.fromkeys(banned, -100.0) or None,
+        logit_bias=dict.fromkeys(sorted(banned), -100.0) or None,
         ignore_eos=True,  # the search's own ids end a sample
         logprobs=0,
         detokenize=False,

@@ -114,7 +114,6 @@ def test_trees_with_the_prefix_verifier(search):
         (("--verifier-says", "verdict"), "without --verifier"),
         (("--oracle",), "no meaning for --method backtrack"),
         (("--tabu", "first", "--method", "greedy"), "--tabu has no meaning for --method greedy"),
-        (("--tabu", "first", "--backend", "vllm"), "--backend hf with --tabu"),
         (("--tabu", "last"), "tabu=last"),
         (("--method", "beam", "--backend", "vllm"), "--backend hf"),
         (("-n", "0"), "--samples is 0"),

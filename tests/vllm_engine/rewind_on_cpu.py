@@ -19,14 +19,15 @@ from cpu_engine import (
     record,
     schedule_asynchronously,
 )
+from tabu_searches import GREEDY, SEARCHED_PROMPTS, samples_of, searches
 from vllm.v1.worker.cpu_model_runner import CPUModelRunner
 
 from halluc_plugin.doctor.engine import observe
 from halluc_plugin.edits.builders import Boundary
-from halluc_plugin.errors import SettingsError
-from halluc_plugin.search import Request, Space
+from halluc_plugin.errors import SettingsError, TraceError
+from halluc_plugin.search import Request, Space, run
 from halluc_plugin.vllm_engine.bans import RewindBans
-from halluc_plugin.vllm_engine.equivalence import EOS, VOCAB
+from halluc_plugin.vllm_engine.equivalence import EOS, VOCAB, VOCAB_SIZE
 from halluc_plugin.vllm_engine.request import EditRequest, Length
 from halluc_plugin.vllm_engine.sampler import VLLMSampler
 from halluc_plugin.vllm_engine.trial import ask_with_readers
@@ -242,6 +243,19 @@ def searched(engine):
     ]  # fmt: skip
 
 
+def with_tabu(engine):
+    """Searches without chance that ban what samples begin with, and what is said where nothing is left."""
+    sampler = VLLMSampler(engine.llm, GREEDY)
+    found = run(searches(), SEARCHED_PROMPTS, sampler)
+    all_ids = frozenset(range(VOCAB_SIZE))
+    nothing = Request((5, 6), 4, 0.0, GREEDY.stop_ids(), banned_first=all_ids)
+    try:
+        said = str(sampler.sample([nothing]))
+    except TraceError as error:
+        said = str(error)
+    return {"samples": [samples_of(search) for search in found], "nothing left": said}
+
+
 def refusals(path):
     """What engines say that must not start, and whether they had loaded the weights."""
     sliding = Path(path).with_name("sliding")
@@ -286,6 +300,7 @@ def main(path, results_path):
     engine_in_soft_context = Engine(path, scheduler_cls=None, logits_processors=[EDIT_BUDGET])
     results["soft"] = soft(engine_in_soft_context)
     results["searched"] = searched(engine_in_soft_context)
+    results["with_tabu"] = with_tabu(engine_in_soft_context)
     results["refusals"] = refusals(path)
     results["doctor"] = observe()
     results["doctor_poisoned"] = observe(scheduler_cls=PoisonedScheduler)

@@ -3,8 +3,10 @@
 import pytest
 import torch
 
-from halluc_plugin.search import End, Space
+from halluc_plugin.sampling.hf import HFSampler
+from halluc_plugin.search import End, Space, run
 from halluc_plugin.vllm_engine.equivalence import EOS, VOCAB
+from tests.vllm_engine.tabu_searches import GREEDY, SEARCHED_PROMPTS, samples_of, searches
 
 pytest.importorskip("vllm")
 
@@ -33,3 +35,24 @@ def test_samples_are_what_was_asked_for(model, results):
     assert {End.EDIT, End.STEP} <= ends
     drawn = [tuple(s["ids"]) for s in results["searched"] if s["temperature"]]
     assert len(set(drawn)) > len(drawn) // 2
+
+
+@pytest.mark.e2e
+def test_searches_with_tabu_are_those_of_transformers(model, results):
+    """Greedily both samplers are asked for the same and answer alike, what samples may not begin with too."""
+    found = run(searches(), SEARCHED_PROMPTS, HFSampler(model, GREEDY))
+    want = [sample for search in found for sample in samples_of(search)]
+    got = [sample for search in results["with_tabu"]["samples"] for sample in search]
+    for theirs, ours in zip(got, want, strict=True):
+        torch.testing.assert_close(theirs.pop("logprobs"), ours.pop("logprobs"), atol=1e-4, rtol=0)
+        assert theirs == ours
+    banned = [sample for sample in got if sample["banned"]]
+    assert len(banned) > len(got) // 2
+    assert {"edit", "eos", "length"} == {sample["end"] for sample in banned}
+    assert min(len(sample["ids"]) for sample in banned) == 1
+
+
+@pytest.mark.e2e
+def test_where_nothing_is_left_the_search_stops(results):
+    """A request that bans all ids is refused, with what to do."""
+    assert "every other one is banned too" in results["with_tabu"]["nothing left"]

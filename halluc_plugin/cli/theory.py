@@ -25,7 +25,9 @@ def theory(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="NAME", help="Studies: recovery, regret, final-errors, mod10.", show_default="all"
+            metavar="NAME",
+            help="Studies: recovery, regret, final-errors, mod10, search.",
+            show_default="all",
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for NAME.png and NAME.json.")] = Path("outputs/theory"),

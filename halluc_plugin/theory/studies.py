@@ -1,4 +1,4 @@
-"""The four studies: each picks parameters, evaluates the closed forms, simulates, and lays out its figure."""
+"""The studies: each picks parameters, evaluates the closed forms, simulates, and lays out its figure."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -20,6 +20,7 @@ from halluc_plugin.theory.regret import (
     simulated_exponent,
     usual_regret_bound,
 )
+from halluc_plugin.theory.search_study import search_study
 from halluc_plugin.theory.study import Comparison, Kind, Panel, Series, Study
 
 
@@ -249,6 +250,7 @@ STUDIES: Mapping[str, Callable[[int, np.random.Generator], Study]] = MappingProx
         "regret": regret_study,
         "final-errors": final_errors_study,
         "mod10": mod10_study,
+        "search": search_study,
     }
 )
 """Name on the command line -> study(samples, rng)."""

@@ -19,7 +19,7 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """All four studies at 2000 runs a point: the folder and what was printed."""
+    """All studies at 2000 runs a point: the folder and what was printed."""
     pytest.importorskip("matplotlib")
     out = tmp_path_factory.mktemp("theory")
     result = CliRunner().invoke(

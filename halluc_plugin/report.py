@@ -4,8 +4,7 @@ Reads the JSONL files that verl's ``file`` logger writes (one object a line: ``s
 file for each start of the run, so that a resumed run is still compared with its true beginning.
 """
 
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from halluc_plugin.errors import DataError
+from halluc_plugin.jobs.phases import Phase, ShippedPhase
+from halluc_plugin.metrics import wilson
+from halluc_plugin.run_metrics import logged_records
 
 # Reward-manager key -> what a reader calls it. The order is the table's.
 ROWS = {
@@ -22,6 +23,34 @@ ROWS = {
     "num_backtracks": "backtracks per answer",
     "num_erased": "erased tokens per answer",
     "raw_length": "sampled tokens per answer",
+}
+
+
+def _accuracy_interval(share: float | None, phase: Phase) -> str:
+    return "" if share is None else "{:.1f} to {:.1f}".format(*(100 * end for end in wilson(share, phase.n)))
+
+
+def _per_cent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.1f} %"
+
+
+def _plain(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+# Row -> its cell; a row without any cell is left out.
+PHASE_ROWS: dict[str, Callable[[Phase], str]] = {
+    "accuracy": lambda phase: _per_cent(phase.accuracy),
+    "  95 % interval": lambda phase: _accuracy_interval(phase.accuracy, phase),
+    "accuracy, token banned": lambda phase: _per_cent(phase.accuracy_banned),
+    "  95 % interval of that": lambda phase: _accuracy_interval(phase.accuracy_banned, phase),
+    "P(edit|dead)": lambda phase: _plain(phase.p_edit_dead),
+    "P(edit|live)": lambda phase: _plain(phase.p_edit_live),
+    "D, their difference": lambda phase: _plain(phase.d),
+    "edits an answer": lambda phase: _plain(phase.backtracks),
+    "tokens an answer": lambda phase: f"{phase.tokens:.1f}",
+    "answers": lambda phase: str(phase.n),
+    "temperature": lambda phase: f"{phase.temperature:g}",
 }
 
 
@@ -50,25 +79,6 @@ def read_validations(metrics_dir: Path) -> list[Validation]:
             for source, means in _validation_means(record["data"]).items():
                 found.setdefault(int(record["step"]), {})[source] = means
     return [Validation(step, found[step]) for step in sorted(found)]
-
-
-def logged_records(path: Path) -> Iterator[dict[str, Any]]:
-    """The records of one file: ``step`` and ``data``; half a line at its end is left out.
-
-    Raises:
-        DataError: Another line is not JSON.
-    """
-    lines = path.read_text(encoding="utf-8").splitlines()
-    for number, line in enumerate(lines, 1):
-        try:
-            yield json.loads(line)
-        except json.JSONDecodeError as error:
-            if number == len(lines):  # a run that was stopped may leave half a line
-                return
-            raise DataError(
-                f"{path}, line {number} is not JSON ({error}).",
-                "Move the file away; the report reads the others.",
-            ) from error
 
 
 def _validation_means(data: dict[str, Any]) -> dict[str, dict[str, float]]:
@@ -101,10 +111,45 @@ def render(
         console.print(_table(validations[0], validations[-1], answers))
     else:
         console.print("No validation was logged; set trainer.val_before_train=true and trainer.test_freq.")
-    for label, value in where.items():
+    tell(where, console)
+
+
+def tell(lines: Mapping[str, str], console: Console | None = None, heading: str = "") -> None:
+    """Print labelled lines: paths, and commands to paste.
+
+    Args:
+        lines: Label to path or command.
+        console: Where to print; standard output by default.
+        heading: A line above them.
+    """
+    console = console or Console()
+    if heading:
+        console.print(f"\n[bold]{heading}[/bold]", highlight=False)
+    for label, value in lines.items():
         # As it is: rich's markup, emoji and line breaks would change a path.
         console.out(label, style="bold", end="  ", highlight=False)
         console.out(value, highlight=False)
+
+
+def render_phases(phases: Mapping[str, Phase | ShippedPhase], console: Console | None = None) -> None:
+    """Print what models are worth, side by side: a column for each.
+
+    Args:
+        phases: By the name of the column; shipped figures are marked as such.
+        console: Where to print; standard output by default.
+    """
+    table = Table(title="What the models are worth, on the same held-out problems")
+    table.add_column("")
+    columns = []
+    for name, given in phases.items():
+        shipped = isinstance(given, ShippedPhase)
+        table.add_column(f"{name}\n(shipped)" if shipped else name, justify="right")
+        columns.append(given.phase if isinstance(given, ShippedPhase) else given)
+    for label, cell in PHASE_ROWS.items():
+        cells = [cell(phase) for phase in columns]
+        if any(cells):
+            table.add_row(label, *cells)
+    (console or Console()).print(table)
 
 
 def _table(first: Validation, last: Validation, answers: Mapping[str, int]) -> Table:
@@ -136,7 +181,5 @@ def _number(mean: float, _: int | None) -> str:
 def _share(mean: float, answers: int | None) -> str:
     if answers is None:
         return f"{100 * mean:.1f} %"
-    from halluc_plugin.metrics import wilson
-
     low, high = wilson(mean, answers)
     return f"{100 * mean:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"

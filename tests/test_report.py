@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console
 
 from halluc_plugin.errors import DataError
-from halluc_plugin.report import Validation, read_validations, render
+from halluc_plugin.jobs.phases import Phase, ShippedPhase
+from halluc_plugin.report import Validation, read_validations, render, render_phases, tell
 
 
 def write(path, *records):
@@ -87,3 +88,39 @@ def test_a_run_without_validation_says_how_to_get_one():
     console = Console(width=120, record=True, force_terminal=False)
     render([], {}, {}, console)
     assert "trainer.val_before_train=true" in console.export_text()
+
+
+def test_models_stand_side_by_side():
+    """A column for each with its accuracies, D and lengths; what came with the recipe is marked."""
+    console = Console(width=100, record=True, force_terminal=False)
+    start = Phase(0.5, 0.25, 0.9, 0.15, 1.5, 40.0, 100, 1.0)
+    twin = ShippedPhase(Phase(0.3, None, None, None, 0.0, 20.5, 100, 1.0), "three seeds")
+    render_phases({"start": start, "clean twin": twin}, console)
+    rows = {cells[0].strip(): [c.strip() for c in cells[1:]] for cells in _cells(console.export_text())}
+    assert rows["accuracy"] == ["50.0 %", "30.0 %"]
+    assert rows["95 % interval"] == ["40.4 to 59.6", "21.9 to 39.6"]
+    assert rows["accuracy, token banned"] == ["25.0 %", ""]
+    assert rows["D, their difference"] == ["0.75", ""]
+    assert rows["tokens an answer"] == ["40.0", "20.5"]
+    assert "(shipped)" in rows[""]
+
+
+def test_a_row_that_no_model_has_is_left_out():
+    """Models without edits have no shares of them, and their table no rows for those."""
+    console = Console(width=100, record=True, force_terminal=False)
+    render_phases({"start": Phase(0.5, None, None, None, 0.0, 40.0, 100, 1.0)}, console)
+    assert "P(edit" not in console.export_text()
+    assert "banned" not in console.export_text()
+
+
+def _cells(table):
+    """The cells of a printed table, row by row."""
+    rows = (line.replace("┃", "│") for line in table.splitlines() if line[:1] in "│┃")
+    return [row[1:-1].split("│") for row in rows]
+
+
+def test_labelled_lines_are_printed_as_they_are():
+    """Under a heading; brackets and colons of a path are no markup."""
+    console = Console(width=100, record=True, force_terminal=False)
+    tell({"run": "runs/[bold]a :car:"}, console, heading="What to type next")
+    assert console.export_text().splitlines() == ["", "What to type next", "run  runs/[bold]a :car:"]

@@ -10,15 +10,16 @@ from halluc_plugin.atomic_files import write_whole
 from halluc_plugin.decoding import DecodedTrace, Decoding, decode
 from halluc_plugin.edits import Context, collapse, find_delimiters
 from halluc_plugin.edits.builders import Boundary
+from halluc_plugin.errors import DataError
 from halluc_plugin.jobs.samplers import answer_ends
 from halluc_plugin.metrics import discrimination, judge_ids, step_ends
+from halluc_plugin.run_metrics import REPORT, RunMetrics
 from halluc_plugin.sampling.networks import load_network
 from halluc_plugin.sampling.problems import PosedProblem, read_problems, step_oracle
 from halluc_plugin.tokens import BACKTRACK_TOKEN, vocab_of
 from halluc_plugin.tokens.loading import load_tokenizer
 from halluc_plugin.verifiers import Outcome, PrefixVerifier
 
-REPORT = "report.json"
 BATCH = 256
 """Answers that are written at a time."""
 
@@ -78,6 +79,25 @@ class Phase:
     tokens: float
     n: int
     temperature: float
+
+    @property
+    def d(self) -> float | None:
+        """D, the first of the two shares less the second; None where one is."""
+        known = self.p_edit_dead is not None and self.p_edit_live is not None
+        return self.p_edit_dead - self.p_edit_live if known else None  # type: ignore[operator]
+
+
+@dataclass(frozen=True)
+class ShippedPhase:
+    """Figures of another model that come with a recipe, and were not measured in this run.
+
+    Attributes:
+        phase: The figures.
+        source: What was measured, when and how often, as the recipe says it.
+    """
+
+    phase: Phase
+    source: str
 
 
 def measure(model: Path, job: PhaseJob) -> Phase:
@@ -155,25 +175,72 @@ def _told(
     return dead, live
 
 
+def shipped_phase(path: Path, options: Mapping[str, Any]) -> ShippedPhase | None:
+    """The figures in a recipe's file that were measured on such problems.
+
+    The file is a JSON list of objects: ``options`` (those of ``halluc data TASK`` that the problems depend
+    on, by name), ``source`` (a text), and ``phase`` (the fields of :class:`Phase`; what a model without
+    edits has not may be left out).
+
+    Args:
+        path: The file; it may be missing.
+        options: Of this run's problems.
+
+    Returns:
+        The figures of the first entry all of whose options are this run's; None where there is none.
+
+    Raises:
+        DataError: The file is not of this form.
+    """
+    if not path.is_file():
+        return None
+    unknown = {"accuracy_banned": None, "p_edit_dead": None, "p_edit_live": None, "backtracks": 0.0}
+    try:
+        for entry in json.loads(path.read_text(encoding="utf-8")):
+            if entry["options"].items() <= dict(options).items():
+                return ShippedPhase(Phase(**{**unknown, **entry["phase"]}), str(entry["source"]))
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{path} holds no figures of a shipped model ({type(error).__name__}: {error}).",
+            "Write a list of objects with options, source and phase.",
+        ) from error
+    return None
+
+
 def write_report(
-    folder: Path, *, task: str, seed: int, seconds: float | None, phases: Mapping[str, Phase]
+    folder: Path,
+    *,
+    task: str,
+    seed: int,
+    seconds: float | None,
+    phases: Mapping[str, Phase | ShippedPhase],
+    metrics: RunMetrics | None = None,
 ) -> Path:
-    """Write :data:`REPORT` into a run's folder.
+    """Write :data:`halluc_plugin.run_metrics.REPORT` into a run's folder.
 
     Args:
         folder: The run's.
         task: Name of the task.
         seed: Of the run.
         seconds: That it took, from its preparation to the end of training; None where that is not known.
-        phases: What was measured, by phase.
+        phases: What was measured, by phase; shipped figures are written with ``"shipped": true``.
+        metrics: What the run logged, for its speed and its memory; None where nothing is known.
 
     Returns:
         The file.
     """
     told = {
         "task": task, "seed": seed, "seconds": seconds,
-        "phases": {name: asdict(phase) for name, phase in phases.items()},
+        "tokens_per_second": metrics and metrics.tokens_per_second,
+        "peak_memory_gb": metrics and metrics.peak_memory,
+        "phases": {name: _written(phase) for name, phase in phases.items()},
     }  # fmt: skip
     path = folder / REPORT
     write_whole(path, json.dumps(told, indent=1) + "\n")
     return path
+
+
+def _written(given: Phase | ShippedPhase) -> dict[str, Any]:
+    if isinstance(given, Phase):
+        return asdict(given)
+    return {**asdict(given.phase), "shipped": True, "source": given.source}

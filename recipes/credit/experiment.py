@@ -16,8 +16,8 @@ from halluc_plugin.recipes.credit.tasks import Task, problem_files, start_model
 from halluc_plugin.recipes.lab.keeping import COMPLETE, kept_cell, kept_model
 from halluc_plugin.recipes.self_backtracking.answering import decoded_cells, load, sampled
 from halluc_plugin.recipes.self_backtracking.bench import Bench
-from halluc_plugin.report import logged_records
 from halluc_plugin.rl.grpo import METRICS, train_policy
+from halluc_plugin.run_metrics import logged_records
 from halluc_plugin.tokens.loading import load_model, on_accelerator
 
 CURVE = ("acc", "event_precision", "event_recall", "per_answer", "raw_length", "degenerate/groups")

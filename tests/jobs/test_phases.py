@@ -5,8 +5,10 @@ import json
 import pytest
 
 from halluc_plugin.edits import Context
-from halluc_plugin.jobs.phases import Phase, PhaseJob, measure, write_report
+from halluc_plugin.errors import DataError
+from halluc_plugin.jobs.phases import Phase, PhaseJob, ShippedPhase, measure, shipped_phase, write_report
 from halluc_plugin.problem_sets.search_files import SearchData, SearchRequest
+from halluc_plugin.run_metrics import RunMetrics
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import editing_tokenizer
 from halluc_plugin.tasks.word.problems import WordProblems
@@ -62,19 +64,62 @@ def test_a_model_without_edits_has_no_figures_of_them(data, models):
     assert phase.backtracks == 0
 
 
+TOLD = {
+    "accuracy": 0.75, "accuracy_banned": 0.25, "p_edit_dead": 0.9, "p_edit_live": None,
+    "backtracks": 1.5, "tokens": 40.0, "n": 200, "temperature": 1.0,
+}  # fmt: skip
+
+
 def test_the_report_is_json_beside_the_run(tmp_path):
-    """Task, seed, seconds, and for each phase what was measured."""
-    phase = Phase(0.75, 0.25, 0.9, None, 1.5, 40.0, 200, 1.0)
-    path = write_report(tmp_path, task="word", seed=3, seconds=12.5, phases={"start": phase})
+    """Task, seed, seconds, and for each phase what was measured; what is not known is null."""
+    path = write_report(tmp_path, task="word", seed=3, seconds=12.5, phases={"start": Phase(**TOLD)})
     assert path == tmp_path / "report.json"
     assert json.loads(path.read_text()) == {
         "task": "word",
         "seed": 3,
         "seconds": 12.5,
-        "phases": {
-            "start": {
-                "accuracy": 0.75, "accuracy_banned": 0.25, "p_edit_dead": 0.9, "p_edit_live": None,
-                "backtracks": 1.5, "tokens": 40.0, "n": 200, "temperature": 1.0,
-            }
-        },
-    }  # fmt: skip
+        "tokens_per_second": None,
+        "peak_memory_gb": None,
+        "phases": {"start": TOLD},
+    }
+
+
+def test_the_report_has_speed_memory_and_what_was_shipped(tmp_path):
+    """Tokens over the seconds of all steps, the most memory of any step, and shipped figures marked so."""
+    step = {"perf/total_num_tokens": 300.0, "perf/time_per_step": 2.0, "actor/perf/cpu_memory_used_gb": 3.0}
+    last = {**step, "perf/time_per_step": 1.0, "actor/perf/cpu_memory_used_gb": 2.0}
+    twin = ShippedPhase(Phase(**TOLD), "three seeds")
+    path = write_report(
+        tmp_path, task="word", seed=3, seconds=None, phases={"clean_twin": twin},
+        metrics=RunMetrics("run", {1: step, 2: last}),
+    )  # fmt: skip
+    report = json.loads(path.read_text())
+    assert report["tokens_per_second"] == 200.0
+    assert report["peak_memory_gb"] == {"host": 3.0}
+    assert report["phases"] == {"clean_twin": {**TOLD, "shipped": True, "source": "three seeds"}}
+
+
+def test_d_is_the_difference_of_two_known_shares():
+    """Not known where one of the two is not."""
+    assert Phase(**{**TOLD, "p_edit_live": 0.2}).d == pytest.approx(0.7)
+    assert Phase(**TOLD).d is None
+
+
+def test_shipped_figures_are_those_of_the_same_problems(tmp_path):
+    """The entry whose options the run has; none where no entry fits, or there is no file."""
+    path, plain = tmp_path / "word_twin.json", {"accuracy": 0.3, "tokens": 9.0, "n": 5, "temperature": 1.0}
+    assert shipped_phase(path, {}) is None
+    entries = [{"options": {"length": n}, "source": f"of {n}", "phase": plain} for n in (6, 10)]
+    path.write_text(json.dumps(entries))
+    found = shipped_phase(path, {"length": 10, "memory": "none"})
+    assert found == ShippedPhase(Phase(0.3, None, None, None, 0.0, 9.0, 5, 1.0), "of 10")
+    assert shipped_phase(path, {"length": 8}) is None
+    assert shipped_phase(path, {}) is None
+
+
+@pytest.mark.parametrize("text", ["{", '[{"options": {}, "source": ""}]', '[{"options": 3}]', "3"])
+def test_a_malformed_file_of_figures_is_named(tmp_path, text):
+    """With its path and what is wrong, in one line."""
+    (tmp_path / "word_twin.json").write_text(text)
+    with pytest.raises(DataError, match=r"word_twin\.json holds no figures"):
+        shipped_phase(tmp_path / "word_twin.json", {})

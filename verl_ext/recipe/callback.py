@@ -26,6 +26,8 @@ from verl_ext.recipe.base import (
 )
 
 EMBEDDED_MODEL = "halluc:warm-start"
+DRAWN, LONGEST_DRAWN = 3, 400
+"""How many answers a report draws, and the most tokens that they have."""
 
 
 class RunCallback(RecipeCallback):
@@ -39,6 +41,9 @@ class RunCallback(RecipeCallback):
     def prepare(self, config: DictConfig) -> None:
         """See the base class."""
         self._began = monotonic()
+        self._embedded = all(
+            name in str(OmegaConf.select(config, key)) for key, name in self.embedded.items()
+        )
         _prepare(config)
 
     def check(self, config: DictConfig) -> None:
@@ -46,9 +51,10 @@ class RunCallback(RecipeCallback):
         _check_job(config)
 
     def report(self, config: DictConfig) -> None:
-        """Both validations side by side, and where the files are."""
+        """Both validations and both models side by side, some answers, where the files are, what is next."""
         began = getattr(self, "_began", None)
-        _report(config, None if began is None else monotonic() - began)
+        seconds = None if began is None else monotonic() - began
+        _report(config, seconds, embedded=getattr(self, "_embedded", False))
 
 
 def _prepare(config: DictConfig) -> None:
@@ -126,29 +132,57 @@ def _place_logs(config: DictConfig) -> None:
         env_vars.setdefault(name, os.environ.get(name, value))
 
 
-def _report(config: DictConfig, seconds: float | None) -> None:
-    from halluc_plugin.report import read_validations, render
+def _report(config: DictConfig, seconds: float | None, *, embedded: bool) -> None:
+    from halluc_plugin.report import read_validations, render, tell
     from halluc_plugin.settings import load
     from verl_ext.recipe.phases import report_phases
 
-    metrics = Path(config.ray_kwargs.ray_init.runtime_env.env_vars.VERL_FILE_LOGGER_PATH)
-    where = {"run": str(run_dir(config)), "metrics": str(metrics.parent)}
-    model = _latest_model(config)
-    if model is not None:
-        where["model"] = str(model)
-        where["score it"] = _scoring_command(config, model)
-    if (run_dir(config) / TRACES).is_dir():
-        where["read answers"] = shell("halluc", "view", run_dir(config))
-    validations = read_validations(metrics.parent)
-    render(validations, _answers(config), where)
+    metrics = Path(config.ray_kwargs.ray_init.runtime_env.env_vars.VERL_FILE_LOGGER_PATH).parent
+    folder, model = run_dir(config), _latest_model(config)
+    validations = read_validations(metrics)
+    render(validations, _answers(config), {})
     settings = load(OmegaConf.to_container(config.halluc, resolve=True))
-    if told := report_phases(config, settings, model, seconds):
-        sys.stdout.write(f"report  {told}\n")
+    told = report_phases(config, settings, model, seconds, embedded=embedded)
+    if (folder / TRACES).is_dir():
+        _draw_answers(folder)
+    where = {"run": str(folder), "metrics": str(metrics)}
+    tell(where | ({"model": str(model)} if model else {}) | ({"report": told} if told else {}))
+    tell(_next_commands(config, model), heading="What to type next")
     if validations and validations[-1].step >= int(config.trainer.total_training_steps or sys.maxsize):
         sys.stdout.write(
             "The run is complete. To train on, raise trainer.total_training_steps; "
             "to start afresh, set trainer.resume_mode=disable or another trainer.experiment_name.\n"
         )
+
+
+def _draw_answers(folder: Path) -> None:
+    """Print some answers of the last step that was logged, those that take something back before others."""
+    from rich.console import Console
+
+    from halluc_plugin.errors import DataError
+    from halluc_plugin.trace_log import logged_steps, read_step
+    from halluc_plugin.viewer import show
+
+    try:
+        steps = logged_steps(folder)
+        known = read_step(steps[max(steps)])
+    except DataError as error:
+        sys.stdout.write(f"No answers are drawn: {error}\n")
+        return
+    short = [trace for trace in known if len(trace.tokens) <= LONGEST_DRAWN]
+    console = Console()
+    for trace in sorted(short, key=lambda trace: not trace.record.events)[:DRAWN]:
+        show(trace, console)
+
+
+def _next_commands(config: DictConfig, model: Path | None) -> dict[str, str]:
+    """What to do with a run that has ended: commands by what they are for."""
+    folder, commands = run_dir(config), {}
+    if model is not None:
+        commands["score it"] = _scoring_command(config, model)
+    if (folder / TRACES).is_dir():
+        commands["read answers"] = shell("halluc", "view", folder)
+    return commands
 
 
 def _scoring_command(config: DictConfig, model: Path) -> str:

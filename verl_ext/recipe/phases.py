@@ -1,32 +1,52 @@
 """``report.json``: start and end of a run side by side, with the token and with the token banned."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from halluc_plugin.errors import HallucError
+import halluc_plugin
+from halluc_plugin.errors import DataError, HallucError
+from halluc_plugin.run_metrics import RunMetrics, read_run
 from halluc_plugin.settings import Settings
 from verl_ext.preflight.rows import asked_with, data_files
 from verl_ext.recipe.base import run_dir
 from verl_ext.run_settings import has_reward_function, judged_by_model
 
 if TYPE_CHECKING:
-    from halluc_plugin.jobs.phases import Phase, PhaseJob
+    from halluc_plugin.jobs.phases import Phase, PhaseJob, ShippedPhase
 
 ANSWERED = ("backtrack", "single_turn_agent")
 """Agent loops whose answers this asks for as they do."""
+COLUMNS = {
+    "base": "base",
+    "start": "start",
+    "after_rl": "after RL",
+    "clean_twin": "clean twin, after GRPO",
+}
+"""How phases are called in the table."""
+SHIPPED = Path(halluc_plugin.__file__).parent / "recipes" / "halluc" / "task"
+"""Where figures of the clean twin of a task may be, as ``TASK_twin.json``."""
 
 
-def report_phases(config: DictConfig, settings: Settings, last: Path | None, seconds: float | None) -> str:
-    """Let the first and the last model answer, and write the report.
+def report_phases(
+    config: DictConfig,
+    settings: Settings,
+    last: Path | None,
+    seconds: float | None,
+    *,
+    embedded: bool = False,
+) -> str:
+    """Let the first and the last model answer, print what they are worth, and write the report.
 
     Args:
         config: The run's.
         settings: The same of ours.
         last: The last model of the run, None where none was saved.
         seconds: What the run took, None where that is not known.
+        embedded: Whether the run began from the embedded model, on embedded data: then what that model was
+            before its warm start is asked, too, and the clean twin's figures are those that come with the
+            task, where some do.
 
     Returns:
         The file, or why there is none; empty where none was asked for.
@@ -37,18 +57,49 @@ def report_phases(config: DictConfig, settings: Settings, last: Path | None, sec
     if reason := _reason(config, settings, first, last):
         return f"not written: {reason}"
     assert last is not None  # _reason
-    from halluc_plugin.jobs.phases import measure, write_report
+    from halluc_plugin.jobs.phases import write_report
+    from halluc_plugin.report import render_phases
 
     job = _job(config, settings)
     try:
-        phases = {"start": measure(first, job), "after_rl": measure(last, job)}
+        phases = _measured(settings, job, first, last, embedded)
     except HallucError as error:
         return f"not written: {error}"
-    sys.stdout.writelines(_tell(name, phase) for name, phase in phases.items())
+    render_phases({COLUMNS[name]: phase for name, phase in phases.items()})
     path = write_report(
-        run_dir(config), task=job.data.parent.name, seed=settings.prepare.seed, seconds=seconds, phases=phases
+        run_dir(config),
+        task=job.data.parent.name,
+        seed=settings.prepare.seed,
+        seconds=seconds,
+        phases=phases,
+        metrics=_metrics(run_dir(config)),
     )
     return str(path)
+
+
+def _measured(
+    settings: Settings, job: "PhaseJob", first: Path, last: Path, embedded: bool
+) -> "dict[str, Phase | ShippedPhase]":
+    """The phases in the order in which they are shown."""
+    from halluc_plugin import prepare
+    from halluc_plugin.jobs.phases import measure, shipped_phase
+
+    asked = settings.prepare
+    phases: dict[str, Phase | ShippedPhase] = {}
+    if embedded:
+        phases["base"] = measure(prepare.scratch_model(asked), job)
+    phases["start"], phases["after_rl"] = measure(first, job), measure(last, job)
+    if embedded and (twin := shipped_phase(SHIPPED / f"{asked.task}_twin.json", asked.options)):
+        phases["clean_twin"] = twin
+    return phases
+
+
+def _metrics(folder: Path) -> RunMetrics | None:
+    """What the run logged; None where verl's file logger is off."""
+    try:
+        return read_run(folder)
+    except DataError:
+        return None
 
 
 def _reason(config: DictConfig, settings: Settings, first: Path, last: Path | None) -> str:
@@ -89,16 +140,3 @@ def _job(config: DictConfig, settings: Settings) -> "PhaseJob":
         template_kwargs=asked_with(config),
         trust_remote_code=bool(config.actor_rollout_ref.model.get("trust_remote_code", False)),
     )
-
-
-def _tell(name: str, phase: "Phase") -> str:
-    """A phase on a line."""
-    banned = phase.accuracy_banned
-    shares = {"P(edit|dead)": phase.p_edit_dead, "P(edit|live)": phase.p_edit_live}
-    told = [
-        f"{phase.accuracy:.1%} right" + ("" if banned is None else f" ({banned:.1%} with edits banned)"),
-        *(f"{label} {value:.2f}" for label, value in shares.items() if value is not None),
-        f"{phase.backtracks:.2f} edits",
-        f"{phase.tokens:.1f} tokens an answer",
-    ]
-    return f"{name}: {', '.join(told)}; {phase.n} problems at temperature {phase.temperature:g}\n"

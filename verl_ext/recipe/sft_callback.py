@@ -163,7 +163,7 @@ def _report(config: DictConfig) -> None:
 
 def _losses(metrics: Path) -> list[float]:
     """The losses of this start, in order; none where verl's file logger is off."""
-    from halluc_plugin.report import logged_records
+    from halluc_plugin.run_metrics import logged_records
 
     if not metrics.exists():
         return []

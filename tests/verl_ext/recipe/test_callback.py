@@ -1,6 +1,7 @@
 """What happens before and after verl's own main: warnings, preparation, logs, the closing report."""
 
 import json
+import re
 import shlex
 import shutil
 from pathlib import Path
@@ -13,8 +14,24 @@ from halluc_plugin import prepare
 from halluc_plugin.commands import override
 from halluc_plugin.data.parquet import read_rows_in_groups, write_parquet
 from halluc_plugin.scratch.tokenizer import editing_tokenizer, number_tokenizer
-from halluc_plugin.tokens import BACKTRACK_TOKEN
+from halluc_plugin.tokens import BACKTRACK_TOKEN, edit_vocab
+from halluc_plugin.trace_log import TraceLog, logged_trace
 from verl_ext.recipe.callback import RunCallback
+
+
+def logged_answers():
+    """Five answers of a step: the third takes something back, the second is long."""
+    tokenizer = number_tokenizer(edit_tokens=(BACKTRACK_TOKEN,))
+    edit = tokenizer.convert_tokens_to_ids(BACKTRACK_TOKEN)
+    ids = {"plain": [7], "long": [7] * 500, "edits": [7, edit, 8], "plainer": [7], "more": [7]}
+    return [
+        logged_trace(
+            step=30, answer=name, prompt=[9], response=row, response_mask=[1] * len(row),
+            advantages=[0.0] * len(row), reward=1.0, scores={}, tokenizer=tokenizer,
+            vocab=edit_vocab(tokenizer),
+        )
+        for name, row in ids.items()
+    ]  # fmt: skip
 
 
 def start(config):
@@ -245,13 +262,34 @@ class TestReport:
         shutil.copytree(model, tmp_path / "run/global_step_30/actor/huggingface", dirs_exist_ok=True)
         RunCallback().on_run_end(run, SimpleNamespace(status=JobStatus.COMPLETED))
         path, said = tmp_path / "run" / "report.json", capsys.readouterr().out
-        assert path.exists() == ("after_rl: " in said) == (f"report  {path}" in said) == bool(problems)
+        assert path.exists() == ("after RL" in said) == (f"report  {path}" in said) == bool(problems)
         if problems:
             report = json.loads(path.read_text())
             assert (report["task"], report["seed"], report["seconds"]) == ("countdown", 4, None)
             start, after = (report["phases"][name] for name in ("start", "after_rl"))
             assert start == after  # the same model, and the same seed
             assert start["n"] == problems
+
+    def test_some_answers_are_drawn(self, finished, capsys, tmp_path):
+        """Three of the last step that was logged, those that take something back first; no long ones."""
+        run, logged = finished(), logged_answers()
+        TraceLog(tmp_path / "run", max_megabytes=1).write(29, logged[:1])
+        TraceLog(tmp_path / "run", max_megabytes=1).write(30, logged)
+        RunCallback().on_run_end(run, SimpleNamespace(status=JobStatus.COMPLETED))
+        said = capsys.readouterr().out
+        assert re.findall("step 30, ([a-z]+)", said) == ["edits", "plain", "plainer"]
+        assert "step 29" not in said
+        assert "⌫" in said
+
+    def test_a_broken_record_takes_nothing_from_the_report(self, finished, capsys, tmp_path):
+        """The answers are left out with a reason; what is next is told all the same."""
+        run = finished()
+        (tmp_path / "run" / "traces").mkdir()
+        (tmp_path / "run" / "traces" / "step-000030.jsonl").write_text("[]\n")
+        RunCallback().on_run_end(run, SimpleNamespace(status=JobStatus.COMPLETED))
+        said = capsys.readouterr().out
+        assert "No answers are drawn" in said
+        assert "read answers" in said
 
     def test_what_cannot_be_measured_is_said(self, finished, capsys):
         """A last model that is not whole leaves the rest of the report as it is."""

@@ -11,6 +11,7 @@ from verl.utils.config import omega_conf_to_dataclass
 from halluc_plugin import prepare
 from halluc_plugin.edits import Context
 from halluc_plugin.edits.builders import ErasedTokens
+from halluc_plugin.losses.shares import LossShares
 from halluc_plugin.rl.answers import shapes_actions
 from halluc_plugin.settings import load
 from verl_ext.run_settings import complete
@@ -75,6 +76,26 @@ def test_fine_tuning_recipes_compose_at_every_scale(recipe, scale):
     assert omega_conf_to_dataclass(config.engine).strategy == "fsdp2"
     assert omega_conf_to_dataclass(config.optim).lr_scheduler_type == "cosine"
     assert (config.trainer.device == "cpu") == (scale == "cpu")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "context", "how"),
+    [
+        ("halluc_sft", "soft", (ErasedTokens.KEEP, LossShares(0.4), 6)),
+        ("halluc_sft", "hard", (ErasedTokens.WEIGHT, LossShares(0.3, 0.25), 10)),
+        ("sft_baseline", "soft", (ErasedTokens.MASK, LossShares(), 6)),
+        ("sft_baseline", "hard", (ErasedTokens.MASK, LossShares(), 10)),
+    ],
+)
+def test_fine_tuning_on_word_problems(recipe, context, how):
+    """Words and shares of the loss are those of the context; clean traces have no shares."""
+    chosen = ("halluc/sft_task=word", f"halluc.context={context}")
+    config = composed(f"+recipe={recipe}", *chosen, program="sft_trainer_engine")
+    settings = load(config.halluc)
+    assert (settings.erased_tokens, settings.shares, settings.prepare.options["length"]) == how
+    assert config.data.train_files == "halluc:word"
+    data = prepare.asked(settings.prepare)
+    assert bool(data.request.backtracking) is (recipe == "halluc_sft")
 
 
 @pytest.mark.parametrize(

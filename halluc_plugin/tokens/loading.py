@@ -1,6 +1,7 @@
 """Loading models and tokenizers with one clear error; saving tokenizers so that they come back the same."""
 
 import logging
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -59,15 +60,42 @@ def load_model(name: str, *, trust_remote_code: bool = False, **options: Any) ->
 
     asked = {**options, "output_loading_info": True}
     model, told = _load(AutoModelForCausalLM, "model", name, trust_remote_code, asked)
-    missing = sorted(told["missing_keys"])
+    _refuse_missing(name, told["missing_keys"])
+    _mend_generation_config(model, name)
+    return model
+
+
+def load_token_classifier(
+    name: str, *, new_head: bool = False, trust_remote_code: bool = False, **options: Any
+) -> Any:
+    """Load a transformers token classifier.
+
+    Args:
+        name: As :func:`load_tokenizer`.
+        new_head: Whether ``name`` is a language model, whose trunk gets a head that is drawn at random.
+        trust_remote_code: As :func:`load_tokenizer`.
+        **options: For ``AutoModelForTokenClassification.from_pretrained``.
+
+    Raises:
+        TokenizerError: As :func:`load_model`; or transformers has no token classifier of its kind.
+    """
+    from transformers import AutoModelForTokenClassification
+
+    asked = {**options, "output_loading_info": True}
+    model, told = _load(AutoModelForTokenClassification, "token classifier", name, trust_remote_code, asked)
+    of_trunk = [key for key in told["missing_keys"] if key.startswith(f"{model.base_model_prefix}.")]
+    _refuse_missing(name, of_trunk if new_head else told["missing_keys"])
+    return model
+
+
+def _refuse_missing(name: str, keys: Collection[str]) -> None:
+    missing = sorted(keys)
     if missing:
         shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         raise TokenizerError(
             f"{name!r} lacks {len(missing)} of its model's weights ({shown}).",
             "Give a folder with all files of the model.",
         )
-    _mend_generation_config(model, name)
-    return model
 
 
 def load_generation_config(name: str) -> Any | None:

@@ -21,6 +21,7 @@ from halluc_plugin.tokens.loading import (
     load_config,
     load_generation_config,
     load_model,
+    load_token_classifier,
     load_tokenizer,
     save_tokenizer,
 )
@@ -261,3 +262,10 @@ def test_loading_is_loading(source):
     loaded = load_model(str(source), dtype="float32")
     assert all(torch.equal(a, b) for a, b in zip(loaded.parameters(), model.parameters(), strict=True))
     assert Path(loaded.name_or_path) == source
+
+
+def test_a_token_classifier_gets_a_head_only_where_it_is_asked_for(source):
+    """A language model has none; trunks are never drawn at random."""
+    assert load_token_classifier(str(source), new_head=True, num_labels=1).score.out_features == 1
+    with pytest.raises(TokenizerError, match=r"lacks 2 of its model's weights \(score.bias, score.weight\)"):
+        load_token_classifier(str(source), num_labels=1)

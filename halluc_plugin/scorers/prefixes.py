@@ -1,0 +1,206 @@
+"""Step values that are functions of a prefix: each distinct prefix is computed once, whoever reads it.
+
+A reader says what prefixes are worth; :class:`PrefixScorer` makes a scorer of steps of it, which remembers
+what was read and counts what was computed.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+from halluc_plugin.errors import DataError
+from halluc_plugin.metrics import DecoderShape
+from halluc_plugin.sampling.driver import Cost
+from halluc_plugin.scorers.steps import Spent, Steps, StepScores
+
+REMEMBERED = 1 << 18
+"""Prefixes whose values are remembered; the oldest are forgotten first."""
+
+
+@dataclass(frozen=True)
+class Prefixes:
+    """A prompt with a response.
+
+    Attributes:
+        ids: Of both.
+        ends: Ids of each prefix, strictly ascending: of the prompt, then with each step.
+    """
+
+    ids: tuple[int, ...]
+    ends: tuple[int, ...]
+
+
+class Reader(Protocol):
+    """Says what prefixes are worth."""
+
+    def values(self, rows: Sequence[Prefixes]) -> list[list[float]]:
+        """For each row a value of each of its prefixes, in [0, 1].
+
+        A value may depend on the ids up to the prefix's end and on where its steps end, on nothing else.
+        """
+        ...
+
+
+class PrefixScorer:
+    """A scorer of steps by what a reader says of prefixes.
+
+    Args:
+        reader: Says it.
+        shape: Sizes of the reader's network, for the costs; None for one that computes nothing.
+    """
+
+    def __init__(self, reader: Reader, shape: DecoderShape | None) -> None:
+        self._reader, self._shape = reader, shape
+        self._known: dict[bytes, float] = {}
+
+    def score(self, prompts: Sequence[Sequence[int]], steps: Sequence[Steps]) -> torch.Tensor:
+        """The values alone: Float[B, S+1], as of :meth:`rate`."""
+        return self.rate(prompts, steps).values
+
+    def rate(self, prompts: Sequence[Sequence[int]], steps: Sequence[Steps]) -> StepScores:
+        """Values of each response's prefixes, and what they cost.
+
+        Costs are those of an engine with a prefix cache: a prefix that an earlier row or call has computed is
+        free. transformers, which keeps none between calls, computes a row whole if a prefix of it is new.
+
+        Args:
+            prompts: B prompts.
+            steps: The steps of a response to each; none for the value of the bare prompt alone.
+
+        Raises:
+            DataError: There are not as many of both, a prompt is empty, or a step is.
+        """
+        rows = prefixes_of(prompts, steps)
+        keys = [_keys(row) for row in rows]
+        spent, new = self._due(rows, keys)
+        found = self._reader.values(list(new.values())) if new else []
+        fresh = {
+            key: value
+            for last, values in zip(new, found, strict=True)
+            for key, value in zip(last, values, strict=True)
+        }
+        values = torch.full((len(rows), max((len(row.ends) for row in rows), default=1)), torch.nan)
+        for number, of_row in enumerate(keys):
+            read = [fresh[key] if key in fresh else self._known[key] for key in of_row]
+            values[number, : len(read)] = torch.tensor(read)
+        self._remember(fresh)
+        return StepScores(values, spent)
+
+    def _due(
+        self, rows: Sequence[Prefixes], keys: Sequence[tuple[bytes, ...]]
+    ) -> tuple[list[Spent], dict[tuple[bytes, ...], Prefixes]]:
+        """What each row costs, and the rows to be read: none that another one begins with."""
+        seen: set[bytes] = set()
+        spent, new = [], {}
+        for row, of_row in zip(rows, keys, strict=True):
+            have = 0
+            while have < len(of_row) and (of_row[have] in self._known or of_row[have] in seen):
+                have += 1
+            spent.append(self._cost(row, row.ends[have - 1] if have else 0))
+            if not all(key in self._known for key in of_row):
+                new[of_row] = row
+                seen.update(of_row)
+        inner = {key for of_row in new for key in of_row[:-1]}
+        return spent, {of_row: row for of_row, row in new.items() if of_row[-1] not in inner}
+
+    def _cost(self, row: Prefixes, computed: int) -> Spent:
+        due = len(row.ids) - computed
+        if self._shape is None or not due:
+            return Spent()
+        cost = Cost()
+        cost.add(computed, due)
+        return Spent(scorer_tokens=due, flops=cost.flops(self._shape))
+
+    def _remember(self, fresh: dict[bytes, float]) -> None:
+        self._known |= fresh
+        for key in list(self._known)[: max(0, len(self._known) - REMEMBERED)]:
+            del self._known[key]
+
+
+def prefixes_of(prompts: Sequence[Sequence[int]], steps: Sequence[Steps]) -> list[Prefixes]:
+    """Prompts and steps as rows of ids.
+
+    Raises:
+        DataError: There are not as many of both, a prompt is empty, or a step is.
+    """
+    if len(prompts) != len(steps):
+        raise DataError(f"{len(prompts)} prompts for {len(steps)} responses.", "Give a prompt for each.")
+    rows = []
+    for number, (prompt, of_response) in enumerate(zip(prompts, steps, strict=True)):
+        parts = [prompt, *of_response]
+        if not all(len(part) for part in parts):
+            empty = [len(part) > 0 for part in parts].index(False)
+            what = f"Step {empty} of" if empty else "The prompt of"
+            raise DataError(f"{what} response {number} is empty.", "Leave the response out.")
+        ids = tuple(int(token) for part in parts for token in part)
+        lengths = torch.tensor([len(part) for part in parts]).cumsum(0)
+        rows.append(Prefixes(ids, tuple(lengths.tolist())))
+    return rows
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of one forward pass, padded on the right.
+
+    Attributes:
+        ids: Long[N, L].
+        mask: Long[N, L], 0 at padding.
+        last: Long[N, E], the column in which each prefix ends; padded by the row's last one.
+    """
+
+    ids: torch.Tensor
+    mask: torch.Tensor
+    last: torch.Tensor
+
+
+def batches(rows: Sequence[Prefixes], model: Any, tokens: int) -> Iterator[tuple[Sequence[int], Batch]]:
+    """Rows by length, as many in a pass as have so many ids together, padding included; at least one.
+
+    Args:
+        rows: The rows.
+        model: On whose device batches are to be.
+        tokens: Ids in a pass.
+
+    Yields:
+        Which rows, and the batch of them.
+    """
+    order = sorted(range(len(rows)), key=lambda number: len(rows[number].ids))
+    while order:
+        count = 1
+        while count < len(order) and (count + 1) * len(rows[order[count]].ids) <= tokens:
+            count += 1
+        numbers, order = order[:count], order[count:]
+        yield numbers, pad_rows([rows[number] for number in numbers], model.device)
+
+
+def pad_rows(rows: Sequence[Prefixes], device: Any = None, *, pad_id: int = 0) -> Batch:
+    """Rows as a batch, in their order.
+
+    Args:
+        rows: At least one.
+        device: Where to.
+        pad_id: Id to pad with; what is padding is told by the mask.
+    """
+    lengths = [len(row.ids) for row in rows]
+    width, ends = max(lengths), max(len(row.ends) for row in rows)
+    ids = [[*row.ids, *[pad_id] * (width - len(row.ids))] for row in rows]
+    last = [[*row.ends, *[row.ends[-1]] * (ends - len(row.ends))] for row in rows]
+    columns = torch.arange(width, device=device)
+    return Batch(
+        torch.tensor(ids, device=device),
+        (columns < torch.tensor(lengths, device=device)[:, None]).long(),
+        torch.tensor(last, device=device) - 1,
+    )
+
+
+def _keys(row: Prefixes) -> tuple[bytes, ...]:
+    """A name of each prefix: equal for equal ids that are cut alike."""
+    keys, state, start = [], hashlib.blake2b(digest_size=16), 0
+    for end in row.ends:
+        state.update(torch.tensor([end - start, *row.ids[start:end]], dtype=torch.int64).numpy().tobytes())
+        keys.append(state.copy().digest())
+        start = end
+    return tuple(keys)

@@ -174,7 +174,12 @@ def warm_started_model(settings: PrepareSettings) -> Path:
 
 def _training(settings: PrepareSettings) -> TrainSettings:
     """How the warm start trains; what takes nothing back has nothing that is weighed or seen otherwise."""
-    train = replace(WARM_START, seed=settings.seed, steps=settings.warm_start_steps)
+    train = replace(
+        WARM_START,
+        seed=settings.seed,
+        steps=settings.warm_start_steps,
+        batch_size=settings.warm_start_batch_size,
+    )
     if settings.traces is not WarmStartTraces.BACKTRACK:
         return train
     return replace(

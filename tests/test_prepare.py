@@ -15,7 +15,7 @@ from halluc_plugin.data.parquet import read_rows_in_groups
 from halluc_plugin.data.trace_files import read_traces
 from halluc_plugin.edits import Context, resolve_row
 from halluc_plugin.edits.builders import ErasedTokens
-from halluc_plugin.errors import HallucError
+from halluc_plugin.errors import HallucError, SettingsError
 from halluc_plugin.losses.shares import LossShares
 from halluc_plugin.settings import PrepareSettings, WarmStartTraces
 from halluc_plugin.tokens import BACKTRACK_TOKEN, RESTART_TOKEN, STEP_TOKEN, edit_vocab, vocab_of
@@ -123,6 +123,14 @@ def test_the_warm_started_model_is_a_model_in_the_cache(home):
     vocab = edit_vocab(load_tokenizer(str(folder)))
     assert load_model(str(folder)).config.vocab_size == vocab.backtrack + 1
     assert folder.parent == home
+
+
+def test_a_warm_start_of_other_batches_is_another_one():
+    """The traces of a step are a setting, and part of what a warm start is known by."""
+    usual, smaller = (prepare._training(replace(SMALL, warm_start_batch_size=size)) for size in (64, 32))
+    assert (usual, smaller.batch_size) == (prepare._training(SMALL), 32)
+    with pytest.raises(SettingsError, match=r"halluc.prepare.warm_start_batch_size is 0\."):
+        replace(SMALL, warm_start_batch_size=0)
 
 
 def test_turns_are_made_of_the_traces_with_edits():

@@ -46,11 +46,12 @@ from halluc_plugin.verifiers import PrefixVerifier
 
 logger = logging.getLogger(__name__)
 
+PREPARED_LATER = ("task", "options", "context", "erased_tokens", "shares", "warm_start_batch_size")
 LATER = (
     ("", "shares"),
     ("", "report"),
     ("reward", "parameters"),
-    *(("prepare", name) for name in ("task", "options", "context", "erased_tokens", "shares")),
+    *(("prepare", name) for name in PREPARED_LATER),
 )
 """Group and name of settings that came later than the first checkpoints, so that those are gone on from."""
 

@@ -180,6 +180,7 @@ class PrepareSettings:
         train_problems: Problems to train on.
         test_problems: Problems of each held-out kind (targets seen in training, targets never seen).
         warm_start_steps: Optimizer steps of masked fine-tuning.
+        warm_start_batch_size: Traces in each of them.
         traces: What the warm start learns from.
         task: What the problems are: a task that draws problems, as ``halluc data`` lists them.
         options: What its problems and traces look like: options of ``halluc data TASK`` by their names, such
@@ -193,6 +194,7 @@ class PrepareSettings:
     train_problems: int = 12000
     test_problems: int = 500
     warm_start_steps: int = 1600
+    warm_start_batch_size: int = 64
     traces: WarmStartTraces = WarmStartTraces.BACKTRACK
     task: str = "countdown"
     options: dict[str, Any] = field(default_factory=dict)
@@ -203,7 +205,7 @@ class PrepareSettings:
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise SettingsError(f"halluc.prepare.seed is {self.seed}.", "Give an integer of at least 0.")
-        for name in ("train_problems", "test_problems", "warm_start_steps"):
+        for name in ("train_problems", "test_problems", "warm_start_steps", "warm_start_batch_size"):
             if getattr(self, name) < 1:
                 raise SettingsError(
                     f"halluc.prepare.{name} is {getattr(self, name)}.", "Give an integer of at least 1."

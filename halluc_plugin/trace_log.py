@@ -2,13 +2,19 @@
 
 The layout has a version. A line is a JSON object with the fields of :class:`LoggedTrace`; ``trace`` is
 :func:`halluc_plugin.edits.trace_record`. ``docs/traces.md`` shows one.
+
+Version 2 added what was known of each action before it was taken (``log_probs``, ``entropies``,
+``edit_probs``), the values around events, the verdicts on states, and the data source. Each of these is null
+where it is not known: no source had it, or the record is of version 1. Single places are null where a number
+is not finite.
 """
 
 import json
 import logging
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +25,10 @@ from halluc_plugin.errors import DataError, SettingsError
 if TYPE_CHECKING:
     from halluc_plugin.edits import EditVocab, TraceRecord
 
-TRACE_LOG_VERSION = 1
+TRACE_LOG_VERSION = 2
+READ_VERSIONS = (1, 2)
+DIGITS = 5
+"""Decimals that are kept of what is known of an action: more would make files larger and tell nothing."""
 FOLDER = "traces"
 
 logger = logging.getLogger(__name__)
@@ -27,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LoggedTrace:
-    """One answer.
+    """One answer of T actions.
 
     Attributes:
         version: Of this layout.
@@ -41,6 +50,15 @@ class LoggedTrace:
         reward: What the answer was paid.
         scores: The reward manager's other figures by name: components unweighted, verdicts, counts.
         text: What is left, decoded as a whole; None in records of before it was kept.
+        data_source: Of the problem.
+        log_probs: Of each action, in nats, under the policy that it was sampled from: at the temperature of
+            sampling, in the run's context, what was banned out of the softmax; under verl those of the
+            actor's pass before the update (``old_log_probs``).
+        entropies: Of that policy before each action, in nats.
+        edit_probs: Probability before each action that it is an edit, whatever it was.
+        event_values: For each event the value of the state before it and after it, as edits are paid by.
+        verdicts: Whether the verifier finds the text that is live before each action fine (nothing wrong in
+            it, and the goal within reach), and one more for the text at the end: T + 1.
     """
 
     version: int
@@ -54,6 +72,12 @@ class LoggedTrace:
     reward: float
     scores: dict[str, float]
     text: str | None = None
+    data_source: str | None = None
+    log_probs: list[float | None] | None = None
+    entropies: list[float | None] | None = None
+    edit_probs: list[float | None] | None = None
+    event_values: list[list[float]] | None = None
+    verdicts: list[bool] | None = None
 
     @cached_property
     def record(self) -> "TraceRecord":
@@ -130,7 +154,7 @@ def read_step(path: Path) -> list[LoggedTrace]:
     """The answers of one step.
 
     Raises:
-        DataError: A line is no answer, or of another version of the layout.
+        DataError: A line is no answer, or of a version of the layout that is not known here.
     """
     # Not splitlines: a sampled text may hold one of the other line breaks that Unicode knows.
     text = path.read_text(encoding="utf-8")
@@ -140,19 +164,47 @@ def read_step(path: Path) -> list[LoggedTrace]:
 
 def _parsed(path: Path, number: int, line: str) -> LoggedTrace:
     try:
-        record: Mapping[str, Any] = json.loads(line)
+        record = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise _no_answer(path, number, error) from error
+    return parsed_record(path, number, record)
+
+
+def parsed_record(path: Path, number: int, record: Mapping[str, Any]) -> LoggedTrace:
+    """The answer of a line.
+
+    Args:
+        path: The file, for messages.
+        number: The line, from 1, likewise.
+        record: The line as JSON.
+
+    Raises:
+        DataError: It is no answer, or of a version of the layout that is not known here.
+    """
+    try:
         version = record["version"]
-        if version == TRACE_LOG_VERSION:
-            needed = [field.name for field in fields(LoggedTrace) if field.name != "text"]
-            return LoggedTrace(**{name: record[name] for name in needed}, text=record.get("text"))
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise DataError(
-            f"{path}, line {number} is not a logged answer ({reason}).", "Delete the line or the file."
-        ) from error
+        if version in READ_VERSIONS:
+            return LoggedTrace(
+                **{
+                    field.name: record[field.name]
+                    if field.default is MISSING
+                    else record.get(field.name, field.default)
+                    for field in fields(LoggedTrace)
+                }
+            )
+    except (KeyError, TypeError) as error:
+        raise _no_answer(path, number, error) from error
     raise DataError(
-        f"{path}, line {number} has version {version}, this halluc reads {TRACE_LOG_VERSION}.",
+        f"{path}, line {number} has version {version}, this halluc reads {READ_VERSIONS[0]} to "
+        f"{READ_VERSIONS[-1]}.",
         "Read it with the release of halluc that wrote it.",
+    )
+
+
+def _no_answer(path: Path, number: int, error: Exception) -> DataError:
+    reason = f"{type(error).__name__}: {error}"
+    return DataError(
+        f"{path}, line {number} is not a logged answer ({reason}).", "Delete the line or the file."
     )
 
 
@@ -168,6 +220,12 @@ def logged_trace(
     scores: Mapping[str, float],
     tokenizer: Any,
     vocab: "EditVocab",
+    data_source: str | None = None,
+    log_probs: Sequence[float] | None = None,
+    entropies: Sequence[float] | None = None,
+    edit_probs: Sequence[float] | None = None,
+    event_values: Sequence[Sequence[float]] | None = None,
+    verdicts: Sequence[bool] | None = None,
 ) -> LoggedTrace:
     """Make a record from ids.
 
@@ -182,6 +240,12 @@ def logged_trace(
         scores: As above.
         tokenizer: The tokenizer of the ids.
         vocab: Which ids edit.
+        data_source: As above, None where it is not known, like all that follows.
+        log_probs: As above.
+        entropies: As above.
+        edit_probs: As above.
+        event_values: As above.
+        verdicts: As above.
     """
     from halluc_plugin.edits import trace_record
     from halluc_plugin.edits.texts import token_texts
@@ -199,4 +263,17 @@ def logged_trace(
         reward=float(reward),
         scores={name: float(value) for name, value in scores.items()},
         text=tokenizer.decode(record["resolved"]),
+        data_source=data_source,
+        log_probs=rounded(log_probs),
+        entropies=rounded(entropies),
+        edit_probs=rounded(edit_probs),
+        event_values=None if event_values is None else [list(map(float, pair)) for pair in event_values],
+        verdicts=None if verdicts is None else list(map(bool, verdicts)),
     )
+
+
+def rounded(values: Sequence[float] | None) -> list[float | None] | None:
+    """Numbers of actions as records keep them: short, and null where JSON has no number for them."""
+    if values is None:
+        return None
+    return [round(float(value), DIGITS) if math.isfinite(value) else None for value in values]

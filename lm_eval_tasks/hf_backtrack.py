@@ -114,7 +114,13 @@ class HFBacktrack(HFLM):
                 pad_id=int(self.tokenizer.pad_token_id),
             )
         until = self._until(options)
-        return [traced_answer(self._reader, trace.ids, until) for trace in traces]
+        return [
+            traced_answer(
+                self._reader, trace.ids, until,
+                log_probs=trace.logprobs, entropies=trace.entropies, edit_probs=trace.edit_probs,
+            )
+            for trace in traces
+        ]  # fmt: skip
 
     def _room(self, options: Mapping[str, Any]) -> int:
         """Most tokens of a prompt."""

@@ -56,4 +56,5 @@ def up_to_stop(reader: TraceReader, trace: Trace, stops: Sequence[str]) -> Trace
     if trace.record is None or reader.vocab is None:
         return counted
     shorter = trace_record(ids[:end], reader.vocab)
-    return replace(counted, backtracks=read_record(shorter).num_effective, record=shorter)
+    edits = read_record(shorter).num_effective
+    return replace(counted.begun(end), backtracks=edits, record=shorter)

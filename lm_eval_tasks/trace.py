@@ -8,13 +8,14 @@ needs no collapsing and is exact by definition.
 import logging
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Self
 
 from lm_eval.models.utils import postprocess_generated_text
 
 from halluc_plugin.edits import EditVocab, read_record, trace_record
+from halluc_plugin.edits.texts import token_texts
 from halluc_plugin.errors import SettingsError, TokenizerError
 from halluc_plugin.tokens import EDIT_TOKENS, edit_vocab
 
@@ -36,6 +37,11 @@ class Trace:
         backtracks: Number of edits that erased something.
         exact: Whether ``resolved`` is certain: no edits, or edits applied to the sampled ids.
         record: :func:`halluc_plugin.edits.trace_record` of the ids, None for a model without edit tokens.
+        tokens: What each action adds to the text as sampled, None for a model without edit tokens.
+        log_probs: Of each action, in nats, under the distribution that it was sampled from; None where the
+            engine does not say, like what follows.
+        entropies: Of that distribution before each action, in nats.
+        edit_probs: Probability before each action that it is an edit.
     """
 
     raw: str
@@ -45,6 +51,16 @@ class Trace:
     backtracks: int
     exact: bool
     record: dict[str, Any] | None
+    tokens: list[str] | None = None
+    log_probs: list[float | None] | None = None
+    entropies: list[float | None] | None = None
+    edit_probs: list[float | None] | None = None
+
+    def begun(self, length: int) -> "Trace":
+        """With what is known of the first actions alone; the rest is unchanged."""
+        names = ("tokens", "log_probs", "entropies", "edit_probs")
+        known = {name: getattr(self, name) for name in names}
+        return replace(self, **{name: values and values[:length] for name, values in known.items()})
 
 
 class TraceReader:
@@ -179,6 +195,7 @@ class TraceReader:
             backtracks=read.num_effective,
             exact=sampled or not edited,
             record=record,
+            tokens=token_texts(self._tokenizer, ids),
         )
 
     def decode(self, ids: Sequence[int], *, keeps_special: bool = False) -> str:

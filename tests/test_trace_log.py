@@ -2,7 +2,8 @@
 
 import io
 import json
-from dataclasses import replace
+import math
+from dataclasses import asdict, replace
 
 import pytest
 from rich.console import Console
@@ -104,9 +105,36 @@ def test_a_folder_that_cannot_be_written(trace, tmp_path, caplog):
     assert caplog.text.count("training goes on") == 1
 
 
+def test_what_is_known_of_each_action(trace):
+    """Log-prob, entropy and P(edit) are kept with five decimals; what is no number of JSON's is null."""
+    kept = logged_trace(
+        step=7, answer="u_0", prompt=[0], response=[0, 4], response_mask=[1, 1], advantages=[0.5, 0.5],
+        reward=1.0, scores={}, tokenizer=Words(), vocab=EditVocab(backtrack=4), data_source="mine",
+        log_probs=[-0.1234567, -math.inf], entropies=[0.5, 1.0], edit_probs=[0.25, 1.0],
+        event_values=[(0, 1)], verdicts=[True, True, True],
+    )  # fmt: skip
+    assert kept.log_probs == [-0.12346, None]
+    assert (kept.entropies, kept.edit_probs) == ([0.5, 1.0], [0.25, 1.0])
+    assert (kept.event_values, kept.verdicts) == ([[0.0, 1.0]], [True] * 3)
+    assert kept.data_source == "mine"
+    assert trace.log_probs is trace.entropies is trace.edit_probs is trace.verdicts is None
+
+
+def test_a_record_of_version_1_has_blanks(trace, tmp_path):
+    """It has the fields of before, and null where there were none."""
+    new = {"data_source", "log_probs", "entropies", "edit_probs", "event_values", "verdicts"}
+    old = {name: value for name, value in asdict(trace).items() if name not in new} | {"version": 1}
+    (tmp_path / "step-000007.jsonl").write_text(json.dumps(old) + "\n")
+    assert read_step(tmp_path / "step-000007.jsonl") == [replace(trace, version=1)]
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
-    [("{", "is not a logged answer"), ('{"version": 9}', "version 9"), ('{"version": 1}', "KeyError")],
+    [
+        ("{", "is not a logged answer"),
+        ('{"version": 9}', "version 9, this halluc reads 1 to 2"),
+        ('{"version": 1}', "KeyError"),
+    ],
 )
 def test_lines_that_cannot_be_read(tmp_path, line, said):
     """File, line and reason are named."""

@@ -9,6 +9,10 @@ EVENT = "backtrack_event"
 BUDGET = "backtrack_budget"
 """Column, Long[1]: effective edits that could be sampled; the actor bans what the engine banned."""
 
+EDIT_PROBS = "backtrack_edit_probs"
+"""Column, Float[prompt and response]: one position before each action, the probability that it is an edit; of
+the actor's pass before the update, from our own engine alone."""
+
 STATISTICS = "backtrack"
 """Extra field: counts of the agent loop by name, among them whether the answer was cut off."""
 

@@ -29,13 +29,16 @@ from halluc_plugin.errors import SettingsError, TraceError
 from halluc_plugin.hard import TreeInputs, require_tree_attention, tree_inputs
 from halluc_plugin.settings import Settings, load
 from halluc_plugin.tokens import edit_vocab
-from verl_ext.columns import BUDGET
+from verl_ext.columns import BUDGET, EDIT_PROBS
 from verl_ext.engine_config import BacktrackEngineConfig
 from verl_ext.host_settings.keys import OWN_STRATEGY, STOCK_STRATEGY
 from verl_ext.run_settings import OWN_ENGINE_CONFIG
 
 BANNED_LOGIT = -1e4
 """Far below any real logit: the probability is exactly 0. Finite: the entropy multiplies it by 0."""
+
+CHUNK = 1024
+"""Actions whose logits are looked at at a time, for the probability of an edit."""
 
 TRACES, TREE = "halluc_traces", "halluc_tree"
 
@@ -88,14 +91,16 @@ class BacktrackFSDPEngine(FSDPEngineWithLMHead):
             output.logits[..., self._sampled :] = BANNED_LOGIT
         if self._hard:
             return self._hard_outputs(output, output_args.pop(TREE), traces, banned, micro_batch)
+        packed = tu.get_non_tensor_data(data=micro_batch, key="use_remove_padding", default=True)
         if self._settings.bans_edits:
-            rows, actions = banned.nonzero(as_tuple=True)
-            columns = traces.prompt_lengths[rows] + actions - 1
-            if tu.get_non_tensor_data(data=micro_batch, key="use_remove_padding", default=True):
-                columns = micro_batch["input_ids"].offsets()[rows] + columns
-                rows = torch.zeros_like(rows)  # packed: [1, sum of lengths, V]
-            self._ban(output.logits, rows, columns)
-        return super().prepare_model_outputs(output, output_args, micro_batch, logits_processor_func)
+            self._ban(output.logits, *traces.before(banned, packed=packed))
+        told = self._edit_probs(
+            output.logits, traces, traces.before(traces.resolution.valid, packed=packed), micro_batch
+        )
+        return {
+            **super().prepare_model_outputs(output, output_args, micro_batch, logits_processor_func),
+            **told,
+        }
 
     def _budget(self, micro_batch: TensorDict) -> int | Tensor | None:
         """Of all rows; with a curriculum each row's own: a batch may hold rollouts of several stages."""
@@ -116,6 +121,8 @@ class BacktrackFSDPEngine(FSDPEngineWithLMHead):
         output.logits = tree.at_actions(output.logits)[None]  # [1, N, V]
         (columns,) = banned[tree.valid].nonzero(as_tuple=True)
         self._ban(output.logits, torch.zeros_like(columns), columns)
+        every = torch.arange(output.logits.shape[1], device=columns.device)
+        told = self._edit_probs(output.logits, traces, (torch.zeros_like(every), every), micro_batch)
         actions = micro_batch.clone(recurse=False)
         actions["input_ids"] = micro_batch["responses"]
         tu.assign_non_tensor(actions, use_remove_padding=True)
@@ -127,7 +134,32 @@ class BacktrackFSDPEngine(FSDPEngineWithLMHead):
             "pad_size": 0,
         }
         outputs = super().prepare_model_outputs(output, output_args, actions, None)
-        return {name: traces.in_verls_layout(nested.values()) for name, nested in outputs.items()}
+        return {
+            **{name: traces.in_verls_layout(nested.values()) for name, nested in outputs.items()},
+            **told,
+        }
+
+    def _edit_probs(
+        self, logits: Tensor, traces: "_Traces", places: tuple[Tensor, Tensor], micro_batch: TensorDict
+    ) -> dict[str, Tensor]:
+        """Of each action the probability that it is an edit, where verl asks for entropies, too.
+
+        Args:
+            logits: Float[rows, columns, V], with what is banned.
+            traces: Of the micro-batch.
+            places: Long[N] each: row and column of the logits that the N actions were sampled from.
+            micro_batch: Says temperature, and whether this is the actor's pass before the update.
+        """
+        asked = tu.get_non_tensor_data(data=micro_batch, key="calculate_entropy", default=False)
+        if not asked or torch.is_grad_enabled():
+            return {}
+        temperature = traces.for_each_action(micro_batch["temperature"]).clamp(min=1e-8)
+        edit_ids = torch.tensor(sorted(self._vocab.edit_ids), device=logits.device)
+        found = []
+        for rows, columns, scale in zip(*(part.split(CHUNK) for part in (*places, temperature)), strict=True):
+            scaled = logits[rows, columns].float() / scale[:, None]
+            found.append((scaled[:, edit_ids].logsumexp(-1) - scaled.logsumexp(-1)).exp().clamp(max=1.0))
+        return {EDIT_PROBS: traces.in_verls_layout(torch.cat(found))}
 
     def _ban(self, logits: Tensor, rows: Tensor, columns: Tensor) -> None:
         edit_ids = torch.tensor(sorted(self._vocab.edit_ids), device=logits.device)
@@ -163,6 +195,19 @@ class _Traces:
         resolution = resolve(ids, valid, vocab)
         return cls(prompt_ids, prompt_valid, prompt_lengths, resolution, micro_batch["input_ids"].offsets())
 
+    def before(self, chosen: Tensor, *, packed: bool) -> tuple[Tensor, Tensor]:
+        """Where the logits of actions are: rows and columns (Long[N] each) one position before each.
+
+        Args:
+            chosen: Bool[B, T], which actions.
+            packed: Whether logits are Float[1, sum of lengths, V], else Float[B, longest, V].
+        """
+        rows, actions = chosen.nonzero(as_tuple=True)
+        columns = self.prompt_lengths[rows] + actions - 1
+        if not packed:
+            return rows, columns
+        return torch.zeros_like(rows), self.offsets[rows] + columns
+
     def for_each_action(self, value: Any) -> Tensor:
         """Float[N]: a number, or one for each row, for each of the N actions."""
         lengths = self.resolution.raw_length
@@ -175,8 +220,7 @@ class _Traces:
         Returns:
             Jagged Float[B, prompt and response], 0 at positions that verl does not read.
         """
-        rows, actions = self.resolution.valid.nonzero(as_tuple=True)
-        index = self.offsets[rows] + self.prompt_lengths[rows] + actions - 1
+        _, index = self.before(self.resolution.valid, packed=True)
         whole = values.new_zeros(int(self.offsets[-1])).index_put((index,), values)
         return torch.nested.nested_tensor_from_jagged(whole, self.offsets)
 

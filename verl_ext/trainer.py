@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from verl.trainer.ppo.v1.trainer_base import register_trainer
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 from halluc_plugin.credit import require_finite
-from halluc_plugin.data.rows import plain
+from halluc_plugin.progress import tell
 from halluc_plugin.rewards import components
 from halluc_plugin.rewards.influence import unchanged_groups
 from halluc_plugin.rl.answers import Answers, shape, shapes_actions
@@ -25,24 +24,27 @@ from halluc_plugin.rl.rollout_reader import RolloutReader
 from halluc_plugin.rl.step_metrics import (
     ProblemRow,
     drawn,
+    drawn_groups,
     event_metrics,
     rollout_discrimination,
     rollout_metrics,
     stage_metrics,
 )
 from halluc_plugin.rl.warning_signs import FIRST_LOOK, SignWatch, blind_start
-from halluc_plugin.tasks import find_verifier
-from halluc_plugin.trace_log import LoggedTrace, TraceLog, logged_trace
+from halluc_plugin.trace_log import TraceLog
 from verl_ext.compat import AnswersToSync
 from verl_ext.engine_limits import EngineLimits
-from verl_ext.run_settings import check, from_config, has_reward_function, judged_by_model
+from verl_ext.kept_answers import logged_traces, problem_rows
+from verl_ext.run_settings import check, from_config
 from verl_ext.watch.drift import Precision, compare, stop_if_drifted
 from verl_ext.watch.sync import watch_sync
+
+PHASE = "reinforcement learning"
+"""What ``halluc quiet`` calls the steps."""
 
 logger = logging.getLogger(__name__)
 
 _SHAPED = ("responses", "response_mask", "advantages", "rm_scores", "extra_fields")
-_LOGGED = ["prompts", "responses", "response_mask", "advantages", "rm_scores", "extra_fields"]
 
 
 @register_trainer("backtrack_sync")
@@ -74,8 +76,14 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
             with watch_sync(servers, self.actor_rollout_wg.workers, limit):
                 return update_weights(*args, **kwargs)
 
+        tell("validation before training" if self.config.trainer.val_before_train else PHASE)
         # Here, not in the trainer's hooks: with a colocated reward model, validations sync weights too.
         self.checkpoint_manager.update_weights = watched
+
+    def on_train_begin(self) -> None:
+        """See the base class."""
+        super().on_train_begin()
+        tell(PHASE, self.global_steps - 1, self.total_training_steps)
 
     def _compute_old_log_prob(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         batch = super()._compute_old_log_prob(batch, metrics)
@@ -131,6 +139,7 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
         metrics.update(stage_metrics(self._settings, self.global_steps))
         self._log_traces(batch, keys)
         self._warn_of_signs(metrics)
+        tell(PHASE, self.global_steps, self.total_training_steps)
 
     def _warn_of_blind_start(self, batch: KVBatchMeta, keys: list[str]) -> None:
         """Say before the first update what rewards cannot teach from there, by the first step's answers."""
@@ -165,41 +174,23 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
 
     def _problem_rows(self, batch: KVBatchMeta, keys: list[str], count: int) -> list[ProblemRow]:
         """Some answers whose states a verifier of ours judges, drawn by the number of the step."""
-        chosen = drawn(keys, count, self.global_steps)
-        if not chosen or has_reward_function(self.config) or judged_by_model(self.config):
-            return []
-        fields = ["responses", "data_source", "reward_model"]
-        data = tq.kv_batch_get(keys=chosen, partition_id=batch.partition_id, select_fields=fields)
-        return [
-            ProblemRow(ids.tolist(), find_verifier(source), plain(problem["ground_truth"]))
-            for ids, source, problem in zip(
-                data["responses"].unbind(), data["data_source"], data["reward_model"], strict=True
-            )
-        ]
+        return problem_rows(self.config, batch.partition_id, drawn(keys, count, self.global_steps))
 
     def _log_traces(self, batch: KVBatchMeta, keys: list[str]) -> None:
         """Keep a few of the step's answers."""
-        chosen = drawn(keys, self._settings.trace_log.per_step, self.global_steps)
+        chosen = drawn_groups(keys, self._settings.trace_log.per_step, self.global_steps, _prompt_of)
         if not chosen:
             return
-        data = tq.kv_batch_get(keys=chosen, partition_id=batch.partition_id, select_fields=_LOGGED)
-        rows = zip(chosen, *(data[name].unbind() for name in _LOGGED[:-1]), data["extra_fields"], strict=True)
-        self._trace_log.write(self.global_steps, [self._logged_trace(*row) for row in rows])
-
-    def _logged_trace(self, key: str, *row: Any) -> LoggedTrace:
-        prompt, response, mask, advantages, scores, fields = row
-        return logged_trace(
+        traces = logged_traces(
+            self.config,
+            batch.partition_id,
+            chosen,
             step=self.global_steps,
-            answer=key,
-            prompt=prompt.tolist(),
-            response=response.tolist(),
-            response_mask=mask.tolist(),
-            advantages=advantages.tolist(),
-            reward=float(scores.sum()),
-            scores=_numbers(fields.get("reward_extra_info", {})),
+            reader=self._reader,
             tokenizer=self.tokenizer,
-            vocab=self._reader.vocab,
+            judges=self._settings.metrics.judged_per_step > 0,
         )
+        self._trace_log.write(self.global_steps, traces)
 
     @cached_property
     def _reader(self) -> RolloutReader:
@@ -269,11 +260,6 @@ def _prompt_of(key: str) -> str:
 
 def _infos(extra_fields: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [fields.get("reward_extra_info", {}) for fields in extra_fields]
-
-
-def _numbers(info: Mapping[str, Any]) -> dict[str, float]:
-    # A scorer of the user's may return anything beside its score.
-    return {name: float(value) for name, value in info.items() if isinstance(value, Real)}
 
 
 def _fetch(batch: KVBatchMeta, fields: list[str]) -> TensorDict:

@@ -9,6 +9,7 @@ import torch
 from transformers import LogitsProcessorList
 
 from halluc_plugin.decoding.attention import grouped_heads
+from halluc_plugin.decoding.drawing import Drawn, Known, draw
 from halluc_plugin.decoding.generation import Processing
 from halluc_plugin.decoding.limits import max_positions, require_room, require_rows
 from halluc_plugin.decoding.policy import NOTHING, EditPolicy, Tabu
@@ -77,11 +78,15 @@ class DecodedTrace:
         logprobs: Log-probability of each under the sampling distribution (after bans and temperature;
             for greedy decoding at temperature 1).
         finish: Why it ended.
+        entropies: Entropy of that distribution before each, in nats.
+        edit_probs: Probability before each that it is an edit, whatever it was.
     """
 
     ids: list[int]
     logprobs: list[float]
     finish: Finish
+    entropies: list[float]
+    edit_probs: list[float]
 
 
 @torch.no_grad()
@@ -136,7 +141,7 @@ def decode(
         for row, banned in zip(batch.rows, banned_first or (), strict=banned_first is not None):
             row.banned_first = banned
         while batch.active:
-            batch.apply(*_sample(batch.scores(), decoding.temperature, generator))
+            batch.apply(draw(batch.scores(), decoding.temperature, batch.edit_ids, generator))
     return [row.trace() for row in batch.rows]
 
 
@@ -159,7 +164,7 @@ class _Row:
             decoding.vocab, budget=decoding.budget, boundary=decoding.boundary, tabu=decoding.tabu
         )
         self.ids: list[int] = []
-        self.logprobs: list[float] = []
+        self.known: list[Known] = []
         self.finish: Finish | None = None
         self.banned_first = NOTHING
 
@@ -173,9 +178,10 @@ class _Row:
         last = seen[-1] if seen else self.prompt[-1]
         return last, len(self.prompt) - 1 + len(seen)
 
-    def push(self, token_id: int, logprob: float, decoding: Decoding) -> None:
+    def push(self, token_id: int, known: Known, decoding: Decoding) -> None:
+        """An action, and its log-probability, the entropy before it, and the probability of an edit."""
         self.ids.append(token_id)
-        self.logprobs.append(logprob)
+        self.known.append(known)
         self.policy.push(token_id)
         full = self._room is not None and len(self._seen(decoding.context)) >= self._room
         if token_id in decoding.eos_ids:
@@ -189,7 +195,8 @@ class _Row:
 
     def trace(self) -> DecodedTrace:
         assert self.finish is not None
-        return DecodedTrace(self.ids, self.logprobs, self.finish)
+        logprobs, entropies, edit_probs = map(list, zip(*self.known, strict=True))
+        return DecodedTrace(self.ids, logprobs, self.finish, entropies, edit_probs)
 
 
 class _Batch:
@@ -212,6 +219,8 @@ class _Batch:
         self.active = list(self.rows)
         slots = max(len(prompt) + limit for prompt, limit in zip(prompts, limits, strict=True))
         self.cache = SlotCache(model.config, slots if positions is None else min(slots, positions))
+        rows = model.config.get_text_config().vocab_size
+        self.edit_ids = sorted(token for token in decoding.vocab.edit_ids if token < rows)
         self._unknown = decoding.vocab.unknown_ids(model.config.get_text_config().vocab_size)
         self._prefill()
 
@@ -281,11 +290,11 @@ class _Batch:
             scores[list(rows), list(tokens)] = -torch.inf
         return scores
 
-    def apply(self, ids: torch.Tensor, logprobs: torch.Tensor) -> None:
+    def apply(self, drawn: Drawn) -> None:
         """Write the sampled actions and drop finished rows when they are half of the batch."""
-        for row, token_id, logprob in zip(self.active, ids.tolist(), logprobs.tolist(), strict=True):
+        for row, token_id, known in zip(self.active, drawn.ids.tolist(), drawn.known(), strict=True):
             if row.finish is None:
-                row.push(token_id, logprob, self.decoding)
+                row.push(token_id, known, self.decoding)
         going = [index for index, row in enumerate(self.active) if row.finish is None]
         if not going or len(going) <= len(self.active) // 2:
             kept = torch.tensor(going, dtype=torch.long, device=self.device)
@@ -293,14 +302,3 @@ class _Batch:
             if self.processing is not None:
                 self.processing.select(kept)
             self.active = [self.active[index] for index in going]
-
-
-def _sample(
-    scores: torch.Tensor, temperature: float, generator: torch.Generator | None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    logprobs = torch.log_softmax(scores / (temperature or 1.0), dim=-1)
-    if temperature == 0:
-        ids = scores.argmax(dim=-1)
-    else:
-        ids = torch.multinomial(logprobs.exp(), 1, generator=generator).squeeze(1)
-    return ids, logprobs.gather(1, ids[:, None]).squeeze(1)

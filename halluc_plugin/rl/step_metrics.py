@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,6 +120,18 @@ def drawn(keys: Collection[str], count: int, step: int) -> list[str]:
     return random.Random(step).sample(sorted(keys), min(count, len(keys)))  # noqa: S311 - not for secrets
 
 
+def drawn_groups(keys: Collection[str], count: int, step: int, group_of: Callable[[str], str]) -> list[str]:
+    """At most ``count`` of the keys, drawn by the number of the step, whole groups as far as they go.
+
+    Answers to one prompt are of use side by side; the last group that is begun may be a part of one.
+    """
+    groups: dict[str, list[str]] = {}
+    for key in sorted(keys):
+        groups.setdefault(group_of(key), []).append(key)
+    order = drawn(groups, len(groups), step)
+    return [key for group in order for key in groups[group]][:count]
+
+
 def event_metrics(
     rows: Sequence[ProblemRow], reader: RolloutReader, *, budget: int | None = None
 ) -> dict[str, float]:
@@ -153,6 +165,24 @@ def rollout_discrimination(
 ) -> Discrimination:
     """How well the policy of some answers tells dead ends from live text, see :func:`event_metrics`."""
     return discrimination([_places(*one, reader, budget) for one in _judge(rows, reader)])
+
+
+def verdicts(rows: Sequence[ProblemRow], reader: RolloutReader) -> list[list[bool] | None]:
+    """Whether the verifier finds the live text before each action fine, and that at the end.
+
+    Args:
+        rows: The answers, of T actions each.
+        reader: How their ids are read.
+
+    Returns:
+        T + 1 verdicts for each; None where nothing judges its prefixes.
+    """
+    judged = [_judge([row], reader) for row in rows]
+    return [_along(found[0][1]) if found else None for found in judged]
+
+
+def _along(trace: JudgedTrace) -> list[bool]:
+    return [trace.ok(trace.state_before(column)) for column in range(trace.start, trace.end + 1)]
 
 
 def _judge(rows: Sequence[ProblemRow], reader: RolloutReader) -> list[tuple[ProblemRow, JudgedTrace]]:

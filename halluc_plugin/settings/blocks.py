@@ -113,7 +113,7 @@ class TraceLogSettings:
     """Answers of training that are kept to be read; see :mod:`halluc_plugin.trace_log`.
 
     Args:
-        per_step: How many of each step, drawn at random; 0 keeps none.
+        per_step: How many of each step, those to one prompt together, prompts drawn at random; 0 keeps none.
         max_megabytes: Most that all files of a run may take, in 10^6 bytes.
     """
 

@@ -169,3 +169,27 @@ def test_a_response_may_be_kept_from_beginning_so(model):
     for row, (before, after) in enumerate(zip(free, kept, strict=True)):
         assert (after == before) is not bool(row % 2)
         assert after[0] not in banned[row]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+@pytest.mark.parametrize("context", Context)
+def test_what_is_known_of_each_action(model, temperature, context):
+    """Log-prob, entropy and P(edit) are those of a softmax over the model's logits, banned edits left out."""
+    decoding = Decoding(
+        VOCAB, 12, context=context, temperature=temperature, budget=2, eos_ids=frozenset({EOS})
+    )
+    torch.manual_seed(0)
+    for prompt, trace in zip(PROMPTS, decode(model, PROMPTS, decoding), strict=True):
+        policy = EditPolicy(VOCAB, budget=2)
+        for t, action in enumerate(trace.ids):
+            seen = policy.state.live_ids if context is Context.HARD else trace.ids[:t]
+            with torch.no_grad():
+                logits = model(torch.tensor([[*prompt, *seen]])).logits[0, -1] / (temperature or 1.0)
+            edits = sorted(VOCAB.edit_ids)
+            logits[sorted(policy.banned())] = -torch.inf
+            log_p = logits.log_softmax(-1)
+            assert trace.logprobs[t] == pytest.approx(float(log_p[action]), abs=1e-4)
+            assert trace.edit_probs[t] == pytest.approx(float(log_p[edits].exp().sum()), abs=1e-5)
+            entropy = -float((log_p.exp() * log_p.clamp(min=-1e9)).sum())
+            assert trace.entropies[t] == pytest.approx(entropy, abs=1e-4)
+            policy.push(action)

@@ -123,3 +123,19 @@ def test_text_read_again_agrees_where_tokens_are_bytes(soft):
             continue
         assert again.resolved == answer
         assert again.exact == (answer.trace.raw_tokens == answer.trace.resolved_tokens)
+
+
+def test_what_is_known_of_each_action_is_kept(soft):
+    """For each sampled token its text, log-prob, entropy and P(edit); texts alone know the texts only."""
+    (answer,) = soft.generate_until(requests(["1 2 3"]), disable_tqdm=True)
+    trace = answer.trace
+    assert "".join(trace.tokens) == soft.tokenizer.decode(trace.record["ids"])
+    for values in (trace.log_probs, trace.entropies, trace.edit_probs):
+        assert len(values) == trace.raw_tokens
+    assert all(value <= 0 for value in trace.log_probs)
+    assert all(0 <= value <= 1 for value in trace.edit_probs)
+    begun = trace.begun(2)
+    assert (begun.tokens, begun.log_probs) == (trace.tokens[:2], trace.log_probs[:2])
+    plain = TraceReader(soft.tokenizer).read(trace.raw)
+    assert plain.tokens is not None
+    assert plain.log_probs is plain.begun(1).entropies is None

@@ -145,6 +145,33 @@ def test_rows_beyond_the_tokenizer_are_never_sampled(spare_rows, context):
 
 
 @pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("context", Context)
+def test_the_probability_of_an_edit_is_told_before_the_update(model, packed, context):
+    """Of every action, what it was not included, 0 where edits were banned; not in passes with gradients."""
+    engine = make_engine(model, load({"context": context.value, "max_backtracks": 1, "boundary": "mask"}))
+    with torch.no_grad():
+        got = of_actions(outputs(engine, micro_batch(packed=packed))["backtrack_edit_probs"])
+        edits = [reference_masses(model, row, context) for row in range(3)]
+    for have, want, banned in zip(got, edits, BANNED, strict=True):
+        torch.testing.assert_close(have, want * ~torch.tensor(banned), atol=1e-5, rtol=0)
+    assert "backtrack_edit_probs" not in outputs(engine, micro_batch(packed=packed))
+    with torch.no_grad():
+        plain = outputs(engine, micro_batch(packed=packed, calculate_entropy=False))
+    assert "backtrack_edit_probs" not in plain  # as the reference policy is asked
+
+
+def reference_masses(model, row, context):
+    """P(edit) before each action of a row at temperature 0.7, a forward for each, nothing banned."""
+    state, found = EditState(VOCAB), []
+    for t, action in enumerate(RESPONSES[row]):
+        seen = state.live_ids if context is Context.HARD else RESPONSES[row][:t]
+        logits = model(torch.tensor([PROMPTS[row] + list(seen)])).logits[0, -1] / 0.7
+        found.append(logits.softmax(-1)[[B, R]].sum())
+        state.push(action)
+    return torch.stack(found)
+
+
+@pytest.mark.parametrize("packed", [False, True])
 def test_gradient_flows_around_the_ban(model, packed):
     """The gradient of the log-probs is the reference's: a banned logit gets none, nothing is NaN."""
     engine = make_engine(model, load({"max_backtracks": 1, "boundary": "mask"}))

@@ -107,6 +107,7 @@ def queue(fp32_config, tokenizer, monkeypatch, tmp_path):
 
     def initialise(self, config):
         self.config, self.tokenizer, self.global_steps = config, tokenizer, 3
+        self.total_training_steps = 9
         self.replay_buffer = ReplayBuffer("sync", config, None, "drop", {})
 
     monkeypatch.setattr(PPOTrainerSync, "__init__", initialise)
@@ -126,6 +127,9 @@ def queue(fp32_config, tokenizer, monkeypatch, tmp_path):
             advantages=advantages,
             rm_scores=[[0.0] * (len(row) - 1) + [score] for row, score in zip(ids, scores, strict=True)],
             extra_fields=[{"reward_extra_info": row} for row in infos],
+            old_log_probs=[[-0.5] * len(row) for row in ids],
+            entropy=[[1.0] * len(row) for row in ids],
+            backtrack_edit_probs=[[0.0] * (1 + len(row)) for row in ids],
             data_source=["halluc/countdown"] * len(keys),
             reward_model=[PROBLEM] * len(keys),
         )

@@ -14,7 +14,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 .PHONY: demo test lint format bench pins docs clean
 
 demo: $(INSTALLED)
-	python -m verl.trainer.main_ppo +recipe=halluc_grpo $(ARGS)
+	halluc quiet python -m verl.trainer.main_ppo +recipe=halluc_grpo $(ARGS)
 
 # Two workers on two cores: more threads would only wait for one another.
 test: export OMP_NUM_THREADS ?= 1

@@ -17,6 +17,7 @@ from halluc_plugin.problem_sets.data_set import DataSet
 from halluc_plugin.problem_sets.files import DataSetFiles
 from halluc_plugin.problem_sets.options import Option, with_values
 from halluc_plugin.problem_sets.step_files import StepFiles
+from halluc_plugin.progress import is_asked, tell
 from halluc_plugin.refusals import unknown
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import editing_tokenizer
@@ -227,7 +228,20 @@ def warm_start(
     from halluc_plugin.training.fine_tuning import fine_tune
 
     tokenizer = _tokenizer_of(files, traces)
-    return fine_tune(new_model(tokenizer, size, seed=train.seed), tokenizer, files, train, out)
+    model = new_model(tokenizer, size, seed=train.seed)
+    told = [_steps_told()] if is_asked() else []
+    return fine_tune(model, tokenizer, files, train, out, show_progress=not told, callbacks=told)
+
+
+def _steps_told() -> Any:
+    """Tells the steps of a warm start; made here, since transformers is heavy."""
+    from transformers import TrainerCallback
+
+    class Told(TrainerCallback):
+        def on_step_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
+            tell("warm start", state.global_step, state.max_steps)
+
+    return Told()
 
 
 def _tokenizer_of(files: list[Path], traces: WarmStartTraces) -> Any:
@@ -253,13 +267,26 @@ def _described(train: TrainSettings) -> dict[str, Any]:
 
 
 def show_progress(items: Iterable[Any], what: str, total: int) -> Iterable[Any]:
-    """Pass items on behind a progress bar on standard error; a line now and then where that is a file."""
+    """Pass items on behind a progress bar on standard error; a line now and then where that is a file.
+
+    Under ``halluc quiet`` the bar is that command's.
+    """
     from rich.progress import track
+
+    if is_asked():
+        return _told_on(items, what, total)
 
     console = Console(stderr=True)
     if console.is_terminal:
         return track(items, description=f"{what:>22}", total=total, console=console)
     return _tell_progress(items, what, total, console)
+
+
+def _told_on(items: Iterable[Any], what: str, total: int) -> Iterator[Any]:
+    tell(what, 0, total)
+    for done, item in enumerate(items, 1):
+        yield item
+        tell(what, done, total)
 
 
 def _tell_progress(items: Iterable[Any], what: str, total: int, console: Console) -> Iterator[Any]:

@@ -18,6 +18,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from halluc_plugin.errors import HallucError, SettingsError, in_one_line
+from halluc_plugin.progress import report, tell
 from verl_ext.recipe.model_cards import write_cards
 
 EMBEDDED_DATA = "halluc:"
@@ -40,7 +41,9 @@ class RecipeCallback(Callback, ABC):
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Check the input and prepare what the recipe embeds; ``--cfg`` and ``--help`` never get here."""
         with _refusing():
+            tell("checking the run")
             self.prepare(config)
+            tell("starting the workers")
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Refuse a sweep over the embedded data, or into one folder."""
@@ -67,7 +70,8 @@ class RecipeCallback(Callback, ABC):
             return
         try:
             write_cards(config, run_dir(config))
-            self.report(config)
+            with report():
+                self.report(config)
         except (Exception, SystemExit) as error:
             if not isinstance(error, HallucError):
                 traceback.print_exc()

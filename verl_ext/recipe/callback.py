@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from halluc_plugin.commands import model_args, shell
+from halluc_plugin.progress import ASKED, is_asked
 from halluc_plugin.trace_log import FOLDER as TRACES
 from verl_ext.preflight.models import expand_paths, warn_of_rate
 from verl_ext.recipe.base import (
@@ -130,6 +131,8 @@ def _place_logs(config: DictConfig) -> None:
     for name, value in log_places(config).items():
         # A user's own choice wins. The logger lives in a Ray worker, which sees the runtime environment.
         env_vars.setdefault(name, os.environ.get(name, value))
+    if is_asked():  # workers of a cluster that was there before do not have the driver's environment
+        env_vars.setdefault(ASKED, os.environ[ASKED])
 
 
 def _report(config: DictConfig, seconds: float | None, *, embedded: bool) -> None:

@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 
 import halluc_plugin
 from halluc_plugin.errors import DataError, HallucError
+from halluc_plugin.progress import tell
 from halluc_plugin.run_metrics import RunMetrics, read_run
 from halluc_plugin.settings import Settings
 from verl_ext.preflight.rows import asked_with, data_files
@@ -86,9 +87,10 @@ def _measured(
 
     asked = settings.prepare
     phases: dict[str, Phase | ShippedPhase] = {}
-    if embedded:
-        phases["base"] = measure(prepare.scratch_model(asked), job)
-    phases["start"], phases["after_rl"] = measure(first, job), measure(last, job)
+    models = ({"base": prepare.scratch_model(asked)} if embedded else {}) | {"start": first, "after_rl": last}
+    for done, (name, model) in enumerate(models.items()):
+        tell("asking the models once more", done, len(models))
+        phases[name] = measure(model, job)
     if embedded and (twin := shipped_phase(SHIPPED / f"{asked.task}_twin.json", asked.options)):
         phases["clean_twin"] = twin
     return phases

@@ -1,12 +1,19 @@
-"""Many searches on one sampler: their requests are sampled together, and each search pays for its own."""
+"""Many searches on one sampler: their requests are sampled together, and each search pays for its own.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+A search may ask a scorer of steps, too, and a second model: what all searches ask of each is asked in one
+call a round.
+"""
 
-from halluc_plugin.errors import TraceError
-from halluc_plugin.metrics import DecoderShape
-from halluc_plugin.sampling.states import Request, Response, Sample, Search
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from halluc_plugin.errors import SettingsError, TraceError
+from halluc_plugin.sampling.costs import Computed, Cost
+from halluc_plugin.sampling.rating import Rated, Rater, Spent, ToRate
+from halluc_plugin.sampling.states import GuidedSearch, Request, Response, Sample, Search, Writer
+
+__all__ = ["Cost", "Found", "Sampler", "run"]
 
 
 class Sampler(Protocol):
@@ -17,89 +24,142 @@ class Sampler(Protocol):
         ...
 
 
-@dataclass
-class Cost:
-    """What a search took.
-
-    Attributes:
-        tokens: Sampled tokens, edits and what was rolled back included.
-        context: Positions that all forward slots attended to together.
-        slots: Forward slots: the prompt once, and each sampled token. A prefix that has been computed is not
-            computed again, as in an engine with a prefix cache.
-    """
-
-    tokens: int = 0
-    context: int = 0
-    slots: int = 0
-
-    def prefill(self, length: int) -> None:
-        """Count a prompt."""
-        self.slots += length
-        self.context += length * (length + 1) // 2
-
-    def add(self, prefix: int, sampled: int) -> None:
-        """Count a sample of so many tokens behind a prefix of so many."""
-        self.tokens += sampled
-        self.slots += sampled
-        self.context += sampled * prefix + sampled * (sampled + 1) // 2
-
-    def flops(self, shape: DecoderShape) -> int:
-        """Forward cost by :meth:`halluc_plugin.metrics.DecoderShape.flops`."""
-        return shape.flops(self.slots, self.context)
-
-
 @dataclass(frozen=True)
 class Found:
     """What a search found.
 
     Attributes:
-        responses: Finished responses, in the order found; equal ones as often as they were found.
-        cost: What it took.
+        responses: Finished responses, in the order found; equal ones as often as they were found. A search
+            that a scorer guides puts its answer first.
+        cost: What it took of the model that answers, and of the scorer.
         samples: What it asked for and was given, in order; empty where a search keeps no account.
+        corrected: What it took of the corrector.
     """
 
     responses: list[Response]
     cost: Cost
     samples: Sequence[tuple[Request, Sample]] = ()
+    corrected: Cost = field(default_factory=Cost)
 
 
-def run(searches: Sequence[Search], prompts: Sequence[tuple[int, ...]], sampler: Sampler) -> list[Found]:
+def run(
+    searches: Sequence[Search | GuidedSearch],
+    prompts: Sequence[tuple[int, ...]],
+    sampler: Sampler,
+    *,
+    rater: Rater | None = None,
+    corrector: Sampler | None = None,
+) -> list[Found]:
     """Run searches together until all are done.
 
     Args:
         searches: One for each prompt.
         prompts: Their prompts, for the costs.
         sampler: Answers the requests of all of them in one call after the other.
+        rater: Rates what they want rated, in one call after the other; a response that a search has had
+            rated is not rated again for it.
+        corrector: Answers the requests to :attr:`Writer.CORRECTOR`.
 
     Raises:
         TraceError: There are not as many prompts as searches.
+        SettingsError: A search asks a rater or a corrector, and there is none.
     """
     if len(searches) != len(prompts):
         raise TraceError(f"{len(searches)} searches for {len(prompts)} prompts.", "Give one for each.")
-    costs = [Cost() for _ in searches]
-    found: dict[int, list[Response]] = {}
-    pending: dict[int, list[Request]] = {}
-    taken: list[list[tuple[Request, Sample]]] = [[] for _ in searches]
+    running = [_Running(search, prompt) for search, prompt in zip(searches, prompts, strict=True)]
+    samplers = {Writer.POLICY: sampler, Writer.CORRECTOR: corrector}
+    for one in running:
+        one.advance()
+    while active := [one for one in running if not one.done]:
+        _sample(active, samplers)
+        _rate(active, rater)
+        for one in active:
+            one.advance()
+    return [
+        Found(one.found, one.costs[Writer.POLICY], one.samples, one.costs[Writer.CORRECTOR])
+        for one in running
+    ]
 
-    def advance(number: int, samples: list[Sample] | None) -> None:
+
+class _Running:
+    """A search under way: what it waits for, what it was given, and what that cost."""
+
+    def __init__(self, search: Search | GuidedSearch, prompt: tuple[int, ...]) -> None:
+        self._search: Generator[Any, Any, list[Response]] = search
+        self._started = False
+        self.done = False
+        self.wants: Sequence[Request | ToRate] = ()
+        self.given: dict[int, Sample | Rated] = {}
+        self.found: list[Response] = []
+        self.samples: list[tuple[Request, Sample]] = []
+        self.rated: dict[ToRate, tuple[float, ...]] = {}
+        self.costs = {writer: Cost() for writer in Writer}
+        self._computed = {writer: Computed() for writer in Writer}
+        self.costs[Writer.POLICY].prefill(len(prompt))
+        self._computed[Writer.POLICY].add(prompt)
+
+    def advance(self) -> None:
+        """Hand over what was given, and learn what is wanted next."""
         try:
-            search = searches[number]
-            pending[number] = next(search) if samples is None else search.send(samples)
+            if self._started:
+                self.wants = self._search.send([self.given[i] for i in range(len(self.wants))])
+            else:
+                self._started, self.wants = True, next(self._search)
+            self.given = {}
         except StopIteration as stop:
-            pending.pop(number, None)
-            found[number] = stop.value
+            self.done, self.found = True, stop.value
 
-    for number, prompt in enumerate(prompts):
-        costs[number].prefill(len(prompt))
-        advance(number, None)
-    while pending:
-        batch = [(number, request) for number, requests in pending.items() for request in requests]
-        samples = sampler.sample([request for _, request in batch])
-        answers: dict[int, list[Sample]] = {number: [] for number in pending}
-        for (number, request), sample in zip(batch, samples, strict=True):
-            costs[number].add(len(request.prefix), len(sample.ids))
-            answers[number].append(sample)
-            taken[number].append((request, sample))
-        for number, of_search in answers.items():
-            advance(number, of_search)
-    return [Found(found[number], costs[number], taken[number]) for number in range(len(searches))]
+    def sampled(self, number: int, request: Request, sample: Sample) -> None:
+        """Take a sample, and pay for it."""
+        cost, computed = self.costs[request.writer], self._computed[request.writer]
+        cost.prefill(len(request.prefix), reused=computed.reused(request.prefix))
+        cost.add(len(request.prefix), len(sample.ids))
+        computed.add(request.prefix + sample.ids)
+        self.given[number] = sample
+        self.samples.append((request, sample))
+
+    def unrated(self) -> list[ToRate]:
+        """What is to be rated and was not before, each once."""
+        asked = dict.fromkeys(want for want in self.wants if isinstance(want, ToRate))
+        return [want for want in asked if want not in self.rated]
+
+
+def _sample(active: Sequence[_Running], samplers: Mapping[Writer, Sampler | None]) -> None:
+    for writer, sampler in samplers.items():
+        asked = [
+            (one, number, want)
+            for one in active
+            for number, want in enumerate(one.wants)
+            if isinstance(want, Request) and want.writer is writer
+        ]
+        if not asked:
+            continue
+        if sampler is None:
+            raise SettingsError(f"A search asks the {writer}, and there is none.", "Give one to run().")
+        samples = sampler.sample([request for _, _, request in asked])
+        for (one, number, request), sample in zip(asked, samples, strict=True):
+            one.sampled(number, request, sample)
+
+
+def _rate(active: Sequence[_Running], rater: Rater | None) -> None:
+    asked = [(one, want) for one in active for want in one.unrated()]
+    spent: dict[tuple[int, ToRate], Spent] = {}
+    if asked:
+        if rater is None:
+            raise SettingsError("A search asks for values of steps, and nothing rates.", "Give a rater.")
+        ratings = rater.rate([want.prompt for _, want in asked], [want.steps for _, want in asked])
+        rows = ratings.values.tolist()
+        for (one, want), row, paid in zip(asked, rows, ratings.spent, strict=True):
+            one.rated[want] = _checked(row[: len(want.steps) + 1])
+            one.costs[Writer.POLICY].rated += paid
+            spent[id(one), want] = paid
+    for one in active:
+        for number, wanted in enumerate(one.wants):
+            if isinstance(wanted, ToRate):
+                one.given[number] = Rated(one.rated[wanted], spent.pop((id(one), wanted), Spent()))
+
+
+def _checked(values: Sequence[float]) -> tuple[float, ...]:
+    if not all(0 <= value <= 1 for value in values):
+        raise TraceError(f"A scorer gave the values {list(values)}.", "Give one in [0, 1] for each step.")
+    return tuple(values)

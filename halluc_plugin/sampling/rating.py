@@ -35,8 +35,7 @@ class ToRate:
 
     Attributes:
         prompt: Ids of the prompt.
-        steps: The response cut into steps, each with its delimiter or EOS; without any the bare prompt is
-            rated alone.
+        steps: The response cut into steps, at least one, each with its delimiter or EOS.
     """
 
     prompt: tuple[int, ...]

@@ -7,6 +7,16 @@ from enum import StrEnum
 from halluc_plugin.decoding.policy import NOTHING, Tabu
 from halluc_plugin.edits import EditVocab
 from halluc_plugin.errors import SettingsError
+from halluc_plugin.sampling.rating import Rated, ToRate
+
+
+class Writer(StrEnum):
+    """Which model a search asks."""
+
+    POLICY = "policy"
+    """The one that answers."""
+    CORRECTOR = "corrector"
+    """Another one, which goes on where a search has gone back."""
 
 
 class End(StrEnum):
@@ -138,6 +148,7 @@ class Request:
         temperature: 0 is greedy.
         stop_ids: Ids at which to stop; the one that is met is part of the sample.
         banned_first: Ids that the sample may not begin with.
+        writer: Which model is to write it.
     """
 
     prefix: tuple[int, ...]
@@ -145,6 +156,7 @@ class Request:
     temperature: float
     stop_ids: frozenset[int]
     banned_first: frozenset[int] = NOTHING
+    writer: Writer = Writer.POLICY
 
 
 @dataclass(frozen=True)
@@ -166,6 +178,10 @@ Search = Generator[list[Request], list[Sample], list[Response]]
 """A search of one problem: yields what it wants sampled, is sent the samples in order, returns the finished
 responses it found."""
 
+GuidedSearch = Generator[list[Request | ToRate], list[Sample | Rated], list[Response]]
+"""A search of one problem that a scorer guides: it may want responses rated, too, beside samples or between
+them, is sent a sample or a rating for each in order, and returns its answer before the others."""
+
 
 def wanted(
     prompt: tuple[int, ...],
@@ -174,6 +190,7 @@ def wanted(
     *,
     steps: bool = False,
     banned_first: frozenset[int] = NOTHING,
+    writer: Writer = Writer.POLICY,
 ) -> Request:
     """The request for one continuation of a state."""
     return Request(
@@ -182,4 +199,5 @@ def wanted(
         temperature=space.temperature,
         stop_ids=space.stop_ids(steps=steps),
         banned_first=banned_first,
+        writer=writer,
     )

@@ -23,10 +23,14 @@ class Answered:
         correct: Whether it is right.
         found: How many finished responses there were to select from.
         reachable: Whether any of them is right.
-        tokens: Tokens sampled.
-        flops: Forward cost, a scorer's included.
+        tokens: Tokens sampled by the model that answers.
+        flops: Forward cost of all models, a scorer's included.
         step_ends: Edits sampled where a step had just ended in a dead end, and how many such places there
             were; the same where the goal was within reach. Zeros where nothing judges prefixes or edits.
+        scorer_tokens: Positions that a scorer of steps computed.
+        rollout_tokens: Tokens that the model that answers sampled for a scorer of steps, beside ``tokens``.
+        corrector_tokens: Tokens that a corrector sampled, beside ``tokens``.
+        scorer_flops: What of ``flops`` is a scorer's, its rollouts included.
     """
 
     answer: str | None
@@ -36,6 +40,10 @@ class Answered:
     tokens: int
     flops: int
     step_ends: Counts = (0, 0, 0, 0)
+    scorer_tokens: int = 0
+    rollout_tokens: int = 0
+    corrector_tokens: int = 0
+    scorer_flops: int = 0
 
 
 def answered(row: Mapping[str, Any]) -> Answered:
@@ -51,30 +59,37 @@ def canonical(problem: PosedProblem, tokenizer: Any) -> Canonical:
 def judged(
     problems: Sequence[PosedProblem],
     found: Sequence[Found],
-    rule: Rule,
+    rule: Rule | None,
     tokenizer: Any,
     *,
     shape: DecoderShape,
     scorer: Scorer | None = None,
     space: Space | None = None,
+    corrector_shape: DecoderShape | None = None,
 ) -> Iterator[Answered]:
     """Select an answer to each problem and judge it.
 
     Args:
         problems: The problems.
         found: What was found for each.
-        rule: How to select.
+        rule: How to select; None takes what a search found first, as guided searches put their answer.
         tokenizer: Of the ids.
         shape: Sizes of the model, for costs.
         scorer: For :attr:`Rule.VERIFIER`.
         space: Where edits were sampled, to be judged at the ends of steps; None leaves them unjudged.
+        corrector_shape: Sizes of the corrector, where there is one.
     """
     for problem, result in zip(problems, found, strict=True):
-        flops, score = result.cost.flops(shape), None
+        rated, score = result.cost.rated, None
+        scorer_flops = rated.flops
         if scorer is not None:
             score = partial(scorer.score, problem.prompt)
-            flops += scorer.flops(problem.prompt, result.responses)
-        chosen = select(result.responses, rule, canonical(problem, tokenizer), score)
+            scorer_flops += scorer.flops(problem.prompt, result.responses)
+        if rule is None:
+            chosen = next(iter(result.responses), None)
+        else:
+            chosen = select(result.responses, rule, canonical(problem, tokenizer), score)
+        corrected = 0 if corrector_shape is None else result.corrected.flops(corrector_shape)
 
         def right(response: Response, problem: PosedProblem = problem) -> bool:
             return problem.verifier.verify(problem.truth, text_of(response, tokenizer)) is Outcome.CORRECT
@@ -85,8 +100,12 @@ def judged(
             found=len(result.responses),
             reachable=any(right(response) for response in set(result.responses)),
             tokens=result.cost.tokens,
-            flops=flops,
+            flops=result.cost.flops(shape) - rated.flops + scorer_flops + corrected,
             step_ends=(0, 0, 0, 0) if space is None else _step_ends(problem, result, space, tokenizer),
+            scorer_tokens=rated.scorer_tokens,
+            rollout_tokens=rated.policy_tokens,
+            corrector_tokens=result.corrected.tokens,
+            scorer_flops=scorer_flops,
         )
 
 

@@ -17,6 +17,13 @@ position. It depends on what the policy knows of its failures:
     soft         m = (1 - p)/q               the erased digit stays in view; retries are right with chance q
     tabu         m = sum_i w_i/(w_i + p)     erased digits are banned there; w_i = P(wrong digit i)
 
+Whole suffixes. A search that writes the answer anew from its first wrong digit on, and keeps what is better,
+pays for the rest of the answer at each attempt: with hard positions t_k, counted from 0,
+
+    E[tokens] = L + (1/p - 1) sum_k (L - t_k),
+
+2.1 million in the paper's setting: linear in samples (150 times 20), quadratic in the length in tokens.
+
 Soft: the first attempt fails with probability 1 - p; each later one succeeds with chance q, so 1/q - 1 more
 fail. Tabu: digits are drawn without replacement until the right one. Give each digit an exponential clock
 with its probability as rate: the order in which the clocks ring is the order of the draws, and wrong digit
@@ -36,6 +43,7 @@ policy back to its error (q < p) is worse than none.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -121,6 +129,23 @@ class Mod10:
             return (1 - self.p) / self.retry_p
         chances = (1 - self.p) * self.wrong_shares
         return float(np.sum(chances / (chances + self.p)))
+
+    def expected_suffix_tokens(self, positions: Sequence[int]) -> float:
+        """Expected tokens of one right answer where each attempt writes the whole suffix.
+
+        Args:
+            positions: Where the hard digits stand, counted from 0; the paper's are 6, 16, 26 and so on.
+
+        Raises:
+            SettingsError: There are not K of them, or one is outside the answer.
+        """
+        inside = all(0 <= position < self.length for position in positions)
+        if len(set(positions)) != self.hard or len(positions) != self.hard or not inside:
+            raise SettingsError(
+                f"Positions {list(positions)} for {self.hard} hard ones of {self.length}.",
+                "Give each once, counted from 0.",
+            )
+        return self.length + (1 / self.p - 1) * sum(self.length - position for position in positions)
 
     def expected_tokens(self, retry: Retry) -> float:
         """Expected actions of one right answer, digits and backtracks: L + 2 K m."""

@@ -159,3 +159,10 @@ def test_impossible_tasks_are_refused(arguments, words):
     """Each error names the value that cannot be."""
     with pytest.raises(SettingsError, match=words):
         Mod10(**arguments)
+
+
+@pytest.mark.parametrize("positions", [(6,), (6, 6), (6, 20), (-1, 6)])
+def test_hard_positions_that_are_none_are_refused(positions):
+    """One too few, one twice, one behind the end, one before the start."""
+    with pytest.raises(SettingsError, match="hard ones of 20"):
+        Mod10(length=20, hard=2).expected_suffix_tokens(positions)

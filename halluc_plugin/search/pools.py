@@ -1,0 +1,101 @@
+"""Stochastic backtracking: a pool of all prefixes, of which random parts compete (arXiv 2605.25143).
+
+D. Tran et al., "Beyond the Frontier: Stochastic Backtracking for Efficient Test-Time Scaling". Searches that
+keep their best prefixes alone lose, for one wrong value, a prefix from which a right answer follows. Here no
+prefix is dropped: each round draws a random part of the pool, and the best of that part go on. Only the
+abstract could be read, which says so much of its first method, Subpool Selection; the rest is ours:
+
+1. A subpool is a share of the pool, drawn without replacement, at least as many prefixes as go on.
+2. A prefix that goes on is continued by one sampled step, and stays in the pool; an equal child is kept once.
+3. The bare prompt is in the pool, with its own value, so that a search can begin anew. In the first round it
+   is all there is, and as many steps are sampled from it as prefixes go on in later rounds.
+4. Answers do not compete. The search ends with its rounds, or when an answer is worth p_des; the best answer
+   is its answer.
+
+The paper's second method, Power Backtrack Sequential Monte Carlo, is not here: its weights are not in the
+abstract.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from halluc_plugin.errors import SettingsError
+from halluc_plugin.sampling.states import End, GuidedSearch, Response, Space, wanted
+from halluc_plugin.search.guided import RatedResponse, answer_first, draw, rate
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """How a pool is searched.
+
+    Args:
+        n: N, prefixes that go on in a round.
+        rounds: Most rounds.
+        share: Share of the pool that competes in a round; 1 is greedy over all that was ever written.
+        p_des: Final value at which an answer is good enough.
+        seed: Of the subpools.
+
+    Raises:
+        SettingsError: A value is out of range.
+    """
+
+    n: int = 4
+    rounds: int = 32
+    share: float = 0.5
+    p_des: float = 0.9
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.n < 1 or self.rounds < 1:
+            raise SettingsError(f"n is {self.n} and rounds {self.rounds}.", "Give at least 1 of both.")
+        if not 0 < self.share <= 1 or not 0 <= self.p_des <= 1:
+            raise SettingsError(
+                f"The share is {self.share} and p_des {self.p_des}.",
+                "Give a share above 0 and at most 1, and a probability, in [0, 1].",
+            )
+
+
+def stochastic_backtracking(prompt: tuple[int, ...], space: Space, plan: Pooling) -> GuidedSearch:
+    """Search one problem by Subpool Selection.
+
+    Args:
+        prompt: Ids of the prompt.
+        space: Where to search; a step that an edit or the length cuts off is dropped.
+        plan: How the pool is searched.
+
+    Returns:
+        The search; it finds the answer of most value first.
+    """
+    rng = np.random.default_rng([plan.seed, *prompt])
+    pool: dict[tuple[int, ...], tuple[Response, float]] = {(): (Response(), 0.0)}
+    found: list[RatedResponse] = []
+    for turn in range(plan.rounds):
+        states = _selected(list(pool.values()), plan, rng)
+        if turn == 0:
+            states *= plan.n
+        samples = yield from draw([wanted(prompt, state, space, steps=True) for state in states])
+        children = {
+            child.ids: child
+            for child, end in (
+                (state.extended(sample), sample.end) for state, sample in zip(states, samples, strict=True)
+            )
+            if end is End.EOS or (end is End.STEP and len(child.ids) < space.max_tokens)
+        }
+        rated = yield from rate(prompt, list(children.values()), space)
+        for one in rated:
+            pool[()] = (Response(), one.values[0])
+            if one.finished:
+                found.append(one)
+            else:
+                pool.setdefault(one.response.ids, (one.response, one.final))
+        if any(one.worth >= plan.p_des for one in found):
+            break
+    return answer_first(max(found, key=lambda one: one.worth), found) if found else []
+
+
+def _selected(pool: list[tuple[Response, float]], plan: Pooling, rng: np.random.Generator) -> list[Response]:
+    size = min(len(pool), max(plan.n, math.ceil(plan.share * len(pool))))
+    drawn = [pool[i] for i in rng.permutation(len(pool))[:size]]
+    return [response for response, _ in sorted(drawn, key=lambda one: -one[1])[: plan.n]]

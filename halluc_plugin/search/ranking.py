@@ -1,0 +1,67 @@
+"""Answers that are sampled independently and ranked by a scorer of steps: best-of-N and weighted majority."""
+
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+from enum import StrEnum
+from math import prod
+
+from halluc_plugin.sampling.states import End, GuidedSearch, Response, Space, wanted
+from halluc_plugin.search.guided import answer_first, draw, rate
+from halluc_plugin.search.selection import Canonical
+
+
+class Reduction(StrEnum):
+    """How the values behind steps become one score (arXiv 2305.20050, 2408.03314)."""
+
+    LAST = "last"
+    """That behind the last step: the outcome verifier that a process reward model is, too."""
+    MIN = "min"
+    PRODUCT = "product"
+
+    def of(self, values: Sequence[float]) -> float:
+        """The score.
+
+        Args:
+            values: That of the bare prompt, which does not count, then one a step.
+        """
+        match self:
+            case Reduction.LAST:
+                return values[-1]
+            case Reduction.MIN:
+                return min(values[1:])
+        return prod(values[1:])
+
+
+def ranked(
+    prompt: tuple[int, ...],
+    space: Space,
+    n: int,
+    reduction: Reduction,
+    canonical: Canonical | None = None,
+) -> GuidedSearch:
+    """N independent samples, the best first.
+
+    Args:
+        prompt: Ids of the prompt.
+        space: Where to search; a sample that does not end with EOS is dropped.
+        n: Samples.
+        reduction: How the values of an answer's steps become its score.
+        canonical: What an answer comes to, for weighted majority: the scores of all that come to the same are
+            added up, and the best of those with the largest sum is the answer; one that abstains has no vote.
+            None for best-of-N.
+
+    Returns:
+        The search; it finds its answer first.
+    """
+    samples = yield from draw([wanted(prompt, Response(), space)] * n)
+    ended = [Response().extended(sample) for sample in samples if sample.end is End.EOS]
+    rated = yield from rate(prompt, ended, space)
+    if not rated:
+        return []
+    scores = [reduction.of(one.values) for one in rated]
+    votes: dict[Hashable | None, float] = defaultdict(float)
+    meant = [None if canonical is None else canonical(one.response) for one in rated]
+    for answer, score in zip(meant, scores, strict=True):
+        votes[answer] += 0.0 if answer is None else score
+    best = max(range(len(rated)), key=lambda i: (meant[i] is not None, votes[meant[i]], scores[i]))
+    return answer_first(rated[best], rated)

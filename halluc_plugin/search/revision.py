@@ -1,0 +1,210 @@
+"""Backtracking that a process reward model guides: Algorithm 1 of OpenReview hJ2BCYGvFg.
+
+An answer is rated step by step; the step that lowers the chance of success most is taken back with all that
+follows, the rest is written anew several times, and the best new answer stays if it is better.
+
+What the paper leaves open, and what is done here:
+
+1. The step of least advantage is itself written anew, as the prose says (section 3.2); line 9 of the listing
+   can be read as one step more.
+2. "Improved" (line 11) is a larger final value, strictly. An exact judge gives all wrong answers one final
+   value, so that an answer with one mistake less is lost; :attr:`Better.PROGRESS` keeps it.
+3. Advantages are recomputed on the best answer, not on the one that was tried last.
+4. The stopping rule is asked of the first answer, too. The listing asks behind a revision only, and so
+   revises an answer that needs nothing.
+5. The first step may be chosen: the bare prompt has a value, too (eq. 9, where eq. 11 begins at step 2).
+6. Differences within 1e-6 of the margin are within it: values are float32.
+7. An answer that was cut off ends with a step that is worth 0, and a suffix that does not end is no
+   candidate.
+8. With a beam instead of best-of-N (eq. 5) the N suffixes become N proposals of each kept prefix.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from halluc_plugin.errors import SettingsError
+from halluc_plugin.sampling.states import End, GuidedSearch, Response, Space, Writer, wanted
+from halluc_plugin.search.guided import Part, RatedResponse, answer_first, draw, rate, require_steps
+from halluc_plugin.search.value_beams import finished_from
+
+ROUNDING = 1e-6
+
+
+class Arm(StrEnum):
+    """Which step is revised."""
+
+    MIN_ADVANTAGE = "min-advantage"
+    """The one of least advantage, or an earlier one within the margin (eq. 16): the paper's."""
+    FIRST = "first"
+    """The first: the whole answer is written anew."""
+    RANDOM = "random"
+    """Any, each as likely."""
+    LIKELIHOOD = "likelihood"
+    """The one that was least likely when it was sampled, by the mean log-probability of its tokens."""
+
+
+class Better(StrEnum):
+    """Which new answer stays instead of the one that was revised."""
+
+    FINAL = "final"
+    """One of larger final value."""
+    PROGRESS = "progress"
+    """That, or one of the same final value whose values, the bare prompt's too, have a larger mean."""
+
+    def key(self, rated: RatedResponse) -> tuple[float, float]:
+        """What is compared, in this order."""
+        return rated.worth, 0.0 if self is Better.FINAL else sum(rated.values) / len(rated.values)
+
+
+@dataclass(frozen=True)
+class Revising:
+    """How answers are revised.
+
+    Args:
+        n: N, suffixes of a revision.
+        revisions: M, most revisions.
+        omega: ω, margin in which an earlier step is preferred.
+        p_des: Final value at which an answer is good enough.
+        arm: Which step is revised.
+        better: Which new answer stays.
+        width: Prefixes kept by a beam over steps, which writes the suffix then; None for best-of-N.
+        writer: Which model writes the suffixes.
+        seed: Of the steps that :attr:`Arm.RANDOM` draws.
+
+    Raises:
+        SettingsError: A value is out of range.
+    """
+
+    n: int = 4
+    revisions: int = 4
+    omega: float = 0.0
+    p_des: float = 0.9
+    arm: Arm = Arm.MIN_ADVANTAGE
+    better: Better = Better.FINAL
+    width: int | None = None
+    writer: Writer = Writer.POLICY
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.n < 1 or self.revisions < 0:
+            raise SettingsError(
+                f"n is {self.n} and revisions {self.revisions}.",
+                "Give n of at least 1, revisions of at least 0.",
+            )
+        if not self.omega >= 0:
+            raise SettingsError(f"omega is {self.omega}.", "Give a margin of at least 0.")
+        if not 0 <= self.p_des <= 1:
+            raise SettingsError(f"p_des is {self.p_des}.", "Give a probability, in [0, 1].")
+        if self.width is not None and self.width < 1:
+            raise SettingsError(f"The width is {self.width}.", "Give at least 1.")
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One revision, as it is told to whoever wants to draw it.
+
+    Attributes:
+        before: The answer that was revised.
+        step: The first step that was written anew, counted from 1.
+        candidates: The finished answers with new suffixes.
+        after: The better one of what was there before and of the best candidate.
+    """
+
+    before: RatedResponse
+    step: int
+    candidates: Sequence[RatedResponse]
+    after: RatedResponse
+
+
+def revise(
+    prompt: tuple[int, ...],
+    space: Space,
+    plan: Revising,
+    *,
+    first: Response | None = None,
+    tell: Callable[[Revision], None] | None = None,
+) -> GuidedSearch:
+    """Search one problem by Algorithm 1.
+
+    Args:
+        prompt: Ids of the prompt.
+        space: Where to search.
+        plan: How to revise.
+        first: The answer to begin with; None lets the policy write one.
+        tell: Called with each revision.
+
+    Returns:
+        The search; it finds the best answer first, then all other finished ones that were rated.
+
+    Raises:
+        TraceError: The first answer ends no step, or goes on after an EOS.
+    """
+    if first is not None:
+        require_steps(first, space)
+    return _revise(prompt, space, plan, first, tell)
+
+
+def _revise(
+    prompt: tuple[int, ...],
+    space: Space,
+    plan: Revising,
+    first: Response | None,
+    tell: Callable[[Revision], None] | None,
+) -> GuidedSearch:
+    rng = np.random.default_rng([plan.seed, *prompt])
+    if first is None:
+        (sample,) = yield from draw([wanted(prompt, Response(), space)])
+        first = Response().extended(sample)
+    (best,) = yield from rate(prompt, [first], space)
+    others = [best]
+    for _ in range(plan.revisions):
+        if best.finished and best.worth >= plan.p_des:
+            break
+        step = step_to_revise(best, plan, rng)
+        candidates = yield from _suffixes(prompt, best.before(step), space, plan)
+        after = max([best, *candidates], key=plan.better.key)  # of equals the one that was there
+        if tell is not None:
+            tell(Revision(best, step, candidates, after))
+        best = after
+        others += candidates
+    return answer_first(best, others)
+
+
+def step_to_revise(rated: RatedResponse, plan: Revising, rng: np.random.Generator) -> int:
+    """The step that is written anew, counted from 1.
+
+    Args:
+        rated: An answer with values.
+        plan: Says which arm, and its margin.
+        rng: Draws the step of :attr:`Arm.RANDOM`.
+    """
+    count = len(rated.steps)
+    if plan.arm is Arm.FIRST:
+        return 1
+    if plan.arm is Arm.RANDOM:
+        return int(rng.integers(1, count + 1))
+    if plan.arm is Arm.LIKELIHOOD:
+        means = [_mean_logprob(rated, step) for step in range(1, count + 1)]
+        return 1 + means.index(min(means))
+    advantages = rated.advantages
+    least = min(advantages)
+    return next(j for j, a in enumerate(advantages, start=1) if abs(least - a) <= plan.omega + ROUNDING)
+
+
+def _mean_logprob(rated: RatedResponse, step: int) -> float:
+    start, length = len(rated.before(step).ids), len(rated.steps[step - 1])
+    return sum(rated.response.logprobs[start : start + length]) / max(length, 1)
+
+
+def _suffixes(
+    prompt: tuple[int, ...], state: Response, space: Space, plan: Revising
+) -> Part[list[RatedResponse]]:
+    if plan.width is not None:
+        beam = finished_from(prompt, state, space, plan.n, plan.width, writer=plan.writer)
+        return (yield from beam)
+    samples = yield from draw([wanted(prompt, state, space, writer=plan.writer)] * plan.n)
+    ended = [state.extended(sample) for sample in samples if sample.end is End.EOS]
+    return (yield from rate(prompt, ended, space))

@@ -21,6 +21,8 @@ Starts = Literal["mean", "semantic", "description", "subtokens"]
 ErasedTokens = Literal["mask", "keep", "weight"]
 """Imitation cannot turn against erased tokens, as reinforcement can."""
 Divergences = Literal["kl", "chi2", "chi2-mixture"]
+Objectives = Literal["value", "outcome", "verdict", "pairwise"]
+Trunks = Literal["own", "shared"]
 WarmStarts = Literal["backtrack", "clean"]
 """Traces in turns are made by a recipe, not by this command line."""
 Sizes = Literal["0.9M", "3M", "17M"]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from halluc_plugin.cli import choices
+from halluc_plugin.cli import choices, train_scorer
 from halluc_plugin.cli.data_options import TrustRemoteCode
 from halluc_plugin.cli.help import NEW_LINE, examples
 
@@ -65,6 +65,7 @@ Out = Annotated[
 TRAIN_EXAMPLES = examples(
     "halluc train --model my-model --data own/right.parquet --data own/corrected.parquet --out trained",
     "halluc train --model my-model --data traces.parquet --low-rank 8 --out trained",
+    "halluc train --model my-model --data values.parquet --objective value --out prm",
 )
 
 
@@ -85,14 +86,23 @@ def register(app: typer.Typer) -> None:
 
 def train(
     model: Annotated[str, typer.Option(help="Model folder or hub name to start from.", metavar="PATH")],
-    data: Annotated[list[Path], typer.Option(help="Trace file; give it again for more.")],
+    data: Annotated[
+        list[Path],
+        typer.Option(help="Trace file, with --objective file of values; give it again for more."),
+    ],
     out: Out,
+    objective: train_scorer.Objective = None,
+    trunk: train_scorer.Trunk = None,
+    held_out: train_scorer.HeldOut = None,
+    patience: train_scorer.Patience = None,
     steps: Steps = 1000,
     batch_size: BatchSize = 64,
     micro_batch_size: MicroBatchSize = None,
     learning_rate: Annotated[
         float | None,
-        typer.Option(help="Peak learning rate.", show_default="1e-5; 2e-4 for low-rank updates"),
+        typer.Option(
+            help="Peak learning rate.", show_default="1e-5; 2e-4 for low-rank updates; 1e-3 for a head alone"
+        ),
     ] = None,
     low_rank: Annotated[
         int | None,
@@ -111,7 +121,7 @@ def train(
     seed: Seed = 0,
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
-    """Fine-tune a model on raw traces; erased tokens stay in the context and out of the loss."""
+    """Fine-tune a model on raw traces, with erased tokens out of the loss; or train a scorer of steps."""
     from halluc_plugin.losses.shares import LossShares
     from halluc_plugin.tokens.loading import load_model, load_tokenizer
     from halluc_plugin.training import fine_tune, fine_tune_low_rank
@@ -121,6 +131,7 @@ def train(
         check_low_rank(low_rank, out)
     if learning_rate is None:
         learning_rate = 1e-5 if low_rank is None else 2e-4
+        learning_rate = 1e-3 if trunk == "shared" else learning_rate
     settings = _settings(
         erased_tokens,
         context,
@@ -133,6 +144,20 @@ def train(
         save_steps=save_steps,
         seed=seed,
     )
+    if objective is not None:
+        train_scorer.refuse_traces_options(
+            low_rank=low_rank,
+            decision_share=decision_share,
+            erased_share=erased_share,
+            erased_tokens=None if erased_tokens == "mask" else erased_tokens,
+            context=None if context == "soft" else context,
+        )
+        train_scorer.train_scorer(
+            model, data, out, settings, objective=objective, trunk=trunk, held_out=held_out,
+            patience=patience, trust_remote_code=trust_remote_code,
+        )  # fmt: skip
+        return
+    train_scorer.refuse_scorers_options(trunk=trunk, held_out=held_out, patience=patience)
     tokenizer = load_tokenizer(model, trust_remote_code=trust_remote_code)
     if low_rank is None:
         network = load_model(model, trust_remote_code=trust_remote_code, dtype="float32")

@@ -3,7 +3,8 @@
 Read in this order: :mod:`.judged` (a trace under a prefix oracle), :mod:`.event_metrics`, :mod:`.erasure` and
 :mod:`.retries` (what its backtracks were worth; :mod:`.summary` has them all), :mod:`.discrimination` (do
 they come where they should), :mod:`.reactions` (to labelled steps), :mod:`.correction`,
-:mod:`.repeated_samples`, :mod:`.efficiency`, :mod:`.compute`, :mod:`.degeneracy`, :mod:`.intervals`.
+:mod:`.repeated_samples`, :mod:`.step_values`
+(of scorers of steps), :mod:`.efficiency`, :mod:`.compute`, :mod:`.degeneracy`, :mod:`.intervals`.
 
 Every share comes with its n and a 95 % interval.
 """
@@ -59,6 +60,12 @@ from halluc_plugin.metrics.repeated_samples import (
     pass_at_k,
 )
 from halluc_plugin.metrics.retries import next_token_ok, repeat_rate, stutter_rate, success_after_backtrack
+from halluc_plugin.metrics.step_values import (
+    ScoredResponse,
+    StepValueQuality,
+    first_error_f1,
+    step_value_quality,
+)
 from halluc_plugin.metrics.summary import EventSummary, summarise_events
 
 __all__ = [
@@ -81,7 +88,9 @@ __all__ = [
     "ProblemSamples",
     "Proportion",
     "Reaction",
+    "ScoredResponse",
     "StepEnd",
+    "StepValueQuality",
     "TokenEfficiency",
     "TokensPerSolve",
     "accuracy_at_budget",
@@ -96,6 +105,7 @@ __all__ = [
     "estimate_pass_at_k",
     "event_precision",
     "event_recall",
+    "first_error_f1",
     "hard_flops",
     "judge_ids",
     "judge_reaction",
@@ -113,6 +123,7 @@ __all__ = [
     "soft_flops",
     "specificity",
     "step_ends",
+    "step_value_quality",
     "stutter_rate",
     "success_after_backtrack",
     "summarise_events",

@@ -99,6 +99,7 @@ def run(
     finish: Callable[[], None] = lambda: None,
     *,
     step_delimiter: str = "\n",
+    beside: Callable[[], None] | None = None,
 ) -> dict[str, float]:
     """Train to the end, from the last checkpoint where there is one; save model and tokenizer side by side.
 
@@ -108,6 +109,7 @@ def run(
         out: Folder for the model and its TensorBoard files.
         finish: As :func:`fine_tune`.
         step_delimiter: As there.
+        beside: Saves what belongs beside the weights; by default tokenizer and card of a policy.
 
     Returns:
         As :func:`fine_tune`.
@@ -121,7 +123,10 @@ def run(
     trainer.save_model(str(out))
     trainer.accelerator.wait_for_everyone()  # each of several processes writes into the checkpoints
     if first:
-        save_beside(trainer.model, tokenizer, out, step_delimiter=step_delimiter)
+        if beside is None:
+            save_beside(trainer.model, tokenizer, out, step_delimiter=step_delimiter)
+        else:
+            beside()
         finish()
         _delete_checkpoints(out / CHECKPOINTS)
     return {name: float(done.metrics[name]) for name in ("train_loss", "train_runtime")}
@@ -135,8 +140,9 @@ def read_rows_for(model: Any, tokenizer: Any, files: Sequence[Path]) -> list[Tra
         TokenizerError: The model has no row for one of their tokens.
     """
     rows = [row for path in files for row in read_traces(path, tokenizer)]
-    _refuse_overlong(rows, max_positions(model.config))
-    _refuse_unknown(rows, model.config.get_text_config().vocab_size)
+    refuse_overlong(longest_row(rows), max_positions(model.config))
+    greatest = max(max((*row.prompt_ids, *row.response_ids)) for row in rows)
+    refuse_unknown(greatest, model.config.get_text_config().vocab_size)
     return rows
 
 
@@ -162,8 +168,16 @@ def longest_row(rows: Sequence[TraceRow]) -> int:
     return max(len(row.prompt_ids) + len(row.response_ids) for row in rows)
 
 
-def _refuse_unknown(rows: Sequence[TraceRow], size: int) -> None:
-    greatest = max(max((*row.prompt_ids, *row.response_ids)) for row in rows)
+def refuse_unknown(greatest: int, size: int) -> None:
+    """Refuse ids that a model has no row for.
+
+    Args:
+        greatest: The greatest id.
+        size: Rows of the model.
+
+    Raises:
+        TokenizerError: It has none for the greatest id.
+    """
     if greatest >= size:
         raise TokenizerError(
             f"The traces have a token with id {greatest}, but the model has {size} rows of tokens.",
@@ -171,8 +185,16 @@ def _refuse_unknown(rows: Sequence[TraceRow], size: int) -> None:
         )
 
 
-def _refuse_overlong(rows: Sequence[TraceRow], limit: int | None) -> None:
-    longest = longest_row(rows)
+def refuse_overlong(longest: int, limit: int | None) -> None:
+    """Refuse rows that are longer than a model's positions.
+
+    Args:
+        longest: Tokens of the longest one, with its prompt.
+        limit: Positions; None where the model names none.
+
+    Raises:
+        DataError: It is longer.
+    """
     if limit is not None and longest > limit:
         raise DataError(
             f"The longest trace has {longest} tokens with its prompt, the model has {limit} positions.",
@@ -180,8 +202,10 @@ def _refuse_overlong(rows: Sequence[TraceRow], limit: int | None) -> None:
         )
 
 
-def arguments(settings: TrainSettings, out: Path, *, show_progress: bool) -> TrainingArguments:
-    """The transformers trainer's arguments for these settings.
+def arguments(
+    settings: TrainSettings, out: Path, *, show_progress: bool, **further: Any
+) -> TrainingArguments:
+    """The transformers trainer's arguments for these settings, and further ones.
 
     Raises:
         SettingsError: The batch cannot be divided among the devices.
@@ -215,6 +239,7 @@ def arguments(settings: TrainSettings, out: Path, *, show_progress: bool) -> Tra
         use_cpu=not accelerator,
         disable_tqdm=not show_progress,
         dataloader_pin_memory=accelerator,
+        **further,
     )
 
 

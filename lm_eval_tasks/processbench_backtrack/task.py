@@ -8,7 +8,14 @@ import datasets
 from lm_eval.api.instance import Instance
 
 from halluc_plugin.errors import DataError, SettingsError, TokenizerError
-from halluc_plugin.metrics import JudgedReaction, LabelledSteps, Reaction, StepEnd, judge_reaction
+from halluc_plugin.metrics import (
+    JudgedReaction,
+    LabelledSteps,
+    Reaction,
+    StepEnd,
+    first_error_f1,
+    judge_reaction,
+)
 from lm_eval_tasks.rows import (
     ANSWER_ROWS,
     EVENT_ROWS,
@@ -22,18 +29,10 @@ from lm_eval_tasks.stopping import up_to_stop
 from lm_eval_tasks.task import TRACE_PIPELINE, BacktrackTask
 from lm_eval_tasks.trace import Trace
 
-
-def f1(pairs: Sequence[tuple[bool, float]]) -> float:
-    """ProcessBench's: the harmonic mean of the accuracies on documents with a wrong step and without one."""
-    of_wrong, of_right = ([right for wrong, right in pairs if wrong is kind] for kind in (True, False))
-    accuracies = [sum(kind) / len(kind) if kind else 0.0 for kind in (of_wrong, of_right)]
-    return 2 * accuracies[0] * accuracies[1] / sum(accuracies) if sum(accuracies) else 0.0
-
-
 _KEPT_ROWS = ("raw_tokens", "collapse_exact")
 REACTION_ROWS: Described = {
     **ANSWER_ROWS,
-    "f1": (f1, True),
+    "f1": (first_error_f1, True),
     "erased_after_wrong": (share, True),
     "erased_after_right": (share, False),
     **{name: TRACE_ROWS[name] for name in _KEPT_ROWS},

@@ -22,6 +22,7 @@ from halluc_plugin.problem_sets.raw_traces import Edit, Ending
 from halluc_plugin.problem_sets.step_traces import Pairing
 from halluc_plugin.problem_sets.steps import Form
 from halluc_plugin.scorers.likelihood import Says
+from halluc_plugin.scorers.saved import Objective, Trunk
 from halluc_plugin.scratch.model import Size
 from halluc_plugin.search import Rule
 from halluc_plugin.settings import WarmStartTraces
@@ -139,6 +140,7 @@ def test_every_help_ends_with_examples(path):
         (choices.Depths, Depth), (choices.Contexts, Context), (choices.Backends, Backend),
         (choices.Methods, Method), (choices.Rules, Rule), (choices.Sayings, Says), (choices.Tabus, Tabu),
         (choices.Starts, Initialisation), (choices.Divergences, Divergence), (choices.Sizes, Size),
+        (choices.Objectives, Objective), (choices.Trunks, Trunk),
         (choices.ErasedTokens, set(ErasedTokens) - {ErasedTokens.NEGATIVE}),
         (choices.WarmStarts, set(WarmStartTraces) - {WarmStartTraces.TURNS}),
     ],

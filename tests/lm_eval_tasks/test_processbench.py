@@ -6,7 +6,6 @@ import pytest
 from lm_eval.api.instance import Instance
 
 from halluc_plugin.errors import DataError, SettingsError, TokenizerError
-from lm_eval_tasks.processbench_backtrack.task import f1
 from lm_eval_tasks.trace import TracedAnswer, TraceReader
 
 B = "<|BACKTRACK|>"
@@ -118,19 +117,6 @@ def test_a_model_without_edit_tokens(load, byte_tokenizer, tmp_path, aggregate):
     _, rows = run(task, "a", "b", "c", "d")
     assert aggregate(task, rows)["exact_match"] == 0.5
     assert aggregate(task, rows)["f1"] == 0
-
-
-@pytest.mark.parametrize(
-    ("pairs", "expected"),
-    [
-        ([(True, 1.0), (True, 0.0), (False, 1.0)], 2 * 0.5 / 1.5),
-        ([(True, 0.0), (False, 0.0)], 0.0),
-        ([(True, 1.0)], 0.0),
-    ],
-)
-def test_f1(pairs, expected):
-    """The harmonic mean of two accuracies; without one kind of documents there is none."""
-    assert f1(pairs) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("key", "value"), [("context", "hard"), ("boundary", "mask")])

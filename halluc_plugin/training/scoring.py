@@ -1,0 +1,264 @@
+"""Training a scorer of steps on files of values, on the transformers ``Trainer``, with early stopping."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import EarlyStoppingCallback, Trainer
+from transformers.trainer_utils import set_seed
+
+from halluc_plugin.atomic_files import make_folder, write_whole
+from halluc_plugin.data.trace_files import fingerprint
+from halluc_plugin.data.value_files import ValueRow, read_delimiter, read_values
+from halluc_plugin.decoding.limits import max_positions
+from halluc_plugin.errors import DataError, SettingsError
+from halluc_plugin.metrics import StepValueQuality, step_value_quality
+from halluc_plugin.metrics.step_values import ScoredResponse
+from halluc_plugin.scorers.prefixes import PrefixScorer
+from halluc_plugin.scorers.saved import Made, Objective, Trunk, reader_of, save_scorer_beside
+from halluc_plugin.scorers.value_head import new_value_head
+from halluc_plugin.scorers.verdicts import RIGHT, WRONG, verdict_id
+from halluc_plugin.tokens.loading import load_model, load_tokenizer
+from halluc_plugin.training.attention import unfused_attention
+from halluc_plugin.training.fine_tuning import arguments, pad_id, refuse_overlong, refuse_unknown, run
+from halluc_plugin.training.reliability import draw_reliability
+from halluc_plugin.training.settings import TrainSettings
+from halluc_plugin.training.value_rows import Example, ValueCollator, examples, hold_out, losses
+
+QUALITY = "quality.json"
+RELIABILITY = "reliability.png"
+
+
+@dataclass(frozen=True)
+class ScorerSettings:
+    """How to train a scorer of steps.
+
+    Args:
+        objective: What for.
+        trunk: Whose trunk a head stands on; the policy's is left as it is.
+        held_out: Share of the problems that is held out: for early stopping, and for what is reported.
+        patience: Looks at the held-out loss, one at each checkpoint, without a new best one before training
+            stops. The best checkpoint is what is saved.
+        train: The rest; ``save_steps`` are the steps between looks.
+
+    Raises:
+        SettingsError: A value is out of range, or verdicts are to stand on the policy's trunk.
+    """
+
+    objective: Objective
+    trunk: Trunk = Trunk.OWN
+    held_out: float = 0.1
+    patience: int = 5
+    train: TrainSettings = field(default_factory=TrainSettings)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.held_out < 1 or self.patience < 1:
+            raise SettingsError(
+                f"held_out is {self.held_out} and patience {self.patience}.",
+                "Give a share of the problems above 0 and below 1, and a patience of at least 1.",
+            )
+        if self.trunk is Trunk.SHARED and self.objective is Objective.VERDICT:
+            raise SettingsError(
+                "A verdict is said by the whole model, which cannot stand on a trunk that is left as it is.",
+                "Give --trunk own, or another objective.",
+            )
+
+
+class ScorerTrainer(Trainer):
+    """The transformers trainer with the loss of an objective, in nats for each thing that is taught.
+
+    Args:
+        objective: Which.
+        verdicts: Ids of wrong and right.
+    """
+
+    def __init__(
+        self, *args: Any, objective: Objective, verdicts: tuple[int, int] | None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._objective, self._verdicts = objective, verdicts
+        self.model_accepts_loss_kwargs = True  # labels are counted over the optimizer step
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        """The mean loss over what the optimizer step teaches; several processes hold a part of it each."""
+        total = losses(model, inputs, self._objective, self._verdicts)
+        if num_items_in_batch is None:
+            loss = total / (inputs["labels"][:, 1:] >= 0).sum().clamp(min=1)
+        else:
+            loss = total / num_items_in_batch * self.accelerator.num_processes
+        return (loss, {}) if return_outputs else loss
+
+
+@dataclass(frozen=True)
+class TrainedScorer:
+    """What training came to.
+
+    Attributes:
+        loss: Mean over the steps of this start, in nats.
+        seconds: They took.
+        steps: Optimizer steps until training stopped.
+        quality: Of the values of held-out problems' responses.
+    """
+
+    loss: float
+    seconds: float
+    steps: int
+    quality: StepValueQuality
+
+
+def train_step_scorer(
+    policy: str,
+    files: Sequence[Path],
+    settings: ScorerSettings,
+    out: Path,
+    *,
+    trust_remote_code: bool = False,
+    show_progress: bool = True,
+) -> TrainedScorer:
+    """Train a scorer of steps, and save it with what is known of its quality.
+
+    An interrupted run goes on when it is started again with the same ``out``. Beside the model
+    ``quality.json`` has the figures of :class:`halluc_plugin.metrics.StepValueQuality` on held-out problems,
+    and ``reliability.png`` the plot, where matplotlib is installed.
+
+    Args:
+        policy: Folder or hub name of the model whose trunk it gets.
+        files: Files of values (:mod:`halluc_plugin.data.value_files`), of one step delimiter.
+        settings: How.
+        out: Folder for the scorer.
+        trust_remote_code: Whether code that comes with the policy may run.
+        show_progress: Whether to show a progress bar.
+
+    Raises:
+        DataError: A file is malformed, in another tokenizer's ids, or of another step delimiter than the
+            first; labels are all right or all wrong; there is one problem only; a row is longer than the
+            model's positions.
+        SettingsError: The batch cannot be divided among the devices, or ``out`` cannot be written to.
+        TokenizerError: The policy cannot be loaded, or there is no head for its kind.
+    """
+    make_folder(out)
+    tokenizer = load_tokenizer(policy, trust_remote_code=trust_remote_code)
+    delimiter = _delimiter(files)
+    rows = [row for path in files for row in read_values(path, tokenizer)]
+    made = Made(
+        settings.objective,
+        fingerprint(tokenizer),
+        delimiter,
+        tuple(sorted({row.data_source for row in rows})),
+        settings.trunk,
+    )
+    train, held_out = hold_out(rows, settings.held_out, settings.train.seed)
+    drawn, looked_at = (examples(groups, settings.objective) for groups in (train, held_out))
+    set_seed(settings.train.seed)
+    model = _model(policy, settings, trust_remote_code=trust_remote_code)
+    longest = max(len(row.prompt_ids) + sum(map(len, row.step_ids)) for row in rows)
+    refuse_overlong(longest, max_positions(model.config))
+    refuse_unknown(
+        max(token for row in rows for part in (row.prompt_ids, *row.step_ids) for token in part),
+        model.config.get_text_config().vocab_size,
+    )
+    made.write(model.config)
+    found: list[StepValueQuality] = []
+    with unfused_attention(model, longest, bf16=bool(settings.train.bf16)):
+        trainer = _trainer(model, tokenizer, settings, (drawn, looked_at), out, show_progress=show_progress)
+
+        def finish() -> None:
+            found.append(_report(trainer.model, tokenizer, held_out, settings.objective, out))
+
+        done = run(trainer, tokenizer, out, finish, beside=lambda: save_scorer_beside(tokenizer, out, made))
+    return TrainedScorer(done["train_loss"], done["train_runtime"], trainer.state.global_step, *found)
+
+
+def scored_responses(scorer: PrefixScorer, groups: Sequence[Sequence[ValueRow]]) -> list[ScoredResponse]:
+    """What a scorer says of rows, beside what is known of them.
+
+    Args:
+        scorer: The scorer.
+        groups: Rows by problem.
+    """
+    rows = [(problem, row) for problem, group in enumerate(groups) for row in group]
+    values = scorer.score([row.prompt_ids for _, row in rows], [row.step_ids for _, row in rows])
+    return [
+        ScoredResponse(problem, of_row[: len(row.values)], row.values, row.correct)
+        for (problem, row), of_row in zip(rows, values.tolist(), strict=True)
+    ]
+
+
+def _delimiter(files: Sequence[Path]) -> str:
+    said = {str(read_delimiter(path)): path for path in files if path.exists()}
+    if len(said) > 1:
+        raise DataError(
+            "The steps of the files end with different texts: "
+            + ", ".join(f"{text!r} in {path}" for text, path in said.items())
+            + ".",
+            "Train on files of one step delimiter.",
+        )
+    return next(iter(said), "")  # a file that is missing is refused where it is read
+
+
+def _model(policy: str, settings: ScorerSettings, *, trust_remote_code: bool) -> Any:
+    if settings.objective is Objective.VERDICT:
+        return load_model(policy, trust_remote_code=trust_remote_code, dtype="float32")
+    model = new_value_head(policy, trust_remote_code=trust_remote_code)
+    if settings.trunk is Trunk.SHARED:
+        model.base_model.requires_grad_(False)  # noqa: FBT003 - torch's own
+    return model
+
+
+def _trainer(
+    model: Any,
+    tokenizer: Any,
+    settings: ScorerSettings,
+    data: tuple[list[Example], list[Example]],
+    out: Path,
+    *,
+    show_progress: bool,
+) -> ScorerTrainer:
+    verdicts = None
+    if settings.objective is Objective.VERDICT:
+        verdicts = (verdict_id(tokenizer, WRONG), verdict_id(tokenizer, RIGHT))
+    looks = settings.train.save_steps
+    return ScorerTrainer(
+        objective=settings.objective,
+        verdicts=verdicts,
+        model=model,
+        args=arguments(
+            settings.train,
+            out,
+            show_progress=show_progress,
+            eval_strategy="steps",
+            eval_steps=looks,
+            load_best_model_at_end=True,
+            metric_for_best_model="eval_loss",
+            greater_is_better=False,
+            prediction_loss_only=True,
+            label_names=["labels"],
+        ),
+        train_dataset=data[0],
+        eval_dataset=data[1],
+        data_collator=ValueCollator(settings.objective, pad_id(tokenizer)),
+        callbacks=[EarlyStoppingCallback(early_stopping_patience=settings.patience)],
+    )
+
+
+def _report(
+    model: Any,
+    tokenizer: Any,
+    held_out: Sequence[Sequence[ValueRow]],
+    objective: Objective,
+    out: Path,
+) -> StepValueQuality:
+    scorer = PrefixScorer(reader_of(model.eval(), objective, tokenizer), None)
+    quality = step_value_quality(scored_responses(scorer, held_out))
+    write_whole(out / QUALITY, json.dumps(quality.as_metrics(), indent=1) + "\n")
+    draw_reliability(quality, out / RELIABILITY)
+    return quality

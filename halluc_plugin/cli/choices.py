@@ -17,6 +17,9 @@ Methods = Literal["backtrack", "sample", "greedy", "beam", "breadth-first", "dep
 Tabus = Literal["off", "last", "first"]
 Rules = Literal["mean-logprob", "majority", "summed", "verifier"]
 Sayings = Literal["likelihood", "verdict"]
+Labels = Literal["soft", "hard"]
+Probings = Literal["each", "binary"]
+Returns = Literal["normalised", "capped", "turn"]
 Starts = Literal["mean", "semantic", "description", "subtokens"]
 ErasedTokens = Literal["mask", "keep", "weight"]
 """Imitation cannot turn against erased tokens, as reinforcement can."""

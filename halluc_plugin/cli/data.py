@@ -1,13 +1,14 @@
-"""``halluc data ...``: problems with exact verifiers, and raw traces of their answers."""
+"""``halluc data ...``: problems with exact verifiers, raw traces of their answers, and values of steps."""
 
 import typer
 
 from halluc_plugin.cli.data_own import OWN_EXAMPLES, correct, verdicts
 from halluc_plugin.cli.data_references import REFERENCE_EXAMPLES, align, inject
 from halluc_plugin.cli.data_tasks import TaskCommands
+from halluc_plugin.cli.data_values import VALUE_EXAMPLES, mix, turns, values
 from halluc_plugin.cli.help import examples
 
-EXAMPLES = {**REFERENCE_EXAMPLES, **OWN_EXAMPLES}
+EXAMPLES = {**REFERENCE_EXAMPLES, **OWN_EXAMPLES, **VALUE_EXAMPLES}
 
 
 def register(app: typer.Typer) -> None:
@@ -18,6 +19,6 @@ def register(app: typer.Typer) -> None:
         epilog=examples("halluc data countdown --out DATA", "halluc data correct --help"),
         no_args_is_help=True,
     )
-    for command in (inject, align, correct, verdicts):
+    for command in (inject, align, correct, verdicts, values, mix, turns):
         commands.command(command.__name__, epilog=EXAMPLES[command.__name__])(command)
     app.add_typer(commands, name="data")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from halluc_plugin.commands import shell
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from halluc_plugin.sampling.states import Space
 
@@ -36,6 +36,7 @@ def write_file(
     part: int = 256,
     workers: int = 1,
     of: str = "references",
+    metadata: "Mapping[str, Any] | None" = None,
 ) -> Path:
     """Write the file and its card; an interrupted command goes on behind the last whole part."""
     from halluc_plugin.data.resumable import PartedFile, named_model
@@ -43,7 +44,7 @@ def write_file(
     from halluc_plugin.prepare import show_progress
     from halluc_plugin.problem_sets.files import write_card
 
-    metadata = {"seed": seed, FINGERPRINT: fingerprint(tokenizer)}
+    metadata = {"seed": seed, FINGERPRINT: fingerprint(tokenizer), **(metadata or {})}
     decides = {**metadata, **described}
     if "model" in described:
         decides["model"] = named_model(described["model"])

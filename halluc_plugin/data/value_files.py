@@ -103,9 +103,15 @@ def read_values(
     return rows
 
 
-def read_delimiter(path: Path) -> str | None:
-    """The text that ends a step of a file of values; None where a file does not say it."""
-    found: str | None = read_metadata(path).get(DELIMITER)
+def read_delimiter(path: Path) -> str:
+    """The text that ends a step of a file of values.
+
+    Raises:
+        DataError: The file does not say it.
+    """
+    found = read_metadata(path).get(DELIMITER)
+    if not isinstance(found, str):
+        raise DataError(f"{path} does not say what ends a step.", "Give a file of `halluc data values`.")
     return found
 
 

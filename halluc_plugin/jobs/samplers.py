@@ -11,7 +11,7 @@ from halluc_plugin.sampling.driver import Sampler
 from halluc_plugin.sampling.hf import HFSampler
 from halluc_plugin.sampling.networks import load_network
 from halluc_plugin.sampling.states import Space
-from halluc_plugin.tokens import edit_vocab
+from halluc_plugin.tokens import BACKTRACK_TOKEN, edit_vocab, vocab_of
 from halluc_plugin.tokens.ends import end_ids
 from halluc_plugin.tokens.loading import load_config, load_generation_config
 
@@ -37,6 +37,22 @@ def edit_free_space(
     vocab = edit_vocab(tokenizer, step_delimiter=step_delimiter)
     ends = find_delimiters(tokenizer, step_delimiter, edit_ids=vocab.edit_ids)
     return Space(vocab, answer_ends(model, tokenizer), ends, max_tokens, temperature, edits_banned=True)
+
+
+def policy_space(
+    model: str, tokenizer: Any, *, step_delimiter: str, max_tokens: int, temperature: float
+) -> Space:
+    """Where a model writes steps and takes nothing back, whether it knows edits or not.
+
+    Raises:
+        EditVocabError: No token ends with the delimiter.
+        TokenizerError: Nothing ends an answer.
+        SettingsError: A value is out of range.
+    """
+    vocab = vocab_of(tokenizer, step_delimiter=step_delimiter)
+    ends = find_delimiters(tokenizer, step_delimiter, edit_ids=vocab.edit_ids)
+    known = BACKTRACK_TOKEN in tokenizer.get_vocab()
+    return Space(vocab, answer_ends(model, tokenizer), ends, max_tokens, temperature, edits_banned=known)
 
 
 def answer_ends(model: str, tokenizer: Any) -> frozenset[int]:

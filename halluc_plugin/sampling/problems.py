@@ -29,11 +29,13 @@ class PosedProblem:
         prompt: Ids of its prompt, by the tokenizer's chat template.
         truth: What its verifier judges by.
         verifier: Its verifier.
+        data_source: Its source; empty where nobody asks for it.
     """
 
     prompt: tuple[int, ...]
     truth: Any
     verifier: Verifier
+    data_source: str = ""
 
 
 def read_problems(
@@ -70,7 +72,7 @@ def read_problems(
             verifier = require_verifier(source)
         else:
             verifier = FunctionVerifier(score, source, extra_info(row))
-        problems.append(PosedProblem(prompt, ground_truth(row), verifier))
+        problems.append(PosedProblem(prompt, ground_truth(row), verifier, str(source)))
     return problems
 
 

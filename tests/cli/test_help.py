@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from halluc_plugin.cli import choices
 from halluc_plugin.cli.app import app
+from halluc_plugin.data.value_turns import Returns
 from halluc_plugin.decoding import Tabu
 from halluc_plugin.edits import Context
 from halluc_plugin.edits.builders import ErasedTokens
@@ -18,10 +19,12 @@ from halluc_plugin.jobs.samplers import Backend
 from halluc_plugin.jobs.search import Method
 from halluc_plugin.losses import Divergence
 from halluc_plugin.own_errors.corrections import Depth
+from halluc_plugin.own_errors.step_values import Labels
 from halluc_plugin.problem_sets.raw_traces import Edit, Ending
 from halluc_plugin.problem_sets.step_traces import Pairing
 from halluc_plugin.problem_sets.steps import Form
 from halluc_plugin.scorers.likelihood import Says
+from halluc_plugin.scorers.monte_carlo import Probing
 from halluc_plugin.scorers.saved import Objective, Trunk
 from halluc_plugin.scratch.model import Size
 from halluc_plugin.search import Rule
@@ -52,7 +55,7 @@ OPTIONS = [
 CHOICES = {
     "backend", "context", "depth", "divergence", "edit", "ending", "erased_tokens", "form", "init", "method",
     "pairing", "rule", "size", "tabu", "traces", "verifier_says",
-    "answers", "back", "check", "form_of_maps", "memory", "notice", "proposal",
+    "answers", "back", "check", "form_of_maps", "labels", "memory", "notice", "proposal", "returns",
 }  # fmt: skip
 
 
@@ -141,6 +144,7 @@ def test_every_help_ends_with_examples(path):
         (choices.Methods, Method), (choices.Rules, Rule), (choices.Sayings, Says), (choices.Tabus, Tabu),
         (choices.Starts, Initialisation), (choices.Divergences, Divergence), (choices.Sizes, Size),
         (choices.Objectives, Objective), (choices.Trunks, Trunk),
+        (choices.Labels, Labels), (choices.Probings, Probing), (choices.Returns, Returns),
         (choices.ErasedTokens, set(ErasedTokens) - {ErasedTokens.NEGATIVE}),
         (choices.WarmStarts, set(WarmStartTraces) - {WarmStartTraces.TURNS}),
     ],

@@ -1,0 +1,231 @@
+"""``halluc data values | mix | turns``: values of steps, which a process reward model is trained on."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from halluc_plugin.cli import choices
+from halluc_plugin.cli.cards import tell
+from halluc_plugin.cli.data_options import (
+    Backend,
+    Delimiter,
+    Json,
+    Limit,
+    MaxTokens,
+    Model,
+    RewardFunction,
+    Samples,
+    Seed,
+    Temperature,
+    TemplateKwargs,
+    TrustRemoteCode,
+    problems_together,
+    weights,
+)
+from halluc_plugin.cli.data_output import open_engine, write_file
+from halluc_plugin.cli.help import examples
+from halluc_plugin.commands import shell
+
+Problems = Annotated[
+    Path, typer.Option("--data", help="Problems: a file of verl's rows, parquet, .json or .jsonl.")
+]
+ValueFile = Annotated[Path, typer.Option(help="Value file to write; its card goes beside it.")]
+Reader = Annotated[str, typer.Option(help="Folder or hub name of the model that reads the ids.")]
+
+VALUE_EXAMPLES = {
+    "values": examples(
+        "halluc data values --data DATA/chain/train.parquet --model my-model --samples 4 --out own.parquet",
+        "halluc data values --data gsm8k/train.parquet --model my-model --max-tokens 512 --backend vllm "
+        "--method binary --labels hard --out own.parquet",
+    ),
+    "mix": examples(
+        "halluc data mix --data own.parquet --data processbench/gsm8k.json --tokenizer my-model --mix 3:1 "
+        "--balance --out mixed.parquet"
+    ),
+    "turns": examples("halluc data turns --data own.parquet --tokenizer my-model --out turns.parquet"),
+}
+
+
+def values(
+    data: Problems,
+    model: Model,
+    out: ValueFile,
+    samples: Samples = 4,
+    continuations: Annotated[
+        int, typer.Option("--continuations", "-n", help="Continuations sampled of each prefix.")
+    ] = 8,
+    method: Annotated[
+        choices.Probings,
+        typer.Option(
+            help="Continue each prefix, or those that a binary search for the first error looks at."
+        ),
+    ] = "each",
+    labels: Annotated[
+        choices.Labels,
+        typer.Option(help="A value is the share of right continuations, or 1 where any is right."),
+    ] = "soft",
+    partials: Annotated[
+        float, typer.Option(help="Share of the prefixes that are continued, with --method each.")
+    ] = 1.0,
+    searches: Annotated[
+        int | None,
+        typer.Option(
+            help="Most binary searches of a problem, with --method binary.", show_default="--samples"
+        ),
+    ] = None,
+    temperature: Temperature = 1.0,
+    max_tokens: MaxTokens = 256,
+    step_delimiter: Delimiter = "\n",
+    limit: Limit = None,
+    seed: Seed = 0,
+    backend: Backend = "hf",
+    reward_function: RewardFunction = None,
+    trust_remote_code: TrustRemoteCode = False,
+    template: TemplateKwargs = None,
+    as_json: Json = False,
+) -> None:
+    """Write a model's answers with a value of each step: how often it is right when it goes on from there."""
+    from halluc_plugin.data.prompts import TEMPLATE_KWARGS, template_kwargs
+    from halluc_plugin.data.resumable import named, named_function
+    from halluc_plugin.data.value_files import value_metadata
+    from halluc_plugin.jobs.samplers import policy_space, require_fit
+    from halluc_plugin.own_errors.step_values import Labels, StepValues, ValueSettings
+    from halluc_plugin.sampling.problems import read_problems
+    from halluc_plugin.scorers.monte_carlo import Probing, check_continuations
+    from halluc_plugin.settings import choose
+    from halluc_plugin.tokens.loading import load_tokenizer
+
+    settings = ValueSettings(
+        samples,
+        continuations,
+        choose(Labels, labels, "--labels"),
+        choose(Probing, method, "--method"),
+        partials,
+        searches,
+    )
+    known = load_tokenizer(model, trust_remote_code=trust_remote_code)
+    asked = template_kwargs(template)
+    # Before a model is loaded.
+    space = policy_space(
+        model, known, step_delimiter=step_delimiter, max_tokens=max_tokens, temperature=temperature
+    )
+    check_continuations(continuations, space)
+    problems = read_problems(data, known, limit, reward_function=reward_function, template_kwargs=asked)
+    prompts = [problem.prompt for problem in problems]
+    require_fit(model, prompts, space, trust_remote_code=trust_remote_code)
+    sampler = open_engine(model, backend, space, seed, trust_remote_code)
+    make = StepValues(sampler, space, known, settings, seed)
+    described: dict[str, Any] = {
+        "how": "values", "model": model, "samples": samples, "continuations": continuations,
+        "method": method, "labels": labels, "partials": partials, "searches": searches,
+        "temperature": temperature, "max_tokens": max_tokens, "step_delimiter": step_delimiter,
+        "data": named(data), "limit": limit, "backend": backend,
+        "reward_function": named_function(reward_function), TEMPLATE_KWARGS: asked,
+    }  # fmt: skip
+    part = problems_together(backend, samples)
+    metadata = value_metadata(known, step_delimiter)
+    card = write_file(
+        out, problems, known, make, described, seed, part=part, of="problems", metadata=metadata
+    )
+    mix = ("halluc", "data", "mix", "--data", out, "--tokenizer", model, "--balance")
+    balanced = out.with_name(f"{out.stem}-balanced.parquet")
+    tell(
+        card,
+        f"As many right as wrong ones: {shell(*mix, '--out', balanced)}",
+        as_json=as_json,
+    )
+
+
+def mix(
+    data: Annotated[
+        list[Path],
+        typer.Option(help="Value files, or ProcessBench's and PRM800K's own (.json, .jsonl); given again."),
+    ],
+    tokenizer: Reader,
+    out: ValueFile,
+    weighed: Annotated[
+        str | None,
+        typer.Option(
+            "--mix", help="Rows of each file, such as 3:1; all are drawn once.", show_default="all rows"
+        ),
+    ] = None,
+    balance: Annotated[
+        bool, typer.Option("--balance", help="As many right as wrong responses; the surplus is left out.")
+    ] = False,
+    step_delimiter: Delimiter = "\n",
+    seed: Seed = 0,
+    trust_remote_code: TrustRemoteCode = False,
+    template: TemplateKwargs = None,
+    as_json: Json = False,
+) -> None:
+    """Write one value file from several, published ones too; mixed by shares, and balanced."""
+    from halluc_plugin.data.prompts import template_kwargs
+    from halluc_plugin.data.value_sets import balanced, mixed, read_any
+    from halluc_plugin.tokens.loading import load_tokenizer
+
+    known = load_tokenizer(tokenizer, trust_remote_code=trust_remote_code)
+    asked = template_kwargs(template)
+    parts = [read_any(path, known, step_delimiter=step_delimiter, template_kwargs=asked) for path in data]
+    rows = [row for part in parts for row in part]
+    if weighed is not None:
+        rows = mixed(parts, weights(weighed, len(parts)), seed)
+    if balance:
+        rows = balanced(rows, seed, ", ".join(map(str, data)))
+    request = {"data": list(map(str, data)), "mix": weighed, "balance": balance}
+    _write(out, rows, known, step_delimiter, seed, request, as_json=as_json)
+
+
+def turns(
+    data: Annotated[Path, typer.Option(help="A value file with several answers to each problem.")],
+    tokenizer: Reader,
+    out: ValueFile,
+    revisions: Annotated[int, typer.Option(help="Most revisions of a trajectory.")] = 4,
+    trajectories: Annotated[int, typer.Option(help="Most trajectories of a problem.")] = 100,
+    discount: Annotated[float, typer.Option(help="Discount of each later step, in [0, 1].")] = 1.0,
+    returns: Annotated[
+        choices.Returns,
+        typer.Option(help="Returns of later turns: averaged with this one's, added up to 1, or left out."),
+    ] = "normalised",
+    seed: Seed = 0,
+    trust_remote_code: TrustRemoteCode = False,
+    as_json: Json = False,
+) -> None:
+    """Write answers as revisions of one another, for a scorer that sees the earlier attempts."""
+    from halluc_plugin.data.value_files import read_delimiter, read_values
+    from halluc_plugin.data.value_turns import Returns, turn_rows
+    from halluc_plugin.settings import choose
+    from halluc_plugin.tokens.loading import load_tokenizer
+
+    known = load_tokenizer(tokenizer, trust_remote_code=trust_remote_code)
+    given = read_values(data, known)
+    delimiter = read_delimiter(data)
+    kind = choose(Returns, returns, "--returns")
+    rows = turn_rows(
+        given, known, step_delimiter=delimiter, revisions=revisions, trajectories=trajectories,
+        discount=discount, returns=kind, seed=seed,
+    )  # fmt: skip
+    request = {"data": str(data), "revisions": revisions, "trajectories": trajectories}
+    request |= {"discount": discount, "returns": returns}
+    _write(out, rows, known, delimiter, seed, request, as_json=as_json)
+
+
+def _write(
+    out: Path,
+    rows: list[Any],
+    tokenizer: Any,
+    delimiter: str,
+    seed: int,
+    request: dict[str, Any],
+    *,
+    as_json: bool,
+) -> None:
+    from halluc_plugin.data.value_files import value_metadata, write_values
+    from halluc_plugin.problem_sets.files import write_card
+
+    write_values(out, rows, tokenizer, step_delimiter=delimiter)
+    right = sum(row.correct for row in rows)
+    counts = {"count": len(rows), "right": right, "wrong": len(rows) - right}
+    card = out.with_suffix(".card.json")
+    write_card(card, {**counts, "seed": seed, **value_metadata(tokenizer, delimiter), "request": request})
+    tell(card, as_json=as_json)

@@ -1,0 +1,84 @@
+"""Which wrong response of a problem is searched for its first error next: OmegaPRM's tree, as a pool.
+
+L. Luo et al., "Improve Mathematical Reasoning in Language Models by Automated Process Supervision"
+(arXiv 2406.06592, section 3.3). Each binary search continues prefixes, and what it samples there can be
+searched in turn, from where it was sampled: errors behind steps of which most are right come first.
+
+Deviations:
+
+1. L, the length by which rollouts are discounted, is that of the longest answer allowed, not 500.
+2. A response that was found from two prefixes is searched once.
+3. A continuation that does not end counts in MC(s), and is not searched.
+"""
+
+import math
+from bisect import bisect_right
+from collections.abc import Collection, Generator
+
+from halluc_plugin.sampling.states import Request, Sample
+from halluc_plugin.scorers.rollouts import Prefix, Rollout, Rollouts, State, step_prefixes
+
+ALPHA, BETA, EXPLORATION = 0.5, 0.9, 0.125
+"""The paper's: preference for states that succeed, for short rollouts; c_puct."""
+
+Searching = Generator[list[Request], list[Sample], list[Rollout]]
+
+
+def search_errors(rollouts: Rollouts, n: int, searches: int) -> Searching:
+    """Find the first errors of wrong responses, one binary search after the other.
+
+    Args:
+        rollouts: Of a problem whose bare prompt has been continued.
+        n: Continuations of a prefix.
+        searches: Most binary searches.
+
+    Returns:
+        The responses that were searched, in order; none where the policy is never or always right.
+    """
+    done: list[Rollout] = []
+    while len(done) < searches:
+        chosen = select(rollouts, {rollout.ids for rollout in done})
+        if chosen is None:
+            break
+        rollouts.states[chosen.ids[: chosen.start]].visits += 1
+        prefixes = step_prefixes(rollouts.space.steps(chosen.ids))
+        low = bisect_right([len(prefix) for prefix in prefixes], chosen.start) - 1
+        yield from rollouts.first_error(prefixes, n, low)
+        done.append(chosen)
+    return done
+
+
+def select(rollouts: Rollouts, searched: Collection[Prefix]) -> Rollout | None:
+    """The wrong rollout with the largest Q(s, r) + U(s); the first of equal ones, None where there is none.
+
+    A rollout is a candidate if its state s succeeds sometimes and not always: 0 < MC(s) < 1.
+
+    Args:
+        rollouts: Of a problem.
+        searched: Responses that were searched.
+    """
+    visits = sum(state.visits for state in rollouts.states.values())
+
+    def worth(rollout: Rollout) -> float:
+        state = rollouts.states[rollout.ids[: rollout.start]]
+        length = len(rollout.ids) - rollout.start
+        return value(state, length, rollouts.space.max_tokens) + exploration(state, visits)
+
+    candidates = [
+        rollout
+        for rollout in rollouts.found
+        if not rollout.right
+        and rollout.ids not in searched
+        and rollouts.states[rollout.ids[: rollout.start]].value > 0
+    ]
+    return max(candidates, key=worth, default=None)
+
+
+def value(state: State, length: int, longest: int) -> float:
+    """Q(s, r) = α^(1 - MC(s)) β^(len(r) / L), equation 2 there."""
+    return float(ALPHA ** (1 - state.value) * BETA ** (length / longest))
+
+
+def exploration(state: State, visits: int) -> float:
+    """U(s) = c √(Σ N) / (1 + N(s)), equation 3 there."""
+    return EXPLORATION * math.sqrt(visits) / (1 + state.visits)

@@ -13,9 +13,15 @@ Forms = Literal["steps", "direct"]
 Depths = Literal["answer", "error"]
 Contexts = Literal["soft", "hard"]
 Backends = Literal["hf", "vllm"]
-Methods = Literal["backtrack", "sample", "greedy", "beam", "breadth-first", "depth-first"]
+Methods = Literal[
+    "backtrack", "sample", "greedy", "beam", "breadth-first", "depth-first", "revise", "best-of-n",
+    "weighted-majority", "value-beam", "ts-llm", "lats", "subpool",
+]  # fmt: skip
 Tabus = Literal["off", "last", "first"]
 Rules = Literal["mean-logprob", "majority", "summed", "verifier"]
+Arms = Literal["min-advantage", "first", "random", "likelihood"]
+Betters = Literal["final", "progress"]
+Reductions = Literal["last", "min", "product"]
 Sayings = Literal["likelihood", "verdict"]
 Labels = Literal["soft", "hard"]
 Probings = Literal["each", "binary"]

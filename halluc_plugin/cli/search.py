@@ -1,13 +1,13 @@
 """``halluc search`` answers a file of problems by search, and says how many are right and at what cost."""
 
-import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from halluc_plugin.cli import choices
+from halluc_plugin.cli import search_options as options
 from halluc_plugin.cli.data_options import (
     Backend,
     Delimiter,
@@ -22,12 +22,7 @@ from halluc_plugin.cli.data_options import (
     problems_together,
 )
 from halluc_plugin.cli.help import examples
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from halluc_plugin.jobs.search import SearchJob
-    from halluc_plugin.search.answers import Answered
+from halluc_plugin.cli.search_report import lines, report, title
 
 
 def register(app: typer.Typer) -> None:
@@ -38,6 +33,8 @@ def register(app: typer.Typer) -> None:
             "halluc search --model CHECKPOINT --data DATA/countdown/test_seen.parquet --samples 8 --rounds 1",
             "halluc search --model CHECKPOINT --data DATA/countdown/test_seen.parquet --method sample "
             "--rule majority --out answers.jsonl",
+            "halluc search --model CHECKPOINT --data DATA/chain/test.parquet --method revise --scorer PRM "
+            "--samples 16 --revisions 8 --p-des 0.9",
         ),
     )(search)
 
@@ -48,8 +45,9 @@ def search(
     method: Annotated[
         choices.Methods,
         typer.Option(
-            help="How to search: backtrack (Self-Backtracking), or a baseline: sample, greedy, beam, "
-            "breadth-first or depth-first.",
+            help="How to search: backtrack (Self-Backtracking); by values of steps (--scorer) revise, "
+            "best-of-n, weighted-majority, value-beam, ts-llm, lats or subpool; or a baseline: sample, "
+            "greedy, beam, breadth-first or depth-first.",
             metavar="METHOD",
         ),
     ] = "backtrack",
@@ -59,22 +57,34 @@ def search(
     rounds: Annotated[
         int | None,
         typer.Option(
-            "--rounds", "-b", help="Rounds of backtracking; for --method backtrack alone.", show_default="1"
+            "--rounds",
+            "-b",
+            help="Rounds of backtracking (backtrack), or of the pool (subpool).",
+            show_default="1; subpool: 32",
         ),
     ] = None,
     budget: Annotated[
         int | None,
         typer.Option(
-            help="States kept at a depth (breadth-first) or expanded (depth-first).", show_default="8"
+            help="States kept at a depth (breadth-first, value-beam) or expanded (depth-first, ts-llm, "
+            "lats). For revise: a beam of so many prefixes writes the suffixes.",
+            show_default="8; revise: best-of-n",
         ),
     ] = None,
     rule: Annotated[
-        choices.Rules, typer.Option(help="How an answer is selected; verifier goes with --verifier.")
-    ] = "mean-logprob",
+        choices.Rules | None,
+        typer.Option(
+            help="How an answer is selected; verifier goes with --verifier. A search by values of steps "
+            "selects its own.",
+            show_default="mean-logprob",
+        ),
+    ] = None,
     verifier: Annotated[
         str | None,
         typer.Option(
-            help="Model that scores answers; it has the same ids.", metavar="PATH", show_default="none"
+            help="Model that scores answers, or states values of steps; it has the same ids.",
+            metavar="PATH",
+            show_default="none",
         ),
     ] = None,
     verifier_says: Annotated[
@@ -105,6 +115,19 @@ def search(
     reward_function: RewardFunction = None,
     trust_remote_code: TrustRemoteCode = False,
     template: TemplateKwargs = None,
+    scorer: options.Scorer = None,
+    rollouts: options.Rollouts = None,
+    corrector: options.Corrector = None,
+    arm: options.Arm = None,
+    better: options.Better = None,
+    omega: options.Omega = None,
+    p_des: options.PDes = None,
+    revisions: options.Revisions = None,
+    reduction: options.Reduction = None,
+    lookahead: options.Lookahead = None,
+    exploration: options.Exploration = None,
+    reflect: options.Reflect = False,
+    share: options.Share = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -113,15 +136,17 @@ def search(
         ),
     ] = None,
 ) -> None:
-    """Answer problems by Self-Backtracking's search or by a baseline."""
+    """Answer problems by Self-Backtracking's search, by one that values of steps guide, or by a baseline."""
     from halluc_plugin.atomic_files import whole_file
     from halluc_plugin.data.prompts import template_kwargs
     from halluc_plugin.decoding.policy import Tabu
     from halluc_plugin.jobs.samplers import Backend
-    from halluc_plugin.jobs.search import Method, SearchJob, answer
+    from halluc_plugin.jobs.search import Guidance, Method, SearchJob, answer
     from halluc_plugin.prepare import show_progress
     from halluc_plugin.scorers.likelihood import Says
     from halluc_plugin.search import Rule
+    from halluc_plugin.search.ranking import Reduction
+    from halluc_plugin.search.revision import Arm, Better
     from halluc_plugin.settings import choose
 
     job = SearchJob(
@@ -131,7 +156,7 @@ def search(
         n=samples,
         rounds=rounds,
         budget=budget,
-        rule=choose(Rule, rule, "--rule"),
+        rule=None if rule is None else choose(Rule, rule, "--rule"),
         verifier=verifier,
         verifier_says=choose(Says, verifier_says, "--verifier-says"),
         ban_edits=ban_edits,
@@ -146,6 +171,21 @@ def search(
         reward_function=reward_function,
         trust_remote_code=trust_remote_code,
         apply_chat_template_kwargs=template_kwargs(template),
+        guidance=Guidance(
+            scorer=scorer,
+            rollouts=rollouts,
+            corrector=corrector,
+            better=None if better is None else choose(Better, better, "--better"),
+            omega=omega,
+            p_des=p_des,
+            revisions=revisions,
+            arm=None if arm is None else choose(Arm, arm, "--arm"),
+            reduction=None if reduction is None else choose(Reduction, reduction, "--reduction"),
+            lookahead=lookahead,
+            exploration=exploration,
+            reflect=reflect,
+            share=share,
+        ),
     )
     part = problems_together(backend, samples)
     if out is None:
@@ -154,47 +194,7 @@ def search(
     else:
         with whole_file(out) as partial:  # before the work, not after it: a file that cannot be written
             answers = answer(job, out.with_name(f".{out.name}.answers"), part, show_progress)
-            partial.write_text("".join(_lines(job, answers)), encoding="utf-8")
-    _report(answers, f"{job.method}, {job.rule}")
+            partial.write_text("".join(lines(job, answers)), encoding="utf-8")
+    report(answers, title(job))
     if out is not None:
         typer.echo(f"Answers in {out}")
-
-
-def _report(answers: "Sequence[Answered]", title: str) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from halluc_plugin.metrics import Proportion, counted_discrimination
-
-    def share(values: list[bool]) -> str:
-        return percent(Proportion.of(sum(values), len(values)))
-
-    def percent(proportion: Proportion) -> str:
-        low, high = 100 * proportion.low, 100 * proportion.high
-        return f"{100 * proportion.value:.1f} % [{low:.1f}, {high:.1f}]"
-
-    table = Table("", f"{title}, {len(answers)} problems")
-    table.add_row("answers right", share([answer.correct for answer in answers]))
-    table.add_row("a right one among those found", share([answer.reachable for answer in answers]))
-    for label, total, form in (
-        ("answers found", sum(answer.found for answer in answers), ".1f"),
-        ("tokens sampled", sum(answer.tokens for answer in answers), ".1f"),
-        ("forward FLOPs", sum(answer.flops for answer in answers), ".3g"),
-    ):
-        table.add_row(label, f"{total / len(answers):{form}} a problem")
-    found = counted_discrimination([answer.step_ends for answer in answers])
-    for label, kind in (("where a step ends in a dead end", found.dead), ("where it does not", found.live)):
-        if kind.n:
-            table.add_row(f"edits {label}", f"{percent(kind)} of {kind.n}")
-    if found.dead.n and found.live.n:
-        gap = found.difference
-        table.add_row("D, their difference", f"{gap.value:.2f} [{gap.low:.2f}, {gap.high:.2f}]")
-    Console().print(table)
-
-
-def _lines(job: "SearchJob", answers: "Sequence[Answered]") -> list[str]:
-    from dataclasses import asdict
-
-    settings: dict[str, Any] = asdict(job) | {"data": str(job.data)}
-    rows = [{"row": row} | asdict(answer) | {"search": settings} for row, answer in enumerate(answers)]
-    return [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]

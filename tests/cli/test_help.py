@@ -28,6 +28,8 @@ from halluc_plugin.scorers.monte_carlo import Probing
 from halluc_plugin.scorers.saved import Objective, Trunk
 from halluc_plugin.scratch.model import Size
 from halluc_plugin.search import Rule
+from halluc_plugin.search.ranking import Reduction
+from halluc_plugin.search.revision import Arm, Better
 from halluc_plugin.settings import WarmStartTraces
 from halluc_plugin.tokens.initialisation import Initialisation
 
@@ -54,7 +56,7 @@ OPTIONS = [
 
 CHOICES = {
     "backend", "context", "depth", "divergence", "edit", "ending", "erased_tokens", "form", "init", "method",
-    "pairing", "rule", "size", "tabu", "traces", "verifier_says",
+    "pairing", "rule", "size", "tabu", "traces", "verifier_says", "arm", "better", "reduction",
     "answers", "back", "check", "form_of_maps", "labels", "memory", "notice", "proposal", "returns",
 }  # fmt: skip
 
@@ -141,7 +143,8 @@ def test_every_help_ends_with_examples(path):
     [
         (choices.Edits, Edit), (choices.Endings, Ending), (choices.Pairings, Pairing), (choices.Forms, Form),
         (choices.Depths, Depth), (choices.Contexts, Context), (choices.Backends, Backend),
-        (choices.Methods, Method), (choices.Rules, Rule), (choices.Sayings, Says), (choices.Tabus, Tabu),
+        (choices.Methods, Method), (choices.Rules, Rule), (choices.Arms, Arm), (choices.Betters, Better),
+        (choices.Reductions, Reduction), (choices.Sayings, Says), (choices.Tabus, Tabu),
         (choices.Starts, Initialisation), (choices.Divergences, Divergence), (choices.Sizes, Size),
         (choices.Objectives, Objective), (choices.Trunks, Trunk),
         (choices.Labels, Labels), (choices.Probings, Probing), (choices.Returns, Returns),
@@ -164,9 +167,9 @@ def test_every_choice_is_compared():
 @pytest.mark.parametrize(("path", "option"), OPTIONS)
 def test_choices_are_listed_and_held_to(path, option):
     """An option of a few values lists them all, and another value is one message that names them."""
-    values = get_args(get_type_hints(COMMANDS[path].callback)[option.name])
-    if not all(isinstance(value, str) for value in values):  # a value or None
-        values = ()
+    hint = get_type_hints(COMMANDS[path].callback)[option.name]
+    parts = [part for part in (hint, *get_args(hint)) if get_origin(part) is Literal]  # or None beside it
+    values = get_args(parts[0]) if parts else ()
     assert bool(values) == (option.name in CHOICES)
     text = re.sub(r"[│ \n]+", "", shown(path))
     for value in values:

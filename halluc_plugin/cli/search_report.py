@@ -1,0 +1,70 @@
+"""What ``halluc search`` says of its answers, in a table and in a file."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from halluc_plugin.jobs.search import SearchJob
+    from halluc_plugin.search.answers import Answered
+
+ALWAYS = frozenset({"answers found", "tokens sampled", "forward FLOPs"})
+"""The other costs are those of models that not every search has."""
+
+
+def title(job: "SearchJob") -> str:
+    """What was searched, in a few words."""
+    if job.selection is not None:
+        return f"{job.method}, {job.selection}"
+    arm = "" if job.guidance.arm is None else f" from {job.guidance.arm}"
+    return f"{job.method}{arm}, {job.guidance.scorer}"
+
+
+def report(answers: "Sequence[Answered]", title: str) -> None:
+    """Print shares with their intervals, and means of what an answer cost."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from halluc_plugin.metrics import Proportion, counted_discrimination
+
+    def share(values: list[bool]) -> str:
+        return percent(Proportion.of(sum(values), len(values)))
+
+    def percent(proportion: Proportion) -> str:
+        low, high = 100 * proportion.low, 100 * proportion.high
+        return f"{100 * proportion.value:.1f} % [{low:.1f}, {high:.1f}]"
+
+    table = Table("", f"{title}, {len(answers)} problems")
+    table.add_row("answers right", share([answer.correct for answer in answers]))
+    table.add_row("a right one among those found", share([answer.reachable for answer in answers]))
+    for label, total, form in (
+        ("answers found", sum(answer.found for answer in answers), ".1f"),
+        ("tokens sampled", sum(answer.tokens for answer in answers), ".1f"),
+        ("tokens of the corrector", sum(answer.corrector_tokens for answer in answers), ".1f"),
+        ("tokens sampled for values", sum(answer.rollout_tokens for answer in answers), ".1f"),
+        ("positions scored", sum(answer.scorer_tokens for answer in answers), ".1f"),
+        ("forward FLOPs", sum(answer.flops for answer in answers), ".3g"),
+        ("of them the scorer's", sum(answer.scorer_flops for answer in answers), ".3g"),
+    ):
+        if total or label in ALWAYS:
+            table.add_row(label, f"{total / len(answers):{form}} a problem")
+    found = counted_discrimination([answer.step_ends for answer in answers])
+    for label, kind in (("where a step ends in a dead end", found.dead), ("where it does not", found.live)):
+        if kind.n:
+            table.add_row(f"edits {label}", f"{percent(kind)} of {kind.n}")
+    if found.dead.n and found.live.n:
+        gap = found.difference
+        table.add_row("D, their difference", f"{gap.value:.2f} [{gap.low:.2f}, {gap.high:.2f}]")
+    Console().print(table)
+
+
+def lines(job: "SearchJob", answers: "Sequence[Answered]") -> list[str]:
+    """A line of JSON for each answer, with all that was asked for."""
+    from dataclasses import asdict
+
+    settings: dict[str, Any] = asdict(job) | {"data": str(job.data), "rule": job.selection}
+    if job.selection is not None:
+        del settings["guidance"]
+    rows = [{"row": row} | asdict(answer) | {"search": settings} for row, answer in enumerate(answers)]
+    return [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]

@@ -1,0 +1,219 @@
+"""What is asked for when a file of problems is searched, checked before a model is loaded."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from halluc_plugin.data.resumable import named, named_function, named_model
+from halluc_plugin.decoding.policy import Tabu
+from halluc_plugin.edits import find_delimiters
+from halluc_plugin.errors import SettingsError, TokenizerError
+from halluc_plugin.jobs.samplers import Backend, answer_ends
+from halluc_plugin.jobs.search_methods import (
+    GUIDED,
+    MEANING,
+    STATED,
+    Guidance,
+    Method,
+    ScorerKind,
+    require_meaning,
+)
+from halluc_plugin.jobs.search_plans import Begin, plan
+from halluc_plugin.sampling.states import Space
+from halluc_plugin.scorers.likelihood import Says
+from halluc_plugin.search.selection import Rule
+
+
+@dataclass(frozen=True)
+class SearchJob:
+    """What is asked for.
+
+    Args:
+        model: Model folder or hub name.
+        data: Problems.
+        method: How to search.
+        n: Samples of a round, beams, or proposals of a state.
+        rounds: Rounds of backtracking, None for one; or of a pool, None for 32.
+        budget: States kept at a depth or expanded in all, None for 8. With :attr:`Method.REVISE` a beam of so
+            many prefixes writes the suffixes, None for best-of-N.
+        rule: How an answer is selected, None for :attr:`Rule.MEAN_LOGPROB`; a guided search selects its own.
+        verifier: Model that scores answers, with :attr:`Rule.VERIFIER`, or steps, with a scorer that a model
+            states (:data:`halluc_plugin.jobs.search_methods.STATED`).
+        verifier_says: What it says of answers.
+        ban_edits: Whether the model cannot backtrack.
+        tabu: What is banned where a search has come back, or where samples begin (:class:`Space`).
+        oracle: Whether trees drop steps that the problem's prefix verifier refutes.
+        temperature: Of sampling.
+        max_tokens: Most tokens of an answer.
+        step_delimiter: Text that ends a step.
+        limit: Problems, from the first; None for all.
+        seed: Of all samples.
+        backend: What samples.
+        reward_function: Place of a scoring function that judges answers; None for the source's verifier.
+        trust_remote_code: Whether code that comes with model or verifier may run.
+        apply_chat_template_kwargs: What the model's chat template reads beside the messages.
+        guidance: What guides the search, and how.
+
+    Which option has a meaning for which method is said in :data:`halluc_plugin.jobs.search_methods.MEANING`.
+
+    Raises:
+        SettingsError: A value is out of range, or has no meaning beside another.
+    """
+
+    model: str
+    data: Path
+    method: Method = Method.BACKTRACK
+    n: int = 8
+    rounds: int | None = None
+    budget: int | None = None
+    rule: Rule | None = None
+    verifier: str | None = None
+    verifier_says: Says = Says.LIKELIHOOD
+    ban_edits: bool = False
+    tabu: Tabu = Tabu.OFF
+    oracle: bool = False
+    temperature: float = 0.7
+    max_tokens: int = 256
+    step_delimiter: str = "\n"
+    limit: int | None = None
+    seed: int = 0
+    backend: Backend = Backend.HF
+    reward_function: str | None = None
+    trust_remote_code: bool = False
+    apply_chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    guidance: Guidance = field(default_factory=Guidance)
+
+    def __post_init__(self) -> None:
+        if self.n < 1 or (self.limit is not None and self.limit < 1):
+            raise SettingsError(f"--samples is {self.n} and --limit {self.limit}.", "Give at least 1.")
+        given = {name: name in self.guidance.given() for name in MEANING if hasattr(self.guidance, name)}
+        own = {
+            "rounds": self.rounds is not None,
+            "budget": self.budget is not None,
+            "oracle": self.oracle,
+            "tabu": self.tabu is not Tabu.OFF,
+            "ban_edits": self.ban_edits,
+            "rule": self.rule is not None,
+        }
+        require_meaning(self.method, given | own)
+        self._require_models()
+        if self.reward_function is not None and (
+            self.rule in {Rule.MAJORITY, Rule.SUMMED} or self.method is Method.WEIGHTED_MAJORITY
+        ):
+            what = f"--method {self.method}" if self.rule is None else f"--rule {self.rule}"
+            raise SettingsError(
+                f"{what} votes on what answers come to, and --reward-function does not say it.",
+                "Leave one of them out.",
+            )
+        if self.method is Method.BEAM and self.backend is Backend.VLLM:
+            raise SettingsError("Beam search is transformers' own.", "Use --backend hf.")
+        distinct = self.method is Method.SAMPLE and self.tabu is Tabu.FIRST
+        alike = self.temperature == 0 and self.n > 1 and self.method not in {Method.GREEDY, Method.BEAM}
+        if alike and not distinct:
+            raise SettingsError(
+                f"At temperature 0 all {self.n} samples would be the same.",
+                "Give a temperature above 0, or --method greedy.",
+            )
+
+        if self.method in GUIDED:
+            self.begin()
+
+    def _require_models(self) -> None:
+        """The models beside the one that answers go with what they are for."""
+        guidance, stated = self.guidance, self.guidance.kind in STATED
+        if self.method in GUIDED and guidance.scorer is None:
+            raise SettingsError(
+                f"--method {self.method} needs values of steps.",
+                f"Give --scorer: {', '.join(ScorerKind)}, or the folder of one that was trained.",
+            )
+        if (self.rule is Rule.VERIFIER) != (self.verifier is not None) and not stated:
+            raise SettingsError("--rule verifier and --verifier MODEL go together.", "Give both or neither.")
+        if self.verifier_says is not Says.LIKELIHOOD and (self.verifier is None or stated):
+            raise SettingsError(
+                "--verifier-says has no meaning without --verifier and --rule verifier.",
+                "Give both, or leave it out: --scorer says it of steps.",
+            )
+        if guidance.rollouts is not None and guidance.kind is not ScorerKind.MONTE_CARLO:
+            raise SettingsError(
+                f"--rollouts has no meaning for --scorer {guidance.scorer}.", "Use --scorer monte-carlo."
+            )
+        if guidance.corrector is not None and self.backend is Backend.VLLM:
+            raise SettingsError(
+                "vLLM would hold two models, and each takes the memory that it is given.",
+                "Use --backend hf with --corrector.",
+            )
+
+    def begin(self, tokenizer: Any = None) -> Begin:
+        """How a guided search begins; a tokenizer is needed where it reflects."""
+        return plan(
+            self.method,
+            self.guidance,
+            n=self.n,
+            rounds=self.rounds,
+            budget=self.budget,
+            seed=self.seed,
+            tokenizer=tokenizer,
+        )
+
+    @property
+    def selection(self) -> Rule | None:
+        """How an answer is selected; None where a guided search does it."""
+        return None if self.method in GUIDED else self.rule or Rule.MEAN_LOGPROB
+
+    def described(self) -> dict[str, Any]:
+        """All that decides the answers, JSON-able; a model or file that was written anew is another one."""
+        asked = asdict(self)
+        if self.tabu is Tabu.OFF:
+            del asked["tabu"]  # answers of before there was a choice are kept
+        del asked["guidance"]
+        if self.method in GUIDED:
+            asked["guidance"] = self._guided_by()
+        return asked | {
+            "rule": self.selection,
+            "model": named_model(self.model),
+            "data": named(self.data),
+            "verifier": None if self.verifier is None else named_model(self.verifier),
+            "reward_function": named_function(self.reward_function),
+        }
+
+    def _guided_by(self) -> dict[str, Any]:
+        """The guidance, JSON-able; a scorer or corrector that was written anew is another one."""
+        told, guidance = self.guidance.described(), self.guidance
+        if guidance.scorer is not None and guidance.kind is None:
+            told["scorer"] = named_model(guidance.scorer)
+        if guidance.corrector is not None:
+            told["corrector"] = named_model(guidance.corrector)
+        return told
+
+
+def space_of(job: SearchJob, tokenizer: Any) -> Space:
+    """Where a job's answers are sampled.
+
+    Raises:
+        TokenizerError: The tokenizer lacks what the search needs.
+    """
+    from halluc_plugin.tokens import BACKTRACK_TOKEN, vocab_of
+
+    if BACKTRACK_TOKEN not in tokenizer.get_vocab():
+        if job.method is Method.BACKTRACK:
+            raise TokenizerError(
+                "The model's tokenizer has no backtrack token, so nothing would ever be rolled back.",
+                "Add it with `halluc add-token` and fine-tune, or use another --method.",
+            )
+        if job.ban_edits:
+            raise TokenizerError(
+                "The model's tokenizer has no backtrack token, so there is nothing to ban.",
+                "Leave --ban-edits out.",
+            )
+    vocab = vocab_of(tokenizer, step_delimiter=job.step_delimiter)
+    ends = find_delimiters(tokenizer, job.step_delimiter, edit_ids=vocab.edit_ids)
+    return Space(
+        vocab,
+        answer_ends(job.model, tokenizer),
+        ends,
+        job.max_tokens,
+        job.temperature,
+        job.ban_edits,
+        job.tabu,
+    )

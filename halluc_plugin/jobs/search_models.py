@@ -1,0 +1,109 @@
+"""The models of a search of a file: what answers, what corrects, and what scores answers or steps."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from halluc_plugin.data.trace_files import fingerprint
+from halluc_plugin.errors import TokenizerError
+from halluc_plugin.jobs.samplers import open_sampler, require_fit
+from halluc_plugin.jobs.search_asked import SearchJob
+from halluc_plugin.jobs.search_methods import GUIDED, Method
+from halluc_plugin.jobs.step_scorers import check_step_scorer, open_step_scorer
+from halluc_plugin.metrics import DecoderShape
+from halluc_plugin.sampling.driver import Sampler
+from halluc_plugin.sampling.networks import decoder_shape, load_network
+from halluc_plugin.sampling.problems import PosedProblem
+from halluc_plugin.sampling.seeds import seed_part
+from halluc_plugin.sampling.states import Space
+from halluc_plugin.scorers.base import Scorer
+from halluc_plugin.scorers.likelihood import ModelScorer, Says, load_verifier
+from halluc_plugin.scorers.steps import StepScorer
+from halluc_plugin.scorers.verdicts import VerdictScorer
+from halluc_plugin.search.selection import Rule
+from halluc_plugin.tokens.loading import load_config, load_tokenizer
+
+
+@dataclass(frozen=True)
+class Models:
+    """What a job asks.
+
+    Attributes:
+        shape: Sizes of the model that answers.
+        sampler: It, to be sampled from; None where it is searched as a network.
+        network: It, where transformers search it; else None.
+        scorer: Scores answers.
+        rater: Gives values to steps.
+        corrector: Writes revised suffixes.
+        corrector_shape: Its sizes.
+    """
+
+    shape: DecoderShape
+    sampler: Sampler | None = None
+    network: Any = None
+    scorer: Scorer | None = None
+    rater: StepScorer | None = None
+    corrector: Sampler | None = None
+    corrector_shape: DecoderShape | None = None
+
+    def seed(self, seed: int, number: int) -> None:
+        """Let the samples of a part depend on its number alone."""
+        for sampler in (self.sampler, self.corrector):
+            if sampler is not None:
+                seed_part(sampler, seed, number)
+
+
+def open_models(job: SearchJob, problems: Sequence[PosedProblem], space: Space, tokenizer: Any) -> Models:
+    """Open all models of a job, once each is known to fit.
+
+    Args:
+        job: What is asked for.
+        problems: The problems.
+        space: Where they are searched.
+        tokenizer: Of the model that answers.
+
+    Raises:
+        TokenizerError: A model cannot be loaded, has other ids, or is a scorer of other steps.
+        DataError: The oracle is asked for, and a problem's verifier judges no prefixes.
+        SettingsError: A prompt does not fit with its answer.
+        HostVersionError: vLLM is asked for and not installed.
+    """
+    trust = job.trust_remote_code
+    _check(job, problems, space, tokenizer)
+    shape = decoder_shape(load_config(job.model, trust_remote_code=trust))
+    scorer = _scorer(job, tokenizer) if job.selection is Rule.VERIFIER else None
+    if job.method is Method.BEAM:
+        return Models(shape, network=load_network(job.model, trust_remote_code=trust), scorer=scorer)
+    sampler = open_sampler(job.model, job.backend, space, job.seed, trust_remote_code=trust)
+    if job.method not in GUIDED:
+        return Models(shape, sampler, scorer=scorer)
+    corrector = corrector_shape = None
+    if (other := job.guidance.corrector) is not None:
+        corrector = open_sampler(other, job.backend, space, job.seed, trust_remote_code=trust)
+        corrector_shape = decoder_shape(load_config(other, trust_remote_code=trust))
+    rater = open_step_scorer(job, problems, space, tokenizer, sampler=sampler, shape=shape)
+    return Models(shape, sampler, rater=rater, corrector=corrector, corrector_shape=corrector_shape)
+
+
+def _check(job: SearchJob, problems: Sequence[PosedProblem], space: Space, tokenizer: Any) -> None:
+    """Refuse what would fail later, before any weights are loaded."""
+    trust, prompts = job.trust_remote_code, [problem.prompt for problem in problems]
+    require_fit(job.model, prompts, space, trust_remote_code=trust)
+    for name, other in (("verifier", job.verifier), ("corrector", job.guidance.corrector)):
+        if other is None:
+            continue
+        if fingerprint(load_tokenizer(other, trust_remote_code=trust)) != fingerprint(tokenizer):
+            raise TokenizerError(
+                f"The {name} {other} has another tokenizer than the model that answers.",
+                f"Use a {name} with the same ids.",
+            )
+        require_fit(other, prompts, space, trust_remote_code=trust)  # it reads what the model wrote
+    if job.method in GUIDED:
+        check_step_scorer(job, problems, tokenizer)
+
+
+def _scorer(job: SearchJob, tokenizer: Any) -> Scorer:
+    assert job.verifier is not None  # as the job has checked
+    network = load_verifier(job.verifier, tokenizer, trust_remote_code=job.trust_remote_code)
+    likelihood = job.verifier_says is Says.LIKELIHOOD
+    return ModelScorer(network) if likelihood else VerdictScorer(network, tokenizer)

@@ -1,0 +1,111 @@
+"""Searches that a scorer guides, made from what was asked for; what a model is told of its own failures."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from halluc_plugin.errors import TokenizerError
+from halluc_plugin.jobs.search_methods import Guidance, Method
+from halluc_plugin.sampling.states import GuidedSearch, Response, Space, Writer
+from halluc_plugin.search.pools import Pooling, stochastic_backtracking
+from halluc_plugin.search.ranking import Reduction, ranked
+from halluc_plugin.search.revision import Revising, revise
+from halluc_plugin.search.selection import Canonical
+from halluc_plugin.search.trees import Form, Growing, Reflection, tree_search
+from halluc_plugin.search.value_beams import check_beam, value_beam
+
+DEFAULT_BUDGET = 8
+Begin = Callable[[tuple[int, ...], Space, Canonical], GuidedSearch]
+"""Begins the search of a prompt in a space, with what answers come to."""
+
+ASKED = "\n\nThis answer is wrong. In one sentence, the mistake is that"
+TOLD = "What was said of wrong answers to the next problem:\n"
+
+
+def plan(
+    method: Method,
+    guidance: Guidance,
+    *,
+    n: int,
+    rounds: int | None,
+    budget: int | None,
+    seed: int,
+    tokenizer: Any = None,
+) -> Begin:
+    """How a guided search begins, once everything that decides it is in range.
+
+    Args:
+        method: One of :data:`halluc_plugin.jobs.search_methods.GUIDED`.
+        guidance: What guides it.
+        n: Samples of a round, or proposals of a state.
+        rounds: Of a pool, None for its default.
+        budget: Prefixes kept or states expanded; None for 8, and for best-of-N in revisions.
+        seed: Of what the search itself draws.
+        tokenizer: Writes what a model is told; asked for where searches reflect.
+
+    Raises:
+        SettingsError: A value is out of range.
+    """
+    width = DEFAULT_BUDGET if budget is None else budget
+    match method:
+        case Method.REVISE:
+            writer = Writer.POLICY if guidance.corrector is None else Writer.CORRECTOR
+            chosen = guidance.chosen("omega", "p_des", "revisions", "arm", "better")
+            revising = Revising(n=n, width=budget, writer=writer, seed=seed, **chosen)
+            return lambda prompt, space, _: revise(prompt, space, revising)
+        case Method.TS_LLM | Method.LATS:
+            form = Form.TS_LLM if method is Method.TS_LLM else Form.LATS
+            chosen = guidance.chosen("exploration", "p_des")
+
+            def grow(prompt: tuple[int, ...], space: Space, _: Canonical) -> GuidedSearch:
+                how = reflection(prompt, tokenizer) if guidance.reflect else None
+                return tree_search(
+                    prompt, space, Growing(form=form, n=n, simulations=width, reflection=how, **chosen)
+                )
+
+            Growing(form=form, n=n, simulations=width, **chosen)
+            return grow
+        case Method.SUBPOOL:
+            chosen = guidance.chosen("share", "p_des") | ({} if rounds is None else {"rounds": rounds})
+            pooling = Pooling(n=n, seed=seed, **chosen)
+            return lambda prompt, space, _: stochastic_backtracking(prompt, space, pooling)
+        case Method.VALUE_BEAM:
+            lookahead = guidance.lookahead or 0
+            check_beam(n, width, lookahead)
+            return lambda prompt, space, _: value_beam(prompt, space, n, width, lookahead=lookahead)
+    reduction = guidance.reduction or Reduction.LAST
+    if method is Method.BEST_OF_N:
+        return lambda prompt, space, _: ranked(prompt, space, n, reduction)
+    return lambda prompt, space, canonical: ranked(prompt, space, n, reduction, canonical)
+
+
+def reflection(prompt: tuple[int, ...], tokenizer: Any) -> Reflection:
+    """How a model is asked what is wrong with an answer, in plain text around the problem's own ids.
+
+    Args:
+        prompt: Ids of the problem's prompt.
+        tokenizer: Writes the words.
+
+    Raises:
+        TokenizerError: It cannot write them, as one of numbers alone.
+    """
+
+    def ids(text: str) -> tuple[int, ...]:
+        found = tuple(tokenizer.encode(text, add_special_tokens=False))
+        if tokenizer.decode(list(found)) != text:
+            raise TokenizerError(
+                "The tokenizer cannot write the words that a model is asked to reflect with.",
+                "Leave --reflect out, or use a model whose tokenizer writes any text.",
+            )
+        return found
+
+    asked, told, item, end = ids(ASKED), ids(TOLD), ids("- "), ids("\n")
+    ends = frozenset({tokenizer.eos_token_id})
+
+    def ask(answer: Response) -> tuple[int, ...]:
+        return prompt + tuple(token for token in answer.ids if token not in ends) + asked
+
+    def carry(reflections: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+        lines = [token for one in reflections for token in (*item, *one, *end)]
+        return (*told, *lines, *end, *prompt)
+
+    return Reflection(ask, carry)

@@ -1,0 +1,87 @@
+"""What gives values to the steps of a search, held against what it will rate, and opened."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from halluc_plugin.jobs.search_asked import SearchJob
+from halluc_plugin.jobs.search_methods import ScorerKind
+from halluc_plugin.metrics import DecoderShape
+from halluc_plugin.sampling.driver import Sampler
+from halluc_plugin.sampling.networks import decoder_shape, load_network
+from halluc_plugin.sampling.problems import PosedProblem
+from halluc_plugin.sampling.states import Space
+from halluc_plugin.scorers.monte_carlo import MonteCarloScorer
+from halluc_plugin.scorers.prefixes import PrefixScorer
+from halluc_plugin.scorers.saved import check_made, load_step_scorer, read_made
+from halluc_plugin.scorers.step_oracle import StepOracle
+from halluc_plugin.scorers.step_verdicts import StepLikelihoods, StepVerdicts
+from halluc_plugin.scorers.steps import StepScorer
+
+ROLLOUTS = 8
+
+
+def check_step_scorer(job: SearchJob, problems: Sequence[PosedProblem], tokenizer: Any) -> None:
+    """Refuse a scorer in files that was made for other steps, by what its config says.
+
+    Args:
+        job: Says which scorer.
+        problems: Those that will be searched.
+        tokenizer: Of their ids.
+
+    Raises:
+        TokenizerError: It is no scorer of steps, or was made for another tokenizer, step delimiter or task.
+    """
+    name = job.guidance.scorer
+    if name is not None and job.guidance.kind is None:
+        made = read_made(name, trust_remote_code=job.trust_remote_code)
+        check_made(name, made, tokenizer, step_delimiter=job.step_delimiter, data_sources=_sources(problems))
+
+
+def open_step_scorer(
+    job: SearchJob,
+    problems: Sequence[PosedProblem],
+    space: Space,
+    tokenizer: Any,
+    *,
+    sampler: Sampler,
+    shape: DecoderShape,
+) -> StepScorer:
+    """Open what a search asked for.
+
+    Args:
+        job: Says which scorer.
+        problems: Those that will be searched.
+        space: Where.
+        tokenizer: Of their ids.
+        sampler: The model that answers, to be sampled from.
+        shape: Its sizes.
+
+    Raises:
+        TokenizerError: A model cannot be loaded, has other ids, or was made for other steps or another task.
+        DataError: A problem's verifier judges no prefixes, and the oracle is asked for.
+        SettingsError: Monte-Carlo values would say nothing.
+    """
+    name, trust = job.guidance.scorer, job.trust_remote_code
+    assert name is not None  # as the job has checked
+    match job.guidance.kind:
+        case ScorerKind.ORACLE:
+            return StepOracle(problems, tokenizer, space.eos_ids)
+        case ScorerKind.MONTE_CARLO:
+            rollouts = ROLLOUTS if job.guidance.rollouts is None else job.guidance.rollouts
+            return MonteCarloScorer(sampler, space, problems, tokenizer, continuations=rollouts, shape=shape)
+        case ScorerKind.LIKELIHOOD | ScorerKind.VERDICT:
+            network = load_network(job.verifier or job.model, trust_remote_code=trust)
+            likelihood = job.guidance.kind is ScorerKind.LIKELIHOOD
+            reader = StepLikelihoods(network) if likelihood else StepVerdicts(network, tokenizer)
+            return PrefixScorer(reader, decoder_shape(network.config))
+    return load_step_scorer(
+        name,
+        tokenizer,
+        step_delimiter=job.step_delimiter,
+        data_sources=_sources(problems),
+        trust_remote_code=trust,
+    )
+
+
+def _sources(problems: Sequence[PosedProblem]) -> set[str]:
+    return {problem.data_source for problem in problems}

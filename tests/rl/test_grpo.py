@@ -1,67 +1,22 @@
-"""The small trainer: log-probs are those of sampling, runs resume, the gradient is the definition's."""
+"""The small trainer: log-probs are those of sampling, the gradient is by definition, metrics are verl's."""
 
-import json
-import math
-from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 
-from halluc_plugin.data.prompts import prompt_ids
 from halluc_plugin.decoding import Decoding, decode
 from halluc_plugin.edits import Context, find_delimiters, resolve_rows
 from halluc_plugin.edits.builders import Boundary
-from halluc_plugin.errors import SettingsError
 from halluc_plugin.rl import grpo
-from halluc_plugin.rl.grpo import CHECKPOINT, METRICS, order, train_policy
+from halluc_plugin.rl.grpo import order
 from halluc_plugin.rl.policy import score_policy
 from halluc_plugin.rl.rollout_reader import RolloutReader
-from halluc_plugin.rl.settings import GrpoSettings
-from halluc_plugin.sampling.problems import PosedProblem
 from halluc_plugin.scratch.model import Size, new_model
-from halluc_plugin.scratch.tokenizer import number_tokenizer
 from halluc_plugin.settings import load
-from halluc_plugin.tasks.countdown.files import problem_row
-from halluc_plugin.tasks.countdown.problems import CountdownSettings, Split, generate
-from halluc_plugin.tokens import BACKTRACK_TOKEN, vocab_of
-from halluc_plugin.tokens.loading import load_model
+from halluc_plugin.tokens import vocab_of
 from halluc_plugin.verifiers import Outcome
-
-RUN = GrpoSettings(
-    steps=3, prompts=2, group=3, max_actions=8, micro_batch=4, save_steps=2, learning_rate=1e-3
-)
-
-
-@pytest.fixture(scope="module")
-def tokenizer():
-    """Numbers, signs and the backtrack token."""
-    return number_tokenizer(edit_tokens=(BACKTRACK_TOKEN,))
-
-
-class EvenLength:
-    """Judges by length, so that groups of random answers have a contrast."""
-
-    data_sources = ("halluc/countdown",)
-
-    def verify(self, problem, answer):
-        """Texts of an even number of characters are right."""
-        return Outcome.WRONG if len(answer) % 2 else Outcome.CORRECT
-
-    def prefix_ok(self, problem, prefix):
-        """So are prefixes."""
-        return len(prefix) % 2 == 0
-
-
-class OnlyAnswers:
-    """Judges no prefixes."""
-
-    data_sources = ("halluc/countdown",)
-
-    def verify(self, problem, answer):
-        """Right."""
-        return Outcome.CORRECT
+from tests.rl.conftest import RUN, EvenLength, likes, likes_edits, logged, run_it, weights
 
 
 class Anything(EvenLength):
@@ -74,39 +29,6 @@ class Anything(EvenLength):
     def prefix_ok(self, problem, prefix):
         """Right."""
         return True
-
-
-@pytest.fixture(scope="module")
-def problems(tokenizer):
-    """Four Countdown problems, judged by the length of their answers."""
-    drawn = generate(CountdownSettings(seed=0), Split.TRAIN, 4)
-    rows = [problem_row(problem, Split.TRAIN, number) for number, problem in enumerate(drawn)]
-    verifier = EvenLength()
-    return [
-        PosedProblem(tuple(prompt_ids(tokenizer, r["prompt"])), r["reward_model"]["ground_truth"], verifier)
-        for r in rows
-    ]
-
-
-def likes_edits(tokenizer):
-    """A small random model to which a backtrack is as likely as all else together."""
-    return likes(tokenizer, vocab_of(tokenizer).backtrack)
-
-
-def likes(tokenizer, token_id):
-    """A small random model to which a token is as likely as all else together."""
-    model = new_model(tokenizer, Size.TINY, seed=0).eval()
-    forward = model.forward
-
-    def biased(*args, **kwargs):
-        output = forward(*args, **kwargs)
-        shift = torch.zeros(output.logits.shape[-1])
-        shift[token_id] = math.log(len(tokenizer))
-        output.logits = output.logits + shift
-        return output
-
-    model.forward = biased
-    return model
 
 
 @pytest.mark.parametrize("context", list(Context))
@@ -123,97 +45,6 @@ def test_scores_what_was_sampled(tokenizer, problems, context):
     want = torch.nn.utils.rnn.pad_sequence([torch.tensor(t.logprobs) for t in traces], batch_first=True)
     torch.testing.assert_close(scores.log_probs.detach(), want, atol=1e-4, rtol=0)
     assert (scores.entropy[resolution.valid] > 0).all()
-
-
-def run_it(model, tokenizer, problems, out, *, run=RUN, **block):
-    """A run without a progress bar."""
-    settings = load(block)
-    return train_policy(
-        model, tokenizer, problems, settings, run, out=out, progress=lambda steps, what, total: steps
-    )
-
-
-def weights(folder: Path):
-    """All weights of a saved model, as one vector."""
-    return torch.cat([p.flatten() for p in load_model(str(folder)).parameters()]).detach()
-
-
-def logged(folder: Path):
-    """The metrics of a run."""
-    return [json.loads(line) for line in (folder / METRICS).read_text().splitlines()]
-
-
-@contextmanager
-def dying_in_step_3(monkeypatch):
-    """A run that is killed there."""
-    step = grpo._Trainer.step
-
-    def dies(self, number):
-        if number == 3:
-            raise KeyboardInterrupt
-        return step(self, number)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(grpo._Trainer, "step", dies)
-        with pytest.raises(KeyboardInterrupt):
-            yield
-
-
-@pytest.mark.parametrize("context", list(Context))
-def test_an_interrupted_run_ends_at_the_same_weights(tokenizer, problems, tmp_path, context, monkeypatch):
-    """Killed after its checkpoint and started again, it has the same weights and one line a step."""
-    block = {
-        "context": context.value,
-        "erased_tokens": "negative",
-        "credit": {"alpha": 0.5},
-        "curriculum": [{"steps": 1, "max_backtracks": 1}, {}],
-        "reward": {"weights": {"outcome": 1.0, "n_mars": 0.1, "format": 0.5}},
-    }
-    whole = run_it(new_model(tokenizer, Size.TINY, seed=0), tokenizer, problems, tmp_path / "whole", **block)
-    killed = tmp_path / "killed"
-    with dying_in_step_3(monkeypatch):
-        run_it(new_model(tokenizer, Size.TINY, seed=0), tokenizer, problems, killed, **block)
-    assert (killed / CHECKPOINT).exists()
-    run_it(new_model(tokenizer, Size.TINY, seed=1), tokenizer, problems, killed, **block)
-    assert torch.equal(weights(whole), weights(killed))
-    assert min(line["backtrack/degenerate/groups"] for line in logged(whole)) < 1
-    assert logged(whole) == logged(killed)
-    assert [line["step"] for line in logged(whole)] == [1, 2, 3]
-    assert not (killed / CHECKPOINT).exists()
-
-
-def test_a_run_goes_on_with_its_own_settings_only(tokenizer, problems, tmp_path, monkeypatch):
-    """One of other settings is not continued, a finished one not trained anew; it may become longer."""
-    with dying_in_step_3(monkeypatch):
-        run_it(new_model(tokenizer, Size.TINY, seed=0), tokenizer, problems, tmp_path)
-    for changed in ({"run": replace(RUN, seed=1)}, {"erased_tokens": "keep"}):
-        with pytest.raises(SettingsError, match="interrupted run with other settings"):
-            run_it(new_model(tokenizer, Size.TINY, seed=0), tokenizer, problems, tmp_path, **changed)
-    with pytest.raises(SettingsError, match="or problems"):
-        run_it(new_model(tokenizer, Size.TINY, seed=0), tokenizer, problems[:3], tmp_path)
-    run_it(new_model(tokenizer, Size.TINY, seed=0), tokenizer, problems, tmp_path, run=replace(RUN, steps=4))
-    assert len(logged(tmp_path)) == 4
-    with pytest.raises(SettingsError, match="holds a model already"):
-        run_it(new_model(tokenizer, Size.TINY, seed=0), tokenizer, problems, tmp_path)
-
-
-def test_a_run_killed_while_it_saves_its_model_is_not_lost(tokenizer, problems, tmp_path, monkeypatch):
-    """Half a model is none: started again, the run writes it anew from its last checkpoint."""
-    whole = run_it(new_model(tokenizer, Size.TINY, seed=0), tokenizer, problems, tmp_path / "whole")
-    killed = tmp_path / "killed"
-
-    def dies(model, tokenizer, out, **_):
-        model.save_pretrained(out)
-        (killed / "model.safetensors").unlink()
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(grpo, "save_model", dies)
-        with pytest.raises(KeyboardInterrupt):
-            run_it(new_model(tokenizer, Size.TINY, seed=0), tokenizer, problems, killed)
-    run_it(new_model(tokenizer, Size.TINY, seed=1), tokenizer, problems, killed)
-    assert torch.equal(weights(whole), weights(killed))
-    assert logged(whole) == logged(killed)
 
 
 def test_the_step_is_policy_gradient_ascent(tokenizer, problems, tmp_path, monkeypatch):
@@ -331,41 +162,3 @@ def test_a_blind_start_is_told_before_the_first_update(tokenizer, problems, tmp_
     assert len(told) == 1
     assert told[0].startswith("halluc: before the first update the model hardly tells dead ends")
     assert "halluc.credit.alpha=1" in told[0]
-
-
-def test_what_a_run_is_known_by_stays(problems):
-    """Checkpoints of before are gone on from: settings that came later count once they are set."""
-
-    def known_by(**block):
-        trainer = grpo._Trainer(None, None, problems, load(block), RUN)
-        return json.loads(trainer._identity)[0]
-
-    of_before = """boundary context credit curriculum erased_tokens failures guard max_backtracks metrics
-    prepare reward tokens trace_log turns values"""
-    assert known_by().keys() == {*of_before.split()}
-    prepared = "seed train_problems test_problems warm_start_steps traces"
-    assert known_by()["prepare"].keys() == {*prepared.split()}
-    assert known_by()["reward"].keys() == {"alpha", "beta", "gamma", "kappa", "weights"}
-    assert known_by(shares={"decisions": 0.5})["shares"] == {"decisions": 0.5, "erased": None}
-
-
-def test_refuses(tokenizer, problems, tmp_path):
-    """What it cannot do is said before anything is sampled."""
-    with pytest.raises(SettingsError, match="only verl's rollouts sample from states"):
-        run_it(None, tokenizer, problems, tmp_path, values={"source": "continuations"})
-    with pytest.raises(SettingsError, match="4 problems for 9 a step"):
-        run_it(None, tokenizer, problems, tmp_path, run=replace(RUN, prompts=9))
-    unjudged = [replace(problem, verifier=OnlyAnswers()) for problem in problems]
-    for block, named in (
-        ({"reward": {"weights": {"process": 1.0, "outcome": 1.0}}}, "weights.process pays"),
-        ({"credit": {"alpha": 0.5}}, "credit.alpha pays"),
-    ):
-        with pytest.raises(SettingsError, match=f"{named} for values of states, and the verifier"):
-            run_it(None, tokenizer, unjudged, tmp_path, **block)
-
-
-@pytest.mark.parametrize(("name", "value"), [("steps", 0), ("group", 1), ("learning_rate", 0.0)])
-def test_settings_out_of_range(name, value):
-    """The field is named."""
-    with pytest.raises(SettingsError, match=f"{name} is {value}"):
-        GrpoSettings(**{name: value})

@@ -216,3 +216,41 @@ class Client:
 def _with_text(choice):
     holder = choice.get("delta") or choice.get("message")
     return choice | {"text": holder["content"]} if holder else choice
+
+
+B = "<|BACKTRACK|>"
+COMPLETIONS, CHAT = "/v1/completions", "/v1/chat/completions"
+LENGTH = ("length", None)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(byte_level):
+    """A tokenizer of bytes that backtracks."""
+    return byte_level(B)
+
+
+@pytest.fixture
+def user(client, tokenizer):
+    """A client of a server that answers ``12``, takes back the 2 and writes 3."""
+    return client([([tokenizer.encode(f"12{B}3")], LENGTH)], tokenizer)
+
+
+def ask(**more):
+    """A request for collapsed text."""
+    return {"model": "m", "prompt": "?", **more, "vllm_xargs": {"halluc_text": "collapsed"}}
+
+
+def extra(**more):
+    """A request with extra arguments."""
+    return {"model": "m", "prompt": "?", "vllm_xargs": more}
+
+
+def refused(user, body, path=COMPLETIONS):
+    """The message of a 400; nothing has reached the server."""
+    status, headers, answer = user.post(path, body)
+    assert (status, int(headers[b"content-length"])) == (400, len(answer))
+    assert user.server.asked == []
+    assert len(answer) < 1000
+    error = json.loads(answer)["error"]
+    assert (error["type"], error["code"]) == ("BadRequestError", 400)
+    return error["message"]

@@ -12,7 +12,7 @@ from halluc_plugin.data.trace_files import TraceRow, read_traces
 from halluc_plugin.edits import Context
 from halluc_plugin.edits.builders import IGNORE_INDEX
 from halluc_plugin.errors import DataError
-from halluc_plugin.settings import load
+from halluc_plugin.settings import Settings, load
 from halluc_plugin.tokens import vocab_of
 from halluc_plugin.training.dataset import TraceCollator, weighing_of
 from halluc_plugin.training.settings import check_imitable
@@ -47,18 +47,12 @@ class TraceSFTDataset(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
         max_samples: int = -1,
     ) -> None:
         settings = load(config.get("halluc"))
-        check_imitable(settings.erased_tokens, settings.shares)
         self._rows = read_checked(parquet_files, tokenizer, int(config.max_length))
         random.Random(settings.prepare.seed).shuffle(self._rows)  # noqa: S311 - not for secrets
         if max_samples >= 0:
             del self._rows[max_samples:]
         self._hard = settings.context is Context.HARD
-        delimiter = settings.tokens.step_delimiter
-        collating = vocab_of(tokenizer, step_delimiter=delimiter), 0, settings.erased_tokens
-        weighing = weighing_of(
-            self._rows, TraceCollator(*collating), settings.shares, tokenizer, step_delimiter=delimiter
-        )
-        self._collate = TraceCollator(*collating, weighing=weighing)
+        self._collate = collator_of(self._rows, tokenizer, settings)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -82,6 +76,27 @@ class TraceSFTDataset(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
             "position_ids": torch.arange(len(ids)),
             "loss_mask": batch["weights"][0] if "weights" in batch else imitated.long(),
         }
+
+
+def collator_of(rows: Sequence[TraceRow], tokenizer: Any, settings: Settings) -> TraceCollator:
+    """What makes targets of traces, and says what each of them weighs for shares to come out over all rows.
+
+    Args:
+        rows: All rows that a run trains on, or is tested on.
+        tokenizer: Whose ids they are in.
+        settings: The run's ``halluc`` block.
+
+    Raises:
+        SettingsError: A likelihood cannot do with erased tokens what is asked.
+        DataError: A class of tokens is to have a share of the loss, and the rows have none of it.
+        TokenizerError: The tokenizer has an edit token in a form that cannot be used.
+    """
+    check_imitable(settings.erased_tokens, settings.shares)
+    delimiter = settings.tokens.step_delimiter
+    collating = vocab_of(tokenizer, step_delimiter=delimiter), 0, settings.erased_tokens
+    plain = TraceCollator(*collating)
+    weighing = weighing_of(rows, plain, settings.shares, tokenizer, step_delimiter=delimiter)
+    return TraceCollator(*collating, weighing=weighing)
 
 
 def read_checked(files: str | Sequence[str], tokenizer: Any, max_length: int) -> list[TraceRow]:

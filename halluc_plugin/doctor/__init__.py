@@ -1,9 +1,9 @@
 """``halluc doctor``: what is installed, what is registered where, and what to do about each red line.
 
-One module per room (:mod:`.packages`, :mod:`.tasks`, :mod:`.vllm`, :mod:`.model`, :mod:`.engine`). Each has
-``checks(...)``, which returns the lines of its room; what may be slow to import, fail, or print (hosts, tasks
-of others) is looked at in another Python (:mod:`.fresh`). The rooms of adapters, and of other packages, are
-found by the entry-point group :data:`GROUP`.
+One module per room (:mod:`.packages`, :mod:`.tasks`, :mod:`.rewards`, :mod:`.vllm`, :mod:`.model`,
+:mod:`.engine`). Each has ``checks(...)``, which returns the lines of its room; what may be slow to import,
+fail, or print (hosts, tasks of others) is looked at in another Python (:mod:`.fresh`). The rooms of adapters,
+and of other packages, are found by the entry-point group :data:`GROUP`.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from halluc_plugin.checks import Check, CheckStatus
 from halluc_plugin.doctor import engine as rewinding
-from halluc_plugin.doctor import fresh, model, packages, tasks, vllm
+from halluc_plugin.doctor import fresh, model, packages, rewards, tasks, vllm
 
 __all__ = ["GROUP", "examine", "healthy", "visit"]
 
@@ -22,10 +22,10 @@ Room = list[Check]
 GROUP = "halluc.doctor"
 """Entry points: the name is the room's, the value ``module:checks``, a function of a :class:`.fresh.Call`."""
 
-OURS = ("packages", "tasks", "vLLM", "model", "engine")
+OURS = ("packages", "tasks", "rewards", "vLLM", "model", "engine")
 """Rooms that are always there; one of an entry point with such a name is called by its module, too."""
 
-ORDER = ("packages", "tasks", "verl", "vLLM", "lm-eval", "model", "engine")
+ORDER = ("packages", "tasks", "rewards", "verl", "vLLM", "lm-eval", "model", "engine")
 """Of a report, other rooms behind them; a visit tells of each room when it has been looked into."""
 
 
@@ -63,6 +63,8 @@ def visit(
             "tasks": partial(tasks.checks, pythons.call),
             "vLLM": partial(vllm.checks, pythons.call),
         }
+        if rewards.brought():
+            looks["rewards"] = partial(rewards.checks, pythons.call)
         for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
             taken = point.name in (*looks, *OURS)
             room = f"{point.name} ({point.value.partition(':')[0]})" if taken else point.name

@@ -60,7 +60,7 @@ def load(name: str) -> Task:
             f"Choose among {', '.join(names())}; a package adds one by an entry point of {GROUP}.",
         )
     if len(claimants) > 1:
-        raise _contested(f"The task {name!r}", claimants)
+        raise _contested("task", name, claimants)
     return _import(claimants[0])
 
 
@@ -187,7 +187,7 @@ def _loaded() -> _Loaded:
     claims: dict[str, tuple[Place, ...]] = {}
     for name, claimants in places().items():
         if len(claimants) > 1:
-            errors[name] = _contested(f"The task {name!r}", claimants)
+            errors[name] = _contested("task", name, claimants)
         for place in claimants:
             try:
                 task = _import(place)
@@ -199,18 +199,18 @@ def _loaded() -> _Loaded:
                 claims[source] = (*claims.get(source, ()), place)
     for source, claimants in claims.items():
         if len(claimants) > 1:
-            contested = _contested(f"The data source {source!r}", claimants)
+            contested = _contested("data source", source, claimants)
             errors |= {place.name: errors.get(place.name, contested) for place in claimants}
     usable = {name: task for name, task in tasks.items() if name not in errors}
     return _Loaded(usable, errors, {source: of[0].name for source, of in claims.items()})
 
 
-def _contested(what: str, claimants: tuple[Place, ...]) -> TaskError:
+def _contested(what: str, name: str, claimants: tuple[Place, ...]) -> TaskError:
     said = " and ".join(f"{place.package} ({place.module})" for place in claimants)
     packages = " and ".join(dict.fromkeys(place.package for place in claimants))
     return TaskError(
-        f"{what} is claimed by {said}, and it is not clear which is meant.",
-        f"Uninstall one of {packages}, or let one of them use another name.",
+        f"The {what} {name!r} is claimed by {said}, and it is not clear which is meant.",
+        f"Uninstall one of {packages}, or let one of them use another {'name' if what == 'task' else what}.",
     )
 
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from halluc_plugin.errors import HallucError
 from halluc_plugin.verifiers.base import Verifier
 
 GSM8K = "openai/gsm8k"
@@ -42,6 +43,8 @@ def unreadable(verifier: Verifier, truth: Any) -> str | None:
         try:
             for probe in _PROBES:
                 verifier.verify(truth, probe)
+        except HallucError as error:
+            return f"reward_model.ground_truth is refused by its verifier. {error.cause}"
         except Exception as error:  # noqa: BLE001 - whatever a user's values lead to
             reason = f"{type(error).__name__}: {error}"
         else:

@@ -80,6 +80,31 @@ def test_truths_that_a_judge_cannot_read_are_refused(tmp_path, source, truth):
         assert len(checked_rows(path, truth_fault=None)) == 2
 
 
+WORD = {"word": "a", "starts": "AB", "goal": "B", "maps": ["BCA"], "check": "written", "answers": "one"}
+
+
+@pytest.mark.parametrize(
+    ("source", "truth", "said"),
+    [
+        ("word", WORD | {"starts": "BC"}, "has no answer"),
+        ("word", WORD | {"word": "?", "maps": ["BCA", "BCA"]}, "has 2 answers, and one is promised"),
+        ("word", WORD | {"maps": ["BBB"]}, "leads from all states to one"),
+        (
+            "sat",
+            {"clauses": [a + b + c for a in "aA" for b in "bB" for c in "cC"], "variables": 3},
+            "all be true",
+        ),
+        ("sudoku", {"grid": ["1 1 . .", *[". . . ."] * 3]}, "has a wrong given"),
+    ],
+)
+def test_problems_that_cannot_be_searched_are_refused(tmp_path, source, truth, said):
+    """Their row, what is wrong with the problem, and one thing to do about it."""
+    row = ROW | {"data_source": f"halluc/{source}", "reward_model": {"ground_truth": truth}}
+    with pytest.raises(DataError, match=f"row 0: reward_model.ground_truth is refused.*{said}") as refusal:
+        checked_rows(lines(tmp_path / "rows.jsonl", row), truth_fault=truth_fault)
+    assert str(refusal.value).count("Fix:") == 1
+
+
 @pytest.mark.parametrize(
     "truth",
     [

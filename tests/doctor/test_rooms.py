@@ -3,8 +3,9 @@
 import pytest
 
 from halluc_plugin.checks import Check
-from halluc_plugin.doctor import fresh, model, packages, tasks, vllm
+from halluc_plugin.doctor import fresh, model, packages, rewards, tasks, vllm
 from halluc_plugin.errors import TaskError
+from halluc_plugin.rewards import registry
 from halluc_plugin.tasks import load
 from lm_eval_tasks import doctor as lm_eval
 from lm_eval_tasks.others import Declared
@@ -194,6 +195,39 @@ class TestTasks:
         seen = tasks.observe()
         assert seen["broken"] == []
         assert {"name": "countdown", "package": "halluc"} in seen["usable"]
+
+
+class TestRewards:
+    """What packages bring to pay for."""
+
+    def test_a_broken_component_is_red(self):
+        """Its line has the cause, and what to do; those that are registered are green."""
+        cause = "acme_pay of the package acme: ZeroDivisionError: division by zero"
+        assert rewards.checks(answering({"brevity": None, "wealth": cause})) == [
+            Check("brevity", OK, "registered"),
+            Check("wealth", FAIL, cause, "Mend the package, update it, or uninstall it."),
+        ]
+
+    def test_an_import_that_ends_python_is_one_red_line(self):
+        """It names what was said last."""
+        (line,) = rewards.checks(answering(fresh.FreshPythonError("it ended")))
+        assert (line.name, line.status, line.detail) == ("import", FAIL, "it ended")
+
+    def test_installed_packages_are_seen(self, tmp_path, monkeypatch):
+        """A package whose module raises, as another Python finds it; without a package there is no room."""
+        assert rewards.GROUP == registry.GROUP
+        assert not rewards.brought()
+        info = tmp_path / "acme-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text("[halluc.rewards]\nwealth = acme_pay\n")
+        (tmp_path / "acme_pay.py").write_text("1 / 0\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        assert rewards.brought()
+        registry.broken_components.cache_clear()
+        seen = rewards.observe()
+        registry.broken_components.cache_clear()
+        assert seen == {"wealth": "acme_pay of the package acme: ZeroDivisionError: division by zero"}
 
 
 class TestVllm:

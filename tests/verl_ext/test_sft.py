@@ -13,7 +13,7 @@ from verl.utils.config import omega_conf_to_dataclass
 
 from halluc_plugin import prepare
 from halluc_plugin.commands import override
-from halluc_plugin.data.trace_files import read_traces
+from halluc_plugin.data.trace_files import TraceRow, read_traces, write_traces
 from halluc_plugin.edits import Context
 from halluc_plugin.errors import DataError
 from halluc_plugin.scratch.model import Size, new_model
@@ -64,6 +64,14 @@ def composed(*overrides, program="sft_trainer_engine", recipe="halluc_sft"):
     """A run's config, as Hydra makes it."""
     with initialize_config_module("verl.trainer.config", version_base=None):
         return compose(program, [f"+recipe={recipe}", *overrides])
+
+
+@pytest.fixture
+def clean(tokenizer, tmp_path):
+    """A file with one trace that takes nothing back."""
+    row = TraceRow(tokenizer.encode("1+2"), [*tokenizer.encode("3\n"), tokenizer.eos_token_id])
+    write_traces(tmp_path / "clean.parquet", [row], tokenizer)
+    return tmp_path / "clean.parquet"
 
 
 @pytest.fixture
@@ -188,6 +196,19 @@ class TestBadInput:
         """Files to test on are read too."""
         too_short = config("data.max_length=12", f"data.val_files={data.traces}")
         assert "longer than data.max_length=12" in refused(too_short, capsys)
+
+    @pytest.mark.parametrize(
+        ("overrides", "said"),
+        [
+            (("halluc.erased_tokens=weight",), "the share of the loss that erased tokens get is not given"),
+            (("halluc.erased_tokens=weight", "+halluc.shares.erased=0.2"), "the traces have none"),
+            (("+halluc.shares.decisions=0.8", "+halluc.shares.erased=0.3"), "add to 1.1"),
+            (("+halluc.tabu=first",), "tabu is for evaluation alone"),
+        ],
+    )
+    def test_shares_that_cannot_be_had(self, config, capsys, clean, overrides, said):
+        """More than all, none where one is needed, and one of a class that no trace has; tabu neither."""
+        assert said in refused(config(f"data.train_files={clean}", *overrides), capsys)
 
     def test_the_wrong_program(self, config, capsys):
         """Each recipe names the program it is for."""

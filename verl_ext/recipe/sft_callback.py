@@ -129,7 +129,7 @@ def _take_own_engine(config: DictConfig) -> None:
 def _check(config: DictConfig, settings: Any) -> None:
     """Look at the model, and read every file once, before torchrun's processes meet."""
     from halluc_plugin.tokens.loading import load_tokenizer
-    from verl_ext.sft_dataset import read_checked
+    from verl_ext.sft_dataset import collator_of, read_checked
 
     tokenizer = load_tokenizer(
         str(config.model.get("tokenizer_path") or config.model.path),
@@ -140,7 +140,7 @@ def _check(config: DictConfig, settings: Any) -> None:
     require_learnable_tokens(config.model, tokenizer, "model")
     for files in (config.data.train_files, config.data.val_files):
         if files:
-            read_checked(files, tokenizer, int(config.data.max_length))
+            collator_of(read_checked(files, tokenizer, int(config.data.max_length)), tokenizer, settings)
 
 
 def _report(config: DictConfig) -> None:

@@ -17,6 +17,9 @@ NAME = "sat"
 SOURCES = ("halluc/sat", "halluc/sat-long")
 DRAWS = 500
 """Formulas that are drawn for one problem before it is said that none can be solved."""
+MOST_CLAUSES = 50
+"""For each variable; of formulas with more clauses not one in ten million can be solved, from three variables
+on: each of 2^variables assignments makes all clauses true with probability (7/8)^clauses."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,12 @@ class SatProblems(SearchProblems):
                 f"Problems of {self.sizes.smallest} to {self.sizes.longest} variables.",
                 f"Give 3 to {MOST_VARIABLES}.",
             )
-        if not self.ratio > 0:
-            raise SettingsError(f"The ratio of clauses is {self.ratio}.", "Give a number above 0.")
+        if not 0 < self.ratio <= MOST_CLAUSES:
+            raise SettingsError(
+                f"The ratio of clauses is {self.ratio}.",
+                f"Give a number above 0 and of at most {MOST_CLAUSES}, beyond which nothing can be solved; "
+                "4.26 is the hard one.",
+            )
         check_seed(self.seed)
 
     def draw(self, size: int, rng: np.random.Generator) -> Problem:

@@ -1,6 +1,7 @@
 """3-SAT: its judge against all assignments, and what is refused."""
 
 import itertools
+import math
 
 import pytest
 
@@ -59,7 +60,13 @@ def test_a_ratio_at_which_nothing_can_be_solved():
         generate(SatProblems(ratio=40.0, sizes=Sizes(5, 6, 7)), StepSplit.TRAIN, 1)
 
 
-@pytest.mark.parametrize("values", [{"ratio": 0.0}, {"sizes": Sizes(2, 3, 4)}, {"sizes": Sizes(5, 10, 15)}])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"ratio": 0.0}, {"ratio": math.nan}, {"ratio": math.inf}, {"ratio": 51.0},
+        {"sizes": Sizes(2, 3, 4)}, {"sizes": Sizes(5, 10, 15)},
+    ],
+)  # fmt: skip
 def test_options_out_of_range(values):
     """Ratios and sizes that cannot be drawn are refused."""
     with pytest.raises(SettingsError, match=r"ratio of clauses is|Problems of"):

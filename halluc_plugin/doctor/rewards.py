@@ -1,0 +1,42 @@
+"""Room "rewards": whether each reward component that a package brings can be used."""
+
+from importlib.metadata import entry_points
+
+from halluc_plugin.checks import Check, CheckStatus
+from halluc_plugin.doctor import fresh
+
+GROUP = "halluc.rewards"
+"""Of :mod:`halluc_plugin.rewards.registry`, whose import takes seconds."""
+
+
+def brought() -> bool:
+    """Whether any package brings a reward component; without one there is no such room."""
+    return bool(entry_points(group=GROUP))
+
+
+def checks(call: fresh.Call) -> list[Check]:
+    """Import every component that a package brings, and say of each broken one why it is none.
+
+    Args:
+        call: Calls a function in another Python; see :class:`halluc_plugin.doctor.fresh.Call`.
+    """
+    try:
+        seen: dict[str, str | None] = call("halluc_plugin.doctor.rewards:observe")
+    except fresh.FreshPythonError as error:
+        fix = "Uninstall the packages that bring reward components one by one, until this line is green."
+        return [Check("import", CheckStatus.FAIL, str(error), fix)]
+    fix = "Mend the package, update it, or uninstall it."
+    return [
+        Check(name, CheckStatus.OK, "registered")
+        if cause is None
+        else Check(name, CheckStatus.FAIL, cause, fix)
+        for name, cause in seen.items()
+    ]
+
+
+def observe() -> dict[str, str | None]:
+    """For each component that a package brings why it cannot be used; called in a Python of its own."""
+    from halluc_plugin.rewards.registry import broken_components
+
+    broken = broken_components()
+    return {name: broken.get(name) for name in sorted(entry_points(group=GROUP).names)}

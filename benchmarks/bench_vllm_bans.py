@@ -9,6 +9,10 @@ collector of garbage, which has mostly the walk's to look at, is off. In turn wi
 - min_tokens: vLLM's ``MinTokensLogitsProcessor`` with a minimum that is out of reach, which bans one stop id.
 
 Run: ``pytest benchmarks/bench_vllm_bans.py -s``. The bars: 0.2 ms without tabu, 0.5 ms with it.
+
+The rules of tabu are compared with one another in a run of their own (``-k rules``), in which whole steps of
+up to eight tokens are taken back, where they differ: ``last`` hangs its ban on the end of the step, ``first``
+on its beginning; ``off`` follows the requests for a budget that is not reached.
 """
 
 import copy
@@ -31,7 +35,9 @@ from halluc_plugin.vllm_engine.bans import RewindBans
 from halluc_plugin.vllm_engine.budget import EditBudget
 from halluc_plugin.vllm_engine.request import EditRequest
 
+DELIMITER, PER_STEP = 10, 8
 VOCAB = EditVocab(31_999)
+BY_STEP = EditVocab(31_999, step=31_998, step_delimiters=frozenset({DELIMITER}))
 REQUESTS, WARM_UP, STEPS, BLOCK, JOIN_EVERY = 256, 1150, 200, 40, 10
 CPU = torch.device("cpu")
 
@@ -115,6 +121,7 @@ class Batch:
 
     def __init__(self, request):
         self.random, self.hard = random.Random(0), request.context is Context.HARD
+        self.by_step = request.vocab == BY_STEP
         self.lists = [[] for _ in range(REQUESTS)]
         self.extra_args = request.to_extra_args()
         self.logits = torch.zeros(REQUESTS, 32_000)
@@ -132,7 +139,10 @@ class Batch:
         """One action of every request."""
         for output in self.lists:
             if not output or self.random.random() > 1 / 14:
-                output.append(self.random.randrange(20, 30_000))
+                ends = self.by_step and len(output) % PER_STEP == PER_STEP - 1
+                output.append(DELIMITER if ends else self.random.randrange(20, 30_000))
+            elif self.by_step:
+                del output[(len(output) - 1) // PER_STEP * PER_STEP :]
             elif self.hard:
                 output.pop()
             else:
@@ -164,12 +174,14 @@ class Course:
 
 
 def _milliseconds(request):
-    """Of each measured step, by processor; in turn by blocks, so that a busy machine slows all."""
+    """Of each measured step, by processor."""
     ours = Ours() if request.context is Context.HARD else Soft()
-    courses = {
-        name: Course(processor, request)
-        for name, processor in {"ours": ours, "walk": Walk(), "min_tokens": MinTokens()}.items()
-    }
+    processors = {"ours": ours, "walk": Walk(), "min_tokens": MinTokens()}
+    return _in_turn({name: Course(processor, request) for name, processor in processors.items()})
+
+
+def _in_turn(courses):
+    """Milliseconds of each measured step, by course; in turn by blocks, so that a busy machine slows all."""
     for course in courses.values():
         course.run(WARM_UP)
     gc.collect()
@@ -206,3 +218,24 @@ def test_a_step(request_, bar, request, benchmark):
         ratio = f", ours / {name} {mean['ours'] / mean[name]:.2f}" if name != "ours" else ""
         print(f"\n  {name:10} {mean[name]:.3f} ({statistics.median(values):.3f}){ratio}", end="")
     assert mean["ours"] < bar
+
+
+def test_the_rules_of_tabu(benchmark):
+    """On the same actions, steps taken back as a whole, the first token costs what the last one does."""
+    torch.set_num_threads(1)
+    requests = {
+        rule: EditRequest(BY_STEP, 10_000 if rule is Tabu.OFF else None, context=Context.HARD, tabu=rule)
+        for rule in Tabu
+    }
+    courses = {rule: Course(Ours(), request) for rule, request in requests.items()}
+    spent = benchmark.pedantic(_in_turn, args=(courses,), rounds=1)
+    live = statistics.fmean(map(len, courses[Tabu.OFF].batch.lists))
+    print(
+        f"\nmean (median) ms of a step of 256 requests of {live:.0f} live tokens, by the rule of tabu", end=""
+    )
+    off = statistics.fmean(spent[Tabu.OFF])
+    for rule, values in spent.items():
+        mean = statistics.fmean(values)
+        print(f"\n  {rule:5} {mean:.3f} ({statistics.median(values):.3f}), {mean / off:.1f} x off", end="")
+        benchmark.extra_info[f"{rule}_ms"] = mean
+    assert statistics.median(spent[Tabu.FIRST]) < 2 * statistics.median(spent[Tabu.LAST])

@@ -1,6 +1,6 @@
 """A step in hard context against a causal step of equal raw length, and against recomputing every segment.
 
-Forward and backward of a 3M model, padded SDPA, mask and resolution included; CPU time, interleaved, in one
+Forward and backward of a 3M model, packed rows, mask and resolution included; CPU time, interleaved, in one
 process. ``pytest benchmarks/bench_tree_forward.py -s`` prints paired ratios with 95 % intervals.
 """
 

@@ -6,8 +6,8 @@ itself, which lets vLLM sample none of the rows that a model has beyond its toke
 context an action saw the live text only. All are functions of the trace: they are recomputed here from the
 ids, never transported, for old, reference and current log-probs and for the entropy.
 
-In hard context the engine lays micro-batches out itself: padded, whatever ``use_remove_padding`` says, and
-without the logits of prompts.
+Logits are made where an action reads them and never held whole (:mod:`halluc_plugin.hard.head`). In hard
+context the engine lays micro-batches out itself: packed, whatever ``use_remove_padding`` says.
 """
 
 import copy
@@ -18,6 +18,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 from verl.utils import tensordict_utils as tu
+from verl.utils.device import get_device_id
 from verl.utils.model import extract_multi_modal_inputs
 from verl.workers.config import FSDPEngineConfig
 from verl.workers.engine.base import EngineRegistry
@@ -26,7 +27,17 @@ from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
 from halluc_plugin.edits import Context, EditVocab, Resolution, resolve
 from halluc_plugin.edits.builders import budget_mask
 from halluc_plugin.errors import SettingsError, TraceError
-from halluc_plugin.hard import TreeInputs, require_tree_attention, tree_inputs
+from halluc_plugin.hard import (
+    ACTIONS,
+    ActionOutput,
+    ActionQuery,
+    Statistic,
+    causal_model,
+    check_reading,
+    lay_out,
+    reading_actions,
+    require_tree_attention,
+)
 from halluc_plugin.settings import Settings, load
 from halluc_plugin.tokens import edit_vocab
 from verl_ext.columns import BUDGET, EDIT_PROBS
@@ -34,13 +45,15 @@ from verl_ext.engine_config import BacktrackEngineConfig
 from verl_ext.host_settings.keys import OWN_STRATEGY, STOCK_STRATEGY
 from verl_ext.run_settings import OWN_ENGINE_CONFIG
 
-BANNED_LOGIT = -1e4
-"""Far below any real logit: the probability is exactly 0. Finite: the entropy multiplies it by 0."""
+TRACES = "halluc_traces"
 
-CHUNK = 1024
-"""Actions whose logits are looked at at a time, for the probability of an edit."""
-
-TRACES, TREE = "halluc_traces", "halluc_tree"
+OUTPUTS = {
+    Statistic.LOG_PROB: "log_probs",
+    Statistic.ENTROPY: "entropy",
+    Statistic.SQUARES: "sum_pi_squared",
+    Statistic.EDIT_MASS: EDIT_PROBS,
+}
+"""Names of what is read among verl's outputs."""
 
 
 @EngineRegistry.register(model_type="language_model", backend=[OWN_STRATEGY], device=["cuda", "npu", "cpu"])
@@ -55,52 +68,90 @@ class BacktrackFSDPEngine(FSDPEngineWithLMHead):
         self._settings = _supported_settings(model_config, engine_config)
         self._hard = self._settings.context is Context.HARD
         if self._hard:
-            self._attention = require_tree_attention(model_config.hf_config)
+            require_tree_attention(model_config.hf_config)
         self._vocab: EditVocab = edit_vocab(
             model_config.tokenizer, step_delimiter=self._settings.tokens.step_delimiter
         )
         self._sampled = len(model_config.tokenizer)  # as verl counts for its rollout, gaps or none
+        self._checked = False
         # The module builder of the base class knows its own names only.
         stock_config = copy.copy(engine_config)
         object.__setattr__(stock_config, "strategy", STOCK_STRATEGY)
         super().__init__(model_config, stock_config, *args, **kwargs)
 
+    def forward_step(self, micro_batch: TensorDict, loss_function: Any, forward_only: bool) -> Any:
+        """The base class's; before the first one, what is read is compared with the model's own logits."""
+        if not self._checked:
+            self._checked = True
+            check_reading(
+                self.module,
+                self._vocab,
+                self._settings.context,
+                autocast=self._autocast_dtype,
+                device=get_device_id(),
+            )
+        with reading_actions(self.module):
+            return super().forward_step(micro_batch, loss_function, forward_only)
+
     def prepare_model_inputs(self, micro_batch: TensorDict) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The base class's inputs; in hard context the tree's."""
+        """The base class's inputs, in hard context packed rows; and which actions to read."""
         traces = _Traces.of(micro_batch, self._vocab)
-        if not self._hard:
-            model_inputs, output_args = super().prepare_model_inputs(micro_batch)
-            return model_inputs, {**output_args, TRACES: traces}
-        _refuse_media(micro_batch)
-        tree = tree_inputs(
-            traces.prompt_ids,
-            traces.prompt_valid,
-            traces.resolution,
-            self._attention,
-            self._autocast_dtype,
-        )
-        return {**tree.model_inputs(), "logits_to_keep": tree.logits_to_keep}, {TRACES: traces, TREE: tree}
+        if self._hard:
+            _refuse_media(micro_batch)
+            laid = lay_out(
+                causal_model(self.module), traces.prompt_ids, traces.prompt_valid, traces.resolution
+            )
+            return {**laid.arguments, ACTIONS: self._query(laid.index, traces, micro_batch)}, {TRACES: traces}
+        model_inputs, output_args = super().prepare_model_inputs(micro_batch)
+        if tu.get_non_tensor_data(data=micro_batch, key="distillation_use_topk", default=False):
+            self._refuse_bans("Distillation reads the logits of a teacher's likeliest tokens")
+            return model_inputs, output_args
+        index = traces.index_of_raw(model_inputs["input_ids"])
+        return {**model_inputs, ACTIONS: self._query(index, traces, micro_batch)}, {TRACES: traces}
 
     def prepare_model_outputs(
         self, output: Any, output_args: dict[str, Any], micro_batch: TensorDict, logits_processor_func: Any
     ) -> dict[str, Any]:
-        """The base class's outputs, from the logits that each action was sampled from."""
-        traces: _Traces = output_args.pop(TRACES)
-        banned = budget_mask(traces.resolution, self._budget(micro_batch), self._settings.boundary)
-        if self._sampled < output.logits.shape[-1]:
-            output.logits[..., self._sampled :] = BANNED_LOGIT
-        if self._hard:
-            return self._hard_outputs(output, output_args.pop(TREE), traces, banned, micro_batch)
-        packed = tu.get_non_tensor_data(data=micro_batch, key="use_remove_padding", default=True)
-        if self._settings.bans_edits:
-            self._ban(output.logits, *traces.before(banned, packed=packed))
-        told = self._edit_probs(
-            output.logits, traces, traces.before(traces.resolution.valid, packed=packed), micro_batch
+        """What was read of each action, in verl's layout."""
+        if not isinstance(output, ActionOutput):
+            return super().prepare_model_outputs(output, output_args, micro_batch, logits_processor_func)
+        traces: _Traces = output_args[TRACES]
+        read = {name: getattr(output, statistic.value) for statistic, name in OUTPUTS.items()}
+        return {name: traces.in_verls_layout(values) for name, values in read.items() if values is not None}
+
+    def _refuse_bans(self, who: str) -> None:
+        rows = causal_model(self.module).config.get_text_config().vocab_size
+        if self._settings.bans_edits or self._sampled < rows:
+            raise SettingsError(
+                f"{who}, and from those nothing is banned.",
+                "Leave out limits on edits (halluc.max_backtracks, halluc.boundary), or the distillation.",
+            )
+
+    def _query(self, index: Tensor, traces: "_Traces", micro_batch: TensorDict) -> ActionQuery:
+        resolution = traces.resolution
+        banned = budget_mask(resolution, self._budget(micro_batch), self._settings.boundary)
+
+        def asked(name: str) -> bool:
+            return bool(tu.get_non_tensor_data(data=micro_batch, key=f"calculate_{name}", default=False))
+
+        wanted = [Statistic.LOG_PROB]
+        if asked("entropy"):
+            wanted.append(Statistic.ENTROPY)
+            if not torch.is_grad_enabled():  # the actor's pass before the update
+                wanted.append(Statistic.EDIT_MASS)
+        if asked("sum_pi_squared"):
+            wanted.append(Statistic.SQUARES)
+        chunked = self.engine_config.entropy_from_logits_with_chunking
+        return ActionQuery(
+            index=index,
+            ids=micro_batch["responses"].values(),
+            edit_ids=self._vocab.edit_ids,
+            unknown=lambda rows: range(self._sampled, rows),
+            temperature=traces.for_each_action(micro_batch["temperature"]),
+            banned=banned[resolution.valid] if self._settings.bans_edits else None,
+            wanted=tuple(wanted),
+            chunk=self.engine_config.entropy_from_logits_chunk_size if chunked else None,
         )
-        return {
-            **super().prepare_model_outputs(output, output_args, micro_batch, logits_processor_func),
-            **told,
-        }
 
     def _budget(self, micro_batch: TensorDict) -> int | Tensor | None:
         """Of all rows; with a curriculum each row's own: a batch may hold rollouts of several stages."""
@@ -113,57 +164,6 @@ class BacktrackFSDPEngine(FSDPEngineWithLMHead):
             )
         column = micro_batch[BUDGET]
         return (column.values() if column.is_nested else column).reshape(-1)
-
-    def _hard_outputs(
-        self, output: Any, tree: TreeInputs, traces: "_Traces", banned: Tensor, micro_batch: TensorDict
-    ) -> dict[str, Any]:
-        """The base class sees a packed batch of actions alone, each with the logits of its parent."""
-        output.logits = tree.at_actions(output.logits)[None]  # [1, N, V]
-        (columns,) = banned[tree.valid].nonzero(as_tuple=True)
-        self._ban(output.logits, torch.zeros_like(columns), columns)
-        every = torch.arange(output.logits.shape[1], device=columns.device)
-        told = self._edit_probs(output.logits, traces, (torch.zeros_like(every), every), micro_batch)
-        actions = micro_batch.clone(recurse=False)
-        actions["input_ids"] = micro_batch["responses"]
-        tu.assign_non_tensor(actions, use_remove_padding=True)
-        temperature = micro_batch["temperature"]
-        output_args = {
-            "temperature_is_one": not isinstance(temperature, Tensor) and float(temperature) == 1,
-            "temperature_rmpad": traces.for_each_action(temperature),
-            "input_ids_rmpad_rolled": micro_batch["responses"].values(),
-            "pad_size": 0,
-        }
-        outputs = super().prepare_model_outputs(output, output_args, actions, None)
-        return {
-            **{name: traces.in_verls_layout(nested.values()) for name, nested in outputs.items()},
-            **told,
-        }
-
-    def _edit_probs(
-        self, logits: Tensor, traces: "_Traces", places: tuple[Tensor, Tensor], micro_batch: TensorDict
-    ) -> dict[str, Tensor]:
-        """Of each action the probability that it is an edit, where verl asks for entropies, too.
-
-        Args:
-            logits: Float[rows, columns, V], with what is banned.
-            traces: Of the micro-batch.
-            places: Long[N] each: row and column of the logits that the N actions were sampled from.
-            micro_batch: Says temperature, and whether this is the actor's pass before the update.
-        """
-        asked = tu.get_non_tensor_data(data=micro_batch, key="calculate_entropy", default=False)
-        if not asked or torch.is_grad_enabled():
-            return {}
-        temperature = traces.for_each_action(micro_batch["temperature"]).clamp(min=1e-8)
-        edit_ids = torch.tensor(sorted(self._vocab.edit_ids), device=logits.device)
-        found = []
-        for rows, columns, scale in zip(*(part.split(CHUNK) for part in (*places, temperature)), strict=True):
-            scaled = logits[rows, columns].float() / scale[:, None]
-            found.append((scaled[:, edit_ids].logsumexp(-1) - scaled.logsumexp(-1)).exp().clamp(max=1.0))
-        return {EDIT_PROBS: traces.in_verls_layout(torch.cat(found))}
-
-    def _ban(self, logits: Tensor, rows: Tensor, columns: Tensor) -> None:
-        edit_ids = torch.tensor(sorted(self._vocab.edit_ids), device=logits.device)
-        logits[rows[:, None], columns[:, None], edit_ids] = BANNED_LOGIT
 
 
 @dataclass(frozen=True)
@@ -195,23 +195,19 @@ class _Traces:
         resolution = resolve(ids, valid, vocab)
         return cls(prompt_ids, prompt_valid, prompt_lengths, resolution, micro_batch["input_ids"].offsets())
 
-    def before(self, chosen: Tensor, *, packed: bool) -> tuple[Tensor, Tensor]:
-        """Where the logits of actions are: rows and columns (Long[N] each) one position before each.
+    def index_of_raw(self, input_ids: Tensor) -> Tensor:
+        """Long[N]: where the logits of actions stand in the flattened ids of the base class's layout."""
+        rows, actions = self.resolution.valid.nonzero(as_tuple=True)
+        packed = len(input_ids) == 1
+        starts = self.offsets[:-1] if packed else torch.arange(len(input_ids)).to(rows) * input_ids.shape[1]
+        return starts[rows] + self.prompt_lengths[rows] + actions - 1
 
-        Args:
-            chosen: Bool[B, T], which actions.
-            packed: Whether logits are Float[1, sum of lengths, V], else Float[B, longest, V].
-        """
-        rows, actions = chosen.nonzero(as_tuple=True)
-        columns = self.prompt_lengths[rows] + actions - 1
-        if not packed:
-            return rows, columns
-        return torch.zeros_like(rows), self.offsets[rows] + columns
-
-    def for_each_action(self, value: Any) -> Tensor:
-        """Float[N]: a number, or one for each row, for each of the N actions."""
+    def for_each_action(self, value: Any) -> Tensor | None:
+        """Float[N]: a number, or one for each row, for each of the N actions; None if it is 1."""
+        if not isinstance(value, Tensor) and float(value) == 1:
+            return None
         lengths = self.resolution.raw_length
-        value = torch.as_tensor(value, dtype=torch.float32, device=lengths.device)
+        value = torch.as_tensor(value, dtype=torch.float32, device=lengths.device).clamp(min=1e-8)  # as verl
         return value.expand(len(lengths)).repeat_interleave(lengths)
 
     def in_verls_layout(self, values: Tensor) -> Tensor:
@@ -220,7 +216,8 @@ class _Traces:
         Returns:
             Jagged Float[B, prompt and response], 0 at positions that verl does not read.
         """
-        _, index = self.before(self.resolution.valid, packed=True)
+        rows, actions = self.resolution.valid.nonzero(as_tuple=True)
+        index = self.offsets[rows] + self.prompt_lengths[rows] + actions - 1
         whole = values.new_zeros(int(self.offsets[-1])).index_put((index,), values)
         return torch.nested.nested_tensor_from_jagged(whole, self.offsets)
 

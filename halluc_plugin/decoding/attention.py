@@ -13,6 +13,8 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from halluc_plugin.hard import Attention, attention_of
+
 NAME = "halluc_grouped_sdpa"
 
 
@@ -49,7 +51,7 @@ def grouped_heads(model: Any) -> Iterator[None]:
     """Let a model attend this way, where it would use transformers' ``sdpa``; afterwards it is as before."""
     config = model.config
     before = config._attn_implementation  # noqa: SLF001 - transformers has no other name for it
-    if before != "sdpa":
+    if attention_of(config) is not Attention.SDPA:
         yield
         return
     config._attn_implementation = NAME  # noqa: SLF001 - the setter of the model would check and copy

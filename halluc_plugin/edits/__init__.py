@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         response_mask,
         sft_labels,
         tree_attention_mask,
+        tree_columns,
     )
     from halluc_plugin.edits.records import (
         EditEvent,
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 
 _BUILDERS = (
     "NO_LIMIT", "Boundary", "ErasedTokens", "budget_mask", "flex_mask_mod", "logit_index", "position_ids",
-    "response_mask", "sft_labels", "tree_attention_mask",
+    "response_mask", "sft_labels", "tree_attention_mask", "tree_columns",
 )  # fmt: skip
 _HOME = dict.fromkeys(_BUILDERS, "builders")
 _HOME |= dict.fromkeys(
@@ -83,6 +84,7 @@ __all__ = [
     "sft_labels",
     "trace_record",
     "tree_attention_mask",
+    "tree_columns",
 ]
 
 

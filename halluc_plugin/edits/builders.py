@@ -115,6 +115,21 @@ def logit_index(resolution: Resolution, prompt_valid: torch.Tensor) -> torch.Ten
     return torch.where(resolution.parent >= 0, resolution.parent + width, last)
 
 
+def tree_columns(resolution: Resolution, prompt_valid: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The tree attention as two columns: what a token is to others, and up to where.
+
+    Returns:
+        ``readable`` (Bool[B, P + T], prompt and text; edit tokens and padding are seen by nobody), and
+        ``until`` (Long[B, P + T], the position from which on a token is no longer seen; P + T for never).
+    """
+    _check_prompt(resolution, prompt_valid)
+    text = resolution.valid & ~resolution.is_edit
+    length = prompt_valid.shape[1] + text.shape[1]
+    erased_at = torch.where(resolution.erased, resolution.erased_at + prompt_valid.shape[1], length)
+    until = torch.cat([torch.full_like(prompt_valid, length, dtype=torch.long), erased_at], 1)
+    return torch.cat([prompt_valid, text], 1), until
+
+
 def flex_mask_mod(
     resolution: Resolution, prompt_valid: torch.Tensor
 ) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]:
@@ -123,12 +138,7 @@ def flex_mask_mod(
     Token j is visible to the text token i iff j belongs to the prompt, or is text that is live at i. Edit
     tokens and padding are seen by nobody and see only themselves.
     """
-    _check_prompt(resolution, prompt_valid)
-    text = resolution.valid & ~resolution.is_edit
-    length = prompt_valid.shape[1] + text.shape[1]
-    readable = torch.cat([prompt_valid, text], 1)
-    erased_at = torch.where(resolution.erased, resolution.erased_at + prompt_valid.shape[1], length)
-    until = torch.cat([torch.full_like(prompt_valid, length, dtype=torch.long), erased_at], 1)
+    readable, until = tree_columns(resolution, prompt_valid)
 
     def mask_mod(b: torch.Tensor, _head: torch.Tensor, q: torch.Tensor, kv: torch.Tensor) -> torch.Tensor:
         live = readable[b, kv] & (until[b, kv] > q) & (kv <= q)

@@ -1,30 +1,59 @@
-"""Log-probs of raw traces in hard context: one forward, in which each action sees what was live.
+"""Log-probs of raw traces, in hard context above all: one forward, in which each action sees what was live.
 
-:mod:`.models` says which models can, :mod:`.inputs` lays a batch out as a tree (mask and rewound positions,
-always both), :mod:`.forward` reads every action's log-prob at its parent. Plain torch and transformers; the
-verl engine uses the same inputs.
+:mod:`.models` says which models can, :mod:`.inputs` lays a batch out (mask and rewound positions, always
+both): packed into one sequence (:mod:`.packed`), which :mod:`.packed_attention` attends to by rows, or on
+accelerators by blocks (:mod:`.blocks`). :mod:`.head` makes logits where an action reads them, in chunks
+(:mod:`.chunks`), :mod:`.statistics` reads them, :mod:`.forward` does all of it, and :mod:`.check` compares it
+with the model's own logits. Plain torch and transformers; the verl engine uses the same parts.
 """
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from halluc_plugin.hard.forward import ActionScores, ban_edits, score_actions, without_unknown
-    from halluc_plugin.hard.inputs import TreeInputs, tree_inputs
-    from halluc_plugin.hard.models import Attention, require_full_attention, require_tree_attention
+    from halluc_plugin.hard.check import check_reading
+    from halluc_plugin.hard.forward import ActionScores, query_of, score_actions, without_unknown
+    from halluc_plugin.hard.head import ACTIONS, ActionOutput, ActionQuery, causal_model, reading_actions
+    from halluc_plugin.hard.inputs import ModelInputs, lay_out
+    from halluc_plugin.hard.models import (
+        Attention,
+        attention_of,
+        require_full_attention,
+        require_tree_attention,
+    )
+    from halluc_plugin.hard.packed import PackedInputs, packed_inputs
+    from halluc_plugin.hard.statistics import Reading, Statistic, read_logits
 
-_HOME = dict.fromkeys(("ActionScores", "ban_edits", "score_actions", "without_unknown"), "forward")
-_HOME |= {"TreeInputs": "inputs", "tree_inputs": "inputs"}
-_HOME |= dict.fromkeys(("Attention", "require_full_attention", "require_tree_attention"), "models")
+_HOME = {"check_reading": "check"}
+_HOME |= dict.fromkeys(("ActionScores", "query_of", "score_actions", "without_unknown"), "forward")
+_HOME |= dict.fromkeys(("ACTIONS", "ActionOutput", "ActionQuery", "causal_model", "reading_actions"), "head")
+_HOME |= dict.fromkeys(("ModelInputs", "lay_out"), "inputs")
+_HOME |= dict.fromkeys(
+    ("Attention", "attention_of", "require_full_attention", "require_tree_attention"), "models"
+)
+_HOME |= dict.fromkeys(("PackedInputs", "packed_inputs"), "packed")
+_HOME |= dict.fromkeys(("Reading", "Statistic", "read_logits"), "statistics")
 
 __all__ = [
+    "ACTIONS",
+    "ActionOutput",
+    "ActionQuery",
     "ActionScores",
     "Attention",
-    "TreeInputs",
-    "ban_edits",
+    "ModelInputs",
+    "PackedInputs",
+    "Reading",
+    "Statistic",
+    "attention_of",
+    "causal_model",
+    "check_reading",
+    "lay_out",
+    "packed_inputs",
+    "query_of",
+    "read_logits",
+    "reading_actions",
     "require_full_attention",
     "require_tree_attention",
     "score_actions",
-    "tree_inputs",
     "without_unknown",
 ]
 

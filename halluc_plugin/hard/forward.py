@@ -1,57 +1,69 @@
-"""Every action's log-prob in hard context by one forward over the raw traces."""
+"""Every action's log-prob by one forward over the raw traces, in hard context or in soft."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import torch
 
-from halluc_plugin.edits import EditVocab, Resolution
+from halluc_plugin.edits import Context, EditVocab, Resolution
 from halluc_plugin.errors import TraceError
-from halluc_plugin.hard.inputs import tree_inputs
-from halluc_plugin.hard.models import require_tree_attention
+from halluc_plugin.hard.head import ACTIONS, ActionOutput, ActionQuery, causal_model, reading_actions
+from halluc_plugin.hard.inputs import ModelInputs, lay_out
+from halluc_plugin.hard.statistics import Statistic
+
+ALL_OF_A_POLICY = (Statistic.LOG_PROB, Statistic.ENTROPY, Statistic.EDIT_MASS)
 
 
 @dataclass(frozen=True)
 class ActionScores:
-    """What a policy says of the N valid actions of B raw traces of width T.
+    """What a policy says of the valid actions of B raw traces of width T.
 
     Attributes:
         resolution: Of the traces.
-        logits: Float[N, V], of the distributions they were sampled from, row by row; banned tokens and
-            ids that are no token at -inf.
+        read: Float[B, T] for each statistic that was asked for, 0 at padding: of the distributions that the
+            actions were sampled from, banned tokens and ids that are no token out of them.
     """
 
     resolution: Resolution
-    logits: torch.Tensor
+    read: Mapping[Statistic, torch.Tensor]
 
-    @cached_property
+    @classmethod
+    def of(
+        cls, resolution: Resolution, output: ActionOutput, wanted: Collection[Statistic]
+    ) -> "ActionScores":
+        """In rows, from what a forward returned for the N valid actions."""
+        valid = resolution.valid
+
+        def in_rows(values: torch.Tensor) -> torch.Tensor:
+            return values.new_zeros(valid.shape).masked_scatter(valid, values)
+
+        return cls(resolution, {name: in_rows(output[name.value]) for name in wanted})
+
+    @property
     def log_probs(self) -> torch.Tensor:
         """Float[B, T], log-probability of each action, edits and erased tokens included; 0 at padding."""
-        ids = self.resolution.ids[self.resolution.valid]
-        return self._in_rows(self._distribution.gather(-1, ids[:, None])[:, 0])
+        return self._of(Statistic.LOG_PROB)
 
-    @cached_property
+    @property
     def entropy(self) -> torch.Tensor:
         """Float[B, T], entropy of the distribution each was sampled from, in nats; 0 at padding."""
-        # A banned token has probability 0 and adds nothing: 0 * -inf is put right before it spoils gradients.
-        finite = self._distribution.where(self._distribution > -torch.inf, 0.0)
-        return self._in_rows(-(self._distribution.exp() * finite).sum(-1))
+        return self._of(Statistic.ENTROPY)
 
-    @cached_property
+    @property
     def edit_mass(self) -> torch.Tensor:
         """Float[B, T], probability that each action was an edit, whatever it was; 0 at padding."""
-        rows = self.logits.shape[-1]
-        ids = sorted(token_id for token_id in self.resolution.vocab.edit_ids if token_id < rows)
-        return self._in_rows(self._distribution[:, ids].exp().sum(-1).clamp(max=1.0))
+        return self._of(Statistic.EDIT_MASS)
 
-    @cached_property
-    def _distribution(self) -> torch.Tensor:
-        return self.logits.log_softmax(-1)
+    @property
+    def normalizer(self) -> torch.Tensor:
+        """Float[B, T], log-sum-exp of the logits that each was sampled from; 0 at padding."""
+        return self._of(Statistic.NORMALIZER)
 
-    def _in_rows(self, values: torch.Tensor) -> torch.Tensor:
-        valid = self.resolution.valid
-        return values.new_zeros(valid.shape).masked_scatter(valid, values)
+    def _of(self, name: Statistic) -> torch.Tensor:
+        if name not in self.read:
+            raise TraceError(f"{name} was not read.", f"Ask for it: wanted=(..., Statistic.{name.name}).")
+        return self.read[name]
 
 
 def score_actions(
@@ -60,40 +72,87 @@ def score_actions(
     prompt_valid: torch.Tensor,
     resolution: Resolution,
     *,
+    context: Context = Context.HARD,
     temperature: float = 1.0,
     edits_banned: torch.Tensor | None = None,
+    unknown_banned: bool = True,
+    wanted: Collection[Statistic] = ALL_OF_A_POLICY,
+    chunk: int | None = None,
 ) -> ActionScores:
-    """Score raw traces in hard context, with gradients.
+    """Score raw traces, with gradients.
 
-    The result is that of a forward from the collapsed prefix for each action by itself: the tree mask lets an
-    action see the prompt and what was live, positions count live tokens only, and its logits are those of the
-    last live token before it.
+    In hard context the result is that of a forward from the collapsed prefix for each action by itself: a
+    tree mask lets an action see the prompt and what was live, positions count live tokens only, and its
+    logits are those of the last live token before it.
 
     Args:
-        model: A transformers causal language model with full attention, loaded with ``sdpa``, ``eager`` or
-            ``flex_attention``.
+        model: A transformers causal language model, also in peft's or torch's wrappers; in hard context one
+            with full attention, loaded with ``sdpa``, ``eager`` or ``flex_attention``. From then on it also
+            attends to packed rows, and to all else as before.
         prompt_ids: Long[B, P], padded on either side.
         prompt_valid: Bool[B, P].
         resolution: Of the B responses.
+        context: What each action saw.
         temperature: Of the sampling.
         edits_banned: Bool[B, T], actions sampled while edit tokens were banned
             (:func:`halluc_plugin.edits.budget_mask`); None for none.
+        unknown_banned: Whether ids that are no token were never sampled.
+        wanted: What is read.
+        chunk: Actions whose logits are held at once; None for as many as are quick.
 
     Raises:
-        SettingsError: The model's attention cannot follow a tree.
+        SettingsError: The model's attention cannot follow a tree, or a chunk does not fit into memory.
+        TokenizerError: The model's head has no row for an action.
         TraceError: The temperature is not positive, or shapes do not fit.
     """
     if temperature <= 0:
         raise TraceError(f"The temperature is {temperature}.", "Pass that of the sampling, above 0.")
-    attention = require_tree_attention(model.config)
-    inputs = tree_inputs(prompt_ids, prompt_valid, resolution, attention, model.dtype)
-    output = model(**inputs.model_inputs(), logits_to_keep=inputs.logits_to_keep, use_cache=False)
-    logits = without_unknown(inputs.at_actions(output.logits).float(), resolution.vocab)
-    if temperature != 1:
-        logits = logits / temperature
-    if edits_banned is not None:
-        logits = ban_edits(logits, resolution, edits_banned)
-    return ActionScores(resolution, logits)
+    wanted = tuple(wanted)
+    inputs = lay_out(causal_model(model), prompt_ids, prompt_valid, resolution, context)
+    query = query_of(
+        resolution, inputs, wanted=wanted, chunk=chunk, banned=edits_banned, unknown_banned=unknown_banned,
+        temperature=None if temperature == 1 else temperature,
+    )  # fmt: skip
+    with reading_actions(model):
+        output = model(**inputs.arguments, **{ACTIONS: query}, use_cache=False)
+    return ActionScores.of(resolution, output, wanted)
+
+
+def query_of(
+    resolution: Resolution,
+    inputs: ModelInputs,
+    *,
+    wanted: tuple[Statistic, ...],
+    temperature: float | torch.Tensor | None = None,
+    banned: torch.Tensor | None = None,
+    unknown_banned: bool = True,
+    chunk: int | None = None,
+) -> ActionQuery:
+    """What to ask of the valid actions of traces that are laid out.
+
+    Args:
+        resolution: Of B traces of width T.
+        inputs: How they are laid out.
+        wanted: What is read.
+        temperature: Of all, or Float[N] of each action; None for 1.
+        banned: Bool[B, T], actions sampled while edits were banned.
+        unknown_banned: As :func:`score_actions`.
+        chunk: As there.
+    """
+    valid, vocab = resolution.valid, resolution.vocab
+    ids = resolution.ids[valid]
+    if temperature is not None:
+        temperature = torch.as_tensor(temperature, dtype=torch.float32, device=ids.device).expand(len(ids))
+    return ActionQuery(
+        index=inputs.index,
+        ids=ids,
+        edit_ids=vocab.edit_ids,
+        unknown=vocab.unknown_ids if unknown_banned else None,
+        temperature=temperature,
+        banned=None if banned is None else banned[valid],
+        wanted=wanted,
+        chunk=chunk,
+    )
 
 
 def without_unknown(logits: torch.Tensor, vocab: EditVocab) -> torch.Tensor:
@@ -102,16 +161,3 @@ def without_unknown(logits: torch.Tensor, vocab: EditVocab) -> torch.Tensor:
     if not unknown:
         return logits
     return logits.index_fill(-1, torch.tensor(unknown, device=logits.device), -torch.inf)
-
-
-def ban_edits(logits: torch.Tensor, resolution: Resolution, edits_banned: torch.Tensor) -> torch.Tensor:
-    """Edit tokens at -inf where they could not be sampled.
-
-    Args:
-        logits: Float[N, V], of the valid actions, row by row.
-        resolution: Of the traces.
-        edits_banned: Bool[B, T], as :func:`score_actions`.
-    """
-    edit_ids = torch.tensor(sorted(resolution.vocab.edit_ids), device=logits.device)
-    is_edit = torch.isin(torch.arange(logits.shape[-1], device=logits.device), edit_ids)
-    return logits.masked_fill(edits_banned[resolution.valid][:, None] & is_edit, -torch.inf)

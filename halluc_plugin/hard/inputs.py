@@ -1,81 +1,58 @@
-"""A batch of raw traces laid out for one forward in hard context."""
+"""A batch of raw traces laid out for one forward: packed, or padded for models that take no packed rows."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from halluc_plugin.edits import Resolution, flex_mask_mod, logit_index, position_ids, tree_attention_mask
-from halluc_plugin.errors import TraceError
-from halluc_plugin.hard.models import Attention
+from halluc_plugin.edits import (
+    Context,
+    Resolution,
+    flex_mask_mod,
+    logit_index,
+    position_ids,
+    tree_attention_mask,
+)
+from halluc_plugin.errors import SettingsError, TraceError
+from halluc_plugin.hard.models import Attention, require_tree_attention
+from halluc_plugin.hard.packed import packed_inputs
+from halluc_plugin.hard.packed_attention import take_packed_rows
 
 
 @dataclass(frozen=True)
-class TreeInputs:
-    """What the model is called with; sequence coordinates run over P + T, the prompts first.
+class ModelInputs:
+    """What a model is called with for B rows, as one sequence or side by side.
 
     Attributes:
-        input_ids: Long[B, P + T], prompts padded on the left.
-        attention_mask: The tree, as the implementation wants it: Bool[B, 1, P + T, P + T] for ``sdpa``, the
-            same as additive floats for ``eager``, a ``BlockMask`` for ``flex_attention``. Never None: with
-            rewound positions transformers would take that for packed sequences.
-        position_ids: Long[B, P + T], rewound.
-        logit_index: Long[B, T], position whose logits each action was sampled from.
-        valid: Bool[B, T], which responses' positions hold an action.
+        arguments: For the model: ``input_ids``, ``attention_mask``, and ``position_ids`` where they are not
+            the model's own. In hard context there is always a mask: without one, transformers would take
+            rewound positions for packed sequences.
+        index: Long[N], where in the flattened batch the logits of each valid action are read, row by row.
     """
 
-    input_ids: torch.Tensor
-    attention_mask: Any
-    position_ids: torch.Tensor
-    logit_index: torch.Tensor
-    valid: torch.Tensor
-
-    @property
-    def logits_to_keep(self) -> int:
-        """How many trailing positions the actions were sampled from; transformers' argument of that name."""
-        return self.valid.shape[1] + 1
-
-    def model_inputs(self) -> dict[str, Any]:
-        """The arguments for the model."""
-        return {
-            "input_ids": self.input_ids,
-            "attention_mask": self.attention_mask,
-            "position_ids": self.position_ids,
-        }
-
-    def at_actions(self, logits: torch.Tensor) -> torch.Tensor:
-        """The logits that each of the N valid actions was sampled from.
-
-        Args:
-            logits: Float[B, S, V], the model's, of all positions or of trailing ones.
-
-        Returns:
-            Float[N, V], row by row.
-        """
-        rows, actions = self.valid.nonzero(as_tuple=True)
-        width = logits.shape[1]
-        columns = self.logit_index[rows, actions] - (self.input_ids.shape[1] - width)
-        # On flat rows: the gradient of this is a plain sum over rows of V.
-        return logits.flatten(0, 1).index_select(0, rows * width + columns)
+    arguments: dict[str, Any]
+    index: torch.Tensor
 
 
-def tree_inputs(
+def lay_out(
+    model: Any,
     prompt_ids: torch.Tensor,
     prompt_valid: torch.Tensor,
     resolution: Resolution,
-    attention: Attention,
-    dtype: torch.dtype = torch.float32,
-) -> TreeInputs:
-    """Lay out prompts and raw traces.
+    context: Context = Context.HARD,
+) -> ModelInputs:
+    """Lay out prompts and raw traces as a model can take them.
 
     Args:
+        model: A transformers causal language model, without wrappers. If its layers ask transformers how to
+            attend, it is switched to attention that takes packed rows, too.
         prompt_ids: Long[B, P], padded on either side.
         prompt_valid: Bool[B, P].
         resolution: Of the B responses of width T.
-        attention: Which implementation the mask is for.
-        dtype: Of an additive mask (``eager``): that of the model's activations.
+        context: What each action sees: what was live (hard), or all that is before it (soft).
 
     Raises:
+        SettingsError: The model's attention cannot follow a tree (hard context).
         TraceError: Shapes do not fit, or a prompt is empty.
     """
     if prompt_ids.shape != prompt_valid.shape:
@@ -83,21 +60,43 @@ def tree_inputs(
             f"prompt_ids have shape {tuple(prompt_ids.shape)}, prompt_valid {tuple(prompt_valid.shape)}.",
             "Pass both as [batch, prompt length].",
         )
-    # Padding to the left edge: all logits that are read then lie in the last T + 1 positions.
+    attention = require_tree_attention(model.config) if context is Context.HARD else _full(model.config)
+    if attention is not None and take_packed_rows(model):
+        fused = attention is Attention.SDPA and prompt_ids.device.type != "cpu"
+        packed = packed_inputs(
+            prompt_ids, prompt_valid, resolution, context, blocks=fused or attention is Attention.FLEX
+        )
+        return ModelInputs(packed.model_inputs(), packed.index)
+    # Prompts to the left edge: rows are then prompt, response, padding.
     order = prompt_valid.long().argsort(dim=1, stable=True)
     prompt_ids, prompt_valid = prompt_ids.gather(1, order), prompt_valid.gather(1, order)
-    return TreeInputs(
-        torch.cat([prompt_ids, resolution.ids], 1),
-        _mask(resolution, prompt_valid, attention, dtype),
-        position_ids(resolution, prompt_valid),
-        logit_index(resolution, prompt_valid),
-        resolution.valid,
-    )
+    ids = torch.cat([prompt_ids, resolution.ids], 1)
+    width, (rows, actions) = ids.shape[1], resolution.valid.nonzero(as_tuple=True)
+    if attention is None or context is Context.SOFT:
+        valid = torch.cat([prompt_valid, resolution.valid], 1)
+        counted = (valid.long().cumsum(1) - 1).clamp(min=0)
+        causal = {"input_ids": ids, "attention_mask": valid.long(), "position_ids": counted}
+        return ModelInputs(causal, rows * width + prompt_ids.shape[1] + actions - 1)
+    arguments = {
+        "input_ids": ids,
+        "attention_mask": _dense(resolution, prompt_valid, attention, model.dtype),
+        "position_ids": position_ids(resolution, prompt_valid),
+    }
+    return ModelInputs(arguments, rows * width + logit_index(resolution, prompt_valid)[rows, actions])
 
 
-def _mask(
+def _full(config: Any) -> Attention | None:
+    """The attention of a model without windows or states; None if it has some, or takes causal masks only."""
+    try:
+        return require_tree_attention(config)
+    except SettingsError:
+        return None
+
+
+def _dense(
     resolution: Resolution, prompt_valid: torch.Tensor, attention: Attention, dtype: torch.dtype
 ) -> Any:
+    """Of padded rows: Bool[B, 1, P + T, P + T], additive for ``eager``, a ``BlockMask`` for flex."""
     if attention is Attention.FLEX:
         from torch.nn.attention.flex_attention import create_block_mask
 

@@ -23,6 +23,16 @@ class Attention(StrEnum):
     FLEX = "flex_attention"
 
 
+PACKED = "halluc_packed_"
+"""Before the name of an implementation: the same, and packed rows beside (:mod:`.packed_attention`)."""
+
+
+def attention_of(config: Any) -> Attention | None:
+    """What a model attends with, packed rows apart; None if it is nothing that takes any mask."""
+    name = str(config._attn_implementation).removeprefix(PACKED)  # noqa: SLF001 - transformers has no public name for it
+    return Attention(name) if name in list(Attention) else None
+
+
 def require_full_attention(config: Any) -> None:
     """Refuse a model in which nothing can be taken back exactly.
 
@@ -87,13 +97,14 @@ def require_tree_attention(config: Any) -> Attention:
         SettingsError: See :func:`require_full_attention`; or the implementation takes causal masks only.
     """
     require_full_attention(config)
-    name = config._attn_implementation  # noqa: SLF001 - transformers has no public name for it
-    if name not in list(Attention):
+    attention = attention_of(config)
+    if attention is None:
+        name = config._attn_implementation  # noqa: SLF001 - as above
         raise SettingsError(
             f"The model runs {name}, which takes no tree mask.",
             f"Load it with attn_implementation={Attention.SDPA} ({', '.join(Attention)} can).",
         )
-    return Attention(name)
+    return attention
 
 
 def _model_class(config: Any) -> Any:

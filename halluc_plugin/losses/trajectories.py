@@ -7,7 +7,7 @@ import torch
 
 from halluc_plugin.edits import Resolution, resolve
 from halluc_plugin.edits.builders import ErasedTokens, response_mask
-from halluc_plugin.hard import score_actions
+from halluc_plugin.hard import Statistic, score_actions
 from halluc_plugin.losses.sequence_match import Trajectories
 
 
@@ -43,11 +43,11 @@ def score_trajectories(
     longer_ids[rows, lengths] = min(eos_ids)
     longer_valid[rows, lengths] = True
     longer = resolve(longer_ids, longer_valid, resolution.vocab)
-    logits = score_actions(model, prompt_ids, prompt_valid, longer).logits
-    values = logits.logsumexp(-1)
-    v = values.new_zeros(longer_valid.shape).masked_scatter(longer_valid, values)
-    chosen = logits.gather(-1, longer_ids[longer_valid][:, None]).squeeze(-1)
-    q = chosen.new_zeros(longer_valid.shape).masked_scatter(longer_valid, chosen)[:, :-1]
+    scores = score_actions(
+        model, prompt_ids, prompt_valid, longer, wanted=(Statistic.LOG_PROB, Statistic.NORMALIZER)
+    )
+    v = scores.normalizer
+    q = (scores.log_probs + v)[:, :-1].masked_fill(~valid, 0)
     last = ids.gather(1, (lengths - 1).clamp(min=0)[:, None]).squeeze(1)
     ends = torch.isin(last, torch.tensor(sorted(eos_ids), device=ids.device)) & (lengths > 0)
     return Trajectories(

@@ -22,6 +22,7 @@ from halluc_plugin.atomic_files import make_folder, write_whole
 from halluc_plugin.decoding.limits import require_room
 from halluc_plugin.edits import resolve_rows
 from halluc_plugin.errors import SettingsError
+from halluc_plugin.hard import check_reading
 from halluc_plugin.rewards.influence import unchanged_groups
 from halluc_plugin.rl.answers import Answers, shape
 from halluc_plugin.rl.policy import score_policy
@@ -112,7 +113,9 @@ def train_policy(
     if (out / "config.json").exists() and not (out / CHECKPOINT).exists():
         raise SettingsError(f"{out} holds a model already.", "Give another folder, or delete it.")
     require_room(model.config, (problem.prompt for problem in problems), run.max_actions, settings.context)
-    trainer = _Trainer(model, RolloutReader.of(tokenizer, settings), problems, settings, run)
+    reader = RolloutReader.of(tokenizer, settings)
+    check_reading(model, reader.vocab, settings.context)
+    trainer = _Trainer(model, reader, problems, settings, run)
     make_folder(out)
     left = range(trainer.resume(out) + 1, run.steps + 1)
     for step in progress(left, "steps of GRPO", len(left)):

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from halluc_plugin.hard import Attention, attention_of
+
 LONGEST = 128
 """Tokens of a row, prompt included."""
 
@@ -27,7 +29,7 @@ def unfused_attention(model: Any, longest_row: int, *, bf16: bool) -> Iterator[N
     # A trainer moves a model to an accelerator, if there is one, only after it was handed over.
     on_cpu = next(model.parameters()).device.type == "cpu" and not torch.accelerator.is_available()
     before = config._attn_implementation  # noqa: SLF001 - transformers has no other name for it
-    if before != "sdpa" or not (bf16 and on_cpu and longest_row <= LONGEST):
+    if attention_of(config) is not Attention.SDPA or not (bf16 and on_cpu and longest_row <= LONGEST):
         yield
         return
     config._attn_implementation = "eager"  # noqa: SLF001 - the setter of the model would check and copy

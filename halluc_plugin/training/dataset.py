@@ -11,7 +11,6 @@ from halluc_plugin import moved
 from halluc_plugin.data.trace_files import TraceRow
 from halluc_plugin.edits import EditVocab, Resolution, find_delimiters, resolve
 from halluc_plugin.edits.builders import IGNORE_INDEX, ErasedTokens, response_mask
-from halluc_plugin.hard import Attention, tree_inputs
 from halluc_plugin.losses.shares import LossClass, LossShares
 from halluc_plugin.tokens.ends import end_ids
 from halluc_plugin.training.weights import Classes, Weighing
@@ -62,7 +61,6 @@ class TraceCollator:
             (transformers shifts inside its loss) and ``IGNORE_INDEX`` on prompts, padding and whatever is
             not to be imitated. With a weighing also ``weights``, Float[N, L], aligned likewise.
         """
-        resolution = self.resolved(rows)
         resolution = self.resolved(rows)
         ids = [row.prompt_ids + row.response_ids for row in rows]
         labels = self.labels(resolution, rows)
@@ -141,45 +139,26 @@ def weighing_of(
 
 
 class TreeCollator(TraceCollator):
-    """Lays traces out as trees (hard context): each action sees the live text only.
+    """Hands traces on for the trainer to lay out (hard context): each action sees the live text only."""
 
-    Args:
-        vocab: As above.
-        pad_id: As above.
-        erased_tokens: As above.
-        attention: The model's implementation of attention.
-        weighing: As above.
-    """
-
-    def __init__(
-        self,
-        vocab: EditVocab,
-        pad_id: int,
-        erased_tokens: ErasedTokens,
-        attention: Attention,
-        *,
-        weighing: Weighing | None = None,
-    ) -> None:
-        super().__init__(vocab, pad_id, erased_tokens, weighing=weighing)
-        self._attention = attention
-
-    def __call__(self, rows: Sequence[TraceRow]) -> dict[str, Any]:
+    def __call__(self, rows: Sequence[TraceRow]) -> dict[str, torch.Tensor]:
         """The batch.
 
         Returns:
-            The arguments of :meth:`halluc_plugin.hard.TreeInputs.model_inputs`, ``logit_index`` (Long[N, T])
-            and ``labels`` (Long[N, 1 + T]: aligned with the actions behind one that is ignored, since the
-            trainer, counting labels, leaves out the first of each row). With a weighing also ``weights``
-            (Float[N, 1 + T]).
+            ``prompt_ids`` and ``response_ids`` (Long[N, P] and [N, T]) with ``prompt_valid`` and
+            ``response_valid`` (Bool), and ``labels`` (Long[N, 1 + T]: aligned with the actions behind one
+            that is ignored, since the trainer, counting labels, leaves out the first of each row). With a
+            weighing also ``weights`` (Float[N, 1 + T]).
         """
         prompts = [row.prompt_ids for row in rows]
         resolution = self.resolved(rows)
-        inputs = tree_inputs(_pad(prompts, self._pad_id), _valid(prompts), resolution, self._attention)
         labels = self.labels(resolution, rows)
         weights = self.weights(resolution, labels, rows)
         batch = {
-            **inputs.model_inputs(),
-            "logit_index": inputs.logit_index,
+            "prompt_ids": _pad(prompts, self._pad_id),
+            "prompt_valid": _valid(prompts),
+            "response_ids": resolution.ids,
+            "response_valid": resolution.valid,
             "labels": pad(labels, (1, 0), value=IGNORE_INDEX),
         }
         return batch if weights is None else batch | {"weights": pad(weights, (1, 0))}

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from halluc_plugin.data.trace_files import TraceRow, read_traces
 from halluc_plugin.decoding.limits import max_positions
 from halluc_plugin.edits import Context
 from halluc_plugin.errors import DataError, SettingsError, TokenizerError
-from halluc_plugin.hard import require_tree_attention
+from halluc_plugin.hard import check_reading
 from halluc_plugin.tokens import vocab_of
 from halluc_plugin.tokens.saving import save_beside
 from halluc_plugin.training.attention import unfused_attention
@@ -79,14 +80,16 @@ def fine_tune(
         rows, TraceCollator(*collating), settings.shares, tokenizer, step_delimiter=step_delimiter
     )
     hard = settings.context is Context.HARD
+    if hard:
+        check_reading(model, collating[0], Context.HARD)
     with unfused_attention(model, longest_row(rows), bf16=bool(settings.bf16)):
-        trainer = (TraceTrainer if hard or weighing else Trainer)(
+        trainer = (partial(TraceTrainer, vocab=collating[0]) if hard or weighing else Trainer)(
             model=model,
             args=arguments(settings, out, show_progress=show_progress),
             train_dataset=TraceDataset(rows),
-            data_collator=TreeCollator(*collating, require_tree_attention(model.config), weighing=weighing)
-            if hard
-            else (soft_collator or TraceCollator)(*collating, weighing=weighing),
+            data_collator=(TreeCollator if hard else soft_collator or TraceCollator)(
+                *collating, weighing=weighing
+            ),
             callbacks=list(callbacks),
         )
         return run(trainer, tokenizer, out, finish, step_delimiter=step_delimiter)

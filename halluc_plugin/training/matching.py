@@ -26,7 +26,7 @@ from halluc_plugin.decoding.limits import require_room
 from halluc_plugin.edits import Context, EditVocab, resolve
 from halluc_plugin.edits.builders import ErasedTokens
 from halluc_plugin.errors import DataError, SettingsError
-from halluc_plugin.hard import require_tree_attention
+from halluc_plugin.hard import check_reading, require_tree_attention
 from halluc_plugin.losses import (
     Divergence,
     MatchLoss,
@@ -111,6 +111,7 @@ def match_sequences(
     replay = ReplayBuffer(matching.capacity)
     if checkpoint := last_checkpoint(out):
         replay.load(Path(checkpoint))
+    check_reading(model, vocab, Context.HARD)
     trainer.match(matching, replay, vocab, eos_ids, settings)
     trainer.add_callback(Refresh(trainer, rows))
     return run(trainer, tokenizer, out, step_delimiter=step_delimiter)

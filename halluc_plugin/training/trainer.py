@@ -1,21 +1,28 @@
-"""The transformers trainer with a loss of ours: labels at the parents of their actions, and with weights."""
+"""The transformers trainer with a loss of ours: actions scored from what was live, labels with weights."""
 
 from typing import Any
 
 import torch
 from transformers import Trainer
 
+from halluc_plugin.edits import EditVocab, resolve
 from halluc_plugin.edits.builders import IGNORE_INDEX
+from halluc_plugin.hard import Statistic, score_actions
 
 
 class TraceTrainer(Trainer):
     """The transformers trainer with a loss of ours.
 
-    In hard context a label is predicted at its action's parent; and labels may weigh more or less.
+    In hard context an action is predicted from what was live; and labels may weigh more or less.
+
+    Args:
+        vocab: Which ids edit; needed in hard context, where batches are those of
+            :class:`halluc_plugin.training.dataset.TreeCollator`.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, vocab: EditVocab | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._vocab = vocab
         # The loss is ours, whatever the model's forward accepts: labels are counted over the optimizer step.
         self.model_accepts_loss_kwargs = True
 
@@ -31,19 +38,36 @@ class TraceTrainer(Trainer):
         Several processes hold a part of the step's labels each, and their gradients are averaged, not summed:
         hence the factor, which transformers has in its own loss.
         """
-        labels = inputs.pop("labels")[:, 1:]
-        index, weights = inputs.pop("logit_index", None), inputs.pop("weights", None)
-        output = model(**inputs, use_cache=False)
-        if index is None:
-            logits = output.logits[:, :-1]
+        labels, weights = inputs.pop("labels")[:, 1:], inputs.pop("weights", None)
+        output = None
+        if "response_ids" in inputs:
+            losses = self._in_hard_context(model, inputs, labels)
         else:
-            logits = output.logits.gather(1, index[..., None].expand(-1, -1, output.logits.shape[-1]))
-        losses = torch.nn.functional.cross_entropy(
-            logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORE_INDEX, reduction="none"
-        )
-        total = losses.sum() if weights is None else (losses * weights[:, 1:].flatten()).sum()
+            output = model(**inputs, use_cache=False)
+            losses = torch.nn.functional.cross_entropy(
+                output.logits[:, :-1].float().flatten(0, 1),
+                labels.flatten(),
+                ignore_index=IGNORE_INDEX,
+                reduction="none",
+            )
+        total = losses.sum() if weights is None else (losses.flatten() * weights[:, 1:].flatten()).sum()
         if num_items_in_batch is None:
             loss = total / (labels != IGNORE_INDEX).sum()
         else:
             loss = total / num_items_in_batch * self.accelerator.num_processes
         return (loss, output) if return_outputs else loss
+
+    def _in_hard_context(self, model: Any, inputs: dict[str, Any], labels: torch.Tensor) -> torch.Tensor:
+        """Float[N, T], cross entropy at each label, 0 elsewhere."""
+        if self._vocab is None:
+            raise TypeError("a trainer in hard context is given the vocabulary: TraceTrainer(vocab=...)")
+        resolution = resolve(inputs["response_ids"], inputs["response_valid"], self._vocab)
+        scores = score_actions(
+            model,
+            inputs["prompt_ids"],
+            inputs["prompt_valid"],
+            resolution,
+            unknown_banned=False,
+            wanted=(Statistic.LOG_PROB,),
+        )
+        return -scores.log_probs.masked_fill(labels == IGNORE_INDEX, 0)

@@ -138,7 +138,7 @@ def test_discrimination_is_that_of_the_policy_itself(tokenizer, problems, tmp_pa
     masses = []
     for scores in seen:
         rows, columns = scores.resolution.valid.nonzero(as_tuple=True)
-        of_edit = scores.logits.softmax(-1)[:, vocab.backtrack].tolist()
+        of_edit = scores.edit_mass[rows, columns].tolist()
         ids = scores.resolution.ids
         masses += [
             mass

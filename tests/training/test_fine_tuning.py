@@ -1,6 +1,5 @@
 """Fine-tuning on raw traces: what is imitated, what is not, and what is saved."""
 
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from halluc_plugin.data.trace_files import FINGERPRINT, TraceRow, fingerprint, r
 from halluc_plugin.edits import Context, resolve_row, response_mask
 from halluc_plugin.edits.builders import IGNORE_INDEX, ErasedTokens
 from halluc_plugin.errors import DataError, SettingsError
-from halluc_plugin.hard import Attention, score_actions
+from halluc_plugin.hard import score_actions
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
 from halluc_plugin.tokens import BACKTRACK_TOKEN, vocab_of
@@ -72,7 +71,7 @@ def test_labels_by_hand(tokenizer, erased, labels):
 def test_what_words_take_back_is_masked(tokenizer, collator, erased, seen):
     """A column tells it where no edit does; masked and kept as erased tokens are."""
     rows = [TraceRow([1], [2, 3, 4], [True, False, False]), TraceRow([1], [5])]
-    build = TraceCollator if collator == "soft" else partial(TreeCollator, attention=Attention.SDPA)
+    build = TraceCollator if collator == "soft" else TreeCollator
     labels = build(vocab_of(tokenizer), 0, erased)(rows)["labels"]
     assert labels[0, -3:].tolist() == seen
     assert labels[1].tolist()[1:] == [5, NO, NO]

@@ -6,7 +6,7 @@ import torch
 from halluc_plugin.data.trace_files import TraceRow, read_traces, write_traces
 from halluc_plugin.edits import Context, ErasedTokens, resolve_row
 from halluc_plugin.errors import DataError, SettingsError
-from halluc_plugin.hard import Attention, score_actions
+from halluc_plugin.hard import score_actions
 from halluc_plugin.losses.shares import LossShares
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
@@ -38,7 +38,7 @@ def test_weights_by_hand(erased, shares, d, e, r):
     """Decisions, erased tokens and the rest weigh alike in both contexts, prompt and padding nothing."""
     weighing = weighing_of(ROWS, TraceCollator(VOCAB, 0, erased), shares, TOKENIZER, step_delimiter="\n")
     soft = TraceCollator(VOCAB, 0, erased, weighing=weighing)(ROWS)
-    hard = TreeCollator(VOCAB, 0, erased, Attention.SDPA, weighing=weighing)(ROWS)
+    hard = TreeCollator(VOCAB, 0, erased, weighing=weighing)(ROWS)
     expected = torch.tensor([[0, r, r, e, e, d, d, r, d], [0, r, r, d, 0, 0, 0, 0, 0]])
     torch.testing.assert_close(soft["weights"], expected)
     torch.testing.assert_close(hard["weights"], expected)

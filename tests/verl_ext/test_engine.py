@@ -12,7 +12,7 @@ from verl.workers.config import FSDPEngineConfig
 from halluc_plugin.edits import Context, EditState, EditVocab
 from halluc_plugin.edits.builders import Boundary
 from halluc_plugin.errors import SettingsError, TraceError
-from halluc_plugin.hard import Attention
+from halluc_plugin.hard import ACTIONS, reading_actions
 from halluc_plugin.settings import Settings, load
 from verl_ext.engine import BacktrackFSDPEngine
 from verl_ext.engine_config import BacktrackEngineConfig
@@ -58,7 +58,6 @@ def make_engine(model, settings: Settings, sampled: int = 20) -> BacktrackFSDPEn
     engine = BacktrackFSDPEngine.__new__(BacktrackFSDPEngine)
     engine._settings, engine._vocab, engine._sampled = settings, VOCAB, sampled
     engine._hard, engine._autocast_dtype = settings.context is Context.HARD, torch.float32
-    engine._attention = Attention.SDPA
     engine.module = model
     engine.engine_config = FSDPEngineConfig(strategy="fsdp2")
     engine.pad_to_length = engine.use_ulysses_sp = False
@@ -89,7 +88,8 @@ def micro_batch(*, packed: bool, **options) -> TensorDict:
 def outputs(engine, batch):
     """What verl's forward step does up to the outputs."""
     inputs, output_args = engine.prepare_model_inputs(micro_batch=batch)
-    raw = engine.module(**inputs, use_cache=False)
+    with reading_actions(engine.module):
+        raw = engine.module(**inputs, use_cache=False)
     return engine.prepare_model_outputs(raw, output_args, batch, None)
 
 
@@ -142,33 +142,6 @@ def test_rows_beyond_the_tokenizer_are_never_sampled(spare_rows, context):
     for name, rows in {"log_probs": log_probs, "entropy": entropies}.items():
         for have, want in zip(of_actions(got[name]), rows, strict=True):
             torch.testing.assert_close(have, want, atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize("context", Context)
-def test_the_probability_of_an_edit_is_told_before_the_update(model, packed, context):
-    """Of every action, what it was not included, 0 where edits were banned; not in passes with gradients."""
-    engine = make_engine(model, load({"context": context.value, "max_backtracks": 1, "boundary": "mask"}))
-    with torch.no_grad():
-        got = of_actions(outputs(engine, micro_batch(packed=packed))["backtrack_edit_probs"])
-        edits = [reference_masses(model, row, context) for row in range(3)]
-    for have, want, banned in zip(got, edits, BANNED, strict=True):
-        torch.testing.assert_close(have, want * ~torch.tensor(banned), atol=1e-5, rtol=0)
-    assert "backtrack_edit_probs" not in outputs(engine, micro_batch(packed=packed))
-    with torch.no_grad():
-        plain = outputs(engine, micro_batch(packed=packed, calculate_entropy=False))
-    assert "backtrack_edit_probs" not in plain  # as the reference policy is asked
-
-
-def reference_masses(model, row, context):
-    """P(edit) before each action of a row at temperature 0.7, a forward for each, nothing banned."""
-    state, found = EditState(VOCAB), []
-    for t, action in enumerate(RESPONSES[row]):
-        seen = state.live_ids if context is Context.HARD else RESPONSES[row][:t]
-        logits = model(torch.tensor([PROMPTS[row] + list(seen)])).logits[0, -1] / 0.7
-        found.append(logits.softmax(-1)[[B, R]].sum())
-        state.push(action)
-    return torch.stack(found)
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -241,12 +214,14 @@ def test_each_row_has_its_own_temperature(model):
 
 
 def test_hard_context_never_runs_without_its_mask(model):
-    """The model gets a mask with the rewound positions, and no logits of prompts are asked for."""
+    """Rows are packed, with a mask beside the rewound positions; only parents are read."""
     engine = make_engine(model, load({"context": "hard"}))
     inputs, _ = engine.prepare_model_inputs(micro_batch=micro_batch(packed=True))
-    assert inputs["attention_mask"].shape == (3, 1, 8, 8)
-    assert inputs["position_ids"].tolist()[0] == [0, 1, 2, 3, 4, 3, 4, 0]
-    assert inputs["logits_to_keep"] == 6
+    # The rows by length: 7, then 7 and 3 in groups of their own.
+    assert inputs["input_ids"].tolist() == [[1, 2, 3, 7, B, 8, 9, 5, 6, 7, 8, R, 9, 10, 4, 7, 7]]
+    assert inputs["position_ids"].tolist() == [[0, 1, 2, 3, 4, 3, 4, 0, 1, 2, 3, 4, 2, 3, 0, 1, 2]]
+    assert tuple(inputs["attention_mask"].shape) == (1, 1, 17, 17)
+    assert inputs[ACTIONS].index.tolist() == [2, 3, 2, 5, 14, 15, 8, 9, 10, 8, 12]
 
 
 def test_hard_context_refuses_images(model):
@@ -267,17 +242,19 @@ def test_hard_context_refuses_images(model):
     engine.prepare_model_inputs(micro_batch=batch)
 
 
-def test_no_ban_leaves_the_stock_outputs(model):
-    """With a budget nobody reaches, outputs are bit-identical to the base class's."""
-    engine = make_engine(model, load({"max_backtracks": 100}))
+def test_without_bans_outputs_are_the_stock_ones(model):
+    """Without limits on edits, and with one that nobody reaches, log-probs are those of the base class."""
+    batch = micro_batch(packed=False)
     with torch.no_grad():
-        ours = outputs(engine, micro_batch(packed=False))
-        batch = micro_batch(packed=False)
-        base = super(BacktrackFSDPEngine, engine)
+        free = outputs(make_engine(model, load({})), batch)["log_probs"]
+        limited = outputs(make_engine(model, load({"max_backtracks": 100})), batch)["log_probs"]
+        base = super(BacktrackFSDPEngine, make_engine(model, load({})))
         inputs, output_args = base.prepare_model_inputs(micro_batch=batch)
         raw = model(**inputs, use_cache=False)
-        stock = base.prepare_model_outputs(raw, output_args, batch, None)
-    assert torch.equal(ours["log_probs"].values(), stock["log_probs"].values())
+        stock = base.prepare_model_outputs(raw, output_args, batch, None)["log_probs"]
+    for have, also, want in zip(*map(of_actions, (free, limited, stock)), strict=True):
+        torch.testing.assert_close(have, want, atol=1e-5, rtol=0)
+        torch.testing.assert_close(also, want, atol=1e-5, rtol=0)
 
 
 def test_empty_prompt_is_refused(model):

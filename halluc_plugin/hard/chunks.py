@@ -1,0 +1,190 @@
+"""A linear head read in chunks: logits are made, read and thrown away, and made again in the backward.
+
+Everything of the size of logits is allocated once for all chunks, and the gradient of the weight is added up
+in one place: fresh memory for each chunk costs more than the arithmetic.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch.autograd.function import once_differentiable
+
+from halluc_plugin.errors import SettingsError
+from halluc_plugin.hard.statistics import Columns, Reading, named
+
+CHUNK_BYTES = {"cpu": 64 * 2**20}
+"""Logits (float32) that are held at once. A chunk's weight gradient has the size of the head, so that on an
+accelerator, with wide heads, more at once is faster."""
+CHUNK_BYTES_ELSEWHERE = 2**30
+
+COPIES = 4
+"""How many buffers of a chunk's size live at once: logits, log-softmax, and two in the backward."""
+
+Post = Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class ChunkedHead:
+    """How to go through the hidden states of N actions.
+
+    Attributes:
+        reading: Of all N.
+        rows: How many at once.
+        post: What the model makes of the head's output; None if it is the logits.
+    """
+
+    reading: Reading
+    rows: int
+    post: Post | None
+
+    def __call__(
+        self, states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+    ) -> tuple[torch.Tensor, ...]:
+        """Float32[N] for each statistic that is wanted.
+
+        Args:
+            states: Float[N, D].
+            weight: Float[V, D].
+            bias: Float[V], or None.
+        """
+        columns: tuple[torch.Tensor, ...] = _Chunked.apply(states, weight, bias, self)
+        return columns
+
+    def chunks(
+        self, states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+    ) -> Iterator["_Chunk"]:
+        """One after the other, in the same room; nothing of one outlives it."""
+        rows = min(self.rows, max(1, len(states)))
+        made, room = (torch.empty(rows, len(weight), dtype=torch.float32, device=states.device) for _ in "ab")
+        half = made if states.dtype == torch.float32 else made.to(states.dtype)
+        for first in range(0, len(states), rows):
+            part = states[first : first + rows]
+            raw, logits = half[: len(part)], made[: len(part)]
+            if bias is None:
+                torch.mm(part, weight.t(), out=raw)
+            else:
+                torch.addmm(bias, part, weight.t(), out=raw)
+            graph, came = None, raw
+            if self.post is not None:
+                graph = raw.detach().requires_grad_()
+                with torch.enable_grad():
+                    came = self.post(graph)
+            if came is not logits:
+                logits.copy_(came.detach())
+            some = slice(first, first + rows)
+            reading = self.reading.part(some)
+            reading.prepare(logits)
+            yield _Chunk(some, part, reading, logits, room[: len(part)], graph, came)
+
+
+class _Chunk(NamedTuple):
+    """Some of the actions.
+
+    Attributes:
+        some: Which.
+        states: Float[C, D].
+        reading: Of them.
+        logits: Float32[C, V], prepared.
+        room: Float32[C, V].
+        raw: Float[C, V], what the head gave, where the model makes something of it; otherwise None.
+        came: Float[C, V], what it made of it.
+    """
+
+    some: slice
+    states: torch.Tensor
+    reading: Reading
+    logits: torch.Tensor
+    room: torch.Tensor
+    raw: torch.Tensor | None
+    came: torch.Tensor
+
+    def gradient_of_raw(self, found: Columns, given: Columns) -> torch.Tensor:
+        """Float[C, V], the gradient of what the head gave, from gradients of what was read."""
+        parts = ({name: column[self.some] for name, column in columns.items()} for columns in (found, given))
+        of_logits = self.reading.gradient(self.logits, self.room, *parts).to(self.came.dtype)
+        if self.raw is None:
+            return of_logits
+        return torch.autograd.grad(self.came, self.raw, of_logits)[0]
+
+
+class _Chunked(torch.autograd.Function):
+    """Kept are the states, the weight, and what was read."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, head: ChunkedHead
+    ) -> tuple[torch.Tensor, ...]:
+        reading = head.reading
+        columns = [states.new_empty(len(states), dtype=torch.float32) for _ in reading.wanted]
+        for chunk in head.chunks(states, weight, bias):
+            for column, value in zip(
+                columns, chunk.reading.read(chunk.logits, chunk.room).values(), strict=True
+            ):
+                column[chunk.some] = value
+        ctx.save_for_backward(states, weight, bias, *columns)
+        ctx.head = head
+        ctx.set_materialize_grads(False)
+        return tuple(columns)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
+        states, weight, bias, *columns = ctx.saved_tensors
+        head: ChunkedHead = ctx.head
+        wanted = head.reading.wanted
+        found, given = named(wanted, columns), named(wanted, gradients)
+        of_states, of_weight, of_bias = (
+            torch.zeros_like(x) if needed else None
+            for x, needed in zip((states, weight, bias), ctx.needs_input_grad[:3], strict=True)
+        )
+        for chunk in head.chunks(states, weight, bias):
+            of_raw = chunk.gradient_of_raw(found, given).to(states.dtype)
+            if of_states is not None:
+                torch.mm(of_raw, weight, out=of_states[chunk.some])
+            if of_weight is not None:
+                of_weight.addmm_(of_raw.t(), chunk.states)
+            if of_bias is not None:
+                of_bias.add_(of_raw.sum(0))
+        return of_states, of_weight, of_bias, None
+
+
+def chunk_of(rows: int, device: torch.device, asked: int | None) -> int:
+    """Actions whose logits are held at once.
+
+    Args:
+        rows: Rows of the model's head, V.
+        device: Where they are held.
+        asked: How many are asked for; None for as many as are quick, and fit.
+
+    Raises:
+        SettingsError: So many as are asked for do not fit into the memory that is free, or not even one.
+    """
+    free = _free_bytes(device)
+    if asked is None:
+        room = CHUNK_BYTES.get(device.type, CHUNK_BYTES_ELSEWHERE)
+        chunk = max(1, (room if free is None else min(room, free // COPIES)) // (4 * rows))
+    else:
+        chunk = asked
+    needed = chunk * rows * 4 * COPIES
+    if chunk < 1 or (free is not None and needed > free):
+        raise SettingsError(
+            f"{chunk} actions at once, of {rows} logits each, need {needed / 2**20:.0f} MiB"
+            + ("." if free is None else f"; {free / 2**20:.0f} MiB are free."),
+            "Read fewer at once, at least 1 (in verl: actor.fsdp_config.entropy_from_logits_chunk_size), or "
+            "use smaller micro-batches.",
+        )
+    return chunk
+
+
+def _free_bytes(device: torch.device) -> int | None:
+    if device.type == "cuda":
+        reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + reserved
+    told = Path("/proc/meminfo")
+    if device.type != "cpu" or not told.exists():
+        return None
+    (line,) = (x for x in told.read_text(encoding="utf-8").splitlines() if x.startswith("MemAvailable:"))
+    return 1024 * int(line.split()[1])

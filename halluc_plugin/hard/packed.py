@@ -1,0 +1,154 @@
+"""A batch of prompts and raw traces as one sequence ``[1, N]``, its rows one behind the other."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from halluc_plugin.edits import Context, Resolution, logit_index, position_ids, tree_columns
+from halluc_plugin.hard.blocks import block_mask
+from halluc_plugin.hard.packed_attention import PackedMask, RowGroup
+
+MOST_PADDING = 1.1
+"""Rows of about one length lie in a group, each as wide as the longest: tokens with padding, over tokens."""
+
+BLOCK = 128
+"""Tokens in a block of flex attention, to a multiple of which a sequence is filled up for it."""
+
+
+@dataclass(frozen=True)
+class PackedInputs:
+    """What the model is called with.
+
+    Attributes:
+        input_ids: Long[1, N].
+        position_ids: Long[1, N]; in hard context rewound.
+        attention_mask: A :class:`PackedMask`, or a ``BlockMask`` for flex attention. Never None: rewound
+            positions would be taken for further rows.
+        index: Long[A], where in the N tokens the logits of each valid action are read, row by row.
+    """
+
+    input_ids: torch.Tensor
+    position_ids: torch.Tensor
+    attention_mask: Any
+    index: torch.Tensor
+
+    def model_inputs(self) -> dict[str, Any]:
+        """The arguments for the model."""
+        return {
+            "input_ids": self.input_ids,
+            "attention_mask": self.attention_mask,
+            "position_ids": self.position_ids,
+        }
+
+
+def packed_inputs(
+    prompt_ids: torch.Tensor,
+    prompt_valid: torch.Tensor,
+    resolution: Resolution,
+    context: Context = Context.HARD,
+    *,
+    blocks: bool = False,
+) -> PackedInputs:
+    """Pack prompts and raw traces.
+
+    Args:
+        prompt_ids: Long[B, P], padded on either side.
+        prompt_valid: Bool[B, P].
+        resolution: Of the B responses of width T.
+        context: What an action sees: what was live (hard), or all that is before it (soft).
+        blocks: Whether the mask is a ``BlockMask``, for flex attention.
+
+    Raises:
+        TraceError: A prompt is empty.
+    """
+    hard = context is Context.HARD
+    valid = torch.cat([prompt_valid, resolution.valid], 1)
+    lengths = valid.sum(1)
+    # In a row, without its padding, each token has a rank; behind the last stands one for "never".
+    ranks = torch.nn.functional.pad(valid.long().cumsum(1) - 1, (0, 1))
+    ranks[:, -1] = lengths
+    rewound, parents = position_ids(resolution, prompt_valid), logit_index(resolution, prompt_valid)
+    readable, until = tree_columns(resolution, prompt_valid)
+    layout = _Layout.of(lengths, alone=blocks)
+    starts = layout.starts.to(valid.device)[:, None]
+    places = (starts + ranks[:, :-1])[valid]
+
+    def packed(values: torch.Tensor, filling: int) -> torch.Tensor:
+        whole = torch.full((layout.length,), filling, dtype=values.dtype, device=values.device)
+        return whole.index_put_((places,), values[valid])
+
+    width = prompt_valid.shape[1]
+    read = parents if hard else torch.arange(width, valid.shape[1], device=valid.device).expand_as(parents)
+    index = (starts + ranks.gather(1, read) - (0 if hard else 1))[resolution.valid]
+    seen = packed(readable if hard else valid, 0)
+    ends = ranks.gather(1, until) if hard else lengths[:, None].expand_as(until)
+    if blocks:
+        mask: Any = block_mask(seen, packed(starts + ends, 0), BLOCK)
+    else:
+        plain = ~resolution.is_edit.any(1).cpu() if hard else torch.ones(len(lengths), dtype=torch.bool)
+        groups = layout.groups(seen, packed(ends, 0), plain)
+        mask = PackedMask.of(groups, layout.length, valid.device)
+    positions = rewound if hard else ranks[:, :-1]
+    return PackedInputs(
+        packed(torch.cat([prompt_ids, resolution.ids], 1), 0)[None], packed(positions, 0)[None], mask, index
+    )
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where rows lie: each group's rows are as wide as its longest.
+
+    Attributes:
+        starts: Long[B], on the CPU.
+        length: N.
+        members: The rows of each group, in the order in which they lie.
+        widths: Of each group's rows.
+    """
+
+    starts: torch.Tensor
+    length: int
+    members: list[list[int]]
+    widths: list[int]
+
+    @classmethod
+    def of(cls, lengths: torch.Tensor, *, alone: bool) -> "_Layout":
+        """Group rows by length; or all alone, in a sequence of whole blocks."""
+        sizes = lengths.tolist()
+        members: list[list[int]] = []
+        tokens = 0  # of the last group
+        for row in sorted(range(len(sizes)), key=lambda row: -sizes[row]):
+            tokens += sizes[row]
+            with_row = sizes[members[-1][0]] * (len(members[-1]) + 1) if members else 0
+            if members and not alone and with_row <= MOST_PADDING * tokens:
+                members[-1].append(row)
+            else:
+                members.append([row])
+                tokens = sizes[row]
+        widths = [sizes[group[0]] for group in members]
+        starts, begin = torch.zeros(len(sizes), dtype=torch.long), 0
+        for group, width in zip(members, widths, strict=True):
+            for row in group:
+                starts[row] = begin
+                begin += width
+        return cls(starts, -(-begin // BLOCK) * BLOCK if alone else begin, members, widths)
+
+    def groups(self, seen: torch.Tensor, ends: torch.Tensor, plain: torch.Tensor) -> list[RowGroup]:
+        """The groups with masks, from columns of the N tokens; ``plain`` (Bool[B]) rows have no edits."""
+        found = []
+        for rows, width in zip(self.members, self.widths, strict=True):
+            group = RowGroup(int(self.starts[rows[0]]), len(rows), width, None)
+            if not plain[rows].all():
+                columns = (x[group.columns].view(len(rows), width) for x in (seen, ends))
+                group.visible = _visible(*columns)
+            found.append(group)
+        return found
+
+
+def _visible(seen: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
+    """Bool[G, 1, W, W]: a query sees keys that are text and not erased yet, and itself."""
+    rank = torch.arange(seen.shape[1], device=seen.device)
+    until = torch.where(seen, ends, -1)  # what nobody sees ends before it begins
+    visible = (until[:, None, :] > rank[:, None]).tril_() & seen[:, :, None]
+    visible.diagonal(dim1=1, dim2=2).fill_(1)
+    return visible[:, None]

@@ -1,19 +1,14 @@
-"""Logged answers: written and read back, bounded in size, and shown in a terminal."""
+"""Logged answers: written and read back, and bounded in size."""
 
-import io
 import json
 import math
 from dataclasses import asdict, replace
 
 import pytest
-from rich.console import Console
-from typer.testing import CliRunner
 
-from halluc_plugin.cli.app import app
 from halluc_plugin.edits import EditVocab
 from halluc_plugin.errors import DataError
 from halluc_plugin.trace_log import TraceLog, logged_steps, logged_trace, read_step
-from halluc_plugin.viewer import EDIT, ERASED, answer, sampled, show
 
 TEXTS = ["3", "+", "8", "\n", "<|BACKTRACK|>"]
 
@@ -34,13 +29,6 @@ def trace():
         response_mask=[1, 1, 0, 1, 1, 1], advantages=[0.5, 0.5, 0.0, 0.5, 0.5, 0.5],
         reward=1.0, scores={"acc": 1.0, "num_events": 1.0}, tokenizer=Words(), vocab=EditVocab(backtrack=4),
     )  # fmt: skip
-
-
-def shown(trace):
-    """What the terminal gets, without colours."""
-    console = Console(file=io.StringIO(), width=100)
-    show(trace, console)
-    return console.file.getvalue()
 
 
 def test_what_is_written_is_read(trace, tmp_path):
@@ -67,13 +55,6 @@ def test_an_empty_file_is_a_step_without_answers(tmp_path):
     """A disk that was full leaves one behind."""
     (tmp_path / "step-000001.jsonl").touch()
     assert read_step(tmp_path / "step-000001.jsonl") == []
-
-
-def test_components_of_the_reward_are_shown(trace):
-    """Those that a record has, unweighted, in a line of their own; a record without any has no such line."""
-    assert "parts" not in shown(trace)
-    told = shown(replace(trace, scores={"acc": 1.0, "outcome": 1.0, "backtrack": -0.25}))
-    assert "parts    outcome 1  backtrack -0.25" in told
 
 
 def test_the_record_by_hand(trace):
@@ -142,53 +123,3 @@ def test_lines_that_cannot_be_read(tmp_path, line, said):
     path.write_text(line)
     with pytest.raises(DataError, match=f"line 1.*{said}"):
         read_step(path)
-
-
-def test_colours(trace):
-    """Erased tokens and edits have styles of their own, live ones none."""
-    styles = {sampled(trace).plain[span.start : span.end]: span.style for span in sampled(trace).spans}
-    assert styles == {"8": ERASED, "⌫": EDIT}
-    assert sampled(trace).plain == "3+8⌫3↵ "
-    assert answer(trace).plain == "3+3↵ "
-
-
-def test_a_shown_answer(trace):
-    """Step and name, reward, advantage and verdict, problem, trace and answer."""
-    text = shown(trace)
-    for part in ("step 7, u_0", "reward 1  advantage +0.50  acc 1  num_events 1", "3+8⌫3↵", "3+3↵"):
-        assert part in text
-    assert "advantages +0.00 to +0.50" in shown(replace(trace, response_mask=[1] * 6))
-    assert "no action learns" in shown(replace(trace, response_mask=[0] * 6))
-
-
-class TestCommand:
-    """``halluc view``."""
-
-    @pytest.fixture
-    def run(self, trace, tmp_path):
-        """Runs the command on two steps, of which the first has an answer without edits too."""
-        plain = replace(trace, answer="plain", trace={**trace.trace, "events": []})
-        log = TraceLog(tmp_path, max_megabytes=1)
-        log.write(7, [trace, plain])
-        log.write(9, [replace(plain, step=9)])
-        return lambda *options: CliRunner().invoke(app, ["view", str(tmp_path), *options])
-
-    def test_the_last_step_by_default(self, run):
-        """Its answers."""
-        assert "step 9, plain" in run().stdout
-
-    def test_a_chosen_step_and_a_limit(self, run):
-        """The first answers of it."""
-        assert "plain" in run("--step", "7").stdout
-        assert "plain" not in run("--step", "7", "--limit", "1").stdout
-
-    def test_only_answers_with_edits(self, run):
-        """Others are left out; where none is left, it says so."""
-        assert "plain" not in run("--step", "7", "--edited").stdout
-        assert "No answer of step 9 takes anything back." in run("--edited").stdout
-
-    def test_bad_input(self, run, tmp_path):
-        """A step that was not logged, and a folder that is no run."""
-        assert "there are 2 steps, 7 to 9" in str(run("--step", "8").exception)
-        nothing = CliRunner().invoke(app, ["view", str(tmp_path / "nothing")])
-        assert "holds no traces" in str(nothing.exception)

@@ -15,6 +15,7 @@ from halluc_plugin.edits import EditVocab, find_delimiters
 from halluc_plugin.edits.texts import token_texts
 from halluc_plugin.trace_log import TraceLog, logged_trace, read_step
 from halluc_plugin.viewer import answer, sampled
+from halluc_plugin.viewer.sources.run import of_log
 
 BACK = "<|BACKTRACK|>"
 
@@ -95,8 +96,8 @@ def test_sentencepiece_keeps_its_blanks():
     ids += [tokenizer.convert_tokens_to_ids("8"), back, tokenizer.convert_tokens_to_ids("\u258117")]
     trace = logged(tokenizer, ids)
     assert trace.tokens == ["12", " plus", " 5", " makes", "8", BACK, " 17"]
-    assert sampled(trace).plain == "12 plus 5 makes8⌫ 17"
-    assert answer(trace).plain == trace.text == "12 plus 5 makes 17"
+    assert sampled(of_log(trace)).plain == "12 plus 5 makes8⌫ 17"
+    assert answer(of_log(trace)).plain == trace.text == "12 plus 5 makes 17"
 
 
 def test_a_character_over_several_tokens_belongs_to_the_last():
@@ -115,7 +116,7 @@ def test_half_a_character_that_is_taken_back(tmp_path):
     first, second, third = tokenizer.encode("你", add_special_tokens=False)
     trace = logged(tokenizer, [first, second, back, second, third])
     assert trace.tokens == ["", "\ufffd", BACK, "", "\ufffd\ufffd"]
-    assert (trace.text, sampled(trace).plain) == ("你", "\ufffd⌫\ufffd\ufffd")
+    assert (trace.text, sampled(of_log(trace)).plain) == ("你", "\ufffd⌫\ufffd\ufffd")
     TraceLog(tmp_path, max_megabytes=1).write(1, [trace])
     shown = CliRunner().invoke(app, ["view", str(tmp_path)])
     assert "answer   你" in shown.output
@@ -127,7 +128,7 @@ def test_records_without_the_whole_text_are_read(tmp_path):
     old = {name: value for name, value in trace.__dict__.items() if name != "text"}
     (tmp_path / "step-000001.jsonl").write_text(json.dumps(old) + "\n")
     (read,) = read_step(tmp_path / "step-000001.jsonl")
-    assert (read.text, answer(read).plain) == (None, "ac")
+    assert (read.text, answer(of_log(read)).plain) == (None, "ac")
 
 
 @pytest.mark.parametrize("name", ["byte level", "unigram"])
@@ -180,5 +181,5 @@ def test_terminals_get_whole_texts():
     back = tokenizer.convert_tokens_to_ids(BACK)
     trace = logged(tokenizer, [*tokenizer.encode("12 plus"), back, *tokenizer.encode("5")])
     console = Console(width=60, record=True)
-    console.print(sampled(trace))
+    console.print(sampled(of_log(trace)))
     assert "12 plus⌫ 5" in console.export_text()

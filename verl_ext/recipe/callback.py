@@ -29,6 +29,8 @@ from verl_ext.recipe.base import (
 EMBEDDED_MODEL = "halluc:warm-start"
 DRAWN, LONGEST_DRAWN = 3, 400
 """How many answers a report draws, and the most tokens that they have."""
+PAGE = "answers.html"
+"""The page of a run's answers, in its folder."""
 
 
 class RunCallback(RecipeCallback):
@@ -146,9 +148,8 @@ def _report(config: DictConfig, seconds: float | None, *, embedded: bool) -> Non
     render(validations, _answers(config), {})
     settings = load(OmegaConf.to_container(config.halluc, resolve=True))
     told = report_phases(config, settings, model, seconds, embedded=embedded)
-    if (folder / TRACES).is_dir():
-        _draw_answers(folder)
-    where = {"run": str(folder), "metrics": str(metrics)}
+    page = _show_answers(folder) if (folder / TRACES).is_dir() else None
+    where = {"run": str(folder), "metrics": str(metrics)} | ({"answers": str(page)} if page else {})
     tell(where | ({"model": str(model)} if model else {}) | ({"report": told} if told else {}))
     tell(_next_commands(config, model), heading="What to type next")
     if validations and validations[-1].step >= int(config.trainer.total_training_steps or sys.maxsize):
@@ -158,24 +159,29 @@ def _report(config: DictConfig, seconds: float | None, *, embedded: bool) -> Non
         )
 
 
-def _draw_answers(folder: Path) -> None:
-    """Print some answers of the last step that was logged, those that take something back before others."""
+def _show_answers(folder: Path) -> Path | None:
+    """Print some answers of the last step that was logged, edited ones first; returns a page of all."""
     from rich.console import Console
 
-    from halluc_plugin.errors import DataError
-    from halluc_plugin.trace_log import logged_steps, read_step
+    from halluc_plugin.errors import HallucError
     from halluc_plugin.viewer import show
+    from halluc_plugin.viewer.page import write_page
+    from halluc_plugin.viewer.sources import read_sources
 
+    page = folder / PAGE
     try:
-        steps = logged_steps(folder)
-        known = read_step(steps[max(steps)])
-    except DataError as error:
+        sources = read_sources([folder])
+        write_page(sources, page)
+    except HallucError as error:
         sys.stdout.write(f"No answers are drawn: {error}\n")
-        return
-    short = [trace for trace in known if len(trace.tokens) <= LONGEST_DRAWN]
+        return None
+    known = [answer for source in sources for answer in source.answers]
+    last = max(answer.step or 0 for answer in known)
+    short = [answer for answer in known if answer.step == last and len(answer.tokens) <= LONGEST_DRAWN]
     console = Console()
-    for trace in sorted(short, key=lambda trace: not trace.record.events)[:DRAWN]:
-        show(trace, console)
+    for answer in sorted(short, key=lambda answer: not answer.edits)[:DRAWN]:
+        show(answer, console)
+    return page
 
 
 def _next_commands(config: DictConfig, model: Path | None) -> dict[str, str]:

@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -273,13 +274,22 @@ class TestReport:
     def test_some_answers_are_drawn(self, finished, capsys, tmp_path):
         """Three of the last step that was logged, those that take something back first; no long ones."""
         run, logged = finished(), logged_answers()
-        TraceLog(tmp_path / "run", max_megabytes=1).write(29, logged[:1])
+        TraceLog(tmp_path / "run", max_megabytes=1).write(29, [replace(logged[0], step=29)])
         TraceLog(tmp_path / "run", max_megabytes=1).write(30, logged)
         RunCallback().on_run_end(run, SimpleNamespace(status=JobStatus.COMPLETED))
         said = capsys.readouterr().out
         assert re.findall("step 30, ([a-z]+)", said) == ["edits", "plain", "plainer"]
         assert "step 29" not in said
         assert "⌫" in said
+
+    def test_all_answers_stand_on_a_page(self, finished, capsys, tmp_path):
+        """It lies in the run's folder, and the report says where."""
+        run = finished()
+        TraceLog(tmp_path / "run", max_megabytes=1).write(30, logged_answers())
+        RunCallback().on_run_end(run, SimpleNamespace(status=JobStatus.COMPLETED))
+        page = tmp_path / "run" / "answers.html"
+        assert f"answers  {page}" in capsys.readouterr().out
+        assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
 
     def test_a_broken_record_takes_nothing_from_the_report(self, finished, capsys, tmp_path):
         """The answers are left out with a reason; what is next is told all the same."""
@@ -289,6 +299,7 @@ class TestReport:
         RunCallback().on_run_end(run, SimpleNamespace(status=JobStatus.COMPLETED))
         said = capsys.readouterr().out
         assert "No answers are drawn" in said
+        assert not (tmp_path / "run" / "answers.html").exists()
         assert "read answers" in said
 
     def test_what_cannot_be_measured_is_said(self, finished, capsys):

@@ -1,0 +1,91 @@
+"""Answers as one file of HTML that opens from disk and asks nothing of any network."""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from halluc_plugin import __version__
+from halluc_plugin.atomic_files import whole_file
+from halluc_plugin.tokens.vocabulary import TOKENS
+from halluc_plugin.viewer.answers import Source
+from halluc_plugin.viewer.pack import compressed, index, parts
+from halluc_plugin.viewer.visible import visible
+
+STATIC = files("halluc_plugin.viewer") / "static"
+SCRIPTS = (
+    "dom",
+    "data",
+    "state",
+    "filter",
+    "list",
+    "trace",
+    "answer",
+    "tree",
+    "group",
+    "run",
+    "compare",
+    "main",
+)
+"""Files of the page's program, in the order in which they stand in it."""
+STYLES = ("page", "answer", "run")
+
+
+def write_page(sources: Sequence[Source], out: Path) -> None:
+    """Write a page.
+
+    Args:
+        sources: What is on it.
+        out: The file; it appears when it is complete.
+
+    Raises:
+        SettingsError: The file cannot be written.
+    """
+    with whole_file(out) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(_template().generate(**_content(sources)))
+
+
+def _content(sources: Sequence[Source]) -> dict[str, object]:
+    style = "\n".join(_static(f"{name}.css") for name in STYLES)
+    program = "\n".join(_static(f"{name}.js") for name in SCRIPTS)
+    script = f'(() => {{\n"use strict";\n{program}\n}})();'
+    known = index(sources) | {
+        "symbols": {token.text: token.symbol for token in TOKENS},
+        "version": __version__,
+    }
+    return {
+        "title": visible(", ".join(source.name for source in sources)),
+        "policy": _policy(style, script),
+        "style": style,
+        "script": script,
+        "index": compressed(known),
+        "parts": map(compressed, parts(sources)),
+    }
+
+
+def _policy(style: str, script: str) -> str:
+    """Nothing may be loaded, sent or run but this style and this script."""
+    return (
+        f"default-src 'none'; script-src {_digest(script)}; style-src {_digest(style)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _digest(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}'"
+
+
+def _static(name: str) -> str:
+    return (STATIC / name).read_text(encoding="utf-8")
+
+
+def _template() -> Any:
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined)
+    # Our own files, which are not escaped; everything else on a page is.
+    environment.filters["ours"] = Markup
+    return environment.from_string(_static("page.html"))

@@ -1,0 +1,96 @@
+"""The trace log of a training run."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from halluc_plugin.errors import DataError, TraceError
+from halluc_plugin.run_charts import charts
+from halluc_plugin.run_metrics import FILE as METRICS_FILE
+from halluc_plugin.run_metrics import FOLDER as METRICS
+from halluc_plugin.run_metrics import read_run
+from halluc_plugin.trace_log import FOLDER, LoggedTrace, logged_steps, parsed_record
+from halluc_plugin.viewer.answers import Kind, ShownAnswer, Source, judged, require_one_vocabulary
+from halluc_plugin.viewer.sources.lines import whole_lines
+
+
+def holds_steps(folder: Path) -> bool:
+    """Whether a folder is that of a run with a trace log, or the log itself."""
+    return any(folder.glob(f"{FOLDER}/step-*.jsonl")) or (
+        folder.name == FOLDER and any(folder.glob("step-*.jsonl"))
+    )
+
+
+def read_folder(folder: Path) -> Source:
+    """A run by its folder, or by the folder of its log.
+
+    Raises:
+        DataError: It holds no log, or one that cannot be read or has no answer.
+    """
+    place = folder.parent if folder.name == FOLDER else folder
+    source = read(logged_steps(folder).values(), place)
+    if not any((place / METRICS).glob("*.jsonl")) and not (place / METRICS_FILE).is_file():
+        return source
+    try:
+        return replace(source, charts=charts(read_run(place)))
+    except DataError as error:  # answers are worth seeing without their curves
+        return replace(source, notes=(f"No curves: {error.cause}",))
+
+
+def read(files: Iterable[Path], place: Path) -> Source:
+    """Steps of a run.
+
+    Args:
+        files: A file for each step.
+        place: What is read, for its name.
+
+    Raises:
+        DataError: A line is no answer, or of another version; no answer is there; or ids do not mean the same
+            in all of them.
+    """
+    shown: list[ShownAnswer] = []
+    skipped = 0
+    for path in files:
+        if not path.stat().st_size:
+            continue  # a disk that was full leaves one behind
+        lines, cut = whole_lines(path)
+        skipped += cut
+        shown += [_shown(path, number, parsed_record(path, number, record)) for number, record in lines]
+    if not shown:
+        raise DataError(f"{place} has a log without answers.", "Let the run log a step (halluc.trace_log).")
+    require_one_vocabulary(place, shown)
+    return Source(place.resolve().name, Kind.RUN, place, shown, skipped=skipped)
+
+
+def of_log(logged: LoggedTrace) -> ShownAnswer:
+    """A logged answer as it is shown."""
+    scores, values = logged.scores, logged.event_values
+    first = scores.get("acc_without_edits", scores.get("acc_raw"))
+    return ShownAnswer(
+        answer=logged.answer,
+        prompt=logged.prompt,
+        tokens=logged.tokens,
+        record=logged.record,
+        step=logged.step,
+        group=logged.answer.rsplit("_", 2 if logged.answer.count("_") > 1 else 1)[0],
+        data_source=logged.data_source,
+        outcome=judged(scores.get("acc")),
+        first_outcome=judged(first),
+        reward=logged.reward,
+        advantages=logged.advantages,
+        response_mask=logged.response_mask,
+        log_probs=logged.log_probs,
+        entropies=logged.entropies,
+        edit_probs=logged.edit_probs,
+        event_values=None if values is None else [(before, after) for before, after in values],
+        verdicts=logged.verdicts,
+        scores=scores,
+        text=logged.text,
+    )
+
+
+def _shown(path: Path, number: int, logged: LoggedTrace) -> ShownAnswer:
+    try:
+        return of_log(logged)
+    except TraceError as error:
+        raise DataError(f"{path}, line {number}: {error.cause}", error.fix) from error

@@ -1,0 +1,65 @@
+"""What ``halluc search --out`` wrote: a selected answer to each problem, and what it cost."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from halluc_plugin.data.parquet import read_rows
+from halluc_plugin.errors import DataError
+from halluc_plugin.viewer.answers import Kind, ShownAnswer, Source, judged, pieces
+from halluc_plugin.viewer.sources.lines import whole_lines
+
+FIGURES = ("found", "reachable", "tokens", "flops")
+
+
+def read(path: Path) -> Source:
+    """The answers of a search.
+
+    Args:
+        path: The file; its problems are shown where the data that it names is still there.
+
+    Raises:
+        DataError: A line is none of a search's.
+    """
+    rows, skipped = whole_lines(path)
+    problems, note = _problems(rows[0][1])
+    shown = []
+    for number, row in rows:
+        try:
+            shown.append(_shown(row, problems))
+        except (KeyError, TypeError) as error:
+            raise DataError(
+                f"{path}, line {number} is no answer of a search ({type(error).__name__}: {error}).",
+                "Delete the line or the file.",
+            ) from error
+    return Source(path.stem, Kind.SEARCH, path, shown, skipped=skipped, notes=note)
+
+
+def _problems(first: Mapping[str, Any]) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+    data = Path(str((first.get("search") or {}).get("data", "")))
+    if not data.is_file():
+        return [], (f"The problems are not shown: {data} is not there.",)
+    return read_rows(data, ("prompt",), optional=("data_source",)), ()
+
+
+def _shown(row: Mapping[str, Any], problems: list[dict[str, Any]]) -> ShownAnswer:
+    number = row["row"]
+    problem = problems[number] if number < len(problems) else None
+    return ShownAnswer(
+        answer=f"row {number}",
+        prompt=f"problem {number}" if problem is None else _text(problem["prompt"]),
+        tokens=pieces(row["answer"] or ""),
+        data_source=problem and problem.get("data_source"),
+        outcome=judged(float(row["correct"])),
+        scores={name: float(row[name]) for name in FIGURES},
+        text=row["answer"],
+    )
+
+
+def _text(prompt: Any) -> str:
+    """A problem's messages as text: of one message its content alone."""
+    if isinstance(prompt, str):
+        return prompt
+    if len(prompt) == 1:
+        return str(prompt[0]["content"])
+    return "\n".join(f"{message['role']}: {message['content']}" for message in prompt)

@@ -8,7 +8,8 @@ Run: ``pytest benchmarks/bench_values.py -s``; both ratios are of one run each, 
 - Labelling: such answers, right ones too, one or four to each problem; all their prefixes are continued 8
   times by vLLM. The baseline sends each prefix of each answer as one request with n = 8, all in one call, to
   an engine without a prefix cache. Ours is `MonteCarloScorer` on `VLLMSampler`. The model is random, so that
-  continuations are as long as answers may be, and what they say is not looked at.
+  continuations are as long as answers may be (96 tokens are right, 100 allowed), and what they say is not
+  looked at.
 """
 
 import os
@@ -38,7 +39,7 @@ from halluc_plugin.tokens import vocab_of
 from halluc_plugin.tokens.loading import save_tokenizer
 
 STEPS, N, ANSWERS, ERRORS = 16, 8, 4, 0.05
-REPETITIONS, PROBLEMS = 4, 4
+REPETITIONS, ROWS, ROOM = 4, 8, 100
 TOKENIZER = number_tokenizer()
 EOS, (NEW_LINE,) = TOKENIZER.eos_token_id, TOKENIZER.encode("\n")
 
@@ -134,7 +135,7 @@ def engines(tmp_path_factory):
     path = tmp_path_factory.mktemp("model")
     new_model(TOKENIZER, Size.TINY, seed=0).save_pretrained(path)
     save_tokenizer(TOKENIZER, path)
-    ours = open_sampler(str(path), Backend.VLLM, _space(200), 0)
+    ours = open_sampler(str(path), Backend.VLLM, _space(ROOM), 0)
     return LLM(str(path), enable_prefix_caching=False, seed=0), ours
 
 
@@ -144,8 +145,9 @@ def test_labelling_on_vllm(engines, answers):
     from vllm import SamplingParams
 
     stock, sampler = engines
-    problems = _problems(REPETITIONS * PROBLEMS)
-    policy, space = Lines(problems, 2), _space(200)
+    each = ROWS // answers
+    problems = _problems(REPETITIONS * each)
+    policy, space = Lines(problems, 2), _space(ROOM)
     params = {"temperature": 1.0, "stop_token_ids": [EOS], "ignore_eos": True, "detokenize": False, "n": N}
 
     def baseline(rows):
@@ -168,7 +170,7 @@ def test_labelling_on_vllm(engines, answers):
 
     ratios, seconds = [], {"baseline": 0.0, "ours": 0.0}
     for repetition in range(REPETITIONS):
-        some = problems[repetition * PROBLEMS : (repetition + 1) * PROBLEMS]
+        some = problems[repetition * each : (repetition + 1) * each]
         rows = [(p.prompt, policy.steps(p.prompt)) for p in some for _ in range(answers)]
         ways = {"baseline": lambda rows=rows: baseline(rows), "ours": lambda r=rows, s=some: ours(r, s)}
         took = {}

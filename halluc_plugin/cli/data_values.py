@@ -23,7 +23,7 @@ from halluc_plugin.cli.data_options import (
     problems_together,
     weights,
 )
-from halluc_plugin.cli.data_output import open_engine, write_file
+from halluc_plugin.cli.data_output import open_engine, trained_folder, write_file
 from halluc_plugin.cli.help import examples
 from halluc_plugin.commands import shell
 
@@ -130,9 +130,11 @@ def values(
     )
     mix = ("halluc", "data", "mix", "--data", out, "--tokenizer", model, "--balance")
     balanced = out.with_name(f"{out.stem}-balanced.parquet")
+    train = ("halluc", "train", "--model", model, "--data", balanced, "--objective", "value")
     tell(
         card,
         f"As many right as wrong ones: {shell(*mix, '--out', balanced)}",
+        f"To train a scorer on these: {shell(*train, '--out', trained_folder(out))}",
         as_json=as_json,
     )
 

@@ -123,11 +123,16 @@ def open_sampler(
             "Install the build for your machine, or use --backend hf.",
         ) from error
 
+    from vllm.platforms import current_platform
+
     from halluc_plugin.vllm_engine.launch import KNOWN_IDS
     from halluc_plugin.vllm_engine.sampler import VLLMSampler
 
+    # On a CPU blocks have 128 tokens by default, and no shorter prefix is ever found in the cache.
+    blocks = {"block_size": 32} if current_platform.is_cpu() else {}
     llm = LLM(
         model,
+        **blocks,
         logprobs_mode="processed_logprobs",
         logits_processors=[KNOWN_IDS],
         enable_prefix_caching=True,

@@ -149,6 +149,8 @@ class Request:
         stop_ids: Ids at which to stop; the one that is met is part of the sample.
         banned_first: Ids that the sample may not begin with.
         writer: Which model is to write it.
+        logprobs: Whether log-probabilities are asked for; a sample may have none where they are not, which
+            spares an engine the work.
     """
 
     prefix: tuple[int, ...]
@@ -157,6 +159,7 @@ class Request:
     stop_ids: frozenset[int]
     banned_first: frozenset[int] = NOTHING
     writer: Writer = Writer.POLICY
+    logprobs: bool = True
 
 
 @dataclass(frozen=True)
@@ -165,7 +168,8 @@ class Sample:
 
     Attributes:
         ids: The ids, at least one, the one that stopped it included.
-        logprobs: Log-probability of each under what was sampled from, in nats.
+        logprobs: Log-probability of each under what was sampled from, in nats; may be empty where the
+            request did not ask for them.
         end: Why it ended.
     """
 

@@ -5,7 +5,7 @@ second time is told what is known: answers to one problem share prefixes, and se
 """
 
 from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import accumulate
 from typing import Any
@@ -93,7 +93,9 @@ class Rollouts:
         repeated = [prefix for prefix in due for _ in range(n)]
         if not repeated:
             return
-        samples = yield [wanted(self.prompt, Response(prefix), self.space) for prefix in repeated]
+        samples = yield [
+            replace(wanted(self.prompt, Response(prefix), self.space), logprobs=False) for prefix in repeated
+        ]
         for prefix, sample in zip(repeated, samples, strict=True):
             self._add(prefix, sample)
 

@@ -68,8 +68,8 @@ class VLLMSampler:
                     "is so high that a bias of -100 bans nothing.",
                     "Ban less, sample without tabu, or lower the temperature.",
                 )
-            logprobs = [at[token].logprob for at, token in zip(answer.logprobs, ids, strict=True)]
-            drawn.append((ids, logprobs))
+            at_each = () if answer.logprobs is None else zip(answer.logprobs, ids, strict=True)
+            drawn.append((ids, [at[token].logprob for at, token in at_each]))
         return drawn
 
 
@@ -96,6 +96,6 @@ def _params(request: Request, banned: Collection[int]) -> SamplingParams:
         # vLLM's lowest bias: e^-100 is no probability that float32 can tell from none.
         logit_bias=dict.fromkeys(sorted(banned), -100.0) or None,
         ignore_eos=True,  # the search's own ids end a sample
-        logprobs=0,
+        logprobs=0 if request.logprobs else None,
         detokenize=False,
     )

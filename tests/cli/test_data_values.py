@@ -102,9 +102,9 @@ def test_values_are_balanced_mixed_and_made_turns_of(chains, asked, model, tmp_p
     """The command that is printed balances; published labels are mixed in; turns have the earlier ones."""
     own, published = tmp_path / "own.parquet", tmp_path / "p.json"
     said = invoke(*asked, "-n", "1", "--out", own)
-    (line,) = (line for line in said.splitlines() if ": halluc " in line)
-    words = shlex.split(line.partition(": ")[2])
-    get_command(app).commands["data"].make_context("data", words[2:], resilient_parsing=True).close()
+    words, train = (shlex.split(line.partition(": ")[2]) for line in said.splitlines() if ": halluc " in line)
+    get_command(app).commands["train"].make_context("train", train[2:]).close()
+    assert train[train.index("--data") + 1] == words[words.index("--out") + 1]
     invoke(*words[2:])
     balanced = read_values(tmp_path / "own-balanced.parquet", chains.tokenizer)
     assert 2 * sum(row.correct for row in balanced) == len(balanced)

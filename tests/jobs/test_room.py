@@ -45,6 +45,7 @@ COMMANDS = {
     "data align": ("data", "align"),
     "data correct": ("data", "correct"),
     "data verdicts": ("data", "verdicts"),
+    "data values": ("data", "values"),
 }
 
 

@@ -301,4 +301,5 @@ def _tell_progress(items: Iterable[Any], what: str, total: int, console: Console
 
 
 def _say(what: str) -> None:
-    Console(stderr=True).print(f"[bold]halluc[/bold]  {what} (once; kept in the cache)", highlight=False)
+    told = f"[bold]halluc[/bold]  {what} (once; kept in the cache)"
+    Console(stderr=True).print(told, highlight=False, soft_wrap=True)

@@ -149,6 +149,12 @@ _PLANS = (
         complement=True,
     ),
     _Plan(
+        "loss",
+        "Loss of fine-tuning",
+        "nats a label",
+        (("training", "train/loss"), ("held out", "val/loss")),
+    ),
+    _Plan(
         "signs",
         "Warning signs",
         "share of answers (stutter: of backtracks)",

@@ -79,6 +79,7 @@ class VLLMBacktrack(VLLM):
                 f"vllm-backtrack itself sets {', '.join(taken)} for context={self._context}.",
                 "Leave it out, or use --model vllm.",
             )
+        kwargs.setdefault("logprobs_mode", "processed_logprobs")  # of what was sampled from, bans included
         super().__init__(pretrained, **engine, **kwargs)
         # vLLM's own text shows special tokens unless a request says not to.
         self._readers = {
@@ -114,7 +115,9 @@ class VLLMBacktrack(VLLM):
         for request, output, (reader, until) in zip(requests, outputs, reads, strict=True):
             (found,) = output.outputs
             stopped = found.finish_reason == "stop"  # by an id, which vLLM's own text does not show
-            answer = traced_answer(reader, found.token_ids, until, stopped=stopped)
+            answer = traced_answer(
+                reader, found.token_ids, until, stopped=stopped, log_probs=_log_probs(found)
+            )
             self.cache_hook.add_partial("generate_until", request.args, answer)
             answers.append(answer)
         return answers
@@ -137,7 +140,7 @@ class VLLMBacktrack(VLLM):
                 stop_token_ids=sorted(ends),
                 detokenize=False,
                 extra_args=self._extra_args,
-                **known,
+                **{"logprobs": 0, **known},
             )
         except (TypeError, ValueError) as error:
             raise SettingsError(
@@ -153,3 +156,10 @@ class VLLMBacktrack(VLLM):
         if self.eot_token_id is None:
             return None
         return str(self.tokenizer.decode(self.eot_token_id) or self.tokenizer.eos_token)
+
+
+def _log_probs(found: Any) -> list[float] | None:
+    """Of the sampled tokens; None where a generation argument asks for none."""
+    if found.logprobs is None:
+        return None
+    return [at[token].logprob for at, token in zip(found.logprobs, found.token_ids, strict=True)]

@@ -72,3 +72,9 @@ def test_a_chart_of_nothing_is_left_out(key, name):
     """Each is drawn where something of it was logged, and only there."""
     assert chart(key, {1: {f"backtrack/{name}": 0.5}})
     assert not chart(key, {1: {"actor/loss": 0.5}})
+
+
+def test_fine_tuning_has_its_loss():
+    """Of training, and of held-out traces where there are some."""
+    lines = chart("loss", {1: {"train/loss": 2.0}, 5: {"train/loss": 1.0, "val/loss": 1.5}})
+    assert (lines["training"].values, lines["held out"].steps) == ((2.0, 1.0), (5,))

@@ -16,7 +16,6 @@ from verl.trainer.ppo.v1.trainer_base import register_trainer
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 from halluc_plugin.credit import require_finite
-from halluc_plugin.progress import tell
 from halluc_plugin.rewards import components
 from halluc_plugin.rewards.influence import unchanged_groups
 from halluc_plugin.rl.answers import Answers, shape, shapes_actions
@@ -38,9 +37,6 @@ from verl_ext.kept_answers import logged_traces, problem_rows
 from verl_ext.run_settings import check, from_config
 from verl_ext.watch.drift import Precision, compare, stop_if_drifted
 from verl_ext.watch.sync import watch_sync
-
-PHASE = "reinforcement learning"
-"""What ``halluc quiet`` calls the steps."""
 
 logger = logging.getLogger(__name__)
 
@@ -76,14 +72,8 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
             with watch_sync(servers, self.actor_rollout_wg.workers, limit):
                 return update_weights(*args, **kwargs)
 
-        tell("validation before training" if self.config.trainer.val_before_train else PHASE)
         # Here, not in the trainer's hooks: with a colocated reward model, validations sync weights too.
         self.checkpoint_manager.update_weights = watched
-
-    def on_train_begin(self) -> None:
-        """See the base class."""
-        super().on_train_begin()
-        tell(PHASE, self.global_steps - 1, self.total_training_steps)
 
     def _compute_old_log_prob(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         batch = super()._compute_old_log_prob(batch, metrics)
@@ -139,7 +129,6 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
         metrics.update(stage_metrics(self._settings, self.global_steps))
         self._log_traces(batch, keys)
         self._warn_of_signs(metrics)
-        tell(PHASE, self.global_steps, self.total_training_steps)
 
     def _warn_of_blind_start(self, batch: KVBatchMeta, keys: list[str]) -> None:
         """Say before the first update what rewards cannot teach from there, by the first step's answers."""

@@ -7,6 +7,8 @@ import torch
 
 Known = tuple[float, float, float]
 """Log-probability of an action, entropy of its distribution, and probability that it was an edit."""
+LOWEST = -1e4
+"""Log-probability below which a token adds nothing to an entropy: its probability is 0 in any float."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,7 @@ def draw(
         ids = scores.argmax(dim=-1)
     else:
         ids = torch.multinomial(probs, 1, generator=generator).squeeze(1)
-    return Drawn(
-        ids,
-        logprobs.gather(1, ids[:, None]).squeeze(1),
-        torch.special.entr(probs).sum(-1),
-        probs[:, list(edit_ids)].sum(-1).clamp(max=1.0),
-    )
+    taken, edits = logprobs.gather(1, ids[:, None]).squeeze(1), probs[:, list(edit_ids)].sum(-1)
+    # What cannot be drawn has probability 0, and 0 * -inf would be no number.
+    entropies = -torch.linalg.vecdot(probs, logprobs.clamp_(min=LOWEST))
+    return Drawn(ids, taken, entropies.clamp(min=0.0), edits.clamp(max=1.0))

@@ -1,6 +1,7 @@
 """Samples of transformers models, batched."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -67,7 +68,11 @@ class HFSampler:
             generator=self._generator,
         )
         return [
-            sample_of(trace.ids, trace.logprobs, request, self._space)
+            replace(
+                sample_of(trace.ids, trace.logprobs, request, self._space),
+                entropies=tuple(trace.entropies[: request.max_tokens]),
+                edit_probs=tuple(trace.edit_probs[: request.max_tokens]),
+            )
             for trace, request in zip(traces, requests, strict=True)
         ]
 

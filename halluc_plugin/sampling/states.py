@@ -114,10 +114,15 @@ class Response:
     Attributes:
         ids: Its ids, EOS included.
         logprobs: Log-probability of each when it was sampled, in nats.
+        entropies: Of the distribution before each, in nats; empty where the engine does not say it.
+        edit_probs: Probability before each of an edit; likewise.
     """
 
     ids: tuple[int, ...] = ()
     logprobs: tuple[float, ...] = ()
+    # What an engine tells beside makes no other response.
+    entropies: tuple[float, ...] = field(default=(), compare=False)
+    edit_probs: tuple[float, ...] = field(default=(), compare=False)
 
     @property
     def mean_logprob(self) -> float:
@@ -127,15 +132,23 @@ class Response:
     def extended(self, sample: "Sample") -> "Response":
         """With a sample behind it, without the edit token that ended it."""
         kept = len(sample.ids) - (sample.end is End.EDIT)
-        return Response(self.ids + sample.ids[:kept], self.logprobs + sample.logprobs[:kept])
+        return Response(
+            self.ids + sample.ids[:kept],
+            self.logprobs + sample.logprobs[:kept],
+            self.entropies + sample.entropies[:kept],
+            self.edit_probs + sample.edit_probs[:kept],
+        )
+
+    def begun(self, kept: int) -> "Response":
+        """Its first tokens alone."""
+        return Response(self.ids[:kept], self.logprobs[:kept], self.entropies[:kept], self.edit_probs[:kept])
 
     def without_last_step(self, delimiters: Collection[int]) -> "Response":
         """Without its last step, complete or not."""
         cut = len(self.ids) - 1
         while cut > 0 and self.ids[cut - 1] not in delimiters:
             cut -= 1
-        cut = max(cut, 0)
-        return Response(self.ids[:cut], self.logprobs[:cut])
+        return self.begun(max(cut, 0))
 
 
 @dataclass(frozen=True)
@@ -171,11 +184,15 @@ class Sample:
         logprobs: Log-probability of each under what was sampled from, in nats; may be empty where the
             request did not ask for them.
         end: Why it ended.
+        entropies: As of a :class:`Response`.
+        edit_probs: Likewise.
     """
 
     ids: tuple[int, ...]
     logprobs: tuple[float, ...]
     end: End
+    entropies: tuple[float, ...] = ()
+    edit_probs: tuple[float, ...] = ()
 
 
 Search = Generator[list[Request], list[Sample], list[Response]]

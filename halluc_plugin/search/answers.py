@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
+from halluc_plugin.edits.texts import token_texts
 from halluc_plugin.metrics import Counts, DecoderShape, StepEnd, counts_of, judge_ids, step_ends
 from halluc_plugin.sampling.driver import Found
 from halluc_plugin.sampling.problems import PosedProblem, step_oracle, text_of
 from halluc_plugin.sampling.states import Response, Space
 from halluc_plugin.scorers.base import Scorer
 from halluc_plugin.search.selection import Canonical, Rule, select
+from halluc_plugin.trace_log import rounded
 from halluc_plugin.verifiers import Outcome, PrefixVerifier, final_vote
 
 
@@ -31,6 +33,8 @@ class Answered:
         rollout_tokens: Tokens that the model that answers sampled for a scorer of steps, beside ``tokens``.
         corrector_tokens: Tokens that a corrector sampled, beside ``tokens``.
         scorer_flops: What of ``flops`` is a scorer's, its rollouts included.
+        actions: What was known of the answer's tokens as :func:`known_actions` has it; None where nothing was
+            found.
     """
 
     answer: str | None
@@ -44,6 +48,24 @@ class Answered:
     rollout_tokens: int = 0
     corrector_tokens: int = 0
     scorer_flops: int = 0
+    actions: Mapping[str, Any] | None = None
+
+
+def known_actions(response: Response, tokenizer: Any) -> dict[str, Any]:
+    """What was known of the tokens of a response when each was sampled.
+
+    Returns:
+        ``tokens``, the text of each; ``log_probs`` and ``entropies`` in nats and ``edit_probs``, rounded, or
+        None where the engine does not say it.
+    """
+    known = {
+        "log_probs": response.logprobs, "entropies": response.entropies, "edit_probs": response.edit_probs,
+    }  # fmt: skip
+    whole = len(response.ids)
+    return {
+        "tokens": token_texts(tokenizer, response.ids),
+        **{name: rounded(values) if len(values) == whole else None for name, values in known.items()},
+    }
 
 
 def answered(row: Mapping[str, Any]) -> Answered:
@@ -106,6 +128,7 @@ def judged(
             rollout_tokens=rated.policy_tokens,
             corrector_tokens=result.corrected.tokens,
             scorer_flops=scorer_flops,
+            actions=None if chosen is None else known_actions(chosen, tokenizer),
         )
 
 

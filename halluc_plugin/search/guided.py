@@ -49,7 +49,7 @@ class RatedResponse:
     def before(self, step: int) -> Response:
         """The response before a step, counted from 1."""
         kept = sum(len(ids) for ids in self.steps[: step - 1])
-        return Response(self.response.ids[:kept], self.response.logprobs[:kept])
+        return self.response.begun(kept)
 
 
 def draw(requests: Sequence[Request]) -> Part[list[Sample]]:

@@ -94,6 +94,8 @@ class TestFirstRun:
                 erased = [at is not None for at in trace.record.erased_at]
                 assert trace.response_mask == [int(not gone) for gone in erased]
                 assert all(trace.advantages[i] == 0 for i, gone in enumerate(erased) if gone)
+                assert len(trace.log_probs) == len(trace.entropies) == len(trace.tokens)
+                assert trace.edit_probs is None  # verl's own engine does not tell it
         assert list(logged_steps(first[0].checkpoints)) == [1, 2]
 
     def test_the_checkpoint_is_a_model(self, first):
@@ -149,3 +151,7 @@ class TestSecondRun:
             assert -1 <= metrics[step]["backtrack/event_gain"] <= 1
             assert 0 <= metrics[step]["backtrack/event_precision"] <= 1
             assert metrics[step]["backtrack/num_noops"] == 0
+        for trace in read_step(logged_steps(run.checkpoints)[4]):
+            assert trace.edit_probs[0] == 0  # the boundary is masked
+            assert all(0 <= share <= 1 for share in trace.edit_probs)
+            assert len(trace.edit_probs) == len(trace.verdicts) - 1 == len(trace.tokens)

@@ -44,7 +44,10 @@ def test_log_probs_equal_a_recomputation(model):
         whole = torch.tensor([[*request.prefix, *sample.ids]])
         with torch.no_grad():
             logits = model(whole).logits[0, len(request.prefix) - 1 : -1]
-        expected = (logits / request.temperature).log_softmax(-1).gather(1, torch.tensor(sample.ids)[:, None])
+        every = (logits / request.temperature).log_softmax(-1)
+        expected = every.gather(1, torch.tensor(sample.ids)[:, None])
+        assert sample.edit_probs == pytest.approx(every[:, BACK].exp().tolist(), abs=1e-5)
+        assert sample.entropies == pytest.approx((-every.exp() * every).sum(-1).tolist(), abs=1e-4)
         assert sample.logprobs == pytest.approx(expected[:, 0].tolist(), abs=1e-4)
         assert not request.stop_ids & set(sample.ids[:-1])
         assert len(sample.ids) <= request.max_tokens

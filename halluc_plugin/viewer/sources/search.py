@@ -9,7 +9,8 @@ from halluc_plugin.errors import DataError
 from halluc_plugin.viewer.answers import Kind, ShownAnswer, Source, judged, pieces
 from halluc_plugin.viewer.sources.lines import whole_lines
 
-FIGURES = ("found", "reachable", "tokens", "flops")
+NO_FIGURES = frozenset(("row", "correct"))
+"""Numbers of a line that say which answer it is, and its verdict."""
 
 
 def read(path: Path) -> Source:
@@ -51,7 +52,11 @@ def _shown(row: Mapping[str, Any], problems: list[dict[str, Any]]) -> ShownAnswe
         tokens=pieces(row["answer"] or ""),
         data_source=problem and problem.get("data_source"),
         outcome=judged(float(row["correct"])),
-        scores={name: float(row[name]) for name in FIGURES},
+        scores={
+            name: float(value)
+            for name, value in row.items()
+            if isinstance(value, int | float) and name not in NO_FIGURES
+        },
         text=row["answer"],
     )
 

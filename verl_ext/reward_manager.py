@@ -20,6 +20,7 @@ from halluc_plugin.errors import DataError
 from halluc_plugin.rewards import Answer, Trace, Verdict, judge_answer, observe, score
 from halluc_plugin.rl.answers import reward_info
 from halluc_plugin.rl.rollout_reader import step_marks
+from halluc_plugin.rl.scored_states import AskedAnswer, BatchedStates, state_scorer
 from halluc_plugin.settings import Settings, ValueSource
 from halluc_plugin.tasks import find_verifier
 from halluc_plugin.tokens import edit_vocab, vocab_of
@@ -55,6 +56,9 @@ class BacktrackRewardManager(RewardManagerBase):
         self._vocab = _vocab(config, tokenizer, self._settings)
         self._limits = EngineLimits.of(config, tokenizer)
         self._marks = step_marks(tokenizer, self._settings, self._vocab, self._limits.ends)
+        trust = bool(config.actor_rollout_ref.model.get("trust_remote_code", False))
+        states = state_scorer(self._settings, tokenizer, self._vocab, self._marks, trust_remote_code=trust)
+        self._states = None if states is None else BatchedStates(states)
         self._custom = has_reward_function(config)
         self._router = {}
         if reward_router_address is not None:
@@ -83,7 +87,11 @@ class BacktrackRewardManager(RewardManagerBase):
         first, begins = turns or (0, 0)
         resolution = resolve(ids[:, begins:], valid[:, begins:], self._vocab)
         verifier = None if self._custom else find_verifier(row["data_source"])
-        answer = await self._judge(observe(resolution, 0, self._decode, self._marks), row, verifier)
+        trace = observe(resolution, 0, self._decode, self._marks)
+        said = None
+        if self._states is not None:
+            said = await self._states.rate(AskedAnswer(_prompt(data), trace.states, resolution, 0))
+        answer = await self._judge(trace, row, verifier, None if said is None else said.values)
         if turns:
             before = await self._verdict(self._decode(ids[0, :first].tolist()), row, verifier)
             answer = _second_attempt(answer, before, first)
@@ -98,6 +106,8 @@ class BacktrackRewardManager(RewardManagerBase):
             # The same keys for every answer of a run: with ``auto`` some have no such value.
             without_edits=self._settings.values.source is ValueSource.CONTINUATIONS or bool(turns),
         )
+        if said is not None:
+            info |= said.info(answer.final.accuracy)
         return {"reward_score": reward, "reward_extra_info": info}
 
     def _cut_off(self, data: DataProto, row: Mapping[str, Any]) -> bool:
@@ -135,8 +145,15 @@ class BacktrackRewardManager(RewardManagerBase):
         # Drops EOS as verl's managers do; edit tokens are not special and stay visible in the raw text.
         return self.tokenizer.decode(ids, skip_special_tokens=True)
 
-    async def _judge(self, trace: Trace, row: Mapping[str, Any], verifier: Verifier | None) -> Answer:
-        values = await self._sampled_values(row, verifier)
+    async def _judge(
+        self,
+        trace: Trace,
+        row: Mapping[str, Any],
+        verifier: Verifier | None,
+        values: Mapping[int, float] | None,
+    ) -> Answer:
+        if values is None:
+            values = await self._sampled_values(row, verifier)
         if verifier is not None:
             return judge_answer(trace, verifier, ground_truth(row), values)
         final = await self._ask_host(trace.final, row)
@@ -198,6 +215,14 @@ class BacktrackRewardManager(RewardManagerBase):
                 raise scoring_failed(error, row["data_source"]) from error
             raise unknown_source(row["data_source"]) from error
         return _host_verdict(result, text)
+
+
+def _prompt(data: DataProto) -> list[int]:
+    """The ids of an answer's prompt, without its padding."""
+    ids, responses = data.batch["prompts"][-1], data.batch["responses"]
+    mask = data.batch["attention_mask"][-1, : -responses.shape[1]].bool()
+    found: list[int] = ids[mask].tolist()
+    return found
 
 
 def _vocab(config: DictConfig, tokenizer: Any, settings: Settings) -> EditVocab:

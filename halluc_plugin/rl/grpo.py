@@ -28,6 +28,7 @@ from halluc_plugin.rl.answers import Answers, shape
 from halluc_plugin.rl.policy import score_policy
 from halluc_plugin.rl.rollout_reader import RolloutReader
 from halluc_plugin.rl.rollouts import sample_groups
+from halluc_plugin.rl.scored_states import StateScorer, require_values, state_scorer
 from halluc_plugin.rl.settings import GrpoSettings
 from halluc_plugin.rl.step_metrics import (
     ProblemRow,
@@ -43,7 +44,6 @@ from halluc_plugin.settings import Settings
 from halluc_plugin.tokens.saving import save_model
 from halluc_plugin.training.attention import unfused_attention
 from halluc_plugin.training.fine_tuning import processes
-from halluc_plugin.verifiers import PrefixVerifier
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +52,7 @@ LATER = (
     ("", "shares"),
     ("", "report"),
     ("reward", "parameters"),
+    ("values", "scorer"),
     *(("prepare", name) for name in PREPARED_LATER),
 )
 """Group and name of settings that came later than the first checkpoints, so that those are gone on from."""
@@ -94,18 +95,7 @@ def train_policy(
         raise SettingsError(
             f"{processes()} processes: this trainer is one.", "Start it without torchrun, or train with verl."
         )
-    if any(settings.values.sampled_for(problem.verifier) for problem in problems):
-        raise SettingsError(
-            f"halluc.values.source={settings.values.source}: only verl's rollouts sample from states.",
-            "Train with verl, or take values from the verifier or the prefix tree.",
-        )
-    paid = ", ".join(settings.paid_values)
-    if paid and not all(isinstance(problem.verifier, PrefixVerifier) for problem in problems):
-        raise SettingsError(
-            f"{paid} pays for values of states, and the verifier of a problem judges none.",
-            "Give problems whose verifiers judge prefixes, take halluc.credit.values=prefix_tree for the "
-            "credit, or pay the outcome alone.",
-        )
+    require_values(settings, problems)
     if len(problems) < run.prompts:
         raise SettingsError(
             f"{len(problems)} problems for {run.prompts} a step.", "Give more, or fewer a step."
@@ -115,7 +105,8 @@ def train_policy(
     require_room(model.config, (problem.prompt for problem in problems), run.max_actions, settings.context)
     reader = RolloutReader.of(tokenizer, settings)
     check_reading(model, reader.vocab, settings.context)
-    trainer = _Trainer(model, reader, problems, settings, run)
+    states = state_scorer(settings, tokenizer, reader.vocab, reader.marks, problems=problems)
+    trainer = _Trainer(model, reader, problems, settings, run, states=states)
     make_folder(out)
     left = range(trainer.resume(out) + 1, run.steps + 1)
     for step in progress(left, "steps of GRPO", len(left)):
@@ -149,9 +140,11 @@ class _Trainer:
         problems: Sequence[PosedProblem],
         settings: Settings,
         run: GrpoSettings,
+        *,
+        states: StateScorer | None = None,
     ) -> None:
         self._model, self._reader, self._problems = model, reader, problems
-        self._settings, self._run = settings, run
+        self._settings, self._run, self._states = settings, run, states
 
     @cached_property
     def _identity(self) -> str:
@@ -170,7 +163,9 @@ class _Trainer:
         run, settings = self._run, self._settings.at(step)
         chosen = [self._problems[i] for i in order(len(self._problems), run.prompts, run.seed, step)]
         self._model.eval()
-        answers = sample_groups(self._model, chosen, settings, run, self._reader, step=step)
+        answers = sample_groups(
+            self._model, chosen, settings, run, self._reader, step=step, states=self._states
+        )
         advantages, paid = shape(answers, self._reader.vocab, settings)
         asked = [problem for problem in chosen for _ in range(run.group)]
         if step == 1:

@@ -13,6 +13,7 @@ from halluc_plugin.edits import resolve_rows, response_mask
 from halluc_plugin.rewards import judge_answer, observe, score
 from halluc_plugin.rl.answers import Answers, reward_info
 from halluc_plugin.rl.rollout_reader import RolloutReader
+from halluc_plugin.rl.scored_states import AskedAnswer, ScoredStates, StateScorer
 from halluc_plugin.rl.settings import GrpoSettings
 from halluc_plugin.sampling.problems import PosedProblem
 from halluc_plugin.settings import Settings
@@ -26,6 +27,7 @@ def sample_groups(
     reader: RolloutReader,
     *,
     step: int,
+    states: StateScorer | None = None,
 ) -> Answers:
     """Sample ``run.group`` answers to each problem at temperature 1.
 
@@ -36,6 +38,7 @@ def sample_groups(
         run: How many answers, how long; its seed and the step decide the samples.
         reader: How ids are read.
         step: From 1.
+        states: Values states in the verifier's place; None for the verifier.
 
     Returns:
         The answers, those to one problem one behind the other.
@@ -48,7 +51,8 @@ def sample_groups(
     seed = int(np.random.SeedSequence([run.seed, 42, step]).generate_state(1)[0])
     generator = torch.Generator(model.device).manual_seed(seed)
     prompts = [problem.prompt for problem in asked]
-    return _judged(asked, decode(model, prompts, decoding, generator=generator), settings, run, reader)
+    traces = decode(model, prompts, decoding, generator=generator)
+    return _judged(asked, traces, settings, run, reader, states=states)
 
 
 def _judged(
@@ -57,17 +61,27 @@ def _judged(
     settings: Settings,
     run: GrpoSettings,
     reader: RolloutReader,
+    *,
+    states: StateScorer | None,
 ) -> Answers:
     responses = [trace.ids for trace in traces]
     resolution = resolve_rows(responses, reader.vocab)
-    scored = []
-    for row, (trace, problem) in enumerate(zip(traces, asked, strict=True)):
-        answer = judge_answer(
-            observe(resolution, row, reader.decode, reader.marks), problem.verifier, problem.truth
+    observed = [observe(resolution, row, reader.decode, reader.marks) for row in range(len(traces))]
+    valued: Sequence[ScoredStates | None] = [None] * len(traces)
+    if states is not None:
+        valued = states.rate(
+            [
+                AskedAnswer(problem.prompt, trace.states, resolution, row)
+                for row, (problem, trace) in enumerate(zip(asked, observed, strict=True))
+            ]
         )
+    scored = []
+    for seen, trace, problem, said in zip(observed, traces, asked, valued, strict=True):
+        answer = judge_answer(seen, problem.verifier, problem.truth, None if said is None else said.values)
         reward, parts = score(answer, settings.reward)
         finished = trace.finish is Finish.EOS
-        scored.append((reward, reward_info(answer, parts, finished=finished, without_edits=False)))
+        info = reward_info(answer, parts, finished=finished, without_edits=False)
+        scored.append((reward, info if said is None else info | said.info(answer.final.accuracy)))
     rewards = [reward for reward, _ in scored]
     group = torch.arange(len(asked)) // run.group
     relative = group_relative(

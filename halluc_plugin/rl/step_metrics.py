@@ -32,6 +32,8 @@ COUNTS = (
     "acc",
     "acc_raw",
 )
+SCORED = ("scorer_value", "scorer_disagrees", "scorer_overrates")
+"""Of :meth:`halluc_plugin.rl.scored_states.ScoredStates.info`."""
 
 
 def rollout_metrics(infos: Sequence[Mapping[str, Any]], masks: Sequence[Tensor]) -> dict[str, float]:
@@ -45,7 +47,9 @@ def rollout_metrics(infos: Sequence[Mapping[str, Any]], masks: Sequence[Tensor])
         Metrics under ``backtrack/``: means over answers (reward components under ``backtrack/reward/``, those
         that read values only where the states of all answers were judged), the token efficiency and the
         masked share as ratios of sums over tokens; with continuations also the accuracy without edits,
-        Δ(i→c) and Δ(c→i). Empty when another reward manager scored the answers.
+        Δ(i→c) and Δ(c→i); with a scorer of steps what it gives answers, and the shares of answers that it
+        and their judge see otherwise, and that it alone likes. Empty when another reward manager scored the
+        answers.
     """
     infos = [info for info in infos if "num_backtracks" in info]
     if not infos:
@@ -63,6 +67,7 @@ def rollout_metrics(infos: Sequence[Mapping[str, Any]], masks: Sequence[Tensor])
         "backtrack/token_efficiency": mean("resolved_length") / raw if raw else 1.0,
         "backtrack/masked_share": 1 - sum(float(mask.sum()) for mask in masks) / tokens if tokens else 0.0,
         **{f"backtrack/reward/{key}": mean(key) for key in components().keys() - _unjudged(infos)},
+        **{f"backtrack/{key}": mean(key) for key in SCORED if key in infos[0]},
         **_correction(infos),
     }
 

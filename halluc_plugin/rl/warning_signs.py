@@ -9,7 +9,7 @@ from halluc_plugin.metrics import Discrimination
 PATIENCE = 3
 """Steps in a row that show a sign before it is told: one step is noise."""
 MOST = 0.5
-"""Share of events that stutter, and of answers that are cut off, above which it is a sign."""
+"""Share of events that stutter, and of answers that are cut off or overrated, above which it is a sign."""
 NEAR_ZERO = 0.15
 """A start tells dead ends from live text too little to build on if the upper limit of D is below this."""
 FIRST_LOOK = 4
@@ -27,6 +27,8 @@ class Sign(StrEnum):
     """Most events begin right behind another one: what was rewritten is erased again."""
     CUT_OFF = "cut off"
     """Most answers do not end."""
+    OVERRATED = "overrated"
+    """Most answers are wrong and liked by the scorer of steps."""
 
 
 ADVICE = {
@@ -38,6 +40,9 @@ ADVICE = {
     "(halluc.max_backtracks, halluc.curriculum), or pay single events (halluc.credit.alpha).",
     Sign.CUT_OFF: "more than half of the answers are cut off before they end. Raise "
     "data.max_response_length, or limit backtracks (halluc.max_backtracks).",
+    Sign.OVERRATED: "more than half of the answers are wrong, and the scorer of steps likes them: what it "
+    "pays for is not what is right. Train it on values of the policy as it is now (halluc data values), or "
+    "pay less by it.",
 }
 
 
@@ -57,6 +62,8 @@ def signs(metrics: Mapping[str, float], *, may_edit: bool) -> Iterator[Sign]:
         yield Sign.STUTTERING
     if metrics.get("backtrack/truncated", 0.0) > MOST:
         yield Sign.CUT_OFF
+    if metrics.get("backtrack/scorer_overrates", 0.0) > MOST:
+        yield Sign.OVERRATED
 
 
 @dataclass

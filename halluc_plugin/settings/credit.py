@@ -21,6 +21,8 @@ class ValueSource(StrEnum):
     """The policy itself: the share of answers sampled from the state, edits banned, that are right."""
     AUTO = "auto"
     """The verifier where the data source has one that judges states, else the policy."""
+    PRM = "prm"
+    """A scorer of steps: a process reward model, or another one of ``docs/process-rewards.md``."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,20 @@ class ValueSettings:
         continuations: Answers sampled from each state, where the policy judges: from the states before
             and after each event and, if ``process`` is paid, after each step. With 1, the one before the
             first event is the answer's twin that may not backtrack.
+        scorer: Folder or hub name of the scorer of steps, with ``source=prm``. It reads what is left of an
+            answer at each state, up to the last step's end; answers themselves are judged as ever.
     """
 
     source: ValueSource = ValueSource.VERIFIER
     continuations: int = 4
+    scorer: str | None = None
 
     def __post_init__(self) -> None:
+        if (self.source is ValueSource.PRM) != bool(self.scorer):
+            raise SettingsError(
+                f"halluc.values.source is {self.source} and halluc.values.scorer {self.scorer}.",
+                "Give ++halluc.values.scorer=FOLDER with ++halluc.values.source=prm, and neither alone.",
+            )
         if self.continuations < 1:
             raise SettingsError(
                 f"halluc.values.continuations is {self.continuations}.", "Give an integer of at least 1."

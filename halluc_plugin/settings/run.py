@@ -120,7 +120,7 @@ class Settings:
     @property
     def samples_continuations(self) -> bool:
         """Whether states of any problem may be judged by answers sampled from them."""
-        return self.values.source is not ValueSource.VERIFIER
+        return self.values.source in {ValueSource.CONTINUATIONS, ValueSource.AUTO}
 
     @property
     def needs_own_engine(self) -> bool:

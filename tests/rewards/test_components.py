@@ -139,7 +139,18 @@ def test_the_default_pays_the_outcome_alone_and_reports_all():
     """Components without a weight are reported, not paid."""
     reward, parts = score(answer("3+5=9\n" + "<" * 6 + "3*5=15\n15+7=22\n"), RewardSettings())
     assert reward == 1.0
-    assert set(parts) == {"outcome", "format", "backtrack", "process", "n_mars", "score_bonus"}
+    process = {"process", "process_min"}
+    assert set(parts) == {"outcome", "format", "backtrack", "n_mars", "score_bonus"} | process
+
+
+@pytest.mark.parametrize(
+    ("steps", "least"), [((0.75, 0.25, 1.0), 0.25), ((0.75, 0.5, 0.0), 0.0), (None, 0.0)]
+)
+def test_the_min_form_pays_the_worst_step(steps, least):
+    """No number of good steps makes up for a bad one; a wrong answer ends with 0."""
+    verdict = Verdict.of(Outcome.CORRECT)
+    judged = Answer(trace("3*5=15\n15+7=22\n"), verdict, verdict, event_values=(), steps=steps)
+    assert score(judged, ALL_ONES)[1]["process_min"] == least
 
 
 @pytest.mark.parametrize(

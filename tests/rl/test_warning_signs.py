@@ -10,6 +10,7 @@ FINE = {
     "backtrack/degenerate/groups": 0.9,
     "backtrack/stutter_rate": 0.5,
     "backtrack/truncated": 0.5,
+    "backtrack/scorer_overrates": 0.5,
 }
 
 
@@ -20,6 +21,7 @@ FINE = {
         ("degenerate/groups", 1.0, Sign.ALIKE),
         ("stutter_rate", 0.51, Sign.STUTTERING),
         ("truncated", 0.51, Sign.CUT_OFF),
+        ("scorer_overrates", 0.51, Sign.OVERRATED),
     ],
 )
 def test_a_metric_shows_a_sign(name, value, sign):

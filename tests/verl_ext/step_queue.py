@@ -24,6 +24,7 @@ def info(**changed):
         "format": 1.0,
         "backtrack": 0.5,
         "process": 0.5,
+        "process_min": 0.0,
         "n_mars": 2.0,
         "score_bonus": 1.0,
     }

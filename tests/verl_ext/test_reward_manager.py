@@ -15,6 +15,7 @@ __all__ = ["row"]  # fixtures
 KEYS = {
     "outcome",
     "process",
+    "process_min",
     "moves",
     "steps",
     "n_mars",

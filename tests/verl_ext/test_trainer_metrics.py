@@ -9,7 +9,7 @@ from tests.verl_ext.step_queue import finished_step, info, queue
 
 __all__ = ["finished_step", "queue"]  # fixtures
 
-VALUED = {"backtrack", "process", "score_bonus"}
+VALUED = {"backtrack", "process", "process_min", "score_bonus"}
 """Components that read values of states."""
 
 
@@ -31,7 +31,11 @@ def test_metrics_by_hand():
 
 @pytest.mark.parametrize(
     ("unjudged", "left_out"),
-    [({}, set()), ({"steps": "null"}, {"process"}), ({"moves": "null", "steps": "null"}, VALUED)],
+    [
+        ({}, set()),
+        ({"steps": "null"}, {"process", "process_min"}),
+        ({"moves": "null", "steps": "null"}, VALUED),
+    ],
 )
 def test_values_that_nobody_gave_are_no_zeros(unjudged, left_out):
     """Where the states of one answer are not judged, no mean of what reads their values is logged."""

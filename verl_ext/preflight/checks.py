@@ -8,10 +8,10 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from halluc_plugin.errors import SettingsError
-from verl_ext.preflight.judges import require_judges, require_scorers
+from verl_ext.preflight.judges import require_judges, require_scorers, require_step_scorer
 from verl_ext.preflight.models import check_models
 from verl_ext.preflight.parts import refuse_unknown_edits, require_our_parts, require_tolerance
-from verl_ext.preflight.rows import check_files
+from verl_ext.preflight.rows import check_files, data_files
 from verl_ext.run_settings import OUR_LOOPS
 
 
@@ -27,7 +27,8 @@ def check_run(config: DictConfig, settings: Any) -> list[dict[str, Any]]:
 
     Raises:
         TokenizerError: The backtrack agent loop is selected and the tokenizer is not ready for it; a loop
-            that knows no edits is, and the tokenizer has them; or a teacher knows none.
+            that knows no edits is, and the tokenizer has them; a teacher knows none; or a scorer of steps
+            is missing or made for others.
         DataError: A data file is missing or malformed, or nothing scores its answers.
         SettingsError: Values of states are paid for and nothing judges them, a setting would be passed over,
             or the model cannot be trained so.
@@ -48,6 +49,8 @@ def check_run(config: DictConfig, settings: Any) -> list[dict[str, Any]]:
         sources = {row["data_source"] for row in rows}
         require_scorers(path, sources, config)
         require_judges(path, sources, config, settings)
+        if path in data_files(config, "data.train_files"):  # validation pays nobody
+            require_step_scorer(path, sources, config, settings, tokenizer)
     refuse_unknown_edits(config, tokenizer)
     check_models(config, settings, tokenizer)
     return [row for rows in files.values() for row in rows]

@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from halluc_plugin.errors import DataError, SettingsError
-from halluc_plugin.settings import Settings
+from halluc_plugin.settings import Settings, ValueSource
 from halluc_plugin.tasks import broken_note, find_verifier, known_sources
 from halluc_plugin.verifiers import PrefixVerifier
 from verl_ext.host_settings.keys import REWARD_FUNCTION
@@ -72,6 +72,13 @@ def unknown_source(data_source: Any, where: str = "") -> DataError:
 def require_judges(path: Path, sources: Collection[str], config: DictConfig, settings: Settings) -> None:
     """Refuse to pay for values of states that nobody judges: they would silently be worth nothing."""
     loop = config.actor_rollout_ref.rollout.agent.default_agent_loop
+    scored = settings.values.source is ValueSource.PRM
+    if scored and loop == "refine":
+        raise SettingsError(
+            "halluc.values.source=prm, and the agent loop refine has turns, which a scorer of steps does not "
+            "read.",
+            "Set ++halluc.values.source=verifier, or another agent loop.",
+        )
     for source in sorted(sources, key=str):
         verifier = None if has_reward_function(config) else find_verifier(source)
         sampled = settings.values.sampled_for(verifier)
@@ -93,9 +100,36 @@ def require_judges(path: Path, sources: Collection[str], config: DictConfig, set
                 "++halluc.values.source=verifier and pay the outcome alone.",
             )
         paid = ", ".join(settings.paid_values)
-        if paid and not sampled and not isinstance(verifier, PrefixVerifier):
+        if paid and not sampled and not scored and not isinstance(verifier, PrefixVerifier):
             raise SettingsError(
                 f"{paid} pays for values of states, and nothing judges states of {source} ({path}).",
                 "Set ++halluc.values.source=auto (answers sampled from each state where no verifier judges), "
                 "++halluc.credit.values=prefix_tree for the credit, or pay the outcome alone.",
             )
+
+
+def require_step_scorer(
+    path: Path, sources: Collection[str], config: DictConfig, settings: Settings, tokenizer: Any
+) -> None:
+    """Refuse a scorer of steps that is missing, or that was made for other steps than the run's.
+
+    Args:
+        path: The data file.
+        sources: Of its problems.
+        config: The run's.
+        settings: The ``halluc:`` block.
+        tokenizer: The policy's.
+
+    Raises:
+        TokenizerError: It is no scorer, or was made for another tokenizer, step delimiter or task.
+    """
+    name = settings.values.scorer
+    if name is None:
+        return
+    from halluc_plugin.scorers.saved import check_made, read_made
+
+    trust = bool(config.actor_rollout_ref.model.get("trust_remote_code", False))
+    made = read_made(name, trust_remote_code=trust)
+    delimiter = settings.tokens.step_delimiter
+    where = f"{name} (halluc.values.scorer, for {path})"
+    check_made(where, made, tokenizer, step_delimiter=delimiter, data_sources=sources)

@@ -32,6 +32,7 @@ def require_our_parts(config: DictConfig, settings: Settings) -> None:
         (settings.metrics != unset.metrics and settings.metrics.judged_per_step, "halluc.metrics", trainer),
         (bool(settings.paid_values), ", ".join(settings.paid_values), manager),
         (settings.reward != unset.reward or stage_rewards, "halluc.reward", manager),
+        (settings.values.scorer is not None, "halluc.values.scorer", manager),
         (bool(settings.curriculum), "halluc.curriculum", manager),
         (settings.needs_own_engine, "halluc.curriculum" if settings.curriculum else steered, loop),
         (kept, f"halluc.erased_tokens={settings.erased_tokens}", loop),

@@ -1,0 +1,202 @@
+"""Values of an answer's states by a scorer of steps, on what is left of the answer at each."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from halluc_plugin.edits import EditVocab, Resolution
+from halluc_plugin.errors import SettingsError
+from halluc_plugin.rewards import Marks, States
+from halluc_plugin.sampling.problems import PosedProblem
+from halluc_plugin.sampling.states import Space
+from halluc_plugin.scorers.saved import load_step_scorer, read_made
+from halluc_plugin.scorers.steps import Steps, StepScorer
+from halluc_plugin.settings import Settings, ValueSource
+from halluc_plugin.verifiers import PrefixVerifier
+
+THRESHOLD = 0.5
+"""A scorer that gives less to a whole answer holds it for wrong."""
+
+
+@dataclass(frozen=True)
+class ScoredStates:
+    """What a scorer says of one answer.
+
+    Attributes:
+        values: Of its states, by position.
+        final: Of the answer itself.
+    """
+
+    values: dict[int, float]
+    final: float
+
+    def info(self, accuracy: float) -> dict[str, float]:
+        """What is kept beside a reward, to see whether the scorer likes what the verifier does not.
+
+        Args:
+            accuracy: The answer's, by whoever judges answers.
+
+        Returns:
+            ``scorer_value``, of the answer; ``scorer_disagrees``, 1 where it holds a right answer for wrong
+            or a wrong one for right; ``scorer_overrates``, 1 where it is the latter.
+        """
+        likes, right = self.final >= THRESHOLD, accuracy >= 1
+        return {
+            "scorer_value": self.final,
+            "scorer_disagrees": float(likes != right),
+            "scorer_overrates": float(likes and not right),
+        }
+
+
+@dataclass(frozen=True)
+class AskedAnswer:
+    """An answer whose states are to be valued.
+
+    Attributes:
+        prompt: Ids of its prompt.
+        states: Its states.
+        resolution: A batch of which it is a row.
+        row: Which.
+    """
+
+    prompt: Sequence[int]
+    states: States
+    resolution: Resolution
+    row: int
+
+
+class StateScorer:
+    """Values states by a scorer of steps.
+
+    A scorer values prefixes that end a step: a state inside a step has the value of the last step's end, and
+    so has an answer that was cut off inside one. What was erased before a state is not read.
+
+    Args:
+        scorer: The scorer.
+        vocab: Which ids edit.
+        marks: Which ids end steps and answers.
+    """
+
+    def __init__(self, scorer: StepScorer, vocab: EditVocab, marks: Marks) -> None:
+        self._scorer = scorer
+        self._ends = marks.delimiters | marks.ends
+        self._space = Space(vocab, marks.ends, marks.delimiters - marks.ends, max_tokens=1)
+
+    def rate(self, asked: Sequence[AskedAnswer]) -> list[ScoredStates]:
+        """Values of the states of answers, in one call of the scorer."""
+        prompts: list[Sequence[int]] = []
+        steps: list[Steps] = []
+        places = []
+        for answer in asked:
+            positions = answer.states.positions()
+            live = [answer.resolution.live_at(answer.row, at) for at in positions]
+            for ids in (*live, answer.resolution.resolved(answer.row)):
+                prompts.append(answer.prompt)
+                steps.append(self._whole_steps(ids))
+            places.append(positions)
+        values = self._scorer.score(prompts, steps).tolist()
+        last = iter(row[len(of_row)] for row, of_row in zip(values, steps, strict=True))
+        return [ScoredStates({at: next(last) for at in positions}, next(last)) for positions in places]
+
+    def _whole_steps(self, ids: Sequence[int]) -> Steps:
+        steps = self._space.steps(ids)
+        return steps if not steps or steps[-1][-1] in self._ends else steps[:-1]
+
+
+class BatchedStates:
+    """Answers whose states are asked for one by one, valued together: what comes while a pass runs waits.
+
+    Args:
+        states: Values them, off the event loop, one pass after the other.
+    """
+
+    def __init__(self, states: StateScorer) -> None:
+        self._states = states
+        self._waiting: list[tuple[AskedAnswer, asyncio.Future[ScoredStates]]] = []
+        self._running: asyncio.Task[None] | None = None
+
+    async def rate(self, asked: AskedAnswer) -> ScoredStates:
+        """Values of the states of an answer."""
+        future: asyncio.Future[ScoredStates] = asyncio.get_running_loop().create_future()
+        self._waiting.append((asked, future))
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._run())
+        return await future
+
+    async def _run(self) -> None:
+        await asyncio.sleep(0)  # whoever asks in the same turn of the loop shares the pass
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            try:
+                found = await asyncio.to_thread(self._states.rate, [asked for asked, _ in batch])
+            except Exception as error:  # noqa: BLE001 - whoever asked is told
+                for _, future in batch:
+                    future.set_exception(error)
+                continue
+            for (_, future), scored in zip(batch, found, strict=True):
+                if not future.done():
+                    future.set_result(scored)
+
+
+def state_scorer(
+    settings: Settings,
+    tokenizer: Any,
+    vocab: EditVocab,
+    marks: Marks,
+    *,
+    problems: Sequence[PosedProblem] = (),
+    trust_remote_code: bool = False,
+) -> StateScorer | None:
+    """The scorer that ``halluc.values`` names; None where another source values states.
+
+    Args:
+        settings: The run's.
+        tokenizer: Of the policy.
+        vocab: Which ids edit.
+        marks: Which ids end steps and answers.
+        problems: That it must be for; none where they were checked before.
+        trust_remote_code: Whether code that comes with the scorer may run.
+
+    Raises:
+        TokenizerError: It cannot be loaded, or was made for other steps.
+    """
+    if settings.values.source is not ValueSource.PRM:
+        return None
+    name = settings.values.scorer
+    assert name is not None  # the settings refuse the source without one
+    known = set(read_made(name, trust_remote_code=trust_remote_code).data_sources)
+    # A problem that does not say its source may be of any that its verifier judges.
+    others = {p.data_source for p in problems if p.data_source}
+    unsaid = [p.verifier.data_sources for p in problems if not p.data_source]
+    others |= {sources[0] for sources in unsaid if known.isdisjoint(sources)}
+    scorer = load_step_scorer(
+        name,
+        tokenizer,
+        step_delimiter=settings.tokens.step_delimiter,
+        data_sources=others,
+        trust_remote_code=trust_remote_code,
+    )
+    return StateScorer(scorer, vocab, marks)
+
+
+def require_values(settings: Settings, problems: Sequence[PosedProblem]) -> None:
+    """Refuse values of states that nobody gives where nothing is sampled from states.
+
+    Raises:
+        SettingsError: They are to be sampled; or they are paid for and nothing judges them.
+    """
+    if any(settings.values.sampled_for(problem.verifier) for problem in problems):
+        raise SettingsError(
+            f"halluc.values.source={settings.values.source}: only verl's rollouts sample from states.",
+            "Train with verl, or take values from the verifier, a scorer (prm) or the prefix tree.",
+        )
+    if settings.values.source is ValueSource.PRM:
+        return
+    paid = ", ".join(settings.paid_values)
+    if paid and not all(isinstance(problem.verifier, PrefixVerifier) for problem in problems):
+        raise SettingsError(
+            f"{paid} pays for values of states, and the verifier of a problem judges none.",
+            "Give problems whose verifiers judge prefixes, take halluc.credit.values=prefix_tree for the "
+            "credit, or pay the outcome alone.",
+        )

@@ -178,6 +178,9 @@ def test_answers_of_a_search(tmp_path):
     (shown,) = only(write_lines(path, [row | {"search": {"data": str(asked)}}])).answers
     assert (shown.prompt, shown.outcome) == ("3 5 -> 8", Outcome.CORRECT)
     assert shown.scores == {"found": 2, "reachable": 1, "tokens": 9, "flops": 100}
+    known = {"tokens": ["3", "+5"], "log_probs": [-1, None], "entropies": None, "edit_probs": [0, 0.5]}
+    (shown,) = only(write_lines(path, [row | {"search": {}, "actions": known}])).answers
+    assert (shown.tokens, shown.log_probs, shown.entropies) == (["3", "+5"], [-1, None], None)
     with pytest.raises(DataError, match="line 1 is no answer of a search"):
         only(write_lines(path, [{"row": 0, "reachable": True}]))
 

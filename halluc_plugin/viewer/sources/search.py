@@ -46,10 +46,14 @@ def _problems(first: Mapping[str, Any]) -> tuple[list[dict[str, Any]], tuple[str
 def _shown(row: Mapping[str, Any], problems: list[dict[str, Any]]) -> ShownAnswer:
     number = row["row"]
     problem = problems[number] if number < len(problems) else None
+    known = dict(row.get("actions") or {"tokens": pieces(row["answer"] or "")})  # files of before have none
     return ShownAnswer(
         answer=f"row {number}",
         prompt=f"problem {number}" if problem is None else _text(problem["prompt"]),
-        tokens=pieces(row["answer"] or ""),
+        tokens=known["tokens"],
+        log_probs=known.get("log_probs"),
+        entropies=known.get("entropies"),
+        edit_probs=known.get("edit_probs"),
         data_source=problem and problem.get("data_source"),
         outcome=judged(float(row["correct"])),
         scores={

@@ -16,7 +16,9 @@ from halluc_plugin.cli.help import examples
 from halluc_plugin.errors import HallucError
 
 # Each module has `register(app)`; its heavy imports happen inside the command, so `--help` stays quick.
-COMMAND_MODULES = ("add_token", "data", "doctor", "plot", "quiet", "search", "theory", "train", "view")
+COMMAND_MODULES = (
+    "add_token", "assess", "data", "doctor", "plot", "probe", "quiet", "search", "theory", "train", "view",
+)  # fmt: skip
 
 TRACEBACK = "HALLUC_TRACEBACK"
 """Environment variable that asks for the traceback of an error."""

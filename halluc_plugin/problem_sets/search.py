@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from halluc_plugin.verifiers import Outcome
+from halluc_plugin.verifiers import Outcome, StepKind
 
 StateT = TypeVar("StateT")
 
@@ -25,6 +25,22 @@ class SearchStep(Generic[StateT]):
 
     text: str
     after: StateT
+
+
+@dataclass(frozen=True)
+class JudgedStep:
+    """A step of an answer, as the oracle sees it.
+
+    Attributes:
+        kind: What it is.
+        contradiction: Whether problem and text show that the state behind it is dead; a slip always does.
+        branches: How many steps the state before it allows that are dead ends, and how many that are not;
+            None where that is dead.
+    """
+
+    kind: StepKind
+    contradiction: bool
+    branches: tuple[int, int] | None
 
 
 class SearchTask(Protocol[StateT]):
@@ -95,6 +111,36 @@ class SearchVerifier(Generic[StateT]):
             return True
         candidates = (step for step in self.search.steps(state) if step.text.startswith(last))
         return any(not self.search.dead(step.after) for step in candidates)
+
+    def judge_steps(self, problem: Mapping[str, Any], lines: Sequence[str]) -> list[JudgedStep]:
+        """Say of each line of an answer what it is.
+
+        Args:
+            problem: A row's ``reward_model.ground_truth``.
+            lines: The lines, without newlines.
+
+        Returns:
+            As many; all behind the first that is not live are dead.
+        """
+        state: StateT | None = self.search.begin(problem)
+        judged: list[JudgedStep] = []
+        alive = True
+        for line in lines:
+            after = None if state is None else self._play(state, [line])
+            branches = self._branches(state) if alive and state is not None else None
+            if after is not None and not self.search.dead(after):
+                judged.append(JudgedStep(StepKind.LIVE, False, branches))  # noqa: FBT003 - a field
+            else:
+                slip = alive and after is None
+                seen = after is None or self.search.contradiction(after) or not self.search.steps(after)
+                judged.append(JudgedStep(StepKind.SLIP if slip else StepKind.DEAD, seen, branches))
+                alive = False
+            state = after
+        return judged
+
+    def _branches(self, state: StateT) -> tuple[int, int]:
+        dead = [self.search.dead(step.after) for step in self.search.steps(state)]
+        return sum(dead), len(dead) - sum(dead)
 
     def _play(self, state: StateT, lines: Sequence[str]) -> StateT | None:
         """The state behind whole lines, None if one of them is no step."""

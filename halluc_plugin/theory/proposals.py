@@ -7,19 +7,11 @@ steps that were not live, and live ones (false alarms).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.theory.estimates import check_share
-
-
-class Step(StrEnum):
-    """What a step is."""
-
-    LIVE = "live"
-    SLIP = "slip"
-    DEAD = "dead"
+from halluc_plugin.verifiers import StepKind
 
 
 class Tried(NamedTuple):
@@ -29,7 +21,7 @@ class Tried(NamedTuple):
     live: int = 0
 
 
-Chances = dict[Step, float]
+Chances = dict[StepKind, float]
 """How likely each kind of step is; they add to 1."""
 
 
@@ -57,7 +49,7 @@ class Proposal(Protocol):
         """
         ...
 
-    def after(self, tried: Tried, step: Step) -> Tried:
+    def after(self, tried: Tried, step: StepKind) -> Tried:
         """What was tried, one step more."""
         ...
 
@@ -78,7 +70,7 @@ def _check_rates(slips: Sequence[float], dead: Sequence[float]) -> None:
 
 
 def _of_rates(slip: float, dead: float) -> Chances:
-    return {Step.LIVE: max(0.0, 1 - slip - dead), Step.SLIP: slip, Step.DEAD: dead}
+    return {StepKind.LIVE: max(0.0, 1 - slip - dead), StepKind.SLIP: slip, StepKind.DEAD: dead}
 
 
 @dataclass(frozen=True)
@@ -107,9 +99,9 @@ class Memoryless:
 
     def chances(self, depth: int, tried: Tried, *, alive: bool) -> Chances | None:  # noqa: ARG002
         """The rates."""
-        return _of_rates(self.slips[depth - 1], self.dead[depth - 1]) if alive else {Step.DEAD: 1.0}
+        return _of_rates(self.slips[depth - 1], self.dead[depth - 1]) if alive else {StepKind.DEAD: 1.0}
 
-    def after(self, tried: Tried, step: Step) -> Tried:  # noqa: ARG002 - nothing is remembered
+    def after(self, tried: Tried, step: StepKind) -> Tried:  # noqa: ARG002 - nothing is remembered
         """As before."""
         return tried
 
@@ -156,14 +148,14 @@ class Mixed:
     def chances(self, depth: int, tried: Tried, *, alive: bool) -> Chances | None:
         """By Pólya's urn; slips and dead ends in the proportion of their rates."""
         if not alive:
-            return {Step.DEAD: 1.0}
+            return {StepKind.DEAD: 1.0}
         slip, dead, live = self.slips[depth - 1], self.dead[depth - 1], self.live_chance(depth, tried)
         share = slip / (slip + dead) if slip + dead else 0.0
         return _of_rates((1 - live) * share, (1 - live) * (1 - share))
 
-    def after(self, tried: Tried, step: Step) -> Tried:
+    def after(self, tried: Tried, step: StepKind) -> Tried:
         """Every step counts."""
-        return Tried(tried.failed + (step is not Step.LIVE), tried.live + (step is Step.LIVE))
+        return Tried(tried.failed + (step is not StepKind.LIVE), tried.live + (step is StepKind.LIVE))
 
 
 @dataclass(frozen=True)
@@ -176,26 +168,34 @@ class Distinct:
         slips: For each step of an answer the probability of a slip where the text is live.
         dead: For each step, how many branches lead into dead ends.
         live: For each step, how many do not; at least 1.
+        weights: For each step, how much likelier than a dead branch a live one is drawn, where both are left;
+            1 everywhere where none are given.
 
     Raises:
-        SettingsError: Slips are no probabilities, there is no live branch, or lengths differ.
+        SettingsError: Slips are no probabilities, there is no live branch, a weight is not positive, or
+            lengths differ.
     """
 
     slips: tuple[float, ...]
     dead: tuple[int, ...]
     live: tuple[int, ...]
+    weights: tuple[float, ...] = ()
     remembers = True
 
     def __post_init__(self) -> None:
+        if not self.weights:
+            object.__setattr__(self, "weights", (1.0,) * len(self.slips))
         _check_rates(self.slips, (0.0,) * len(self.slips))
-        if not len(self.slips) == len(self.dead) == len(self.live):
+        if not len(self.slips) == len(self.dead) == len(self.live) == len(self.weights):
             raise SettingsError(
                 f"{len(self.dead)} counts of dead branches, {len(self.live)} of live ones, "
                 f"{len(self.slips)} rates of slips.",
                 "Pass one of each for every step.",
             )
-        if min(self.live) < 1 or min(self.dead) < 0:
-            raise SettingsError("A live state has no live branch.", "Pass at least 1 for each step.")
+        if min(self.live) < 1 or min(self.dead) < 0 or min(self.weights) <= 0:
+            raise SettingsError(
+                "A live state has no live branch.", "Pass at least 1 of weight above 0 for each step."
+            )
 
     @property
     def depth(self) -> int:
@@ -203,15 +203,15 @@ class Distinct:
         return len(self.dead)
 
     def chances(self, depth: int, tried: Tried, *, alive: bool) -> Chances | None:
-        """Uniform over the branches that are left."""
+        """By weight, over the branches that are left."""
         slip, dead, live = self.slips[depth - 1], self.dead[depth - 1], self.live[depth - 1]
         if not alive:
-            return {Step.DEAD: 1.0} if sum(tried) < dead + live else None
-        left_dead, left_live = dead - tried.failed, live - tried.live
+            return {StepKind.DEAD: 1.0} if sum(tried) < dead + live else None
+        left_dead, left_live = dead - tried.failed, (live - tried.live) * self.weights[depth - 1]
         if not left_dead + left_live:
             return None
         return _of_rates(slip, (1 - slip) * left_dead / (left_dead + left_live))
 
-    def after(self, tried: Tried, step: Step) -> Tried:
+    def after(self, tried: Tried, step: StepKind) -> Tried:
         """Branches count, slips do not."""
-        return Tried(tried.failed + (step is Step.DEAD), tried.live + (step is Step.LIVE))
+        return Tried(tried.failed + (step is StepKind.DEAD), tried.live + (step is StepKind.LIVE))

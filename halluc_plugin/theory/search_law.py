@@ -11,8 +11,7 @@ edit for each of its tokens), or everything (restart).
 The law. At most M times something is taken back, so the states (n, live or not, budget left, what was tried
 here) have no circle, and a sum over the ways through them is exact. Each way carries its probability, its
 tokens, their square, and the positions it attended to, so that one pass gives accuracy, tokens, and costs in
-both contexts. :func:`uniform_tries`, :func:`distinct_tries` and :func:`restarts` are the closed forms of the
-cases that have one.
+both contexts. :mod:`.tries` has the closed forms of the cases that have one.
 
 Where nothing is left to try at a state, it is taken back whatever the policy would decide, as search traces
 do; at the root, or with edits banned, the memory begins anew. A policy that remembers nothing decides in a
@@ -22,12 +21,12 @@ state that it has come back to as it did before: with f > 0 it may take back mor
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from math import prod
 from typing import NamedTuple
 
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.theory.estimates import check_share
-from halluc_plugin.theory.proposals import Distinct, Proposal, Step, Tried
+from halluc_plugin.theory.proposals import Distinct, Proposal, Tried
+from halluc_plugin.verifiers import StepKind
 
 
 class Unit(StrEnum):
@@ -233,7 +232,7 @@ class _Walks:
         wrote = self._written(depth, law.step_tokens[depth])
         for step, chance in chances.items():
             if chance:
-                child = self._ways(depth + 1, alive and step is Step.LIVE, budget, Tried())
+                child = self._ways(depth + 1, alive and step is StepKind.LIVE, budget, Tried())
                 before = wrote.times((1 - edit) * chance)
                 again = law.proposal.after(tried, step)
                 self._go_on(found, before, child, here=(depth, alive), tried=again)
@@ -259,51 +258,3 @@ class _Walks:
         tokens = self._law.step_tokens[depth - 1] if self._law.unit is Unit.TOKEN else 1.0
         seen = tokens * length - tokens * (tokens - 1) / 2 + tokens
         return Flow(1.0, tokens, tokens**2, seen, 1.0)
-
-
-def uniform_tries(error: float, recall: float, false_alarm: float, edits: int) -> float:
-    """P(right) of one step with memoryless tries: a (1 - x^M)/(1 - x) + x^M (1 - e).
-
-    a = (1 - e)(1 - f) is the chance of a try that is right and kept, x = e r + (1 - e) f that of one that is
-    taken back; the last of M + 1 tries is kept, whatever it is.
-    """
-    return _kept((1 - error) * (1 - false_alarm), _taken(error, recall, false_alarm), 1 - error, edits)
-
-
-def _taken(error: float, recall: float, false_alarm: float) -> float:
-    return error * recall + (1 - error) * false_alarm
-
-
-def _kept(right: float, taken: float, last: float, edits: int) -> float:
-    tries = edits if taken == 1 else (1 - taken**edits) / (1 - taken)
-    return right * tries + taken**edits * last
-
-
-def distinct_tries(branches: int, recall: float, false_alarm: float, edits: int) -> float:
-    """P(right) of one step of d distinct branches, one of them right, M < d.
-
-    The right one is at place j of the tries with probability 1/d each. It is reached if the j - 1 before are
-    taken back, and kept with 1 - f, or for sure as the last try: [(1 - f) Σ_{j ≤ M} r^(j-1) + r^M]/d.
-
-    Raises:
-        SettingsError: There are more tries than branches.
-    """
-    if not 0 <= edits < branches:
-        raise SettingsError(f"{edits + 1} tries of {branches} branches.", "Pass fewer edits than branches.")
-    return ((1 - false_alarm) * sum(recall**j for j in range(edits)) + recall**edits) / branches
-
-
-def restarts(
-    errors: tuple[float, ...], recall: tuple[float, ...], false_alarm: tuple[float, ...], edits: int
-) -> float:
-    """P(right) of S steps with memoryless restarts, the form of :func:`uniform_tries` for whole attempts.
-
-    An attempt is right and kept with a = Π (1 - e_n)(1 - f_n). It is wrong and kept where it errs first at
-    some step n, having been live and left alone up to there, and nothing of what follows is noticed.
-    """
-    steps = range(len(errors))
-    alive = [1.0]
-    for n in steps:
-        alive.append(alive[-1] * (1 - errors[n]) * (1 - false_alarm[n]))
-    wrong = sum(alive[n] * errors[n] * prod(1 - recall[m] for m in steps if m >= n) for n in steps)
-    return _kept(alive[-1], 1 - alive[-1] - wrong, prod(1 - error for error in errors), edits)

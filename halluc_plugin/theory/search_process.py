@@ -7,8 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from halluc_plugin.theory.estimates import check_samples
-from halluc_plugin.theory.proposals import Distinct, Mixed, Proposal, Step
+from halluc_plugin.theory.proposals import Distinct, Mixed, Proposal
 from halluc_plugin.theory.search_law import SearchLaw, Unit
+from halluc_plugin.verifiers import StepKind
 
 
 @dataclass(frozen=True)
@@ -51,23 +52,25 @@ class _State:
         """Let every branch be tried again."""
         assert isinstance(self._proposal, Distinct)
         dead, live = self._proposal.dead[self._next], self._proposal.live[self._next]
-        kind = Step.LIVE if self.alive else Step.DEAD
-        self._left = [Step.DEAD] * dead + [kind] * live
+        kind = StepKind.LIVE if self.alive else StepKind.DEAD
+        self._left = [StepKind.DEAD] * dead + [kind] * live
 
     @property
     def exhausted(self) -> bool:
         return isinstance(self._proposal, Distinct) and not self._left
 
-    def draw(self) -> Step:
+    def draw(self) -> StepKind:
         if isinstance(self._proposal, Distinct):
             if self.alive and self._rng.random() < self._slip:
-                return Step.SLIP
-            return self._left.pop(int(self._rng.integers(len(self._left))))
+                return StepKind.SLIP
+            weights = [self._proposal.weights[self._next] if b is StepKind.LIVE else 1.0 for b in self._left]
+            chosen = self._rng.choice(len(self._left), p=np.array(weights) / sum(weights))
+            return self._left.pop(int(chosen))
         if not self.alive:
-            return Step.DEAD
+            return StepKind.DEAD
         if self._rng.random() < self._live:
-            return Step.LIVE
-        return Step.SLIP if self._rng.random() < self._slip_of_failures else Step.DEAD
+            return StepKind.LIVE
+        return StepKind.SLIP if self._rng.random() < self._slip_of_failures else StepKind.DEAD
 
 
 def simulate_search(law: SearchLaw, samples: int, rng: np.random.Generator) -> SearchRuns:
@@ -114,7 +117,7 @@ def _run(law: SearchLaw, rng: np.random.Generator) -> tuple[bool, float, float, 
         else:
             if here.exhausted:
                 here.renew()
-            alive = here.draw() is Step.LIVE
+            alive = here.draw() is StepKind.LIVE
             for written in range(int(law.step_tokens[depth])):
                 sampled(lengths[-1] + written)
             lengths.append(lengths[-1] + int(law.step_tokens[depth]))

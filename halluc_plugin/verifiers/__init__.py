@@ -8,7 +8,14 @@ prefixes, of ids), :mod:`.votes` (when two answers are the same one), :mod:`.uni
 """
 
 from halluc_plugin import moved
-from halluc_plugin.verifiers.base import CanonicalVerifier, FinalVerifier, Outcome, PrefixVerifier, Verifier
+from halluc_plugin.verifiers.base import (
+    CanonicalVerifier,
+    FinalVerifier,
+    Outcome,
+    PrefixVerifier,
+    StepKind,
+    Verifier,
+)
 from halluc_plugin.verifiers.function import (
     VERLS,
     FunctionVerifier,
@@ -28,6 +35,7 @@ __all__ = [
     "FunctionVerifier",
     "Outcome",
     "PrefixVerifier",
+    "StepKind",
     "Verifier",
     "final_vote",
     "load_score",

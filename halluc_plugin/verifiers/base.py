@@ -15,6 +15,17 @@ class Outcome(StrEnum):
     """Nothing that could be judged."""
 
 
+class StepKind(StrEnum):
+    """What a step of an answer is."""
+
+    LIVE = "live"
+    """The goal stays within reach."""
+    SLIP = "slip"
+    """The rules do not allow it."""
+    DEAD = "dead"
+    """The rules allow it, and the goal is out of reach behind it; or it stands in dead text."""
+
+
 @runtime_checkable
 class Verifier(Protocol):
     """Judges answers.

@@ -8,7 +8,7 @@ import pytest
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.theory import CheckedChain, SearchLaw, Unit, simulate_search
 from halluc_plugin.theory.proposals import Distinct, Memoryless, Mixed, Tried
-from halluc_plugin.theory.search_law import distinct_tries, restarts, uniform_tries
+from halluc_plugin.theory.tries import distinct_tries, restarts, uniform_tries
 
 FOUR = Memoryless((0.0,), (0.75,))
 SLIPS, DEAD = (0.1, 0.1, 0.05), (0.3, 0.4, 0.2)
@@ -78,7 +78,9 @@ def test_states_that_are_alike_are_no_mixture():
 
 LAWS = [
     *(SearchLaw(Memoryless(SLIPS, DEAD), RECALL, ALARM, 5, unit, (3.0, 4.0, 2.0)) for unit in Unit),
-    SearchLaw(Distinct(SLIPS, (3, 2, 3), (1, 2, 1)), RECALL, ALARM, 9, Unit.STEP, (3.0, 4.0, 2.0)),
+    SearchLaw(
+        Distinct(SLIPS, (3, 2, 3), (1, 2, 1), (1.0, 2.0, 0.5)), RECALL, ALARM, 9, Unit.STEP, (3.0, 4.0, 2.0)
+    ),
     SearchLaw(Distinct(SLIPS, (1, 0, 1), (1, 1, 1)), (1.0,) * 3, ALARM, 12, Unit.TOKEN, (3.0, 4.0, 2.0)),
     SearchLaw(Mixed(SLIPS, DEAD, (1.0, 2.0, 0.5)), RECALL, ALARM, 6, Unit.STEP, (3.0, 4.0, 2.0)),
 ]

@@ -1,0 +1,110 @@
+"""The probe of histories on traces of a file, or on those that a model samples itself."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from halluc_plugin.data.trace_files import TraceRow, read_traces
+from halluc_plugin.decoding import Decoding, decode
+from halluc_plugin.edits import Context, find_delimiters
+from halluc_plugin.errors import SettingsError
+from halluc_plugin.jobs.samplers import answer_ends
+from halluc_plugin.probes.history import HistoryProbe, probe_history, ways_of
+from halluc_plugin.sampling.networks import load_network
+from halluc_plugin.sampling.problems import read_problems
+from halluc_plugin.tokens import edit_vocab
+from halluc_plugin.tokens.loading import load_tokenizer
+
+BATCH = 256
+"""Traces that are sampled at a time."""
+
+
+@dataclass(frozen=True)
+class HistoryJob:
+    """What is asked for.
+
+    Args:
+        model: Model folder or hub name, with an edit token.
+        traces: Trace file in its ids; None where it samples its own.
+        data: Problems that it samples traces of; None where a file of traces is given.
+        sampled: Context in which it samples.
+        max_tokens: Most tokens of a sampled trace.
+        temperature: Of sampling.
+        step_delimiter: Text that ends a step.
+        limit: Traces, from the first; None for all.
+        seed: Of sampling and of other orders.
+        trust_remote_code: Whether code that comes with the model may run.
+        apply_chat_template_kwargs: What the model's chat template reads beside the messages.
+
+    Raises:
+        SettingsError: Neither traces nor data are given, or both.
+    """
+
+    model: str
+    traces: Path | None = None
+    data: Path | None = None
+    sampled: Context = Context.SOFT
+    max_tokens: int = 256
+    temperature: float = 1.0
+    step_delimiter: str = "\n"
+    limit: int | None = 200
+    seed: int = 0
+    trust_remote_code: bool = False
+    apply_chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if (self.traces is None) == (self.data is None):
+            raise SettingsError(
+                "The probe reads a file of traces or samples answers to problems.",
+                "Give --traces or --data, and not both.",
+            )
+
+
+def probe(job: HistoryJob) -> list[HistoryProbe]:
+    """Probe both contexts on the same traces.
+
+    Raises:
+        TokenizerError: The model cannot be loaded, or has no edit token.
+        DataError: The file is missing, malformed, or in other ids.
+        TraceError: No trace takes anything back before another action.
+    """
+    trust = job.trust_remote_code
+    tokenizer = load_tokenizer(job.model, trust_remote_code=trust)
+    vocab = edit_vocab(tokenizer, step_delimiter=job.step_delimiter)
+    delimiters = find_delimiters(tokenizer, job.step_delimiter, edit_ids=vocab.edit_ids)
+    if job.traces is not None:
+        rows: Sequence[TraceRow] = read_traces(job.traces, tokenizer)[: job.limit]
+        network = load_network(job.model, trust_remote_code=trust)
+    else:
+        assert job.data is not None
+        problems = read_problems(
+            job.data, tokenizer, job.limit, template_kwargs=job.apply_chat_template_kwargs
+        )
+        network = load_network(job.model, trust_remote_code=trust)
+        how = Decoding(
+            vocab, job.max_tokens, context=job.sampled, temperature=job.temperature,
+            eos_ids=answer_ends(job.model, tokenizer),
+        )  # fmt: skip
+        rows = _sampled(network, [problem.prompt for problem in problems], how, job.seed)
+    rng = np.random.default_rng(job.seed)
+    ways = [
+        way
+        for number, row in enumerate(rows)
+        for way in ways_of(number, row.prompt_ids, row.response_ids, vocab, delimiters=delimiters, rng=rng)
+    ]
+    return [probe_history(network, ways, vocab, context) for context in Context]
+
+
+def _sampled(network: Any, prompts: Sequence[Sequence[int]], how: Decoding, seed: int) -> list[TraceRow]:
+    import torch
+
+    generator = torch.Generator(next(network.parameters()).device).manual_seed(seed)
+    rows = []
+    for start in range(0, len(prompts), BATCH):
+        part = prompts[start : start + BATCH]
+        found = decode(network, part, how, generator=generator)
+        rows += [TraceRow(list(p), list(trace.ids)) for p, trace in zip(part, found, strict=True)]
+    return rows

@@ -1,0 +1,62 @@
+"""A linear probe: is it written in a model's hidden states whether a text is dead?
+
+Logistic regression on standardised features with a small ridge, after G. Alain and Y. Bengio, "Understanding
+intermediate layers using linear classifier probes" (arXiv 1610.01644).
+"""
+
+from collections.abc import Sequence
+
+import torch
+
+from halluc_plugin.errors import MetricError
+
+RIDGE = 1e-2
+"""Weight of the squared norm beside the mean loss."""
+ITERATIONS = 100
+
+
+class LinearProbe:
+    """A probe that is fitted on some places, to be asked about others.
+
+    Args:
+        features: Float[N, H].
+        dead: For each of N places whether its text is dead; both kinds occur.
+
+    Raises:
+        MetricError: One kind is missing, or lengths differ.
+    """
+
+    def __init__(self, features: torch.Tensor, dead: Sequence[bool]) -> None:
+        if len(features) != len(dead) or len(set(dead)) < 2:
+            raise MetricError(
+                f"{len(features)} hidden states, {sum(dead)} of {len(dead)} dead: nothing to tell apart.",
+                "Pass one verdict for each, and both kinds.",
+            )
+        self._mean, self._scale = features.mean(0), features.std(0).clamp_min(1e-6)
+        target = torch.tensor([float(value) for value in dead])
+        weight = torch.zeros(features.shape[1], requires_grad=True)
+        bias = torch.zeros((), requires_grad=True)
+        inputs = self._standardised(features)
+        fit = torch.optim.LBFGS([weight, bias], max_iter=ITERATIONS, line_search_fn="strong_wolfe")
+
+        def loss() -> torch.Tensor:
+            fit.zero_grad()
+            value = torch.nn.functional.binary_cross_entropy_with_logits(inputs @ weight + bias, target)
+            value = value + RIDGE * weight.square().sum()
+            value.backward()
+            return value
+
+        fit.step(loss)
+        self._weight, self._bias = weight.detach(), bias.detach()
+
+    def _standardised(self, features: torch.Tensor) -> torch.Tensor:
+        return (features - self._mean) / self._scale
+
+    def dead(self, features: torch.Tensor) -> list[float]:
+        """The probability that each text is dead.
+
+        Args:
+            features: Float[N, H].
+        """
+        scores: list[float] = (self._standardised(features) @ self._weight + self._bias).sigmoid().tolist()
+        return scores

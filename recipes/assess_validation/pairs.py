@@ -1,0 +1,80 @@
+"""The pairs of task and start that predictions are made for, and how each is trained."""
+
+from dataclasses import dataclass, field, replace
+
+from halluc_plugin.edits import Context
+from halluc_plugin.edits.builders import ErasedTokens
+from halluc_plugin.losses.shares import LossShares
+from halluc_plugin.prepare import WARM_START
+from halluc_plugin.problem_sets.search_files import SearchData, SearchRequest
+from halluc_plugin.problem_sets.search_traces import Memory, Notice, Proposal, SearchTraceSettings
+from halluc_plugin.tasks.word.problems import WordProblems
+from halluc_plugin.training.settings import TrainSettings
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Sizes of all pairs.
+
+    Attributes:
+        train: Training problems.
+        test: Held-out problems, which predictions and results are both of.
+        edits: Most step backtracks of an answer.
+        edit_steps: Optimizer steps on traces through dead ends.
+        samples: Answers of each problem in the assessment.
+        max_tokens: Most tokens of an answer with edits.
+    """
+
+    train: int = 12_000
+    test: int = 300
+    edits: int = 8
+    edit_steps: int = 1000
+    samples: int = 8
+    max_tokens: int = 192
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A task, and a start that has learned clean answers to it for some steps.
+
+    Attributes:
+        name: Its folder.
+        problems: The task.
+        clean_steps: Optimizer steps of the start.
+    """
+
+    name: str
+    problems: WordProblems = field(repr=False)
+    clean_steps: int
+
+    def data(self, scale: Scale, *, edits: bool) -> SearchData:
+        """Its data set, with clean traces alone or with those through dead ends."""
+        traces = SearchTraceSettings(
+            memory=Memory.NONE, notice=Notice.AT_ONCE, proposal=Proposal.RATE, tries=3
+        )
+        amounts = SearchRequest(train=scale.train, test=scale.test, traces=traces)
+        return SearchData(self.problems, amounts if edits else replace(amounts, backtracking=0.0))
+
+    def clean(self) -> TrainSettings:
+        """How the start is trained."""
+        return replace(WARM_START, steps=self.clean_steps, save_steps=self.clean_steps)
+
+    def edited(self, scale: Scale) -> TrainSettings:
+        """How it is trained on: in hard context, with a share of the loss for decisions."""
+        return replace(
+            WARM_START, steps=scale.edit_steps, save_steps=scale.edit_steps, context=Context.HARD,
+            erased_tokens=ErasedTokens.WEIGHT, shares=LossShares(decisions=0.3, erased=0.25),
+        )  # fmt: skip
+
+
+def _pair(length: int, starts: int, blanks: int, steps: int) -> Pair:
+    name = f"word-l{length}-s{starts}-b{blanks}-{steps}"
+    return Pair(name, WordProblems(length=length, starts=starts, blanks=blanks), steps)
+
+
+PAIRS = tuple(
+    _pair(length, starts, blanks, steps)
+    for steps in (400, 200)
+    for length, starts, blanks in ((2, 4, 0), (4, 4, 0), (2, 2, 0), (4, 8, 0), (3, 4, 1), (6, 4, 0))
+)
+"""Two starts of each of six tasks."""

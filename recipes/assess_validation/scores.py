@@ -1,0 +1,65 @@
+"""How good predictions are: rank correlation and mean error, beside predictors that know one number."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rich.box import MARKDOWN
+from rich.table import Table
+
+PREDICTORS = {
+    "the law": "predicted",
+    "accuracy before": "before",
+    "1 - rate of dead ends": "live",
+}
+"""Name -> where a cell has what it predicts of the accuracy with edits."""
+
+
+def ranks(values: Sequence[float]) -> npt.NDArray[np.float64]:
+    """Ranks from 0, of equal values their mean."""
+    array = np.asarray(values, dtype=np.float64)
+    below = (array[:, None] > array[None, :]).sum(1)
+    equal = (array[:, None] == array[None, :]).sum(1)
+    return np.asarray(below + (equal - 1) / 2, dtype=np.float64)
+
+
+def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float:
+    """Spearman's; nan where a side does not vary."""
+    a, b = ranks(one), ranks(other)
+    if a.std() == 0 or b.std() == 0:
+        return float("nan")
+    return float(np.corrcoef(a, b)[0, 1])
+
+
+def mean_error(predicted: Sequence[float], observed: Sequence[float]) -> float:
+    """Mean absolute error."""
+    return float(np.mean(np.abs(np.asarray(predicted) - np.asarray(observed))))
+
+
+def pairs_table(cells: Sequence[Mapping[str, Any]]) -> Table:
+    """A row for each pair."""
+    table = Table(box=MARKDOWN)
+    for heading in ("pair", "before", "predicted", "observed", "tokens predicted", "observed", "D after"):
+        table.add_column(heading)
+    for cell in cells:
+        shares = (f"{100 * cell[name]:.1f}" for name in ("before", "predicted", "observed"))
+        tokens = (f"{cell[name]:.1f}" for name in ("predicted_tokens", "observed_tokens"))
+        gap = cell["p_edit_dead"], cell["p_edit_live"]
+        known = None not in gap
+        table.add_row(cell["pair"], *shares, *tokens, f"{gap[0] - gap[1]:.2f}" if known else "none")
+    return table
+
+
+def scores_table(cells: Sequence[Mapping[str, Any]]) -> Table:
+    """A row for each predictor of the accuracy with edits."""
+    table = Table(box=MARKDOWN)
+    for heading in ("predictor", "rank correlation", "mean error in points", "pairs"):
+        table.add_column(heading)
+    observed = [cell["observed"] for cell in cells]
+    for name, key in PREDICTORS.items():
+        predicted = [cell[key] for cell in cells]
+        correlation = rank_correlation(predicted, observed) if len(cells) > 2 else float("nan")
+        error = 100 * mean_error(predicted, observed)
+        table.add_row(name, f"{correlation:.2f}", f"{error:.1f}", str(len(cells)))
+    return table

@@ -41,8 +41,9 @@ def _group() -> None:
 
 def history(
     model: Model,
-    traces: Annotated[
-        Path | None, typer.Option(help="Trace file whose raw traces are the histories.", show_default="none")
+    trace_file: Annotated[
+        Path | None,
+        typer.Option("--traces", help="Trace file whose raw traces are the histories.", show_default="none"),
     ] = None,
     data: Annotated[
         Path | None,
@@ -71,7 +72,7 @@ def history(
     from halluc_plugin.settings import choose
 
     job = HistoryJob(
-        model, traces, data, choose(Context, context, "--context"), max_tokens, temperature, step_delimiter,
+        model, trace_file, data, choose(Context, context, "--context"), max_tokens, temperature, step_delimiter,
         limit, seed, trust_remote_code,
     )  # fmt: skip
     found = probe(job)

@@ -43,7 +43,7 @@ def history(
     model: Model,
     trace_file: Annotated[
         Path | None,
-        typer.Option("--traces", help="Trace file whose raw traces are the histories.", show_default="none"),
+        typer.Option("--traces", help="Trace file whose traces are the histories.", show_default="none"),
     ] = None,
     data: Annotated[
         Path | None,

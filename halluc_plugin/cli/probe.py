@@ -72,8 +72,8 @@ def history(
     from halluc_plugin.settings import choose
 
     job = HistoryJob(
-        model, trace_file, data, choose(Context, context, "--context"), max_tokens, temperature, step_delimiter,
-        limit, seed, trust_remote_code,
+        model, trace_file, data, choose(Context, context, "--context"), max_tokens, temperature,
+        step_delimiter, limit, seed, trust_remote_code,
     )  # fmt: skip
     found = probe(job)
     _report(found)

@@ -21,7 +21,7 @@ A README for each has the command, the numbers and the deviations from its paper
 """
 CLOSING = """
 Without a model of yours a recipe of verl makes the embedded one (0.9M parameters, numbers only) \
-and its Countdown data on first use. With one: [start](../docs/start.md).
+and its word problems on first use. With one: [start](../docs/start.md).
 Hardware is apart from them: `halluc/scale=cpu|accelerator|node|cluster`, \
 of the fine-tuning ones `halluc/sft_scale=cpu|accelerator`.
 """

@@ -23,14 +23,15 @@ SMALL = (
 class Run:
     """One start of the command in a folder of its own."""
 
-    def __init__(self, make_folder, recipe: str) -> None:
+    def __init__(self, make_folder, recipe: str, *always: str) -> None:
         self.folder = make_folder(recipe)
         self.recipe = recipe
+        self.always = always
         self.checkpoints = self.folder / "checkpoints" / "halluc" / recipe
 
     def start(self, *overrides, recipe="", exit_code=0):
         """Run the command; returns what it printed."""
-        given = (f"+recipe={recipe or self.recipe}", *SMALL, *overrides)
+        given = (f"+recipe={recipe or self.recipe}", *SMALL, *self.always, *overrides)
         command = [sys.executable, "-m", "verl.trainer.main_ppo", *given]
         environment = {**os.environ, "HALLUC_HOME": str(self.folder / "home"), "COLUMNS": "200"}
         # Ray's workers step back for all others, and would wait until the tests beside this one are done.

@@ -8,6 +8,7 @@ from halluc_plugin.tokens import edit_vocab
 from halluc_plugin.tokens.loading import load_model, load_tokenizer
 from halluc_plugin.trace_log import logged_steps, read_step
 
+COUNTDOWN = "halluc/task=countdown"  # one start for soft and hard context: the second goes on from the first
 GREEDY_VALIDATION = "actor_rollout_ref.rollout.val_kwargs.temperature=0"
 
 # The model has hardly been warmed up: the answers of a group may all be wrong alike. This pays by the text.
@@ -25,7 +26,7 @@ def compute_score(data_source, solution_str, ground_truth, extra_info=None):
 @pytest.fixture(scope="module")
 def first(new_run):
     """The embedded task with a user's reward function, whose worker dies in step 3, and what was printed."""
-    run = new_run("halluc_grpo")
+    run = new_run("halluc_grpo", COUNTDOWN)
     function = run.folder / "function.py"
     logged = run.checkpoints / "traces" / "step-000002.jsonl"
     function.write_text(USERS_FUNCTION.format(logged=str(logged)), encoding="utf-8")

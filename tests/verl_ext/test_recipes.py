@@ -171,11 +171,11 @@ def test_both_recipes_share_everything_but_the_method():
 
 @pytest.mark.parametrize(
     ("recipe", "length", "memory"),
-    [("halluc_grpo", 6, "tried"), ("halluc_grpo_hard", 10, "none"), ("grpo_baseline", 6, "tried")],
+    [("halluc_grpo", 6, "tried"), ("halluc_grpo_hard", 6, "none"), ("grpo_baseline", 6, "tried")],
 )
-def test_word_problems_are_chosen_by_name(recipe, length, memory):
-    """Words, traces and warm start fit the recipe's context; all else is as with Countdown."""
-    config, usual = (composed(f"+recipe={recipe}", *task) for task in (["halluc/task=word"], []))
+def test_word_problems_are_the_embedded_default(recipe, length, memory):
+    """Words, traces and warm start fit the recipe's context; all else is as with Countdown, by name."""
+    config, usual = (composed(f"+recipe={recipe}", *task) for task in ([], ["halluc/task=countdown"]))
     settings = load(config.halluc)
     asked = prepare.asked(settings.prepare)
     assert (asked.problems.length, asked.request.traces.memory) == (length, memory)
@@ -188,17 +188,12 @@ def test_word_problems_are_chosen_by_name(recipe, length, memory):
         )
     assert config.trainer == usual.trainer
     line = length + 3  # the start, a state for each letter, the goal, the end of the line
-    assert config.data.max_response_length >= 8 * (line + 1) - 1
+    assert config.data.max_response_length >= 8 * (line + 1)
     assert config.data.max_prompt_length >= length + 12
 
 
 def test_a_users_own_words_win():
     """Options of the task are set one by one, in the context's place."""
-    config = composed("+recipe=halluc_grpo_hard", "halluc/task=word", "halluc.prepare.options.length=7")
+    config = composed("+recipe=halluc_grpo_hard", "halluc.prepare.options.length=7")
     assert prepare.asked(load(config.halluc).prepare).problems.length == 7
-    assert (
-        load(
-            composed("+recipe=halluc_grpo", "halluc/task=word", "halluc.context=hard").halluc
-        ).prepare.context
-        is Context.HARD
-    )
+    assert load(composed("+recipe=halluc_grpo", "halluc.context=hard").halluc).prepare.context is Context.HARD

@@ -1,4 +1,4 @@
-# make demo    train on the embedded task (first run: at most 15 minutes on 2 cores)
+# make demo    train on the embedded task in hard context (at most 10 minutes on 2 idle cores, and 5 to make the environment)
 # make test    all tests but the slow ones (at most 13 minutes on 2 cores); ARGS="-m slow" runs those
 # ARGS adds arguments: make demo ARGS=trainer.total_training_steps=3, make test ARGS="-m 'not e2e'"
 
@@ -14,7 +14,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 .PHONY: demo test lint format bench pins docs clean
 
 demo: $(INSTALLED)
-	halluc quiet python -m verl.trainer.main_ppo +recipe=halluc_grpo $(ARGS)
+	halluc quiet python -m verl.trainer.main_ppo +recipe=halluc_grpo_hard $(ARGS)
 
 # Two workers on two cores: more threads would only wait for one another.
 test: export OMP_NUM_THREADS ?= 1

@@ -57,7 +57,8 @@ OPTIONS = [
 CHOICES = {
     "backend", "context", "depth", "divergence", "edit", "ending", "erased_tokens", "form", "init", "method",
     "pairing", "rule", "size", "tabu", "traces", "verifier_says", "arm", "better", "reduction",
-    "answers", "back", "check", "form_of_maps", "labels", "memory", "notice", "proposal", "returns",
+    "answers", "back", "check", "form_of_maps", "labels", "memory", "notice", "objective", "proposal",
+    "returns", "trunk",
 }  # fmt: skip
 
 

@@ -23,7 +23,6 @@ from halluc_plugin.progress import ASKED, COLOUR, REPORT, REPORT_END, Progress, 
 LAST_LINES = 30
 """Of the log, shown where the command fails."""
 INTERRUPTED = 130
-NOT_STARTED = 127
 
 _OURS = re.compile(r"\bhalluc(?:  |: ).*")
 _CAUSE = re.compile(r"(?:\w+\.)*\w*(?:Error|Exception): \S")

@@ -59,17 +59,21 @@ def _views(answers: "list[ShownAnswer]") -> dict[str, tuple[str, str, int]]:
     """Name of the picture to the address of a view, what it must have drawn, and the height of the window."""
     turned = [shown for shown in answers if shown.flip is Flip.TO_CORRECT] or answers
     deepest = max(turned, key=lambda shown: (shown.deepest or 0, shown.edits, -(shown.step or 0)))
-    busiest = max(
-        turned, key=lambda shown: (shown.edits > (shown.deepest or 0), shown.edits, -(shown.step or 0))
-    )
+    # Short answers, so that those of the whole group and their tree have room in a picture.
+    grouped = min(turned, key=lambda shown: (shown.edits < 2, _length_of_group(shown, answers)))
     first = deepest.record.events[0].start if deepest.record and deepest.record.events else 0
     link = f"flip={Flip.TO_CORRECT}&answer={_address(deepest)}"
     return {
         "answer": (f"{link}&at={first}&theme=light", ".trace .held", SIZE[1]),
-        "tree": (f"{link}&tab=tree&theme=dark", ".tree", 640),
-        "group": (f"answer={_address(busiest)}&tab=group&theme=light", ".group + .block .tree", 1180),
+        "tree": (f"{link}&tab=tree&theme=dark", ".tree", SIZE[1]),
+        "group": (f"answer={_address(grouped)}&tab=group&theme=light", ".group + .block .tree", 1420),
         "run": ("view=run&theme=light", ".charts .curve", 1000),
     }
+
+
+def _length_of_group(shown: ShownAnswer, answers: "list[ShownAnswer]") -> int:
+    own = (shown.step, shown.group)
+    return sum(other.raw_length or 0 for other in answers if (other.step, other.group) == own)
 
 
 def _address(shown: ShownAnswer) -> str:

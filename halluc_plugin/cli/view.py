@@ -109,11 +109,14 @@ def _of_step(source: "Source", step: int | None, terminal: bool) -> "Source":
 
 
 def _print(sources: "Sequence[Source]", console: "Console") -> None:
+    from rich.text import Text
+
     from halluc_plugin.viewer import show
+    from halluc_plugin.viewer.visible import visible
 
     for source in sources:
         if len(sources) > 1:
-            console.rule(source.name)
+            console.rule(Text(visible(source.name)))  # as it is, not as rich's markup
         for answer in source.answers:
             show(answer, console)
         if not source.answers:

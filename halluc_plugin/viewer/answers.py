@@ -54,7 +54,8 @@ class ShownAnswer:
         group: Name of what it shares with the other answers to its prompt.
         data_source: Of its problem.
         outcome: Its verdict; None where nothing judged it.
-        first_outcome: The verdict without its edits: of an answer sampled without, else of the raw text.
+        first_outcome: The verdict without its edits: of an answer sampled without; else of the text before
+            its first edit, where the verifier judges prefixes (fine stands for right); else of the raw text.
         reward: What it was paid.
         advantages: Of each action.
         response_mask: 1 for each action that learns, else 0.

@@ -66,3 +66,14 @@ def test_a_record_that_was_cut_off(view, tmp_path):
 def test_bad_input(view):
     """A step that was not logged."""
     assert "there are 2 steps, 7 to 9" in str(view("--step", 8).exception)
+
+
+def test_names_of_several_sources_are_no_markup(view, tmp_path):
+    """Brackets in the names of folders are printed as they are; rich would take them for a style's end."""
+    view()
+    run = tmp_path / "[" / "b]"
+    run.parent.mkdir()
+    (tmp_path / "run").rename(run)
+    found = CliRunner().invoke(app, ["view", str(run), str(run)])
+    assert found.exception is None
+    assert all(name in found.stdout for name in ("[/b] (1)", "[/b] (2)"))

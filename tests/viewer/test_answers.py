@@ -33,6 +33,22 @@ def test_what_a_log_knows_of_each_action_is_shown(logged):
 
 
 @pytest.mark.parametrize(
+    ("scores", "fine", "flip"),
+    [
+        ({"acc": 1.0, "acc_raw": 0.0}, True, Flip.UNNECESSARY),
+        ({"acc": 0.0, "acc_raw": 0.0}, True, Flip.TO_INCORRECT),
+        ({"acc": 1.0, "acc_raw": 0.0}, False, Flip.TO_CORRECT),
+        ({"acc": 1.0, "acc_raw": 1.0}, False, Flip.TO_CORRECT),
+        ({"acc": 1.0, "acc_without_edits": 0.0}, True, Flip.TO_CORRECT),
+    ],
+)
+def test_an_edit_of_fine_text_is_a_false_alarm(logged, scores, fine, flip):
+    """Text before the first edit counts where it was judged, unless an answer without edits was sampled."""
+    verdicts = [True, True, True, fine, True, True, True]
+    assert of_log(replace(logged, scores=scores, verdicts=verdicts)).flip is flip
+
+
+@pytest.mark.parametrize(
     ("first", "last", "flip"),
     [
         (WRONG, RIGHT, Flip.TO_CORRECT),

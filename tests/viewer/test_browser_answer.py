@@ -121,6 +121,18 @@ def test_replay(browser, page):
         assert browser.count(".state.here") == 1
 
 
+def test_events_in_the_tree(browser, page):
+    """Key n replays to the next event, and a link to an action opens the state after it."""
+    browser.open(page, "answer=0%3A7%3Afull&tab=tree")
+    browser.until("document.querySelector('.tree')")
+    assert browser.text(".replay-told").startswith("13 of 13 actions")
+    browser.keys("n")
+    browser.until("document.getElementById('replay').value === '5'")
+    assert browser.text(".replay-told").startswith("5 of 13 actions: ⌫ takes back")
+    browser.open(page, "answer=0%3A7%3Afull&tab=tree&at=0")
+    browser.until("document.getElementById('replay')?.value === '1'")
+
+
 def test_equal_states_are_one(browser, made, tmp_path):
     """``3+ ⌫⌫ 3+8``: two states are written twice, and the tree has each once."""
     answer = made("again", [0, 1, 4, 4, 0, 1, 2])
@@ -161,6 +173,37 @@ def test_run(browser, page):
     browser.ask("document.querySelector('#chart-accuracy .plot-box').focus()")
     browser.keys("\ue012")
     assert browser.text("#chart-accuracy .chart-told") == "step 1 · held out 25.0 %"
+
+
+def test_runs_are_overlaid_by_one_curve(browser, made, tmp_path):
+    """Of two runs the curve that both have is drawn, under its name; lines behind the sixth are dashed."""
+    many = [Series(f"part {number}", (1, 2), (0.1, 0.2)) for number in range(7)]
+    both = Series("held out", (1, 2), (0.25, 0.5))
+    charts = [Chart("accuracy", "Accuracy", "share", share=True, series=(*many, both)),
+              Chart("accuracy", "Accuracy", "share", share=True, series=(both,))]  # fmt: skip
+    runs = [
+        Source(name, Kind.RUN, tmp_path, [made("a", [0], step=1)], charts=[chart])
+        for name, chart in zip("xy", charts, strict=True)
+    ]
+    write_page(runs, tmp_path / "page.html")
+    browser.open(tmp_path / "page.html", "view=run")
+    browser.until("document.querySelector('#chart-accuracy .curve')")
+    assert browser.text("#chart-accuracy h3") == "Accuracy: held out"
+    names = "[...document.querySelectorAll('#chart-accuracy .legend li')].map(li => li.textContent)"
+    assert browser.ask(names) == ["x", "y"]
+    browser.go("view=run&source=0")
+    browser.until("document.querySelectorAll('#chart-accuracy .curve').length === 8")
+    assert browser.count("#chart-accuracy .curve.again") == browser.count(".legend .again") == 2
+
+
+def test_answers_of_a_group_are_told_apart(browser, made, tmp_path):
+    """A long name that begins as those of the whole group do is shown by its end."""
+    answers = [made(f"{'u' * 36}_{number}_0", [0], group="u" * 36) for number in range(2)]
+    write_page([Source("one", Kind.RUN, tmp_path, answers)], tmp_path / "page.html")
+    browser.open(tmp_path / "page.html", f"answer=0%3A%3A{'u' * 36}_0_0&tab=group")
+    browser.until("document.querySelectorAll('.group-card').length === 2")
+    names = "[...document.querySelectorAll('.group-card .name')].map(a => a.textContent)"
+    assert browser.ask(names) == ["…_0_0", "…_1_0"]
 
 
 def test_compare(browser, page):

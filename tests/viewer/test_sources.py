@@ -117,6 +117,20 @@ def test_traces_of_lm_eval(tmp_path):
     assert (kept.answers[0].entropies, kept.notes) == (None, ())
 
 
+def test_half_a_record_of_lm_eval(tmp_path):
+    """A last score that was cut off is left out and counted; its document's trace is shown without it."""
+    score = json.dumps(sample("5", filter="strict-match", metrics=["exact_match"], exact_match=1.0))
+    path = write_lines(tmp_path / "samples_x.jsonl", [sample(json.dumps(TRACE))])
+    path.write_text(path.read_text() + score[: len(score) // 2])
+    source = only(path)
+    assert (len(source.answers), source.skipped) == (1, 1)
+    rows = [sample(json.dumps(TRACE), doc_id=doc) for doc in (3, 4)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows) + score + "\n" + score[:40])
+    source = only(path)
+    assert source.skipped == 1
+    assert ["exact_match, strict-match" in shown.scores for shown in source.answers] == [True, False]
+
+
 def test_traces_of_lm_eval_with_a_tokenizer(tmp_path, tokenizer):
     """It gives the texts of ids whose texts were not kept."""
     ids = tokenizer.encode("3<|BACKTRACK|>5")

@@ -81,7 +81,9 @@ def _answers(
             "group": str(row["doc_id"]),
             "data_source": row["doc"].get("data_source") if isinstance(row["doc"], Mapping) else None,
         }
-        scores = {name: score for by_doc in others.values() for name, score in by_doc[row["doc_id"]].items()}
+        # The last record may be cut off: then a filter has no score of the last document.
+        found = [by_doc.get(row["doc_id"], {}) for by_doc in others.values()]
+        scores = {name: score for scored in found for name, score in scored.items()}
         if row.get("filter") == TRACE:
             traces = json.loads(row["filtered_resps"][0])
             traces = traces if isinstance(traces, list) else [traces]

@@ -10,6 +10,7 @@ from halluc_plugin.run_metrics import FILE as METRICS_FILE
 from halluc_plugin.run_metrics import FOLDER as METRICS
 from halluc_plugin.run_metrics import read_run
 from halluc_plugin.trace_log import FOLDER, LoggedTrace, logged_steps, parsed_record
+from halluc_plugin.verifiers import Outcome
 from halluc_plugin.viewer.answers import Kind, ShownAnswer, Source, judged, require_one_vocabulary
 from halluc_plugin.viewer.sources.lines import whole_lines
 
@@ -65,7 +66,6 @@ def read(files: Iterable[Path], place: Path) -> Source:
 def of_log(logged: LoggedTrace) -> ShownAnswer:
     """A logged answer as it is shown."""
     scores, values = logged.scores, logged.event_values
-    first = scores.get("acc_without_edits", scores.get("acc_raw"))
     return ShownAnswer(
         answer=logged.answer,
         prompt=logged.prompt,
@@ -75,7 +75,7 @@ def of_log(logged: LoggedTrace) -> ShownAnswer:
         group=logged.answer.rsplit("_", 2 if logged.answer.count("_") > 1 else 1)[0],
         data_source=logged.data_source,
         outcome=judged(scores.get("acc")),
-        first_outcome=judged(first),
+        first_outcome=_without_edits(logged),
         reward=logged.reward,
         advantages=logged.advantages,
         response_mask=logged.response_mask,
@@ -87,6 +87,18 @@ def of_log(logged: LoggedTrace) -> ShownAnswer:
         scores=scores,
         text=logged.text,
     )
+
+
+def _without_edits(logged: LoggedTrace) -> Outcome | None:
+    """The verdict without edits: of an answer sampled without, else of the text before the first edit."""
+    scores, verdicts = logged.scores, logged.verdicts
+    if "acc_without_edits" in scores:
+        return judged(scores["acc_without_edits"])
+    first = next((event.start for event in logged.record.events if event.effective), None)
+    if verdicts is None or first is None:
+        return judged(scores.get("acc_raw"))
+    # Not acc_raw: edits that are spelled out make nearly every text wrong, that of a false alarm, too.
+    return Outcome.CORRECT if verdicts[first] else Outcome.WRONG
 
 
 def _shown(path: Path, number: int, logged: LoggedTrace) -> ShownAnswer:

@@ -37,12 +37,18 @@ async function groupPanel(panel, answer, row) {
     h("p", { class: "soft" }, "Above each part: right answers that kept it / answers that wrote it."), picture));
 }
 
+/** A long name without what all answers to the prompt begin with: only the rest tells them apart. */
+function nameInGroup(name, row) {
+  const group = data.index.groups[data.column("group", row)];
+  return name.length > 20 && group && name.startsWith(group) && name !== group ? `…${name.slice(group.length)}` : name;
+}
+
 function groupCard(answer, row, current, most) {
   const outcome = data.outcome(row), advantage = data.column("advantage", row);
   return h("section", { class: `group-card${current ? " current" : ""}`, "aria-label": `Answer ${answer.name}` },
     h("div", { class: "group-head" },
       h("span", { class: `badge ${outcome}` }, OUTCOMES[outcome][0], " ", OUTCOMES[outcome][1]),
-      h("a", { href: linkTo({ view: "answers", answer: data.ids[row], tab: "trace", at: "" }), class: "name" }, line(answer.name, 40))),
+      h("a", { href: linkTo({ view: "answers", answer: data.ids[row], tab: "trace", at: "" }), class: "name" }, line(nameInGroup(answer.name, row), 40))),
     h("p", { class: "facts" }, "reward ", h("b", {}, number(data.column("reward", row))), " · advantage ", h("b", {}, signed(advantage))),
     advantage != null && h("div", { class: `pull ${advantage < 0 ? "down" : "up"}`, vars: { size: (Math.abs(advantage) / most).toFixed(3) }, "aria-hidden": "true" }),
     traceOf(answer, { limit: 400 }));

@@ -77,7 +77,7 @@ const list = {
     const steps = columns.step.some((step) => step != null);
     return h("form", { class: "filters", role: "search", "aria-label": "Filter", onsubmit: (event) => event.preventDefault() },
       typed("text", "Text", { placeholder: "in problem, trace, answer" }),
-      typed("token", "Token", { placeholder: "exact, ↵, or #id" }),
+      typed("token", "Token", { placeholder: "exact or #id" }),
       sources.length > 1 && chosen("source", "Source", sources.map((source, at) => [at, source.name])),
       names.filter((name) => name != null).length > 1 && chosen("data", "Data", names.map((name, at) => [at, name ?? "none"])),
       steps && typed("from", "Step from", { type: "number", min: 0 }),

@@ -9,7 +9,7 @@ function showRun(main, state) {
   const own = chosen.length === 1 ? ownCharts(chosen[0].at) : [];
   fill(main, h("div", { class: "run" },
     runs.length > 1 && h("label", { class: "field" }, h("span", {}, "Run"), h("select", { id: "run-source", onchange: (event) => go({ source: event.target.value }, { quiet: true }) },
-      h("option", { value: "" }, "all, the first curve of each chart"), runs.map(({ at, name }) => h("option", { value: at, selected: state.source === String(at) }, line(name, 60))))),
+      h("option", { value: "" }, "all, one curve of each chart"), runs.map(({ at, name }) => h("option", { value: at, selected: state.source === String(at) }, line(name, 60))))),
     logged.length > 0 && chartGrid("What the run logged", logged, chosen),
     own.length > 0 && chartGrid("Of the answers on this page", own, chosen),
     !logged.length && !own.length && h("p", { class: "waiting" }, "Nothing was logged over steps.")));
@@ -22,15 +22,18 @@ function stepsOf(source) {
   return [...steps].sort((one, two) => one - two);
 }
 
-/** Of several runs the first curve of each chart, by its key. */
+/** Of several runs one curve of each chart: the first of those that most of them have. */
 function overlaid(runs) {
-  const charts = new Map();
-  for (const { name, at, charts: own } of runs)
-    for (const chart of [...(own?.length ? own : ownCharts(at))]) {
-      if (!charts.has(chart.key)) charts.set(chart.key, { ...chart, title: `${chart.title}: ${chart.series[0].label}`, series: [] });
-      charts.get(chart.key).series.push({ ...chart.series[0], label: name, low: [], high: [] });
-    }
-  return [...charts.values()];
+  const found = runs.flatMap(({ name, at, charts: own }) => (own?.length ? own : ownCharts(at)).map((chart) => ({ name, chart })));
+  return [...new Set(found.map(({ chart }) => chart.key))].map((key) => {
+    const charts = found.filter(({ chart }) => chart.key === key);
+    const curves = charts.flatMap(({ name, chart }) => chart.series.map((series) => ({ name, series })));
+    const of = (label) => curves.filter(({ series }) => series.label === label);
+    const labels = [...new Set(curves.map(({ series }) => series.label))];
+    const label = labels.reduce((best, next) => (of(next).length > of(best).length ? next : best));
+    const [{ chart }] = charts;
+    return { ...chart, title: `${chart.title}: ${label}`, series: of(label).map(({ name, series }) => ({ ...series, label: name, low: [], high: [] })) };
+  });
 }
 
 /** What the answers that were kept say of each step. */
@@ -60,6 +63,9 @@ function ownCharts(source) {
 const chartGrid = (title, charts, runs) => h("section", { class: "charts-box" }, h("h2", {}, title),
   h("div", { class: "charts" }, charts.map((chart) => drawChart(chart, runs))));
 
+/* Six colours; the lines behind the sixth are dashed, so that no two look alike. */
+const lineClass = (at) => `c${at % 6}${at < 6 ? "" : " again"}`;
+
 function drawChart(chart, runs) {
   const { width, height, left, right, top, bottom } = CHART;
   const steps = [...new Set(chart.series.flatMap((series) => series.steps))].sort((one, two) => one - two);
@@ -80,7 +86,7 @@ function drawChart(chart, runs) {
     .map((step) => s("text", { class: "tick", x: x(step), y: height - 8, "text-anchor": step === steps[0] ? "start" : step === steps.at(-1) ? "end" : "middle" }, step));
   const lines = chart.series.map(({ steps: known, values: mid, low, high }, at) => [
     low.length > 0 && s("path", { class: `band c${at % 6}`, d: `${path(known.map((step, i) => [step, high[i]]))}${path(known.map((step, i) => [step, low[i]]).reverse()).replace("M", "L")}Z` }),
-    s("path", { class: `curve c${at % 6}`, d: path(known.map((step, i) => [step, mid[i]])) }),
+    s("path", { class: `curve ${lineClass(at)}`, d: path(known.map((step, i) => [step, mid[i]])) }),
     known.length < 40 && known.map((step, i) => s("circle", { class: `dot c${at % 6}`, cx: x(step), cy: y(mid[i]), r: 2.6 }))]);
   const nearest = (event) => {
     const box = picture.getBoundingClientRect();
@@ -113,7 +119,7 @@ function drawChart(chart, runs) {
   };
   return h("figure", { class: "chart", id: `chart-${chart.key}` },
     h("figcaption", {}, h("h3", {}, line(chart.title, 100)),
-      h("ul", { class: "legend" }, chart.series.slice(0, 12).map(({ label }, at) => h("li", { class: `c${at % 6}` }, line(label, 40))))),
+      h("ul", { class: "legend" }, chart.series.slice(0, 12).map(({ label }, at) => h("li", { class: lineClass(at) }, line(label, 40))))),
     h("div", { class: "plot-box", tabindex: 0, role: "group", "aria-label": `${chart.title}: arrow keys read steps, Enter shows their answers`, onkeydown: keys }, picture), told);
 }
 

@@ -104,7 +104,7 @@ function drawTree(root, { label, kindOf, note }) {
     cut && h("p", { class: "soft" }, `Only the first ${NODES} parts are drawn.`)) };
 }
 
-function treePanel(panel, answer) {
+function treePanel(panel, answer, row, state) {
   const found = answer.tokens.length <= 20000 && statesOf([answer]);
   if (!found) {
     panel.append(h("p", { class: "waiting" }, found === null ? "The ids of this answer are not known, so neither are its states." : "This answer is too long to be drawn."));
@@ -160,7 +160,8 @@ function treePanel(panel, answer) {
   panel.append(
     h("div", { class: "replay" }, play, slider, told), picture,
     h("div", { class: "block" }, h("h3", {}, "Live text: what a model in hard context sees"), live));
-  show(count);
+  panel.look = (at) => show(at === "" ? count : Math.min(count, Number(at) + 1)); // after the action that is held
+  panel.look(state.at);
 }
 
 TABS.tree = "Tree";

@@ -20,6 +20,9 @@ CHUNK_BYTES = {"cpu": 64 * 2**20}
 accelerator, with wide heads, more at once is faster."""
 CHUNK_BYTES_ELSEWHERE = 2**30
 
+SLICE = 8192
+"""Rows of the head whose gradient is made at once where it is added up in another precision."""
+
 COPIES = 4
 """How many buffers of a chunk's size live at once: logits, log-softmax, and two in the backward."""
 
@@ -72,7 +75,7 @@ class ChunkedHead:
                 graph = raw.detach().requires_grad_()
                 with torch.enable_grad():
                     came = self.post(graph)
-            if came is not logits:
+            if came.data_ptr() != logits.data_ptr():
                 logits.copy_(came.detach())
             some = slice(first, first + rows)
             reading = self.reading.part(some)
@@ -136,19 +139,37 @@ class _Chunked(torch.autograd.Function):
         head: ChunkedHead = ctx.head
         wanted = head.reading.wanted
         found, given = named(wanted, columns), named(wanted, gradients)
+        # Sums over chunks in half precision would lose what a chunk adds.
+        several = len(states) > head.rows
+        summed = torch.promote_types(states.dtype, torch.float32) if several else states.dtype
         of_states, of_weight, of_bias = (
-            torch.zeros_like(x) if needed else None
-            for x, needed in zip((states, weight, bias), ctx.needs_input_grad[:3], strict=True)
+            torch.zeros_like(x, dtype=dtype) if needed else None
+            for x, needed, dtype in zip(
+                (states, weight, bias),
+                ctx.needs_input_grad[:3],
+                (states.dtype, summed, summed),
+                strict=True,
+            )
         )
         for chunk in head.chunks(states, weight, bias):
             of_raw = chunk.gradient_of_raw(found, given).to(states.dtype)
             if of_states is not None:
                 torch.mm(of_raw, weight, out=of_states[chunk.some])
             if of_weight is not None:
-                of_weight.addmm_(of_raw.t(), chunk.states)
+                _add_products(of_weight, of_raw, chunk.states)
             if of_bias is not None:
                 of_bias.add_(of_raw.sum(0))
+        of_weight, of_bias = (None if x is None else x.to(states.dtype) for x in (of_weight, of_bias))
         return of_states, of_weight, of_bias, None
+
+
+def _add_products(of_weight: torch.Tensor, of_raw: torch.Tensor, states: torch.Tensor) -> None:
+    """Add ``of_raw.T @ states``, in place, to sums that may be of a higher precision."""
+    if of_weight.dtype == of_raw.dtype:
+        of_weight.addmm_(of_raw.t(), states)
+        return
+    for sums, part in zip(of_weight.split(SLICE), of_raw.split(SLICE, 1), strict=True):
+        sums.add_(part.t() @ states)
 
 
 def chunk_of(rows: int, device: torch.device, asked: int | None) -> int:

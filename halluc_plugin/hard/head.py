@@ -139,14 +139,24 @@ def _read(
     chunk = chunk_of(rows, states.device, query.chunk)
     reading = query.reading(rows)
     head = causal.get_output_embeddings()
-    if body.head_dtype is not None:
-        post = None if body.bare else partial(_tail, causal, stock, states)
+    post = None if body.bare else partial(_tail, causal, stock, states)
+    if body.head_dtype is not None and not _learns(post, states, rows, body.head_dtype):
         dtype = body.head_dtype
         bias = None if head.bias is None else head.bias.to(dtype)
         columns = ChunkedHead(reading, chunk, post)(states.to(dtype), head.weight.to(dtype), bias)
     else:
         columns = _by_model(partial(_tail, causal, stock), reading, states, chunk)
     return ActionOutput(**{name.value: column for name, column in zip(query.wanted, columns, strict=True)})
+
+
+def _learns(
+    post: Callable[[torch.Tensor], torch.Tensor] | None, states: torch.Tensor, rows: int, dtype: torch.dtype
+) -> bool:
+    """Whether what follows the head has weights that are trained: a chunk's gradient would not reach them."""
+    if post is None or not torch.is_grad_enabled():
+        return False
+    made: torch.Tensor = post(torch.zeros(1, rows, dtype=dtype, device=states.device))
+    return made.requires_grad
 
 
 def _by_model(

@@ -18,6 +18,9 @@ from halluc_plugin.hard.models import Attention, require_tree_attention
 from halluc_plugin.hard.packed import packed_inputs
 from halluc_plugin.hard.packed_attention import take_packed_rows
 
+FLEX_DEVICES = frozenset({"cuda", "xpu", "hpu"})
+"""Devices on which torch's flex attention has a backward (torch 2.13)."""
+
 
 @dataclass(frozen=True)
 class ModelInputs:
@@ -62,10 +65,8 @@ def lay_out(
         )
     attention = require_tree_attention(model.config) if context is Context.HARD else _full(model.config)
     if attention is not None and take_packed_rows(model):
-        fused = attention is Attention.SDPA and prompt_ids.device.type != "cpu"
-        packed = packed_inputs(
-            prompt_ids, prompt_valid, resolution, context, blocks=fused or attention is Attention.FLEX
-        )
+        blocks = _by_blocks(attention, prompt_ids.device)
+        packed = packed_inputs(prompt_ids, prompt_valid, resolution, context, blocks=blocks)
         return ModelInputs(packed.model_inputs(), packed.index)
     # Prompts to the left edge: rows are then prompt, response, padding.
     order = prompt_valid.long().argsort(dim=1, stable=True)
@@ -83,6 +84,13 @@ def lay_out(
         "position_ids": position_ids(resolution, prompt_valid),
     }
     return ModelInputs(arguments, rows * width + logit_index(resolution, prompt_valid)[rows, actions])
+
+
+def _by_blocks(attention: Attention, device: torch.device) -> bool:
+    """Whether rows are attended to by blocks; else by groups, which have a backward on every device."""
+    if attention is Attention.FLEX and not torch.is_grad_enabled():
+        return True
+    return attention is not Attention.EAGER and device.type in FLEX_DEVICES
 
 
 def _full(config: Any) -> Attention | None:

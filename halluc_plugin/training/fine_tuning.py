@@ -80,8 +80,6 @@ def fine_tune(
         rows, TraceCollator(*collating), settings.shares, tokenizer, step_delimiter=step_delimiter
     )
     hard = settings.context is Context.HARD
-    if hard:
-        check_reading(model, collating[0], Context.HARD)
     with unfused_attention(model, longest_row(rows), bf16=bool(settings.bf16)):
         trainer = (partial(TraceTrainer, vocab=collating[0]) if hard or weighing else Trainer)(
             model=model,
@@ -92,6 +90,9 @@ def fine_tune(
             ),
             callbacks=list(callbacks),
         )
+        if hard:  # where it will train, and as: the trainer has moved the model
+            rounded = torch.bfloat16 if trainer.args.bf16 else torch.float32
+            check_reading(model, collating[0], Context.HARD, autocast=rounded)
         return run(trainer, tokenizer, out, finish, step_delimiter=step_delimiter)
 
 

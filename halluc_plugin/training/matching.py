@@ -111,7 +111,8 @@ def match_sequences(
     replay = ReplayBuffer(matching.capacity)
     if checkpoint := last_checkpoint(out):
         replay.load(Path(checkpoint))
-    check_reading(model, vocab, Context.HARD)
+    rounded = torch.bfloat16 if trainer.args.bf16 else torch.float32
+    check_reading(model, vocab, Context.HARD, autocast=rounded)
     trainer.match(matching, replay, vocab, eos_ids, settings)
     trainer.add_callback(Refresh(trainer, rows))
     return run(trainer, tokenizer, out, step_delimiter=step_delimiter)

@@ -4,10 +4,12 @@ import copy
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 from halluc_plugin.edits import Boundary, Context, budget_mask, pad_rows, resolve_rows, tree_attention_mask
 from halluc_plugin.errors import SettingsError, TraceError
-from halluc_plugin.hard import Statistic, packed_inputs, score_actions
+from halluc_plugin.hard import Attention, Statistic, packed_inputs, score_actions
+from halluc_plugin.hard.inputs import _by_blocks
 from halluc_plugin.hard.packed import BLOCK, MOST_PADDING
 from halluc_plugin.hard.packed_attention import PackedMask, take_packed_rows
 from tests.hard.conftest import FAMILIES, PROMPTS, TRACES, VOCAB, batch, gradients, model_of
@@ -168,6 +170,30 @@ def test_packed_blocks_are_attended_to_as_groups_are():
     assert model.config._attn_implementation == "halluc_packed_flex_attention"
 
 
+def test_flex_attention_trains_where_it_has_no_backward():
+    """On a CPU the rows of a model that was loaded with it are attended to by groups: same gradients."""
+    wanted, model, given = model_of("qwen3"), model_of("qwen3", "flex_attention"), batch()
+    want = gradients(wanted, score_actions(wanted, *given).log_probs.sum())
+    have = gradients(model, score_actions(model, *given).log_probs.sum())
+    for name, gradient in want.items():
+        torch.testing.assert_close(have[name], gradient, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("device", "by_blocks"),
+    [
+        ("cuda", {"sdpa", "flex_attention"}),
+        ("xpu", {"sdpa", "flex_attention"}),
+        ("mps", set()),
+        ("cpu", set()),
+    ],
+)
+def test_blocks_are_for_devices_with_a_backward(device, by_blocks):
+    """Elsewhere a step would end in torch's refusal; eager attention is never replaced."""
+    found = {name.value for name in Attention if _by_blocks(name, torch.device(device))}
+    assert found == by_blocks
+
+
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_a_switched_model_attends_to_all_else_as_before(attention):
     """Plain forwards, with and without a mask, are bit-identical; a copy is switched, too."""
@@ -178,6 +204,21 @@ def test_a_switched_model_attends_to_all_else_as_before(attention):
     for one in (model, copy.deepcopy(model)):
         after = [one(ids).logits, one(ids, attention_mask=mask).logits]
         assert all(torch.equal(*pair) for pair in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_nothing_of_ours_is_saved(attention, tmp_path):
+    """A scored model's folder is that of one that was never scored, byte by byte: others load it as ever."""
+    plain, scored = model_of("qwen3", attention), model_of("qwen3", attention)
+    score_actions(scored, *batch()).log_probs.sum().backward()
+    assert scored.config._attn_implementation.startswith("halluc_")
+    for name, model in (("plain", plain), ("scored", scored)):
+        model.save_pretrained(tmp_path / name)
+    files = {file.name: file.read_bytes() for file in (tmp_path / "scored").iterdir()}
+    assert "config.json" in files
+    assert files == {file.name: file.read_bytes() for file in (tmp_path / "plain").iterdir()}
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "scored")
+    assert loaded.config._attn_implementation == "sdpa"
 
 
 def test_a_packed_mask_is_read_by_our_attention_alone():

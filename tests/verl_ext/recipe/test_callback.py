@@ -98,8 +98,8 @@ def test_the_embedded_default_is_made_once(config, monkeypatch, tmp_path, data, 
 
     monkeypatch.setattr(prepare, "embedded_splits", embedded_splits)
     monkeypatch.setattr(prepare, "warm_started_model", lambda settings: model)
-    embedded = ("actor_rollout_ref.model.path=halluc:warm-start", "data.train_files=halluc:countdown")
-    started = start(config(*embedded, "data.val_files=halluc:countdown", "halluc.prepare.seed=7"))
+    embedded = ("actor_rollout_ref.model.path=halluc:warm-start", "data.train_files=halluc:word")
+    started = start(config(*embedded, "data.val_files=halluc:word", "halluc.prepare.seed=7"))
     assert started.actor_rollout_ref.model.path == str(model)
     assert started.data.train_files == str(data.train)
     assert started.data.val_files == [str(path) for path in data.test]
@@ -110,8 +110,8 @@ def test_the_embedded_default_is_made_once(config, monkeypatch, tmp_path, data, 
 def test_data_and_task_belong_together(config, capsys):
     """The name of one task's data beside another's settings is refused."""
     with pytest.raises(SystemExit):
-        start(config("data.train_files=halluc:word"))
-    assert "The data are halluc:word, and halluc.prepare.task is countdown." in capsys.readouterr().err
+        start(config("data.train_files=halluc:countdown"))
+    assert "The data are halluc:countdown, and halluc.prepare.task is word." in capsys.readouterr().err
 
 
 def test_a_budget_selects_the_engine_that_knows_it(config):

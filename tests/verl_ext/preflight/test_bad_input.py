@@ -237,8 +237,8 @@ class TestBadInput:
         RunCallback().on_run_start(config(*lengths, f"{room}=600"))
         RunCallback().on_run_start(config(*lengths, f"{room}=null"))
         said = refused(
-            config("data.max_response_length=1000", f"{room}=null"), capsys
-        )  # and 32 of the prompt
+            config("data.max_response_length=1001", f"{room}=null"), capsys
+        )  # and 24 of the prompt
         assert "The model, of 1024 positions, holds less than" in said
 
     def test_replacing_failures_needs_tolerance(self, config, capsys):

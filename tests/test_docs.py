@@ -50,7 +50,10 @@ def test_the_picture_is_right():
         re.search(rf"^{name} +(.+)$", readme, re.MULTILINE)[1].split() for name in ("sampled", "answer")
     )
     words = sorted(set(sampled))
-    left = collapse([words.index(word) for word in sampled], EditVocab(backtrack=words.index("⌫")))
+    step, end = words.index("⇤"), frozenset({words.index("↵")})
+    # The picture has no token backtracks: their id is one that no word has.
+    vocab = EditVocab(backtrack=len(words), step=step, step_delimiters=end)
+    left = collapse([words.index(word) for word in sampled], vocab)
     assert [words[token] for token in left] == answer
 
 

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from halluc_plugin.data.value_files import ValueRow
-from halluc_plugin.errors import SettingsError
+from halluc_plugin.errors import DataError, SettingsError
 
 QUESTION, CORRECT, INCORRECT = "Is the turn correct? ", "yes", "no"
 
@@ -74,6 +74,7 @@ def turn_rows(
 
     Raises:
         SettingsError: A number is out of range.
+        DataError: There are to be revisions, and no problem has two answers.
     """
     if revisions < 0 or trajectories < 1 or not 0 <= discount <= 1:
         raise SettingsError(
@@ -83,6 +84,11 @@ def turn_rows(
     problems: dict[tuple[str, tuple[int, ...]], list[ValueRow]] = {}
     for row in rows:
         problems.setdefault((row.data_source, tuple(row.prompt_ids)), []).append(row)
+    if revisions and max(map(len, problems.values()), default=0) < 2:
+        raise DataError(
+            f"None of {len(problems)} problems has two answers, so there is nothing to revise.",
+            "Sample more answers to each (`halluc data values --samples`), or give --revisions 0.",
+        )
     found: list[ValueRow] = []
     for index, answers in enumerate(problems.values()):
         rng = np.random.default_rng([seed, 10, index])

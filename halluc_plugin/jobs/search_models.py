@@ -99,7 +99,7 @@ def _check(job: SearchJob, problems: Sequence[PosedProblem], space: Space, token
             )
         require_fit(other, prompts, space, trust_remote_code=trust)  # it reads what the model wrote
     if job.method in GUIDED:
-        check_step_scorer(job, problems, tokenizer)
+        check_step_scorer(job, problems, space, tokenizer)
 
 
 def _scorer(job: SearchJob, tokenizer: Any) -> Scorer:

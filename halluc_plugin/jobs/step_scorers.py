@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from halluc_plugin.jobs.samplers import require_fit
 from halluc_plugin.jobs.search_asked import SearchJob
 from halluc_plugin.jobs.search_methods import ScorerKind
 from halluc_plugin.metrics import DecoderShape
@@ -20,21 +21,25 @@ from halluc_plugin.scorers.steps import StepScorer
 ROLLOUTS = 8
 
 
-def check_step_scorer(job: SearchJob, problems: Sequence[PosedProblem], tokenizer: Any) -> None:
-    """Refuse a scorer in files that was made for other steps, by what its config says.
+def check_step_scorer(job: SearchJob, problems: Sequence[PosedProblem], space: Space, tokenizer: Any) -> None:
+    """Refuse a scorer in files that was made for other steps or shorter answers, by what its config says.
 
     Args:
         job: Says which scorer.
         problems: Those that will be searched.
+        space: Where.
         tokenizer: Of their ids.
 
     Raises:
         TokenizerError: It is no scorer of steps, or was made for another tokenizer, step delimiter or task.
+        SettingsError: It has no positions for a prompt with its answer.
     """
     name = job.guidance.scorer
     if name is not None and job.guidance.kind is None:
         made = read_made(name, trust_remote_code=job.trust_remote_code)
         check_made(name, made, tokenizer, step_delimiter=job.step_delimiter, data_sources=_sources(problems))
+        prompts = [problem.prompt for problem in problems]
+        require_fit(name, prompts, space, trust_remote_code=job.trust_remote_code)
 
 
 def open_step_scorer(

@@ -51,13 +51,17 @@ class ScoredResponse:
 
     @property
     def first_error(self) -> int | None:
-        """Index from 0 of the first wrong step, :data:`NO_ERROR` for none; None where that is not known."""
-        for step, target in enumerate(self.targets[1:]):
-            if target is None:
-                return NO_ERROR if self.correct and 0 not in self.targets[1:] else None
-            if target == 0:
-                return step
-        return NO_ERROR
+        """Index from 0 of the first wrong step, :data:`NO_ERROR` for none; None where that is not known.
+
+        What right answers follow, they follow from all that stands before it: of steps without a target those
+        are no error behind which a known one is above 0, as a binary search leaves them.
+        """
+        steps = self.targets[1:]
+        if 0 not in steps:
+            return NO_ERROR if self.correct or None not in steps else None
+        lost = steps.index(0)
+        good = max((step for step in range(lost) if steps[step]), default=-1)
+        return None if None in steps[good + 1 : lost] else lost
 
     def said_first_error(self, threshold: float = THRESHOLD) -> int:
         """Index from 0 of the first step whose value is below the threshold, :data:`NO_ERROR` for none."""

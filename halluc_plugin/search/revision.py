@@ -25,7 +25,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from halluc_plugin.errors import SettingsError
+from halluc_plugin.errors import SettingsError, TraceError
 from halluc_plugin.sampling.states import End, GuidedSearch, Response, Space, Writer, wanted
 from halluc_plugin.search.guided import Part, RatedResponse, answer_first, draw, rate, require_steps
 from halluc_plugin.search.value_beams import finished_from
@@ -140,10 +140,17 @@ def revise(
         The search; it finds the best answer first, then all other finished ones that were rated.
 
     Raises:
-        TraceError: The first answer ends no step, or goes on after an EOS.
+        TraceError: The first answer ends no step, or goes on after an EOS; or its least likely step is to be
+            revised, and it comes without log-probabilities.
     """
     if first is not None:
         require_steps(first, space)
+        if plan.arm is Arm.LIKELIHOOD and len(first.logprobs) != len(first.ids):
+            raise TraceError(
+                f"The first answer has {len(first.ids)} ids and {len(first.logprobs)} log-probabilities, and "
+                "its least likely step is to be revised.",
+                "Give the log-probability of each id, or revise by another arm.",
+            )
     return _revise(prompt, space, plan, first, tell)
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from halluc_plugin.data.value_files import ValueRow
 from halluc_plugin.data.value_turns import Returns, draw_trajectories, turn_rows, with_turns
-from halluc_plugin.errors import SettingsError
+from halluc_plugin.errors import DataError, SettingsError
 from halluc_plugin.scratch.tokenizer import number_tokenizer
 
 TOKENIZER = number_tokenizer()
@@ -103,8 +103,14 @@ def test_trajectories_are_distinct_and_as_many_as_asked_for(answers, revisions, 
 def test_problems_do_not_share_trajectories():
     """Answers to another problem, or of another source, are revisions of nothing here."""
     other = ValueRow("halluc/chain", PROMPT[1:], RIGHT.step_ids, RIGHT.values, correct=True)
-    rows = turn_rows([WRONG, other], TOKENIZER, step_delimiter="\n")
-    assert rows == [WRONG, other]
+    rows = turn_rows([WRONG, other, RIGHT], TOKENIZER, step_delimiter="\n")
+    assert [row for row in rows if row.prompt_ids[: len(PROMPT) - 1] == PROMPT[1:]] == [other]
+
+
+def test_single_answers_cannot_be_revised():
+    """No problem has two, and revisions are asked for."""
+    with pytest.raises(DataError, match="None of 1 problems has two answers"):
+        turn_rows([WRONG], TOKENIZER, step_delimiter="\n")
 
 
 @pytest.mark.parametrize(

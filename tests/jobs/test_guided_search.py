@@ -1,6 +1,7 @@
 """``halluc search`` by values of steps: every method and scorer runs on chains, and bad input is refused."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -175,6 +176,16 @@ def test_a_scorer_of_other_steps_is_refused(search, scorers, other, said, monkey
     """Before the model that answers is loaded."""
     monkeypatch.setattr("halluc_plugin.jobs.search_models.open_sampler", None)
     assert said in str(search("--method", "revise", "--scorer", str(scorers[other])).exception)
+
+
+def test_a_scorer_of_shorter_answers_is_refused(search, scorers, tmp_path, monkeypatch):
+    """It has no positions for a prompt with its answer; before the model that answers is loaded."""
+    monkeypatch.setattr("halluc_plugin.jobs.search_models.open_sampler", None)
+    shutil.copytree(scorers["right"], tmp_path / "short")
+    config = tmp_path / "short" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"max_position_embeddings": 64}))
+    done = search("--method", "revise", "--scorer", str(tmp_path / "short"))
+    assert "positions" in str(done.exception)
 
 
 def test_a_corrector_revises(found, model):

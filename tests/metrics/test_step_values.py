@@ -47,10 +47,12 @@ def test_advantages_see_a_fall_that_values_do_not():
         ([None, None, None, 0.0], False, None),
         ([None, 1.0, 0.0, None], False, 1),
         ([0.5, 0.5, None, 0.0], False, None),
+        ([0.5, None, None, 0.25, 0.0, 0.0], False, 3),
+        ([0.5, None, 0.25, None, 0.0], False, None),
     ],
 )
 def test_the_first_error_is_where_nothing_right_follows(targets, correct, place):
-    """It is not known where a target before it is missing."""
+    """It is not known where a target right before it is missing; those before a good step are not needed."""
     assert ScoredResponse(0, [0.5] * len(targets), targets, correct).first_error == place
 
 

@@ -158,6 +158,11 @@ class TestAlgorithm:
         with pytest.raises(TraceError, match=said):
             revise(PROMPT, space, Revising(), first=Response(ids, (0.0,) * len(ids)))
 
+    def test_the_least_likely_step_of_an_answer_of_unknown_likelihood_is_refused(self, space):
+        """Ids alone do not say it."""
+        with pytest.raises(TraceError, match="6 ids and 0 log-probabilities"):
+            revise(PROMPT, space, Revising(arm=Arm.LIKELIHOOD), first=Response(FIRST))
+
 
 @pytest.mark.parametrize(
     ("bad", "said"),

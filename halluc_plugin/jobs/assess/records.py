@@ -35,7 +35,8 @@ class AnswerRecord:
         comes_to: What it comes to, for votes; None if nothing.
         vote_right: Whether what it comes to is right, whatever its steps.
         tokens: How many it has.
-        steps: Its steps; an answer that ends too early has a slip without tokens at its end.
+        steps: Its steps; an answer that ends too early has a slip without tokens at its end (a dead end
+            where the two are not told apart).
     """
 
     right: bool

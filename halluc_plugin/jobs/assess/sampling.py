@@ -14,6 +14,7 @@ from halluc_plugin.jobs.assess.records import (
 )
 from halluc_plugin.jobs.assess.steps import Cutter, Judge, Judged, judge_of
 from halluc_plugin.probes import FinishedStep, edit_emission, step_signals
+from halluc_plugin.problem_sets.search import SearchVerifier
 from halluc_plugin.sampling.driver import Sampler
 from halluc_plugin.sampling.problems import PosedProblem
 from halluc_plugin.sampling.seeds import seed_part
@@ -105,7 +106,9 @@ class Records:
             for step, (start, end) in zip(answer.steps, answer.spans, strict=True)
         ]
         if ended and not right and answer.failed is None:
-            steps.append(StepRecord(StepKind.SLIP, True, 0))  # noqa: FBT003 - it ends where it must not
+            # It ends where it must not. Where no step is told apart from another, this one is not, either.
+            seen = True if isinstance(problem.verifier, SearchVerifier) else None
+            steps.append(StepRecord(StepKind.SLIP if seen else StepKind.DEAD, seen, 0))
         verifier, text = problem.verifier, self.cutter.text(ids)
         vote = final_vote(verifier, problem.truth, text) if ended else None
         agreed = right

@@ -27,7 +27,8 @@ class SignalMeasure:
 
     Attributes:
         name: Its name.
-        chosen_by: D on the problems that chose the threshold, to choose among signals.
+        chosen_by: D on the problems that chose the threshold, to choose among signals; of the probability of
+            an edit that of the mean probabilities there.
         ranked: How well the signal ranks: its ``auc`` alone has a meaning.
         cut: Cut at the threshold: P(flagged | dead), P(flagged | live) and D. For the probability of an edit,
             which acts by itself, the mean probabilities without a threshold.
@@ -125,10 +126,11 @@ def _measured(name: str, fit: Scored, test: Scored, depth: int) -> SignalMeasure
         for places in test
     ]
     if name == EDIT:
-        masses = [[(place, min(1.0, value)) for place, value in places] for places in test]
+        masses = _as_they_are(test)
+        chosen_by = _difference(_as_they_are(fit)).difference.value
     else:
         masses = [[(place, float(value > threshold)) for place, value in places] for places in test]
-    cut = discrimination([[StepEnd(place.dead, mass) for place, mass in places] for places in masses])
+    cut = _difference(masses)
     return SignalMeasure(
         name,
         chosen_by,
@@ -137,6 +139,15 @@ def _measured(name: str, fit: Scored, test: Scored, depth: int) -> SignalMeasure
         [_by_depth(masses, n, cut.dead.value, dead=True) for n in range(1, depth + 1)],
         [_by_depth(masses, n, cut.live.value, dead=False) for n in range(1, depth + 1)],
     )
+
+
+def _as_they_are(scored: Scored) -> Scored:
+    """Probabilities of an edit, which acts by itself."""
+    return [[(place, min(1.0, value)) for place, value in places] for places in scored]
+
+
+def _difference(masses: Scored) -> Discrimination:
+    return discrimination([[StepEnd(place.dead, mass) for place, mass in places] for places in masses])
 
 
 def _threshold(scored: Scored) -> tuple[float, float]:

@@ -94,6 +94,18 @@ def test_a_signal_that_tells_and_one_that_does_not():
     assert silent.missing == {"edit": "the tokenizer has no backtrack token"}
 
 
+def test_an_edit_is_chosen_by_how_often_it_is_made():
+    """A probability of an edit that ranks all places, at 1 % and 2 %, tells less than the planted feature."""
+    records = places(lambda dead, n: float(n))
+    for record in records:
+        for place in record.places:
+            place.signals["edit"] = 0.02 if place.dead else 0.01
+    found = signals_of(records, 1, edits=True, verdicts=True)
+    assert found.measured["edit"].ranked.auc.value == 1
+    assert found.measured["edit"].chosen_by == pytest.approx(0.01)
+    assert found.best.name == "probe"
+
+
 def test_few_places_say_nothing():
     """Which is said of each signal."""
     found = signals_of(places(lambda dead, n: 1.0)[:6], 1, edits=True, verdicts=True)

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from halluc_plugin.cli.app import app
 from halluc_plugin.errors import SettingsError, TokenizerError
-from halluc_plugin.jobs import samplers, search
+from halluc_plugin.jobs import samplers, search_models
 from halluc_plugin.sampling.hf import HFSampler
 from halluc_plugin.sampling.networks import log_probs
 from halluc_plugin.scratch.model import Size, new_model
@@ -56,7 +56,7 @@ def test_answers_longer_than_the_model_are_refused(request, tmp_path, monkeypatc
     model, problems = (request.getfixturevalue(name) for name in ("model", "problems"))
     if backend == "vllm" and "beam" in command:
         pytest.skip("beams are transformers' own")
-    for module in (search, samplers):  # would fail if they were called
+    for module in (search_models, samplers):  # would fail if they were called
         monkeypatch.setattr(module, "open_sampler", None)
         monkeypatch.setattr(module, "load_network", None)
     where = ("--out", str(tmp_path / "out")) if command[0] == "data" else ()

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from functools import cache
 from pathlib import Path
 from typing import Literal, get_args, get_origin, get_type_hints
 
@@ -62,6 +63,7 @@ CHOICES = {
 }  # fmt: skip
 
 
+@cache
 def shown(path):
     """The help of a command as a terminal of 80 columns shows it."""
     done = CliRunner().invoke(app, [*path, "--help"], terminal_width=80)

@@ -26,7 +26,7 @@ def compute_score(data_source, solution_str, ground_truth, extra_info=None):
 @pytest.fixture(scope="module")
 def first(new_run):
     """The embedded task with a user's reward function, whose worker dies in step 3, and what was printed."""
-    run = new_run("halluc_grpo", COUNTDOWN)
+    run = new_run("halluc_grpo", COUNTDOWN, "halluc.erased_tokens=mask")
     function = run.folder / "function.py"
     logged = run.checkpoints / "traces" / "step-000002.jsonl"
     function.write_text(USERS_FUNCTION.format(logged=str(logged)), encoding="utf-8")

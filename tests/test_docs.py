@@ -10,7 +10,7 @@ import pytest
 from halluc_plugin.edits import EditVocab, collapse
 
 ROOT = Path(__file__).parents[1]
-PAGES = [file for pattern in ("*.md", "docs/*.md", "recipes/**/README.md") for file in ROOT.glob(pattern)]
+PAGES = [file for pattern in ("*.md", "docs/*.md", "recipes/**/*.md") for file in ROOT.glob(pattern)]
 QUESTIONS = re.findall(r"^### (.+)$", (ROOT / "docs" / "faq.md").read_text(), re.MULTILINE)
 OURS = ("halluc_plugin", "verl_ext", "lm_eval_tasks", "scripts")
 VERLS = (

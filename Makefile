@@ -48,6 +48,7 @@ docs: $(INSTALLED)
 	python scripts/compatibility.py
 	python scripts/settings_page.py
 	python scripts/host_settings_page.py
+	python scripts/forest_plots.py
 	python scripts/recipes_page.py
 	python scripts/tasks_page.py
 	python scripts/lm_eval_tasks.py

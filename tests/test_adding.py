@@ -195,7 +195,7 @@ trainer:
 README = """\
 # mirrored
 
-<!-- index: the same once more | as halluc_grpo -->
+<!-- index: The same once more? | Nobody knows. | as halluc_grpo -->
 
 ```bash
 python -m verl.trainer.main_ppo +recipe=mirrored
@@ -204,8 +204,7 @@ python -m verl.trainer.main_ppo +recipe=mirrored
 USE_RECIPE = """
 import runpy
 page = runpy.run_path("scripts/recipes_page.py")["page"]()
-command = "`python -m verl.trainer.main_ppo +recipe=mirrored`"
-assert f"| the same once more | [mirrored](mirrored/README.md) | {command} | as halluc_grpo |" in page
+assert "| [mirrored](mirrored/README.md) | The same once more? | Nobody knows. | as halluc_grpo |" in page
 """
 
 

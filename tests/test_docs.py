@@ -38,9 +38,28 @@ def test_every_explained_error_exists(sources, question):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page):
-    """Every relative link of a page points to a file of the repository."""
-    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
-        assert (page.parent / target).exists(), target
+    """Every relative link of a page points to a file of the repository, and to a heading that is there."""
+    for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", page.read_text()):
+        file = page.parent / target if target else page
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file), f"{target}#{anchor}"
+
+
+def anchors(page):
+    """What headings of a page are called in links."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    headings = [
+        re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
+        for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    ]
+    return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
+
+
+def test_anchors_are_those_of_a_page(tmp_path):
+    """A heading's anchor has no marks, and a comment in a block of code is no heading."""
+    page = tmp_path / "page.md"
+    page.write_text("# `mod10`: retries, [here](a.md)\n\n```bash\n# no heading\n```\n\n### 2: which errors\n")
+    assert anchors(page) == {"mod10-retries-here", "2-which-errors"}
 
 
 def test_the_picture_is_right():

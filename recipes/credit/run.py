@@ -1,4 +1,4 @@
-"""What reward, credit and curriculum change, one factor at a time (design: recipes/credit/README.md).
+"""What reward, credit and curriculum change, one factor at a time (design: recipes/credit/results/setup.md).
 
     python -m halluc_plugin.recipes.credit.run --out outputs/credit
 

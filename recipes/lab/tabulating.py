@@ -69,8 +69,9 @@ def mean(group: Group, *path: str) -> float:
 def over_seeds(group: Group, other: Group, *path: str) -> str:
     """Mean difference of a number over the seeds that both have, in points, ± half of its 95 % interval.
 
-    Student's t over seeds: it says what to expect of another one. Shares of right answers are found in
-    ``correct``; a seed without a value (nan) has no part in it, and a single one has no interval.
+    Student's t over seeds: it bounds the mean of which these seeds are a sample, and not what one more seed
+    would give. Shares of right answers are found in ``correct``; a seed without a value (nan) has no part in
+    it, and a single one has no interval.
     """
     others = {cell["seed"]: _number(cell, *path) for cell in other}
     found = [_number(cell, *path) - others[cell["seed"]] for cell in group if cell["seed"] in others]

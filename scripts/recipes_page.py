@@ -15,8 +15,8 @@ Written by `make docs` from the READMEs of the recipes, which have the exact com
 the deviations from papers.
 
 Two kinds. A recipe of verl is one YAML file: `python -m verl.trainer.main_ppo +recipe=NAME`, and where it \
-fine-tunes `python -m verl.trainer.sft_trainer +recipe=NAME`. An experiment is a program: \
-`python -m halluc_plugin.recipes.NAME.run --out OUT`; its pages of results are in `NAME/results`.
+fine-tunes `python -m verl.trainer.sft_trainer +recipe=NAME`. An experiment is a program, such as \
+`python -m halluc_plugin.recipes.credit.run --out OUT`; its pages of results are in its folder `results`.
 
 """
 TABLE = "| recipe | question | answer | cost, on 2 CPU cores |\n| --- | --- | --- | --- |\n"

@@ -12,6 +12,7 @@
 
 With ``minus = [...]``, a row of the same table, the effect is the mean difference of the two rows over their
 seeds, with its 95 % interval (Student's t): the seeds are in the column behind ``column``, named ``seeds``.
+They are rounded to tenths, so the last digit of such a difference may be off by one or two.
 The PNG holds the effects that it shows, so that a test can tell whether it is current.
 """
 

@@ -11,7 +11,8 @@ WITH_EFFECTS = sorted(path.parents[1].name for path in RECIPES.glob("*/results/e
 RESULTS = sorted(RECIPES.glob("*/results/*.md"))
 NOT_RUN = {"assess_validation"}
 """Experiments without a result; their READMEs say so."""
-NUMBER = re.compile(r"(?<![\w.])\d+\.\d+(?![\w.])")
+NUMBER = re.compile(r"(?<![\w.])\d+\.\d+(?: ± \d+\.\d+| \[[^\]]+\])?(?![\w.])")
+"""A number with decimals, and the interval that stands behind it."""
 
 
 def readme(name):
@@ -52,11 +53,13 @@ def test_it_has_its_parts(experiment):
 
 @pytest.mark.parametrize("experiment", WITH_EFFECTS)
 def test_its_numbers_are_those_of_its_results(experiment):
-    """Each number with decimals stands on a page of its results, too."""
+    """Each number with decimals stands on a page of its results, too, with the same interval."""
     pages = [page.read_text(encoding="utf-8") for page in (RECIPES / experiment / "results").glob("*.md")]
-    known = set(NUMBER.findall("\n".join(pages)))
+    known = "\n".join(pages)
     body = re.sub(r"arXiv \S+|0\.9M|<!--.*?-->", "", readme(experiment))
-    assert [number for number in NUMBER.findall(body) if number not in known] == []
+    numbers = NUMBER.findall(body)
+    assert len(numbers) > 15
+    assert [n for n in numbers if not re.search(rf"(?<![\w.]){re.escape(n)}(?![\w.])", known)] == []
 
 
 @pytest.mark.parametrize("page", RESULTS, ids=lambda page: f"{page.parts[-3]}/{page.name}")

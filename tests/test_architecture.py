@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 PAGES = {
     str(page.relative_to(ROOT)): page.read_text(encoding="utf-8")
-    for pattern in ("*.md", "docs/*.md", "recipes/**/README.md", "lm_eval_tasks/**/README.md")
+    for pattern in ("*.md", "docs/*.md", "recipes/**/*.md", "lm_eval_tasks/**/README.md")
     for page in sorted(ROOT.glob(pattern))
     if page.name not in {"CHANGELOG.md", "migration.md"}  # they name what was, too
 }

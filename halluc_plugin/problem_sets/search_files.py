@@ -12,12 +12,13 @@ from halluc_plugin.problem_sets.files import (
     edit_vocab_or_none,
 )
 from halluc_plugin.problem_sets.search import SearchTask
-from halluc_plugin.problem_sets.search_traces import (
-    DeadEnd,
+from halluc_plugin.problem_sets.search_trace_settings import (
+    Memory,
     SearchEdit,
     SearchTraceSettings,
-    SearchTraceWriter,
+    TakenBack,
 )
+from halluc_plugin.problem_sets.search_traces import SearchTraceWriter
 from halluc_plugin.problem_sets.step_files import Amounts, StepFiles, write_problems
 from halluc_plugin.problem_sets.steps import Problem, ProblemSet, StepSplit, generate
 
@@ -85,9 +86,15 @@ class SearchData(DataSet):
         )  # fmt: skip
 
     @property
-    def _kinds(self) -> list[DeadEnd]:
-        """What is taken back; where nothing is tried again, dead ends that are new."""
-        return list(DeadEnd) if self.request.traces.repeats else [DeadEnd.NEW]
+    def _kinds(self) -> list[TakenBack]:
+        """What may be taken back: dead ends that are new, and by these settings tried again, or not dead."""
+        traces = self.request.traces
+        again = traces.memory is Memory.TRIED and (traces.repeats or traces.false_alarms)
+        return [
+            TakenBack.NEW,
+            *([TakenBack.REPEATED] if again else []),
+            *([TakenBack.LIVE] if traces.false_alarms else []),
+        ]
 
     def _writer(self, tokenizer: Any | None) -> SearchTraceWriter[Any] | None:
         if tokenizer is None:

@@ -1,167 +1,32 @@
-"""Raw traces of searches: into dead ends, on until they are noticed, and back, to a right answer always.
+"""Raw traces of searches: into dead ends, on until they are noticed, and back, to a right answer.
 
-In soft context a model sees what it has tried, and traces may remember it. In hard context the live text is
-all there is: what is done in a state must not depend on how it was reached. Such traces have no memory, and
-every edit of theirs lands where the next action is the same as if nothing had been there.
+Where the judge may err, a trace may also end at a wrong answer that it took for right.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from halluc_plugin.edits import EditKind, EditVocab
 from halluc_plugin.errors import SettingsError
-from halluc_plugin.problem_sets.options import option
 from halluc_plugin.problem_sets.raw_traces import BacktrackTrace
 from halluc_plugin.problem_sets.search import SearchStep, SearchTask
-from halluc_plugin.problem_sets.step_traces import Pairing
+from halluc_plugin.problem_sets.search_trace_settings import (
+    Back,
+    Memory,
+    Notice,
+    Proposal,
+    SearchTraceSettings,
+    TakenBack,
+)
 from halluc_plugin.problem_sets.steps import Problem
 
 StateT = TypeVar("StateT")
 
 ATTEMPTS = 100
 """Walks that are drawn of one problem before it is left without a trace: longer ones are dropped."""
-
-
-class Notice(StrEnum):
-    """When a dead end is noticed; where no step is left, in any case."""
-
-    AT_ONCE = "at-once"
-    CONTRADICTION = "contradiction"
-    """When the live text shows it."""
-    LATE = "late"
-    """A number of steps after it was entered."""
-
-
-class Back(StrEnum):
-    """How far it is taken back."""
-
-    STEP = "step"
-    """The last step, and so on for as long as what is left is known to be dead."""
-    CHOICE = "choice"
-    """To the last state from which a right answer can be reached."""
-    RESTART = "restart"
-    """All."""
-
-
-class SearchEdit(StrEnum):
-    """Which edit tokens take back."""
-
-    TOKEN = "token"  # noqa: S105 - a kind of edit
-    """One backtrack for each token."""
-    STEP = "step"
-    """One step backtrack for each line."""
-    RESTART = "restart"
-    """One restart."""
-
-
-class Memory(StrEnum):
-    """Whether what was tried decides what is tried next."""
-
-    TRIED = "tried"
-    """A step that led nowhere is not proposed again, but for a share of repeats."""
-    NONE = "none"
-    """Each visit of a state is like the first."""
-
-
-class Proposal(StrEnum):
-    """How a step is chosen."""
-
-    RATE = "rate"
-    """From a live state, by chance into a dead end or not."""
-    UNIFORM = "uniform"
-    """All steps that a state allows are alike."""
-
-
-class DeadEnd(StrEnum):
-    """What was taken back."""
-
-    NEW = "dead_end"
-    REPEATED = "repeated"
-    """A dead end that had been taken back before."""
-
-
-@dataclass(frozen=True)
-class SearchTraceSettings:
-    """What search traces look like.
-
-    Args:
-        pairing: How traces go with problems.
-        memory: Whether what was tried decides what is tried next: ``tried`` for soft context, ``none`` for
-            hard context.
-        proposal: How a step is chosen.
-        rate: With ``proposal=rate``, the probability that a step from a live state leads into a dead end,
-            where both are possible.
-        notice: When a dead end is noticed.
-        late: For ``notice=late``, steps from the one into the dead end to its notice.
-        back: How far it is taken back.
-        edit: Which edit tokens take back.
-        repeats: With a memory, the probability that a step from a state is one that was tried there in vain:
-            without any, the number of tries would tell that the last one is right.
-        tries: Most times that something is taken back in a trace; longer ones are drawn anew. In hard context
-            few do and cost less. In soft context a model counts: where the longest traces end, the last line
-            is always right, and is accepted unchecked.
-
-    Raises:
-        SettingsError: A value is out of range, or some do not go together.
-    """
-
-    pairing: Pairing = option(
-        Pairing.SINGLE,
-        "single: one trace of each problem; paired: a clean trace of each problem and backtracking ones.",
-    )
-    memory: Memory = option(
-        Memory.TRIED, "Whether what was tried decides what is tried next (tried: soft context; none: hard)."
-    )
-    proposal: Proposal = option(Proposal.RATE, "Steps into dead ends: at a rate, or all steps uniform.")
-    rate: float = option(0.6, "Probability that a step leads into a dead end, where it can.")
-    notice: Notice = option(Notice.CONTRADICTION, "When a dead end is noticed.")
-    late: int = option(1, "Steps from a dead end to its notice, for --notice late.")
-    back: Back = option(Back.CHOICE, "How far is taken back.")
-    edit: SearchEdit = option(SearchEdit.STEP, "What takes back: an edit for each token, step, or restart.")
-    repeats: float = option(0.0, "With a memory, probability to try again what was tried in vain.")
-    tries: int = option(16, "Most times that a trace takes back.")
-
-    def __post_init__(self) -> None:
-        if not 0 < self.rate < 1:
-            raise SettingsError(
-                f"The rate of steps into dead ends is {self.rate}.", "Give a probability above 0 and below 1."
-            )
-        if not 0 <= self.repeats < 1:
-            raise SettingsError(
-                f"The share of repeats is {self.repeats}.", "Give a probability of at least 0 and below 1."
-            )
-        for name in ("late", "tries"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name} is {getattr(self, name)}.", "Give an integer of at least 1.")
-        if (self.back is Back.RESTART) is not (self.edit is SearchEdit.RESTART):
-            raise SettingsError(
-                f"What is taken back is {self.back}, and what takes back is {self.edit}.",
-                "A restart deletes everything, and nothing else does: give back=restart and edit=restart.",
-            )
-        if self.memory is Memory.NONE:
-            self._check_memoryless()
-
-    def _check_memoryless(self) -> None:
-        if self.repeats:
-            raise SettingsError(
-                f"The share of repeats is {self.repeats}, and nothing is remembered.", "Set it to 0."
-            )
-        if self.edit is SearchEdit.TOKEN:
-            raise SettingsError(
-                "Backtracks by token pass through beginnings of lines, from which a memoryless trace would "
-                "go on as it did before.",
-                "Take back by step or by restart, or remember what was tried.",
-            )
-        if self.edit is SearchEdit.STEP and self.notice is not Notice.AT_ONCE:
-            raise SettingsError(
-                f"With notice={self.notice}, step backtracks pass through states in which nothing was "
-                "noticed on the way there, and what a memoryless trace does must not depend on the way.",
-                "Notice dead ends at once, or take back all by a restart.",
-            )
 
 
 @dataclass
@@ -171,7 +36,7 @@ class _Walk(Generic[StateT]):
     ids: list[int]
     live: list[tuple[SearchStep[StateT], tuple[int, ...]]]
     tried: set[tuple[str, ...]]
-    kinds: list[DeadEnd]
+    kinds: list[TakenBack]
 
     @property
     def path(self) -> tuple[str, ...]:
@@ -235,18 +100,34 @@ class SearchTraceWriter(Generic[StateT]):
         while True:
             states = [begin, *(step.after for step, _ in walk.live)]
             steps = self._search.steps(states[-1])
-            if self._search.dead(states[-1]):
-                if self._noticed(states, steps, walk):
-                    if len(walk.kinds) == self._settings.tries:
-                        return None
-                    self._take_back(walk, states)
-                    continue
-            elif not steps:
+            if self._judged_wrong(states, steps, walk, rng):
+                if len(walk.kinds) == self._settings.tries:
+                    return None
+                self._take_back(walk, states)
+                continue
+            if not steps:
                 return BacktrackTrace((*walk.ids, self._tokenizer.eos_token_id), tuple(walk.kinds))
             step = self._propose(steps, walk, rng)
             ids = self._encode(step.text)
             walk.live.append((step, ids))
             walk.ids.extend(ids)
+
+    def _judged_wrong(
+        self,
+        states: Sequence[StateT],
+        steps: Sequence[SearchStep[StateT]],
+        walk: _Walk[StateT],
+        rng: np.random.Generator,
+    ) -> bool:
+        """Whether something is taken back in the last of ``states``, by a judge who may err."""
+        if self._search.dead(states[-1]):
+            right, error = self._noticed(states, steps, walk), self._settings.missed
+            errs = right  # who does not look yet cannot err
+        else:
+            right, error = False, self._settings.false_alarms
+            errs = bool(walk.live)
+        # No number is drawn where nobody errs: traces of a seed stay what they were.
+        return right is not (errs and error > 0 and rng.random() < error)
 
     def _noticed(
         self, states: Sequence[StateT], steps: Sequence[SearchStep[StateT]], walk: _Walk[StateT]
@@ -267,11 +148,13 @@ class SearchTraceWriter(Generic[StateT]):
     def _take_back(self, walk: _Walk[StateT], states: Sequence[StateT]) -> None:
         from halluc_plugin.traces.writing import deletion
 
-        alive = self._live_lines(states)
+        dead = self._search.dead(states[-1])
+        alive = self._live_lines(states) if dead else len(walk.live) - 1
         # After one step, what is left may be dead and known to be: it is then taken back by the next round.
         keep = {Back.STEP: len(walk.live) - 1, Back.CHOICE: alive, Back.RESTART: 0}[self._settings.back]
         wrong = walk.path[: max(keep, alive) + 1]
-        walk.kinds.append(DeadEnd.REPEATED if wrong in walk.tried else DeadEnd.NEW)
+        again = TakenBack.REPEATED if wrong in walk.tried else TakenBack.NEW
+        walk.kinds.append(again if dead else TakenBack.LIVE)
         if self._settings.memory is Memory.TRIED:
             walk.tried.add(wrong)
         erased = [token for _, ids in walk.live[keep:] for token in ids]
@@ -287,8 +170,8 @@ class SearchTraceWriter(Generic[StateT]):
         fresh = [step for step in steps if step not in tried]
         dead = [step for step in fresh if self._search.dead(step.after)]
         live = [step for step in fresh if step not in dead]
-        if tried and rng.random() < self._settings.repeats:
-            among = tried
+        if not fresh or (tried and rng.random() < self._settings.repeats):
+            among = tried  # nothing fresh is left where the right one was taken back by error, too
         elif dead and live:
             into_dead = rng.random() < (len(dead) / len(fresh) if uniform else self._settings.rate)
             among = dead if into_dead else live

@@ -13,7 +13,7 @@ from halluc_plugin.edits import Context
 from halluc_plugin.edits.builders import ErasedTokens
 from halluc_plugin.losses.shares import LossShares
 from halluc_plugin.problem_sets.search_files import SearchData, SearchRequest
-from halluc_plugin.problem_sets.search_traces import Memory, Notice, SearchTraceSettings
+from halluc_plugin.problem_sets.search_trace_settings import Memory, Notice, SearchTraceSettings
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import editing_tokenizer
 from halluc_plugin.tasks.word.problems import WordProblems

@@ -10,7 +10,7 @@ from halluc_plugin.edits import Context
 from halluc_plugin.errors import SettingsError, TraceError
 from halluc_plugin.jobs.history import HistoryJob, probe
 from halluc_plugin.problem_sets.search_files import SearchData, SearchRequest
-from halluc_plugin.problem_sets.search_traces import SearchTraceSettings
+from halluc_plugin.problem_sets.search_trace_settings import SearchTraceSettings
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import editing_tokenizer
 from halluc_plugin.tasks.word.problems import WordProblems

@@ -8,16 +8,16 @@ import pytest
 from halluc_plugin.edits import EditKind, EditState, collapse
 from halluc_plugin.errors import EditVocabError, SettingsError
 from halluc_plugin.problem_sets.search import SearchVerifier
-from halluc_plugin.problem_sets.search_traces import (
+from halluc_plugin.problem_sets.search_trace_settings import (
     Back,
-    DeadEnd,
     Memory,
     Notice,
     Proposal,
     SearchEdit,
     SearchTraceSettings,
-    SearchTraceWriter,
+    TakenBack,
 )
+from halluc_plugin.problem_sets.search_traces import SearchTraceWriter
 from halluc_plugin.problem_sets.steps import StepSplit, generate
 from halluc_plugin.scratch.tokenizer import number_tokenizer
 from halluc_plugin.tasks.word.automaton import Answers
@@ -155,13 +155,13 @@ def test_how_far_back():
 
 def test_what_was_tried_is_not_tried_again_unless_it_is_to_be():
     """With a memory no dead end is met twice; with a share of repeats some are, and are counted as such."""
-    for name, kinds in (("contradiction", {DeadEnd.NEW}), ("repeats", {DeadEnd.NEW, DeadEnd.REPEATED})):
+    for name, kinds in (("contradiction", {TakenBack.NEW}), ("repeats", {TakenBack.NEW, TakenBack.REPEATED})):
         made = traces_of(SETTINGS[name], PLAIN_WORDS)
         assert {kind for _, trace in made for kind in trace.kinds} == kinds
         for _, trace in made:
             lines = [line for line in text_of(t for t in trace.ids if t != VOCAB.step).split("\n") if line]
             repeated = len(lines) - len(set(lines))
-            assert repeated == Counter(trace.kinds)[DeadEnd.REPEATED]
+            assert repeated == Counter(trace.kinds)[TakenBack.REPEATED]
 
 
 @pytest.mark.parametrize("name", ["hard, by step", "hard, by restart"])
@@ -214,6 +214,9 @@ def test_no_more_is_taken_back_than_is_wanted():
         ({"memory": Memory.NONE, "notice": Notice.AT_ONCE, "repeats": 0.1}, "nothing is remembered"),
         ({"memory": Memory.NONE, "notice": Notice.AT_ONCE, "edit": SearchEdit.TOKEN}, "beginnings of lines"),
         ({"memory": Memory.NONE}, "must not depend on the way"),
+        ({"missed": 1.0}, "missed is 1.0"),
+        ({"false_alarms": -0.1}, "false_alarms is -0.1"),
+        ({"memory": Memory.NONE, "notice": Notice.AT_ONCE, "missed": 0.1}, "Give back=step"),
     ],
 )
 def test_settings_that_do_not_go_together(values, said):
@@ -227,3 +230,53 @@ def test_a_tokenizer_without_the_token():
     tokenizer = number_tokenizer(edit_tokens=(BACKTRACK_TOKEN,))
     with pytest.raises(EditVocabError, match="No token for STEP"):
         SearchTraceWriter(tokenizer, vocab_of(tokenizer), WORDS.search, SearchTraceSettings())
+
+
+def judged_lines(missed, false_alarms, count=3000):
+    """How often each thing was done behind a line of a word: by whether it is live, and by what was done."""
+    settings = SearchTraceSettings(
+        memory=Memory.NONE, notice=Notice.AT_ONCE, back=Back.STEP, tries=40,
+        missed=missed, false_alarms=false_alarms,
+    )  # fmt: skip
+    writer = SearchTraceWriter(TOKENIZER, VOCAB, PLAIN_WORDS.search, settings)
+    verifier, rng = SearchVerifier(PLAIN_WORDS.search, PLAIN_WORDS.sources), np.random.default_rng(0)
+    found = Counter()
+    for problem in generate(PLAIN_WORDS, StepSplit.TRAIN, count):
+        for live, what in visits(problem, writer.single(problem, rng)):
+            if live:
+                found[verifier.prefix_ok(problem.truth, live), what] += 1
+    return found
+
+
+def test_a_judge_errs_as_often_as_asked():
+    """Of dead lines 0.2 end the answer and of live ones 0.1 are taken back, as the settings say."""
+    found = judged_lines(0.2, 0.1)
+    dead = found[False, "end"] + found[False, EditKind.STEP]
+    live = found[True, "end"] + found[True, EditKind.STEP]
+    assert found[False, "end"] / dead == pytest.approx(0.2, abs=4 * (0.2 * 0.8 / dead) ** 0.5)
+    assert found[True, EditKind.STEP] / live == pytest.approx(0.1, abs=4 * (0.1 * 0.9 / live) ** 0.5)
+
+
+def test_what_a_judge_takes_back_by_error_is_named():
+    """Each edit behind a live line is of kind ``live``, each behind a dead one of another; both occur."""
+    settings = SearchTraceSettings(memory=Memory.NONE, notice=Notice.AT_ONCE, false_alarms=0.3)
+    verifier = SearchVerifier(PLAIN_WORDS.search, PLAIN_WORDS.sources)
+    kinds = Counter()
+    for problem, trace in traces_of(settings, PLAIN_WORDS):
+        edits = [live for live, what in visits(problem, trace) if what is EditKind.STEP]
+        assert [verifier.prefix_ok(problem.truth, live) for live in edits] == [
+            kind is TakenBack.LIVE for kind in trace.kinds
+        ]
+        kinds.update(trace.kinds)
+    assert set(kinds) == {TakenBack.NEW, TakenBack.LIVE}
+
+
+def test_a_right_line_that_was_taken_back_by_error_is_found_again():
+    """With a memory and no repeats, a trace whose right line was tried comes to an end all the same."""
+    settings = SearchTraceSettings(notice=Notice.AT_ONCE, false_alarms=0.5, tries=30)
+    made = traces_of(settings, PLAIN_WORDS)
+    again = [trace for _, trace in made if TakenBack.REPEATED in trace.kinds]
+    assert again
+    verifier = SearchVerifier(PLAIN_WORDS.search, PLAIN_WORDS.sources)
+    for problem, trace in made:
+        assert verifier.verify(problem.truth, text_of(collapse(trace.ids, VOCAB))) is Outcome.CORRECT

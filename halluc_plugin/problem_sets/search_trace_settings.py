@@ -1,0 +1,170 @@
+"""What raw traces of searches look like: what is noticed when, how far is taken back, what is remembered.
+
+In soft context a model sees what it has tried, and traces may remember it. In hard context the live text is
+all there is: what is done in a state must not depend on how it was reached. Such traces have no memory, and
+every edit of theirs lands where the next action is the same as if nothing had been there.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from halluc_plugin.errors import SettingsError
+from halluc_plugin.problem_sets.options import option
+from halluc_plugin.problem_sets.step_traces import Pairing
+
+
+class Notice(StrEnum):
+    """When a dead end is noticed; where no step is left, in any case."""
+
+    AT_ONCE = "at-once"
+    CONTRADICTION = "contradiction"
+    """When the live text shows it."""
+    LATE = "late"
+    """A number of steps after it was entered."""
+
+
+class Back(StrEnum):
+    """How far it is taken back."""
+
+    STEP = "step"
+    """The last step, and so on for as long as what is left is known to be dead."""
+    CHOICE = "choice"
+    """To the last state from which a right answer can be reached."""
+    RESTART = "restart"
+    """All."""
+
+
+class SearchEdit(StrEnum):
+    """Which edit tokens take back."""
+
+    TOKEN = "token"  # noqa: S105 - a kind of edit
+    """One backtrack for each token."""
+    STEP = "step"
+    """One step backtrack for each line."""
+    RESTART = "restart"
+    """One restart."""
+
+
+class Memory(StrEnum):
+    """Whether what was tried decides what is tried next."""
+
+    TRIED = "tried"
+    """A step that led nowhere is not proposed again, but for a share of repeats."""
+    NONE = "none"
+    """Each visit of a state is like the first."""
+
+
+class Proposal(StrEnum):
+    """How a step is chosen."""
+
+    RATE = "rate"
+    """From a live state, by chance into a dead end or not."""
+    UNIFORM = "uniform"
+    """All steps that a state allows are alike."""
+
+
+class TakenBack(StrEnum):
+    """What was taken back."""
+
+    NEW = "dead_end"
+    REPEATED = "repeated"
+    """A dead end that had been taken back before."""
+    LIVE = "live"
+    """No dead end: the judge erred."""
+
+
+@dataclass(frozen=True)
+class SearchTraceSettings:
+    """What search traces look like.
+
+    Args:
+        pairing: How traces go with problems.
+        memory: Whether what was tried decides what is tried next: ``tried`` for soft context, ``none`` for
+            hard context.
+        proposal: How a step is chosen.
+        rate: With ``proposal=rate``, the probability that a step from a live state leads into a dead end,
+            where both are possible.
+        notice: When a dead end is noticed.
+        late: For ``notice=late``, steps from the one into the dead end to its notice.
+        back: How far it is taken back.
+        edit: Which edit tokens take back.
+        repeats: With a memory, the probability that a step from a state is one that was tried there in vain:
+            without any, the number of tries would tell that the last one is right.
+        tries: Most times that something is taken back in a trace; longer ones are drawn anew. In hard context
+            few do and cost less. In soft context a model counts: where the longest traces end, the last line
+            is always right, and is accepted unchecked.
+        missed: Probability that a dead end that is to be noticed is not, and the trace goes on from it, or
+            ends there: one less the detection r of the search law. Traces with more than ``tries`` are drawn
+            anew and have noticed more than others, so that the traces that are left miss more.
+        false_alarms: Probability that a live line is taken back: f of the search law.
+
+    Raises:
+        SettingsError: A value is out of range, or some do not go together.
+    """
+
+    pairing: Pairing = option(
+        Pairing.SINGLE,
+        "single: one trace of each problem; paired: a clean trace of each problem and backtracking ones.",
+    )
+    memory: Memory = option(
+        Memory.TRIED, "Whether what was tried decides what is tried next (tried: soft context; none: hard)."
+    )
+    proposal: Proposal = option(Proposal.RATE, "Steps into dead ends: at a rate, or all steps uniform.")
+    rate: float = option(0.6, "Probability that a step leads into a dead end, where it can.")
+    notice: Notice = option(Notice.CONTRADICTION, "When a dead end is noticed.")
+    late: int = option(1, "Steps from a dead end to its notice, for --notice late.")
+    back: Back = option(Back.CHOICE, "How far is taken back.")
+    edit: SearchEdit = option(SearchEdit.STEP, "What takes back: an edit for each token, step, or restart.")
+    repeats: float = option(0.0, "With a memory, probability to try again what was tried in vain.")
+    tries: int = option(16, "Most times that a trace takes back.")
+    missed: float = option(0.0, "Probability that a dead end is not noticed: a judge errs.")
+    false_alarms: float = option(0.0, "Probability that a live line is taken back: a judge errs.")
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rate < 1:
+            raise SettingsError(
+                f"The rate of steps into dead ends is {self.rate}.", "Give a probability above 0 and below 1."
+            )
+        if not 0 <= self.repeats < 1:
+            raise SettingsError(
+                f"The share of repeats is {self.repeats}.", "Give a probability of at least 0 and below 1."
+            )
+        for name in ("missed", "false_alarms"):
+            if not 0 <= getattr(self, name) < 1:
+                raise SettingsError(
+                    f"{name} is {getattr(self, name)}.", "Give a probability of at least 0 and below 1."
+                )
+        for name in ("late", "tries"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} is {getattr(self, name)}.", "Give an integer of at least 1.")
+        if (self.back is Back.RESTART) is not (self.edit is SearchEdit.RESTART):
+            raise SettingsError(
+                f"What is taken back is {self.back}, and what takes back is {self.edit}.",
+                "A restart deletes everything, and nothing else does: give back=restart and edit=restart.",
+            )
+        if self.memory is Memory.NONE:
+            self._check_memoryless()
+
+    def _check_memoryless(self) -> None:
+        if self.repeats:
+            raise SettingsError(
+                f"The share of repeats is {self.repeats}, and nothing is remembered.", "Set it to 0."
+            )
+        if self.edit is SearchEdit.TOKEN:
+            raise SettingsError(
+                "Backtracks by token pass through beginnings of lines, from which a memoryless trace would "
+                "go on as it did before.",
+                "Take back by step or by restart, or remember what was tried.",
+            )
+        if self.edit is SearchEdit.STEP and self.notice is not Notice.AT_ONCE:
+            raise SettingsError(
+                f"With notice={self.notice}, step backtracks pass through states in which nothing was "
+                "noticed on the way there, and what a memoryless trace does must not depend on the way.",
+                "Notice dead ends at once, or take back all by a restart.",
+            )
+        if self.missed and self.back is Back.CHOICE:
+            raise SettingsError(
+                "A dead end may be missed, and the way back to the last live state would not be judged again "
+                "in each state, as it was on the way there.",
+                "Give back=step, or take back all by a restart.",
+            )

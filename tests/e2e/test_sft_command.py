@@ -1,6 +1,7 @@
 """Fine-tuning, word for word, on the real host: ``python -m verl.trainer.sft_trainer +recipe=halluc_sft``."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from halluc_plugin.data.trace_files import read_traces
 from halluc_plugin.edits import Context
+from halluc_plugin.progress import ASKED, Progress, parsed
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
 from halluc_plugin.tasks.countdown.files import CountdownRequest, write_countdown
@@ -22,7 +24,7 @@ STEPS = 6
 @pytest.mark.e2e
 @pytest.mark.parametrize("context", list(Context))
 def test_the_same_losses_as_halluc_train(tmp_path, context):
-    """From the same weights, on batches that are the whole file, both trainers log the same losses."""
+    """From the same weights, on batches of the whole file, both log the same losses, verl tells its steps."""
     tokenizer = number_tokenizer(edit_tokens=(BACKTRACK_TOKEN,))
     data = write_countdown(tmp_path, CountdownRequest(train=20, test=5), tokenizer, lambda i, w, t: i)
     new_model(tokenizer, Size.TINY, seed=0).save_pretrained(tmp_path / "model")
@@ -37,8 +39,12 @@ def test_the_same_losses_as_halluc_train(tmp_path, context):
             f"halluc.context={context}",
         ],
         cwd=tmp_path, capture_output=True, text=True, check=False, timeout=600,
+        env={**os.environ, ASKED: "plain"},  # as ``halluc quiet`` does
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
+    assert [told for line in done.stderr.splitlines() if (told := parsed(line))][-1] == Progress(
+        "fine-tuning", STEPS, STEPS
+    )
     run = tmp_path / "checkpoints" / "halluc" / "halluc_sft"
     (log,) = (run / "metrics").glob("*.jsonl")
     by_verl = [json.loads(line)["data"]["train/loss"] for line in log.read_text().splitlines()]

@@ -12,6 +12,7 @@ from halluc_plugin.edits import Context
 from halluc_plugin.errors import SettingsError
 from verl_ext.preflight.models import expand_paths, require_learnable_tokens, require_rewindable, warn_of_rate
 from verl_ext.recipe.base import EMBEDDED_DATA, RecipeCallback, is_embedded, latest_step, log_places
+from verl_ext.watch.fine_tuning import tell_steps
 
 EMBEDDED_MODEL = "halluc:scratch"
 
@@ -26,6 +27,7 @@ class SFTCallback(RecipeCallback):
         _prepare(config)
         for name, value in log_places(config).items():
             os.environ.setdefault(name, value)  # a user's own choice wins
+        tell_steps()
 
     def check(self, config: DictConfig) -> None:
         """See the base class."""

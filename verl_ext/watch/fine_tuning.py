@@ -1,0 +1,37 @@
+"""What ``halluc quiet`` is told of the steps of verl's SFT trainer."""
+
+import functools
+from typing import Any
+
+from halluc_plugin.progress import is_asked, tell
+
+STEPS = "fine-tuning"
+"""The phase, as it is shown."""
+
+
+def tell_steps() -> None:
+    """Tell how many steps of this process's trainer are done; where nobody asked, nothing is changed.
+
+    The trainer is ``__main__``, which no hook sees, so its parts tell: the worker is reset once the number of
+    steps is known, and what a step has learned is logged by one process alone.
+    """
+    if not is_asked():
+        return
+    from verl.utils.tracking import Tracking
+    from verl.workers.engine_workers import TrainingWorker
+
+    reset, log = TrainingWorker.reset, Tracking.log
+    total: int | None = None
+
+    @functools.wraps(reset)  # verl keeps how a method is called as its attribute
+    def told_reset(self: Any, *args: Any, **kwargs: Any) -> Any:
+        nonlocal total
+        total = int(self.optimizer_config.total_training_steps)
+        return reset(self, *args, **kwargs)
+
+    @functools.wraps(log)
+    def told_log(self: Any, data: Any, step: int, *args: Any, **kwargs: Any) -> None:
+        log(self, data, step, *args, **kwargs)
+        tell(STEPS, step, total)
+
+    TrainingWorker.reset, Tracking.log = told_reset, told_log

@@ -3,21 +3,21 @@
 Each step is also a command of its own: ``halluc data TASK`` and ``halluc warmstart``.
 """
 
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 from rich.console import Console
 
 from halluc_plugin.cache import load_or_build
+from halluc_plugin.data.resumable import Progress
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.problem_sets.data_set import DataSet
 from halluc_plugin.problem_sets.files import DataSetFiles
 from halluc_plugin.problem_sets.options import Option, with_values
 from halluc_plugin.problem_sets.step_files import StepFiles
 from halluc_plugin.progress import is_asked, tell
+from halluc_plugin.progress_bar import show_progress
 from halluc_plugin.refusals import unknown
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import editing_tokenizer
@@ -36,7 +36,6 @@ SIZE = Size.TINY
 TURN = "\n?\n"
 """The request to try again that a model at number level can read: a question mark, behind the new line that
 verl writes after the end of a turn of Qwen's."""
-SECONDS_BETWEEN_LINES = 10.0
 ROWS = 2
 """Raised when the same request comes to give other rows: what was cached before is then made anew."""
 AMOUNTS = {"train": "train_problems", "test": "test_problems", "seed": "seed"}
@@ -98,8 +97,12 @@ def tokenizer_for(traces: WarmStartTraces, edit: str = "token") -> Any:
     return editing_tokenizer(edit if traces is WarmStartTraces.BACKTRACK else None)
 
 
-def embedded_data(settings: PrepareSettings) -> DataSetFiles:
+def embedded_data(settings: PrepareSettings, progress: Progress = show_progress) -> DataSetFiles:
     """Problems and traces for these settings, from the cache or made now.
+
+    Args:
+        settings: What is asked for.
+        progress: How to show progress.
 
     Raises:
         TaskError: There is no such task.
@@ -111,7 +114,7 @@ def embedded_data(settings: PrepareSettings) -> DataSetFiles:
         name = "Countdown" if settings.task == COUNTDOWN else settings.task
         _say(f"making {settings.train_problems} {name} problems and their traces")
         # Turns are made of traces with edits, whose tokenizer has the same ids and one more.
-        data.write(folder, editing_tokenizer(data.edit), show_progress)
+        data.write(folder, editing_tokenizer(data.edit), progress)
 
     root = load_or_build(settings.task, asdict(data) | {"rows": ROWS}, build)  # type: ignore[call-overload]
     if isinstance(data, CountdownRequest):
@@ -212,6 +215,7 @@ def warm_start(
     out: Path,
     *,
     size: Size = SIZE,
+    shown: bool = True,
 ) -> dict[str, float]:
     """Train a model from scratch on trace files in the number-level tokenizer's ids.
 
@@ -221,6 +225,7 @@ def warm_start(
         train: How to train; its seed is that of the initial weights too.
         out: Folder for model and tokenizer.
         size: How large the model is.
+        shown: Whether to show progress.
 
     Returns:
         As :func:`halluc_plugin.training.fine_tune`.
@@ -230,7 +235,7 @@ def warm_start(
     tokenizer = _tokenizer_of(files, traces)
     model = new_model(tokenizer, size, seed=train.seed)
     told = [_steps_told()] if is_asked() else []
-    return fine_tune(model, tokenizer, files, train, out, show_progress=not told, callbacks=told)
+    return fine_tune(model, tokenizer, files, train, out, show_progress=shown and not told, callbacks=told)
 
 
 def _steps_told() -> Any:
@@ -264,40 +269,6 @@ def _described(train: TrainSettings) -> dict[str, Any]:
     if not train.shares.given:
         del values["shares"]
     return values
-
-
-def show_progress(items: Iterable[Any], what: str, total: int) -> Iterable[Any]:
-    """Pass items on behind a progress bar on standard error; a line now and then where that is a file.
-
-    Under ``halluc quiet`` the bar is that command's.
-    """
-    from rich.progress import track
-
-    if is_asked():
-        return _told_on(items, what, total)
-
-    console = Console(stderr=True)
-    if console.is_terminal:
-        return track(items, description=f"{what:>22}", total=total, console=console)
-    return _tell_progress(items, what, total, console)
-
-
-def _told_on(items: Iterable[Any], what: str, total: int) -> Iterator[Any]:
-    tell(what, 0, total)
-    for done, item in enumerate(items, 1):
-        yield item
-        tell(what, done, total)
-
-
-def _tell_progress(items: Iterable[Any], what: str, total: int, console: Console) -> Iterator[Any]:
-    started = told = monotonic()
-    for done, item in enumerate(items, 1):
-        yield item
-        now = monotonic()
-        if now - told >= SECONDS_BETWEEN_LINES:
-            told = now
-            console.out(f"{what}: {done / total:.0%} in {now - started:.0f} s", highlight=False)
-    console.out(f"{what}: done in {monotonic() - started:.0f} s", highlight=False)
 
 
 def _say(what: str) -> None:

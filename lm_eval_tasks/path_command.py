@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from halluc_plugin.cli.help import examples
+from halluc_plugin.cli.help import SETUP, examples
 
 PLACE = Path(__file__).parent
 PATTERNS = ("*/*.yaml", "*/_*_yaml")
@@ -16,7 +16,7 @@ PATTERNS = ("*/*.yaml", "*/_*_yaml")
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("lm-eval-path", epilog=examples("halluc lm-eval-path"))(lm_eval_path)
+    app.command("lm-eval-path", rich_help_panel=SETUP, epilog=examples("halluc lm-eval-path"))(lm_eval_path)
 
 
 def lm_eval_path() -> None:

@@ -3,8 +3,8 @@
 import pytest
 
 from halluc_plugin import progress
-from halluc_plugin.prepare import show_progress
 from halluc_plugin.progress import ASKED, Progress, parsed, tell
+from halluc_plugin.progress_bar import show_progress
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,18 +10,19 @@ from typing import Annotated, Any
 import typer
 
 from halluc_plugin.cli import choices
-from halluc_plugin.cli.data_options import TrustRemoteCode
-from halluc_plugin.cli.help import examples
+from halluc_plugin.cli.data_options import Quiet, TrustRemoteCode
+from halluc_plugin.cli.help import SETUP, examples
 from halluc_plugin.tokens.vocabulary import BACKTRACK_TOKEN, TOKENS
 
 FURTHER = TOKENS[1:]
-"""What may be added beside the backtrack token."""
+"""What may be added next to the backtrack token."""
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
         "add-token",
+        rich_help_panel=SETUP,
         epilog=examples(
             "halluc add-token --model Qwen/Qwen2.5-0.5B --out my-model",
             "halluc add-token --model Qwen/Qwen2.5-0.5B --init semantic --step --out my-model",
@@ -72,6 +74,7 @@ def add_token(
         typer.Option(help="Text that --init description reads.", show_default="a sentence for each token"),
     ] = "",
     trust_remote_code: TrustRemoteCode = False,
+    quiet: Quiet = False,
     **further: bool,
 ) -> None:
     """Add <|BACKTRACK|> to a model and its tokenizer as an ordinary token, and save both."""
@@ -88,13 +91,19 @@ def add_token(
 
     how = choose(Initialisation, init, "--init")
     tokens = [BACKTRACK_TOKEN, *(token.text for token in FURTHER if further[token.role])]
-    with whole_folder(out) as folder:  # refused before a model is loaded
+    console = Console()
+    busy = nullcontext() if quiet else Console(stderr=True).status(f"Adding tokens to {model} ...")
+    with whole_folder(out) as folder, busy:  # refused before a model is loaded
         tokenizer = load_tokenizer(model, trust_remote_code=trust_remote_code)
         network = load_model(model, trust_remote_code=trust_remote_code, dtype="auto")
         added = add_edit_tokens(network, tokenizer, tokens, how=how, description=description)
         save_model(network, tokenizer, folder, base=model)
-    console = Console()
-    print_checks({f"Model in {out}": inspect_tokenizer(tokenizer, network.config)})
+    checks = inspect_tokenizer(tokenizer, network.config)
+    if quiet:
+        if bad := [check for check in checks if check.status != "ok"]:
+            print_checks({f"Model in {out}": bad})
+        return
+    print_checks({f"Model in {out}": checks})
     for token, token_id in added.ids.items():
         state = f"added, rows by {how}" if token in added.new else "was there, left as it was"
         console.print(f"{token}  id {token_id}  ({state})", highlight=False)

@@ -12,14 +12,21 @@ import typer
 
 from halluc_plugin import __version__
 from halluc_plugin.cli import adapters
+from halluc_plugin.cli.application import Application
 from halluc_plugin.cli.help import examples
 from halluc_plugin.errors import HallucError
 
 # Each module has `register(app)`; its heavy imports happen inside the command, so `--help` stays quick.
 COMMAND_MODULES = (
-    "add_token", "assess", "data", "doctor", "plot", "probe", "quiet", "search", "theory", "train", "view",
+    "doctor", "add_token", "data", "train", "quiet", "assess", "probe", "search", "theory", "view", "plot",
 )  # fmt: skip
 
+EXIT_CODES = (
+    "Exit codes: 0 when all is done; 1 when something failed that nobody foresaw, a reader of the output "
+    "went away, or halluc doctor has a red line; 2 when a message says what to change, such as a wrong "
+    "option; 130 when interrupted. halluc quiet ends with the code of its command."
+)
+"""Of every command, as :func:`run` gives them."""
 TRACEBACK = "HALLUC_TRACEBACK"
 """Environment variable that asks for the traceback of an error."""
 SYNONYMS = {"apply-chat-template-kwargs": "template-kwargs"}
@@ -30,9 +37,9 @@ def _known(token: str) -> str:
     return SYNONYMS.get(token, token)
 
 
-app = typer.Typer(
+app = Application(
     name="halluc",
-    help="Train language models to take back their mistakes.",
+    help="Train language models to take back their mistakes.\n\n" + EXIT_CODES,
     epilog=examples("halluc doctor", "halluc data countdown --out DATA", "halluc train --help"),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -49,9 +56,12 @@ def _root(
         raise typer.Exit
 
 
-_registrars = {name: import_module(f"halluc_plugin.cli.{name}").register for name in COMMAND_MODULES}
-for _name, _register in sorted({**dict(adapters.commands()), **_registrars}.items()):
-    _register(app)
+# In this order help lists them; an adapter's command cannot take the place of one of ours.
+for _name in COMMAND_MODULES:
+    import_module(f"halluc_plugin.cli.{_name}").register(app)
+for _name, _register in adapters.commands():
+    if _name not in COMMAND_MODULES:
+        _register(app)
 
 
 def main() -> None:
@@ -60,10 +70,10 @@ def main() -> None:
 
 
 def run(command: Callable[[], object]) -> None:
-    """Run a command as a process does: in any encoding, with one line where it fails.
+    """Run a command as a process does: in any encoding, with one line where it fails, and :data:`EXIT_CODES`.
 
-    Exit codes: 0 done; 1 an error that nobody foresaw, a reader that went away, or a red line of the doctor;
-    2 an error that names its fix, a wrong option among them; 130 interrupted.
+    Args:
+        command: What runs; typer itself ends the process where an option is wrong.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -5,19 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from halluc_plugin.cli.data_options import (
-    Backend,
-    Delimiter,
-    MaxTokens,
-    Model,
-    Samples,
-    Seed,
-    Temperature,
-    TemplateKwargs,
-    TrustRemoteCode,
-    problems_together,
-)
-from halluc_plugin.cli.help import examples
+from halluc_plugin.cli.data_options import Model, Quiet, Samples, Sampling, problems_together
+from halluc_plugin.cli.data_output import progress_unless
+from halluc_plugin.cli.help import MEASURES, examples
+from halluc_plugin.cli.spread import spread
+from halluc_plugin.cli.tables import Table
 
 if TYPE_CHECKING:
     from halluc_plugin.jobs.assess.job import Assessment
@@ -28,10 +20,11 @@ def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
         "assess",
+        rich_help_panel=MEASURES,
         epilog=examples(
             "halluc assess --model CHECKPOINT --data DATA/word/test.parquet --out assessment",
         ),
-    )(assess)
+    )(spread(assess))
 
 
 def assess(
@@ -55,21 +48,14 @@ def assess(
             show_default="a sentence",
         ),
     ] = None,
-    temperature: Temperature = 1.0,
-    max_tokens: MaxTokens = 256,
-    step_delimiter: Delimiter = "\n",
-    limit: Annotated[int, typer.Option(help="Most problems read, from the first.")] = 200,
-    seed: Seed = 0,
-    backend: Backend = "hf",
-    trust_remote_code: TrustRemoteCode = False,
-    template: TemplateKwargs = None,
+    limit: Annotated[int, typer.Option(min=1, help="Most rows read, from the first.")] = 200,
+    sampling: Sampling = Sampling(),  # noqa: B008 - frozen
+    quiet: Quiet = False,
 ) -> None:
     """Measure a model before any training on edits, and predict what taking back would be worth."""
-    from halluc_plugin.data.prompts import template_kwargs
     from halluc_plugin.jobs.assess.job import QUESTION, AssessJob
     from halluc_plugin.jobs.assess.job import assess as run
     from halluc_plugin.jobs.samplers import Backend
-    from halluc_plugin.prepare import show_progress
     from halluc_plugin.settings import choose
 
     job = AssessJob(
@@ -80,51 +66,51 @@ def assess(
         edits=edits,
         margin=margin,
         verdict_prompt=QUESTION if verdict_prompt is None else verdict_prompt,
-        temperature=temperature,
-        max_tokens=max_tokens,
-        step_delimiter=step_delimiter,
         limit=limit,
-        seed=seed,
-        backend=choose(Backend, backend, "--backend"),
-        trust_remote_code=trust_remote_code,
-        apply_chat_template_kwargs=template_kwargs(template),
+        seed=sampling.seed,
+        backend=choose(Backend, sampling.backend, "--backend"),
+        trust_remote_code=sampling.trust_remote_code,
+        apply_chat_template_kwargs=sampling.template_kwargs,
+        **sampling.space_settings,
     )
-    _report(run(job, problems_together(backend, samples), show_progress))
-    typer.echo(f"Predictions and their hash: {out / 'assessment.json'}")
+    _report(run(job, problems_together(sampling.backend, samples), progress_unless(quiet)))
+    if not quiet:
+        typer.echo(f"Predictions and their hash: {out / 'assessment.json'}")
 
 
 def _report(found: "Assessment") -> None:
     from rich.console import Console
-    from rich.table import Table
 
     console, measured = Console(), found.measured
-    table = Table("step", "slips", "dead ends", "shows it", "live on retry", title="Steps from live text")
+    steps = Table("step", "slips", "dead ends", "shows it", "live on retry", title="Steps from live text")
     for number, step in enumerate(measured.steps, 1):
         seen = "" if step.seen is None else _share(step.seen)
-        table.add_row(str(number), _share(step.slip), _share(step.dead), seen, _share(step.retry))
-    console.print(table)
-    table = Table("signal", "AUC", "D", title="Dead from live, on held-out problems")
+        steps.add_row(str(number), _share(step.slip), _share(step.dead), seen, _share(step.retry))
+    console.print(steps)
+    signals = Table("signal", "AUC", "D", title="Dead from live, on held-out problems")
     for name, signal in found.signals.measured.items():
         auc, gap = signal.ranked.auc, signal.cut.difference
-        table.add_row(
+        signals.add_row(
             name,
             f"{auc.value:.2f} [{auc.low:.2f}, {auc.high:.2f}]",
             f"{gap.value:.2f} [{gap.low:.2f}, {gap.high:.2f}]",
         )
     for name, reason in found.signals.missing.items():
-        table.add_row(name, "", reason)
-    console.print(table)
-    table = Table("noticed, context, unit", title="Predicted, beside samples at equal tokens")
-    for heading in ("right", "tokens", "FLOPs", "majority", "best", "of n"):
-        table.add_column(heading, justify="right")
+        signals.add_row(name, "", reason)
+    console.print(signals)
+    headings = ("right", "tokens", "FLOPs", "majority", "best", "of n")
+    predicted = Table(
+        "noticed, context, unit", *headings, numbers=headings,
+        title="Predicted, next to samples at equal tokens",
+    )  # fmt: skip
     for each in found.predictions:
         values = (f"{100 * value:.1f}" for value in (each.majority, each.best_of))
         size = f"{each.samples:.1f}{'+' if each.beyond else ''}"
         success = f"{100 * each.success:.1f}"
         cost = (f"{each.tokens:.1f}", f"{each.flops:.1e}")
         what = f"{each.detection}, {each.context}, {each.unit}"
-        table.add_row(what, success, *cost, *values, size)
-    console.print(table)
+        predicted.add_row(what, success, *cost, *values, size)
+    console.print(predicted)
     console.print(
         f"One answer: {_share(measured.accuracy)} measured, {100 * found.plain:.1f} by its steps' rates; "
         f"from the last good state {_share(measured.retry_right)}.",

@@ -11,25 +11,27 @@ import typer
 _ASKED = frozenset({"seed", "request", "settings", "task", "tokenizer", "error_shares"})
 
 
-def tell(card: Path, *next_steps: str, as_json: bool) -> None:
-    """Print what was written.
+def tell(card: Path, *next_steps: str, as_json: bool, quiet: bool) -> None:
+    """Print what was written, in three lines, and on standard error what comes next.
 
     Args:
         card: The data card.
-        *next_steps: Lines below it: commands to paste, each with what it does.
+        *next_steps: Commands to paste, each with what it does.
         as_json: Whether the card itself is printed instead, and nothing else.
+        quiet: Whether nothing is printed but the card, where that is asked for.
     """
     text = card.read_text(encoding="utf-8")
     if as_json:
         typer.echo(text, nl=False)
         return
-    lines = list(_counts(json.loads(text)))
-    width = max((len(name) for name, _ in lines), default=0)
-    for name, said in lines:
-        typer.echo(f"{name:<{width}}  {said}")
-    typer.echo(f"Written to {card.parent}, settings and all counts to {card.name} there.")
+    if quiet:
+        return
+    first, *others = [f"{name}: {said}" if said else name for name, said in _counts(json.loads(text))]
+    typer.echo(f"{first}.")
+    typer.echo(f"{'; '.join(others)}.")
+    typer.echo(f"Written to {card.parent}; settings and all counts are in {card.name} there.")
     for line in next_steps:
-        typer.echo(line)
+        typer.echo(line, err=True)
 
 
 def _counts(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

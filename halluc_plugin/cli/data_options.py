@@ -1,5 +1,7 @@
-"""Options that the commands of ``halluc data`` share."""
+"""Options that several commands share: each is declared once, with its help."""
 
+import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,12 +12,20 @@ from halluc_plugin.cli.help import NEW_LINE
 
 NUMBER_LEVEL = "number-level"
 
+
+def _hush(quiet: bool) -> bool:
+    if quiet:
+        # huggingface_hub and transformers read it as they are imported, which is later.
+        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    return quiet
+
+
 Out = Annotated[Path, typer.Option(help="Folder; the files go to a folder below it, named after the task.")]
 Train = Annotated[int, typer.Option(help="Number of training problems.")]
 Test = Annotated[int, typer.Option(help="Number of problems of each held-out kind.")]
 Seed = Annotated[int, typer.Option(help="Seed of all that is drawn at random.")]
 Workers = Annotated[int, typer.Option(help="Processes that write traces; the files are the same.")]
-Limit = Annotated[int | None, typer.Option(help="Most rows read, from the first.", show_default="all")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Most rows read, from the first.", show_default="all")]
 Tokenizer = Annotated[
     str, typer.Option(help="Folder or hub name whose ids the traces are in, or number-level.")
 ]
@@ -30,6 +40,11 @@ Endings = Annotated[
 Delimiter = Annotated[str, typer.Option(help="Text that ends a step.", show_default=NEW_LINE)]
 Model = Annotated[str, typer.Option(help="Model folder or hub name that answers.", metavar="PATH")]
 Samples = Annotated[int, typer.Option("--samples", "-k", help="Answers sampled of each problem.", min=1)]
+Continuations = Annotated[
+    int,
+    typer.Option("--continuations", help="Continuations sampled of each prefix that is given a value."),
+]
+OldRate = Annotated[float | None, typer.Option("--rate", help="Old name of --error-rate.", hidden=True)]
 Temperature = Annotated[float, typer.Option(help="Temperature at which answers are sampled.")]
 MaxTokens = Annotated[int, typer.Option(help="Most tokens of an answer.")]
 Backend = Annotated[choices.Backends, typer.Option(help="What samples: transformers or vLLM.")]
@@ -52,18 +67,65 @@ Marker = Annotated[
         show_default="edit tokens",
     ),
 ]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet",
+        "-q",
+        help="Print no progress and no word on files that were written; results, warnings and errors remain.",
+        callback=_hush,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the data card as JSON, and nothing else.")]
 
 TemplateKwargs = Annotated[
     str | None,
     typer.Option(
         "--template-kwargs",
-        help="What the chat template reads beside the messages, as verl's key that ends so says it: "
+        help="What the chat template reads besides the messages, as verl's key that ends so says it: "
         """'{"enable_thinking": false}', for example.""",
         metavar="JSON",
         show_default="none",
     ),
 ]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a model's answers are sampled; the fields are options (:func:`halluc_plugin.cli.spread.spread`)."""
+
+    temperature: Temperature = 1.0
+    max_tokens: MaxTokens = 256
+    step_delimiter: Delimiter = "\n"
+    seed: Seed = 0
+    backend: Backend = "hf"
+    trust_remote_code: TrustRemoteCode = False
+    template: TemplateKwargs = None
+
+    @property
+    def template_kwargs(self) -> dict[str, Any]:
+        """``--template-kwargs`` as a mapping.
+
+        Raises:
+            SettingsError: It is not one, in JSON.
+        """
+        from halluc_plugin.data.prompts import template_kwargs
+
+        return template_kwargs(self.template)
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What a data card says of it."""
+        from halluc_plugin.data.prompts import TEMPLATE_KWARGS
+
+        names = ("temperature", "max_tokens", "step_delimiter", "backend")
+        return {name: getattr(self, name) for name in names} | {TEMPLATE_KWARGS: self.template_kwargs}
+
+    @property
+    def space_settings(self) -> dict[str, Any]:
+        """What the space of a model's responses is made with."""
+        names = ("step_delimiter", "max_tokens", "temperature")
+        return {name: getattr(self, name) for name in names}
 
 
 def problems_together(backend: str, samples: int) -> int:

@@ -8,6 +8,8 @@ from halluc_plugin.commands import shell
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from halluc_plugin.cli.data_options import Sampling
+    from halluc_plugin.data.resumable import Progress
     from halluc_plugin.sampling.states import Space
 
 
@@ -16,13 +18,20 @@ def marker_ids(tokenizer: Any, marker: str | None) -> tuple[int, ...] | None:
     return None if marker is None else tuple(tokenizer.encode(marker, add_special_tokens=False))
 
 
-def open_engine(model: str, backend: str, space: "Space", seed: int, trust_remote_code: bool) -> Any:
+def open_engine(model: str, space: "Space", sampling: "Sampling") -> Any:
     """What samples the answers."""
     from halluc_plugin.jobs.samplers import Backend, open_sampler
     from halluc_plugin.settings import choose
 
-    engine = choose(Backend, backend, "--backend")
-    return open_sampler(model, engine, space, seed, trust_remote_code=trust_remote_code)
+    engine = choose(Backend, sampling.backend, "--backend")
+    return open_sampler(model, engine, space, sampling.seed, trust_remote_code=sampling.trust_remote_code)
+
+
+def progress_unless(quiet: bool) -> "Progress":
+    """How progress is shown: not at all with ``--quiet``."""
+    from halluc_plugin.progress_bar import pass_on, show_progress
+
+    return pass_on if quiet else show_progress
 
 
 def write_file(
@@ -37,11 +46,11 @@ def write_file(
     workers: int = 1,
     of: str = "references",
     metadata: "Mapping[str, Any] | None" = None,
+    quiet: bool = False,
 ) -> Path:
     """Write the file and its card; an interrupted command goes on behind the last whole part."""
     from halluc_plugin.data.resumable import PartedFile, named_model
     from halluc_plugin.data.trace_files import FINGERPRINT, fingerprint
-    from halluc_plugin.prepare import show_progress
     from halluc_plugin.problem_sets.files import write_card
 
     metadata = {"seed": seed, FINGERPRINT: fingerprint(tokenizer), **(metadata or {})}
@@ -49,7 +58,7 @@ def write_file(
     if "model" in described:
         decides["model"] = named_model(described["model"])
     file: PartedFile[Any] = PartedFile(out, make, decides, metadata, part)
-    count, tally = file.write(asked, workers, progress=show_progress, what=of)
+    count, tally = file.write(asked, workers, progress=progress_unless(quiet), what=of)
     card = out.with_suffix(".card.json")
     write_card(card, {"count": count, of: len(asked), **metadata, **tally, "request": described})
     return card

@@ -7,17 +7,17 @@ import typer
 
 from halluc_plugin.cli.cards import tell
 from halluc_plugin.cli.data_options import (
-    Backend,
     Delimiter,
     Edits,
     Json,
     Limit,
     Marker,
-    MaxTokens,
     Model,
+    OldRate,
+    Quiet,
     Samples,
+    Sampling,
     Seed,
-    Temperature,
     TemplateKwargs,
     TraceFile,
     TrustRemoteCode,
@@ -25,7 +25,7 @@ from halluc_plugin.cli.data_options import (
     problems_together,
 )
 from halluc_plugin.cli.data_output import marker_ids, open_engine, train_command, trained_folder, write_file
-from halluc_plugin.cli.help import examples
+from halluc_plugin.cli.help import examples, renamed
 
 if TYPE_CHECKING:
     from halluc_plugin.problem_sets.references import Writing
@@ -49,7 +49,10 @@ def inject(
     data: Answers,
     tokenizer: Annotated[str, typer.Option(help="Folder or hub name whose ids the traces are in.")],
     out: TraceFile,
-    rate: Annotated[float, typer.Option(help="Probability of an error at each position (or step).")] = 0.05,
+    rate: Annotated[
+        float, typer.Option("--error-rate", help="Probability of an error at each position (or step).")
+    ] = 0.05,
+    old_rate: OldRate = None,
     lengths: Annotated[str, typer.Option(help="Lengths of errors, each as likely.")] = "1,2,3",
     copies: Annotated[int, typer.Option(help="Backtracking traces of each reference.")] = 1,
     edit: Edits = "token",
@@ -60,6 +63,7 @@ def inject(
     workers: Workers = 1,
     trust_remote_code: TrustRemoteCode = False,
     template: TemplateKwargs = None,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Write reference answers, and beside them traces in which random tokens are written and taken back."""
@@ -70,10 +74,11 @@ def inject(
     from halluc_plugin.tokens.loading import load_tokenizer
     from halluc_plugin.verifiers.numerals import read_number
 
+    rate = renamed("--rate", old_rate, "--error-rate", rate)
     sizes = [read_number(size.strip()) for size in lengths.split(",")]
     if not all(sizes) or not 0 < rate <= 1 or copies < 1:
         raise SettingsError(
-            f"--lengths {lengths!r}, --rate {rate}, --copies {copies}.",
+            f"--lengths {lengths!r}, --error-rate {rate}, --copies {copies}.",
             "Give lengths such as 1,2,3, a rate above 0, and at least 1 copy.",
         )
     asked = template_kwargs(template)
@@ -85,8 +90,9 @@ def inject(
     described |= {"marker": marker, "data": named(data), "limit": limit, "step_delimiter": step_delimiter}
     described[TEMPLATE_KWARGS] = asked
     references = read_references(data, known, limit, template_kwargs=asked)
-    card = write_file(out, references, known, make, described, seed, workers=workers)
-    tell(card, f"To train on it: {train_command(tokenizer, out, out=trained_folder(out))}", as_json=as_json)
+    card = write_file(out, references, known, make, described, seed, workers=workers, quiet=quiet)
+    train = train_command(tokenizer, out, out=trained_folder(out))
+    tell(card, f"To train on it: {train}", as_json=as_json, quiet=quiet)
 
 
 def align(
@@ -96,46 +102,34 @@ def align(
     samples: Samples = 4,
     edit: Edits = "token",
     marker: Marker = None,
-    temperature: Temperature = 1.0,
-    max_tokens: MaxTokens = 256,
-    step_delimiter: Delimiter = "\n",
     limit: Limit = None,
-    seed: Seed = 0,
-    backend: Backend = "hf",
-    trust_remote_code: TrustRemoteCode = False,
-    template: TemplateKwargs = None,
+    sampling: Sampling = Sampling(),  # noqa: B008 - frozen
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Write reference answers, and traces in which the model's own departures from them are taken back."""
     from dataclasses import replace
 
-    from halluc_plugin.data.prompts import TEMPLATE_KWARGS, template_kwargs
     from halluc_plugin.data.resumable import named
     from halluc_plugin.jobs.samplers import edit_free_space, require_fit
     from halluc_plugin.own_errors.aligned import Aligned
     from halluc_plugin.problem_sets.references import read_references
     from halluc_plugin.tokens.loading import load_tokenizer
 
-    asked = template_kwargs(template)
-    known = load_tokenizer(model, trust_remote_code=trust_remote_code)
-    references = read_references(data, known, limit, template_kwargs=asked)  # before a model is loaded
-    space = edit_free_space(
-        model, known, step_delimiter=step_delimiter, max_tokens=max_tokens, temperature=temperature
-    )
-    require_fit(
-        model,
-        [reference.prompt for reference in references],
-        space,
-        trust_remote_code=trust_remote_code,
-    )
-    writing = replace(_writing(known, edit, marker, step_delimiter), eos_ids=space.eos_ids)
-    sampler = open_engine(model, backend, space, seed, trust_remote_code)
-    make = Aligned(writing, sampler, space, samples, seed)
+    known = load_tokenizer(model, trust_remote_code=sampling.trust_remote_code)
+    # Before a model is loaded.
+    references = read_references(data, known, limit, template_kwargs=sampling.template_kwargs)
+    space = edit_free_space(model, known, **sampling.space_settings)
+    prompts = [reference.prompt for reference in references]
+    require_fit(model, prompts, space, trust_remote_code=sampling.trust_remote_code)
+    writing = replace(_writing(known, edit, marker, sampling.step_delimiter), eos_ids=space.eos_ids)
+    make = Aligned(writing, open_engine(model, space, sampling), space, samples, sampling.seed)
     described = {"how": "align", "model": model, "samples": samples, "edit": edit, "marker": marker}
-    described |= {"temperature": temperature, "max_tokens": max_tokens, "data": named(data), "limit": limit}
-    described |= {"step_delimiter": step_delimiter, "backend": backend, TEMPLATE_KWARGS: asked}
-    card = write_file(out, references, known, make, described, seed, part=problems_together(backend, samples))
-    tell(card, f"To train on it: {train_command(model, out, out=trained_folder(out))}", as_json=as_json)
+    described |= {"data": named(data), "limit": limit, **sampling.described}
+    part = problems_together(sampling.backend, samples)
+    card = write_file(out, references, known, make, described, sampling.seed, part=part, quiet=quiet)
+    train = train_command(model, out, out=trained_folder(out))
+    tell(card, f"To train on it: {train}", as_json=as_json, quiet=quiet)
 
 
 def _writing(tokenizer: Any, edit: str, marker: str | None, delimiter: str) -> "Writing":

@@ -10,13 +10,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-import typer.core
 import typer.main
 
+from halluc_plugin.cli.application import Application, Command, Group
 from halluc_plugin.cli.data_options import (
     NUMBER_LEVEL,
     Json,
     Out,
+    Quiet,
     TemplateKwargs,
     Tokenizer,
     TrustRemoteCode,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from halluc_plugin.tasks import Task
 
 
-class TaskCommands(typer.core.TyperGroup):
+class TaskCommands(Group):
     """The commands of tasks, and behind them those that are there anyhow."""
 
     @property
@@ -48,7 +49,7 @@ class TaskCommands(typer.core.TyperGroup):
         self._others = others
 
 
-class TaskCommand(typer.core.TyperCommand):
+class TaskCommand(Command):
     """A command that is known by its name and what it is about, until somebody asks for more.
 
     Args:
@@ -59,7 +60,7 @@ class TaskCommand(typer.core.TyperCommand):
         from halluc_plugin.tasks import registry
 
         about = registry.summary(name)
-        super().__init__(name, short_help=f"{about}." if about else f"A task of {registry.package(name)}.")
+        super().__init__(name, short_help=_sentence(about or f"A task of {registry.package(name)}"))
 
     @cached_property
     def whole(self) -> Any:
@@ -78,13 +79,12 @@ class TaskCommand(typer.core.TyperCommand):
                 f"The task {task.name} draws no problems: its rows come from elsewhere.",
                 "Give files of verl's rows where data are asked for.",
             )
-        app = typer.Typer(add_completion=False)
+        app = Application(add_completion=False)
         lines = [f"halluc data {task.name} {each} --out DATA".replace("  ", " ") for each in task.examples]
         splits = ", ".join(task.data.splits)
-        told = f"Write problems ({splits}), raw traces of their answers, and a data card."
-        app.command(task.name, help=f"{registry.summary(task.name)}.\n\n{told}", epilog=examples(*lines))(
-            command_of(task, task.data)
-        )
+        about = _sentence(registry.summary(task.name))
+        told = f"{about}\n\nWrite problems ({splits}), raw traces of their answers, and a data card."
+        app.command(task.name, help=told, epilog=examples(*lines))(command_of(task, task.data))
         return typer.main.get_command(app)
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
@@ -103,23 +103,23 @@ def command_of(task: "Task", data: "DataSet") -> Callable[..., None]:
     from halluc_plugin.tasks import registry
 
     declared = data.options()
-    old = {_parameter(name): name for name in task.old_options}
+    by_flag = {each.flag or f"--{each.name}".replace("_", "-"): each for each in declared}
+    old = {name: flag for flag, each in by_flag.items() for name in each.old} | dict(task.old_options)
 
     def command(**given: Any) -> None:
-        for parameter, name in old.items():
-            new = task.old_options[name]
-            given[_parameter(new)] = renamed(name, given.pop(parameter), new, given[_parameter(new)])
+        for name, flag in old.items():
+            new = by_flag[flag].name
+            given[new] = renamed(name, given.pop(_old_parameter(name)), flag, given[new])
         for source in task.sources:
             registry.find_task(source)  # refuses one that another package claims, too
         asked = with_values(data, {each.path: _value(each, given[each.name]) for each in declared})
         _write(asked, **{name: given[name] for name in _SHARED})
 
     options = {each.name: (_hint(each), _shown(each)) for each in declared}
-    for parameter, name in old.items():
-        hint, _ = options[_parameter(task.old_options[name])]
-        help_text = f"Old name of {task.old_options[name]}."
-        kind = hint.__origin__
-        options[parameter] = (Annotated[kind | None, typer.Option(name, help=help_text, hidden=True)], None)
+    for name, flag in old.items():
+        kind = options[by_flag[flag].name][0].__origin__
+        hidden = typer.Option(name, help=f"Old name of {flag}.", hidden=True)
+        options[_old_parameter(name)] = (Annotated[kind | None, hidden], None)
     taken = {"out": _SHARED["out"], **options, **_SHARED}
     command.__annotations__ = {name: hint for name, (hint, _) in taken.items()} | {"return": None}
     signature = [
@@ -136,13 +136,18 @@ _SHARED: Mapping[str, tuple[Any, Any]] = {
     "workers": (Workers, 1),
     "trust_remote_code": (TrustRemoteCode, False),
     "template": (TemplateKwargs, None),
+    "quiet": (Quiet, False),
     "as_json": (Json, False),
 }
 """Options of every task's command: hint and default."""
 
 
-def _parameter(flag: str) -> str:
-    return flag.removeprefix("--").replace("-", "_")
+def _sentence(text: str) -> str:
+    return text if text.endswith(("?", "!", ".")) else f"{text}."
+
+
+def _old_parameter(name: str) -> str:
+    return f"old_{name.removeprefix('--').replace('-', '_')}"
 
 
 def _hint(each: "Option") -> Any:
@@ -177,14 +182,15 @@ def _write(
     workers: int,
     trust_remote_code: bool,
     template: str | None,
+    quiet: bool,
     as_json: bool,
 ) -> None:
     from halluc_plugin.cli.cards import tell
+    from halluc_plugin.cli.data_output import progress_unless
     from halluc_plugin.commands import export
     from halluc_plugin.data.prompts import template_kwargs
-    from halluc_plugin.prepare import show_progress
 
     asked = template_kwargs(template)
     known = find_tokenizer(tokenizer, data.edit, trust_remote_code=trust_remote_code)
-    files = data.write(out, known, show_progress, workers=workers, template_kwargs=asked)
-    tell(files.card, f"For lm_eval: {export('HALLUC_DATA_DIR', files.root)}", as_json=as_json)
+    files = data.write(out, known, progress_unless(quiet), workers=workers, template_kwargs=asked)
+    tell(files.card, f"For lm_eval: {export('HALLUC_DATA_DIR', files.root)}", as_json=as_json, quiet=quiet)

@@ -8,23 +8,23 @@ import typer
 from halluc_plugin.cli import choices
 from halluc_plugin.cli.cards import tell
 from halluc_plugin.cli.data_options import (
-    Backend,
+    Continuations,
     Delimiter,
     Json,
     Limit,
-    MaxTokens,
     Model,
+    Quiet,
     RewardFunction,
     Samples,
+    Sampling,
     Seed,
-    Temperature,
     TemplateKwargs,
     TrustRemoteCode,
     problems_together,
     weights,
 )
-from halluc_plugin.cli.data_output import open_engine, trained_folder, write_file
-from halluc_plugin.cli.help import examples
+from halluc_plugin.cli.data_output import open_engine, progress_unless, trained_folder, write_file
+from halluc_plugin.cli.help import examples, renamed
 from halluc_plugin.commands import shell
 
 Problems = Annotated[
@@ -52,9 +52,7 @@ def values(
     model: Model,
     out: ValueFile,
     samples: Samples = 4,
-    continuations: Annotated[
-        int, typer.Option("--continuations", "-n", help="Continuations sampled of each prefix.")
-    ] = 8,
+    continuations: Continuations = 8,
     method: Annotated[
         choices.Probings,
         typer.Option(
@@ -74,19 +72,14 @@ def values(
             help="Most binary searches of a problem, with --method binary.", show_default="--samples"
         ),
     ] = None,
-    temperature: Temperature = 1.0,
-    max_tokens: MaxTokens = 256,
-    step_delimiter: Delimiter = "\n",
     limit: Limit = None,
-    seed: Seed = 0,
-    backend: Backend = "hf",
     reward_function: RewardFunction = None,
-    trust_remote_code: TrustRemoteCode = False,
-    template: TemplateKwargs = None,
+    sampling: Sampling = Sampling(),  # noqa: B008 - frozen
+    old_n: Annotated[int | None, typer.Option("-n", help="Old name of --continuations.", hidden=True)] = None,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Write a model's answers with a value of each step: how often it is right when it goes on from there."""
-    from halluc_plugin.data.prompts import TEMPLATE_KWARGS, template_kwargs
     from halluc_plugin.data.resumable import named, named_function
     from halluc_plugin.data.value_files import value_metadata
     from halluc_plugin.jobs.samplers import policy_space, require_fit
@@ -96,6 +89,7 @@ def values(
     from halluc_plugin.settings import choose
     from halluc_plugin.tokens.loading import load_tokenizer
 
+    continuations = renamed("-n", old_n, "--continuations", continuations)
     settings = ValueSettings(
         samples,
         continuations,
@@ -104,30 +98,28 @@ def values(
         partials,
         searches,
     )
-    known = load_tokenizer(model, trust_remote_code=trust_remote_code)
-    asked = template_kwargs(template)
+    trust = sampling.trust_remote_code
+    known = load_tokenizer(model, trust_remote_code=trust)
     # Before a model is loaded.
-    space = policy_space(
-        model, known, step_delimiter=step_delimiter, max_tokens=max_tokens, temperature=temperature
-    )
+    space = policy_space(model, known, **sampling.space_settings)
     check_continuations(continuations, space)
-    problems = read_problems(data, known, limit, reward_function=reward_function, template_kwargs=asked)
+    problems = read_problems(
+        data, known, limit, reward_function=reward_function, template_kwargs=sampling.template_kwargs
+    )
     prompts = [problem.prompt for problem in problems]
-    require_fit(model, prompts, space, trust_remote_code=trust_remote_code)
-    sampler = open_engine(model, backend, space, seed, trust_remote_code)
-    make = StepValues(sampler, space, known, settings, seed)
+    require_fit(model, prompts, space, trust_remote_code=trust)
+    make = StepValues(open_engine(model, space, sampling), space, known, settings, sampling.seed)
     described: dict[str, Any] = {
         "how": "values", "model": model, "samples": samples, "continuations": continuations,
         "method": method, "labels": labels, "partials": partials, "searches": searches,
-        "temperature": temperature, "max_tokens": max_tokens, "step_delimiter": step_delimiter,
-        "data": named(data), "limit": limit, "backend": backend,
-        "reward_function": named_function(reward_function), TEMPLATE_KWARGS: asked,
+        "data": named(data), "limit": limit, "reward_function": named_function(reward_function),
+        **sampling.described,
     }  # fmt: skip
-    part = problems_together(backend, samples)
-    metadata = value_metadata(known, step_delimiter)
     card = write_file(
-        out, problems, known, make, described, seed, part=part, of="problems", metadata=metadata
-    )
+        out, problems, known, make, described, sampling.seed, of="problems", quiet=quiet,
+        part=problems_together(sampling.backend, samples),
+        metadata=value_metadata(known, sampling.step_delimiter),
+    )  # fmt: skip
     mix = ("halluc", "data", "mix", "--data", out, "--tokenizer", model, "--balance")
     balanced = out.with_name(f"{out.stem}-balanced.parquet")
     train = ("halluc", "train", "--model", model, "--data", balanced, "--objective", "value")
@@ -136,6 +128,7 @@ def values(
         f"As many right as wrong ones: {shell(*mix, '--out', balanced)}",
         f"To train a scorer on these: {shell(*train, '--out', trained_folder(out))}",
         as_json=as_json,
+        quiet=quiet,
     )
 
 
@@ -159,6 +152,7 @@ def mix(
     seed: Seed = 0,
     trust_remote_code: TrustRemoteCode = False,
     template: TemplateKwargs = None,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Write one value file from several, published ones too; mixed by shares, and balanced."""
@@ -168,14 +162,15 @@ def mix(
 
     known = load_tokenizer(tokenizer, trust_remote_code=trust_remote_code)
     asked = template_kwargs(template)
-    parts = [read_any(path, known, step_delimiter=step_delimiter, template_kwargs=asked) for path in data]
+    files = progress_unless(quiet)(data, "files read", len(data))
+    parts = [read_any(path, known, step_delimiter=step_delimiter, template_kwargs=asked) for path in files]
     rows = [row for part in parts for row in part]
     if weighed is not None:
         rows = mixed(parts, weights(weighed, len(parts)), seed)
     if balance:
         rows = balanced(rows, seed, ", ".join(map(str, data)))
     request = {"data": list(map(str, data)), "mix": weighed, "balance": balance}
-    _write(out, rows, known, step_delimiter, seed, request, as_json=as_json)
+    _write(out, rows, known, step_delimiter, seed, request, as_json=as_json, quiet=quiet)
 
 
 def turns(
@@ -191,6 +186,7 @@ def turns(
     ] = "normalised",
     seed: Seed = 0,
     trust_remote_code: TrustRemoteCode = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Write answers as revisions of one another, for a scorer that sees the earlier attempts."""
@@ -209,7 +205,7 @@ def turns(
     )  # fmt: skip
     request = {"data": str(data), "revisions": revisions, "trajectories": trajectories}
     request |= {"discount": discount, "returns": returns}
-    _write(out, rows, known, delimiter, seed, request, as_json=as_json)
+    _write(out, rows, known, delimiter, seed, request, as_json=as_json, quiet=quiet)
 
 
 def _write(
@@ -221,6 +217,7 @@ def _write(
     request: dict[str, Any],
     *,
     as_json: bool,
+    quiet: bool,
 ) -> None:
     from halluc_plugin.data.value_files import value_metadata, write_values
     from halluc_plugin.problem_sets.files import write_card
@@ -230,4 +227,4 @@ def _write(
     counts = {"count": len(rows), "right": right, "wrong": len(rows) - right}
     card = out.with_suffix(".card.json")
     write_card(card, {**counts, "seed": seed, **value_metadata(tokenizer, delimiter), "request": request})
-    tell(card, as_json=as_json)
+    tell(card, as_json=as_json, quiet=quiet)

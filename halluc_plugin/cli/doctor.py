@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from halluc_plugin.cli.data_options import TrustRemoteCode
-from halluc_plugin.cli.help import examples
+from halluc_plugin.cli.help import SETUP, examples
 
 if TYPE_CHECKING:
     from halluc_plugin.checks import Check
@@ -24,7 +24,11 @@ STYLES = {
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("doctor", epilog=examples("halluc doctor", "halluc doctor --model my-model --engine"))(doctor)
+    app.command(
+        "doctor",
+        rich_help_panel=SETUP,
+        epilog=examples("halluc doctor", "halluc doctor --model my-model --engine"),
+    )(doctor)
 
 
 def doctor(

@@ -1,7 +1,8 @@
-"""What help says beside the options: examples that run as they stand, and names that have changed."""
+"""What help says next to the options, and what is said of options that have changed or mean nothing."""
 
 import re
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import typer
 
@@ -10,6 +11,11 @@ NEW_LINE = "a new line"
 
 WIDTH = 70
 """Columns of an example: what is left of 80 behind the margins and before a backslash."""
+
+SETUP, TRAINING, MEASURES, RESULTS = (
+    "Set up", "Make data and train", "Measure and search", "Look at results",
+)  # fmt: skip
+"""Panels of commands."""
 
 ValueT = TypeVar("ValueT")
 
@@ -33,6 +39,24 @@ def _folded(command: str) -> str:
         else:
             lines[-1] = joined
     return " \\\n    ".join(lines)
+
+
+def refuse(given: Mapping[str, Any], where: str, fix: str) -> None:
+    """Refuse options that would change nothing.
+
+    Args:
+        given: Values of options by their names in code; None for what was not given.
+        where: Next to what, such as "with --traces".
+        fix: What to do.
+
+    Raises:
+        SettingsError: One was given.
+    """
+    from halluc_plugin.errors import SettingsError
+
+    for name, value in given.items():
+        if value is not None:
+            raise SettingsError(f"--{name.replace('_', '-')} means nothing {where}.", fix)
 
 
 def renamed(old: str, given: ValueT | None, new: str, value: ValueT) -> ValueT:

@@ -5,13 +5,14 @@ from typing import Annotated
 
 import typer
 
-from halluc_plugin.cli.help import examples
+from halluc_plugin.cli.help import RESULTS, examples
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
         "plot",
+        rich_help_panel=RESULTS,
         epilog=examples(
             "halluc plot checkpoints/halluc/halluc_grpo",
             "halluc plot checkpoints/halluc/a checkpoints/halluc/b --out both.png",

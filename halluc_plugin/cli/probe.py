@@ -1,13 +1,16 @@
 """``halluc probe ...``: what a model would do at given places, without letting it write."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from halluc_plugin.cli import choices
-from halluc_plugin.cli.data_options import Delimiter, MaxTokens, Model, Seed, Temperature, TrustRemoteCode
-from halluc_plugin.cli.help import examples
+from halluc_plugin.cli.application import Application
+from halluc_plugin.cli.data_options import Delimiter, Model, Quiet, Seed, TemplateKwargs, TrustRemoteCode
+from halluc_plugin.cli.data_output import progress_unless
+from halluc_plugin.cli.help import MEASURES, examples, refuse
+from halluc_plugin.cli.tables import Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    commands = typer.Typer(
+    commands = Application(
         help="Ask a model what it would do at given places.",
         epilog=examples("halluc probe history --model CHECKPOINT --data DATA/word/test.parquet"),
         no_args_is_help=True,
@@ -32,7 +35,7 @@ def register(app: typer.Typer) -> None:
             "halluc probe history --model CHECKPOINT --traces DATA/word/traces.parquet --out history.json",
         ),
     )(history)
-    app.add_typer(commands, name="probe")
+    app.add_typer(commands, name="probe", rich_help_panel=MEASURES)
 
 
 def _group() -> None:
@@ -52,49 +55,67 @@ def history(
         ),
     ] = None,
     context: Annotated[
-        choices.Contexts, typer.Option(help="What the model sees as it samples, with --data.")
-    ] = "soft",
-    temperature: Temperature = 1.0,
-    max_tokens: MaxTokens = 256,
+        choices.Contexts | None,
+        typer.Option(help="What the model sees as it samples, with --data.", show_default="soft"),
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(help="Temperature at which answers are sampled, with --data.", show_default="1.0"),
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Most tokens of an answer, with --data.", show_default="256")
+    ] = None,
     step_delimiter: Delimiter = "\n",
-    limit: Annotated[int, typer.Option(help="Most traces, from the first.")] = 200,
+    limit: Annotated[int, typer.Option(min=1, help="Most traces, from the first.")] = 200,
     seed: Seed = 0,
     trust_remote_code: TrustRemoteCode = False,
+    template: TemplateKwargs = None,
     out: Annotated[Path | None, typer.Option(help="JSON file for all numbers.", show_default="none")] = None,
+    quiet: Quiet = False,
 ) -> None:
     """Compare what is decided at the same live text with and without a history, in soft and hard context."""
     import json
     from dataclasses import asdict
 
     from halluc_plugin.atomic_files import write_whole
+    from halluc_plugin.data.prompts import template_kwargs
     from halluc_plugin.edits import Context
     from halluc_plugin.jobs.history import HistoryJob, probe
     from halluc_plugin.settings import choose
 
+    sampling: dict[str, Any] = {"context": context, "temperature": temperature, "max_tokens": max_tokens}
+    if trace_file is not None and data is None:
+        given = sampling | {"template_kwargs": template}
+        refuse(given, "with --traces", "Leave it out, or give --data: the traces of a file are as they are.")
+    chosen = {name: value for name, value in sampling.items() if value is not None}
+    if context is not None:
+        chosen["sampled"] = choose(Context, chosen.pop("context"), "--context")
     job = HistoryJob(
-        model, trace_file, data, choose(Context, context, "--context"), max_tokens, temperature,
-        step_delimiter, limit, seed, trust_remote_code,
+        model, trace_file, data, step_delimiter=step_delimiter, limit=limit, seed=seed,
+        trust_remote_code=trust_remote_code, apply_chat_template_kwargs=template_kwargs(template), **chosen,
     )  # fmt: skip
-    found = probe(job)
+    found = probe(job, progress_unless(quiet))
     _report(found)
     if out is not None:
         write_whole(out, json.dumps([asdict(each) for each in found], indent=1) + "\n")
-        typer.echo(f"Numbers in {out}")
+        if not quiet:
+            typer.echo(f"Numbers in {out}")
 
 
 def _report(probes: "Sequence[HistoryProbe]") -> None:
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table(title="Decisions at the same live text, with a history and")
-    for heading in ("context", "beside", "taken back", "places", "alike in %", "variation"):
-        table.add_column(heading, justify="right" if heading in {"taken back", "places"} else "left")
+    shown = Table(
+        "context", "compared with", "taken back", "places", "alike in %", "variation",
+        numbers=("taken back", "places"),
+        title="Decisions at the same live text, with a history and with another one or none",
+    )  # fmt: skip
     for each in probes:
-        for beside, by_tries in (("none", each.by_tries), ("permuted", each.permuted)):
+        for other, by_tries in (("no history", each.by_tries), ("permuted", each.permuted)):
             for tries, agreement in by_tries.items():
-                shown = _share(agreement.same), _number(agreement.variation)
-                table.add_row(each.context, beside, str(tries), str(agreement.same.n), *shown)
-    Console().print(table)
+                cells = _share(agreement.same), _number(agreement.variation)
+                shown.add_row(each.context, other, str(tries), str(agreement.same.n), *cells)
+    Console().print(shown)
 
 
 def _share(share: "Proportion") -> str:

@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
-from halluc_plugin.cli.help import examples
+from halluc_plugin.cli.help import TRAINING, examples
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
         "quiet",
+        rich_help_panel=TRAINING,
         epilog=examples(
             "halluc quiet python -m verl.trainer.main_ppo +recipe=halluc_grpo",
             "halluc quiet --log run.log python -m verl.trainer.sft_trainer +recipe=halluc_sft",

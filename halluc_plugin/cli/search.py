@@ -7,28 +7,26 @@ from typing import Annotated
 import typer
 
 from halluc_plugin.cli import choices
-from halluc_plugin.cli import search_options as options
 from halluc_plugin.cli.data_options import (
-    Backend,
-    Delimiter,
     Limit,
-    MaxTokens,
     Model,
+    Quiet,
     RewardFunction,
-    Seed,
-    Temperature,
-    TemplateKwargs,
-    TrustRemoteCode,
+    Sampling,
     problems_together,
 )
-from halluc_plugin.cli.help import examples
+from halluc_plugin.cli.data_output import progress_unless
+from halluc_plugin.cli.help import MEASURES, examples, renamed
+from halluc_plugin.cli.search_options import GuidanceOptions
 from halluc_plugin.cli.search_report import lines, report, title
+from halluc_plugin.cli.spread import spread
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
         "search",
+        rich_help_panel=MEASURES,
         epilog=examples(
             "halluc search --model CHECKPOINT --data DATA/countdown/test_seen.parquet --samples 8 --rounds 1",
             "halluc search --model CHECKPOINT --data DATA/countdown/test_seen.parquet --method sample "
@@ -36,7 +34,7 @@ def register(app: typer.Typer) -> None:
             "halluc search --model CHECKPOINT --data DATA/chain/test.parquet --method revise --scorer PRM "
             "--samples 16 --revisions 8 --p-des 0.9",
         ),
-    )(search)
+    )(spread(search))
 
 
 def search(
@@ -52,7 +50,7 @@ def search(
         ),
     ] = "backtrack",
     samples: Annotated[
-        int, typer.Option("--samples", "-n", help="Samples of a round, beams, or proposals of a state.")
+        int, typer.Option("--samples", "-k", help="Samples of a round, beams, or proposals of a state.")
     ] = 8,
     rounds: Annotated[
         int | None,
@@ -106,28 +104,11 @@ def search(
     oracle: Annotated[
         bool, typer.Option("--oracle", help="Trees drop steps that the problem's prefix verifier refutes.")
     ] = False,
-    temperature: Temperature = 0.7,
-    max_tokens: MaxTokens = 256,
-    step_delimiter: Delimiter = "\n",
     limit: Limit = None,
-    seed: Seed = 0,
-    backend: Backend = "hf",
     reward_function: RewardFunction = None,
-    trust_remote_code: TrustRemoteCode = False,
-    template: TemplateKwargs = None,
-    scorer: options.Scorer = None,
-    rollouts: options.Rollouts = None,
-    corrector: options.Corrector = None,
-    arm: options.Arm = None,
-    better: options.Better = None,
-    omega: options.Omega = None,
-    p_des: options.PDes = None,
-    revisions: options.Revisions = None,
-    reduction: options.Reduction = None,
-    lookahead: options.Lookahead = None,
-    exploration: options.Exploration = None,
-    reflect: options.Reflect = False,
-    share: options.Share = None,
+    sampling: Sampling = Sampling(temperature=0.7),  # noqa: B008 - frozen
+    old_n: Annotated[int | None, typer.Option("-n", help="Old name of --samples.", hidden=True)] = None,
+    guided: GuidanceOptions = GuidanceOptions(),  # noqa: B008 - frozen
     out: Annotated[
         Path | None,
         typer.Option(
@@ -135,20 +116,18 @@ def search(
             show_default="none",
         ),
     ] = None,
+    quiet: Quiet = False,
 ) -> None:
     """Answer problems by Self-Backtracking's search, by one that values of steps guide, or by a baseline."""
     from halluc_plugin.atomic_files import whole_file
-    from halluc_plugin.data.prompts import template_kwargs
     from halluc_plugin.decoding.policy import Tabu
     from halluc_plugin.jobs.samplers import Backend
-    from halluc_plugin.jobs.search import Guidance, Method, SearchJob, answer
-    from halluc_plugin.prepare import show_progress
+    from halluc_plugin.jobs.search import Method, SearchJob, answer
     from halluc_plugin.scorers.likelihood import Says
     from halluc_plugin.search import Rule
-    from halluc_plugin.search.ranking import Reduction
-    from halluc_plugin.search.revision import Arm, Better
     from halluc_plugin.settings import choose
 
+    samples = renamed("-n", old_n, "--samples", samples)
     job = SearchJob(
         model=model,
         data=data,
@@ -162,39 +141,23 @@ def search(
         ban_edits=ban_edits,
         tabu=Tabu.of(tabu),
         oracle=oracle,
-        temperature=temperature,
-        max_tokens=max_tokens,
-        step_delimiter=step_delimiter,
         limit=limit,
-        seed=seed,
-        backend=choose(Backend, backend, "--backend"),
+        seed=sampling.seed,
+        backend=choose(Backend, sampling.backend, "--backend"),
         reward_function=reward_function,
-        trust_remote_code=trust_remote_code,
-        apply_chat_template_kwargs=template_kwargs(template),
-        guidance=Guidance(
-            scorer=scorer,
-            rollouts=rollouts,
-            corrector=corrector,
-            better=None if better is None else choose(Better, better, "--better"),
-            omega=omega,
-            p_des=p_des,
-            revisions=revisions,
-            arm=None if arm is None else choose(Arm, arm, "--arm"),
-            reduction=None if reduction is None else choose(Reduction, reduction, "--reduction"),
-            lookahead=lookahead,
-            exploration=exploration,
-            reflect=reflect,
-            share=share,
-        ),
+        trust_remote_code=sampling.trust_remote_code,
+        apply_chat_template_kwargs=sampling.template_kwargs,
+        guidance=guided.guidance(),
+        **sampling.space_settings,
     )
-    part = problems_together(backend, samples)
+    part, progress = problems_together(sampling.backend, samples), progress_unless(quiet)
     if out is None:
         with TemporaryDirectory() as folder:
-            answers = answer(job, Path(folder) / "answers", part, show_progress)
+            answers = answer(job, Path(folder) / "answers", part, progress)
     else:
         with whole_file(out) as partial:  # before the work, not after it: a file that cannot be written
-            answers = answer(job, out.with_name(f".{out.name}.answers"), part, show_progress)
+            answers = answer(job, out.with_name(f".{out.name}.answers"), part, progress)
             partial.write_text("".join(lines(job, answers)), encoding="utf-8")
     report(answers, title(job))
-    if out is not None:
+    if out is not None and not quiet:
         typer.echo(f"Answers in {out}")

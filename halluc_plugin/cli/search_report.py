@@ -3,6 +3,8 @@
 import json
 from typing import TYPE_CHECKING, Any
 
+from halluc_plugin.cli.tables import Table
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -24,7 +26,6 @@ def title(job: "SearchJob") -> str:
 def report(answers: "Sequence[Answered]", title: str) -> None:
     """Print shares with their intervals, and means of what an answer cost."""
     from rich.console import Console
-    from rich.table import Table
 
     from halluc_plugin.metrics import Proportion, counted_discrimination
 
@@ -35,9 +36,9 @@ def report(answers: "Sequence[Answered]", title: str) -> None:
         low, high = 100 * proportion.low, 100 * proportion.high
         return f"{100 * proportion.value:.1f} % [{low:.1f}, {high:.1f}]"
 
-    table = Table("", f"{title}, {len(answers)} problems")
-    table.add_row("answers right", share([answer.correct for answer in answers]))
-    table.add_row("a right one among those found", share([answer.reachable for answer in answers]))
+    shown = Table("", f"{title}, {len(answers)} problems")
+    shown.add_row("answers right", share([answer.correct for answer in answers]))
+    shown.add_row("a right one among those found", share([answer.reachable for answer in answers]))
     for label, total, form in (
         ("answers found", sum(answer.found for answer in answers), ".1f"),
         ("tokens sampled", sum(answer.tokens for answer in answers), ".1f"),
@@ -48,15 +49,15 @@ def report(answers: "Sequence[Answered]", title: str) -> None:
         ("of them the scorer's", sum(answer.scorer_flops for answer in answers), ".3g"),
     ):
         if total or label in ALWAYS:
-            table.add_row(label, f"{total / len(answers):{form}} a problem")
+            shown.add_row(label, f"{total / len(answers):{form}} a problem")
     found = counted_discrimination([answer.step_ends for answer in answers])
     for label, kind in (("where a step ends in a dead end", found.dead), ("where it does not", found.live)):
         if kind.n:
-            table.add_row(f"edits {label}", f"{percent(kind)} of {kind.n}")
+            shown.add_row(f"edits {label}", f"{percent(kind)} of {kind.n}")
     if found.dead.n and found.live.n:
         gap = found.difference
-        table.add_row("D, their difference", f"{gap.value:.2f} [{gap.low:.2f}, {gap.high:.2f}]")
-    Console().print(table)
+        shown.add_row("D, their difference", f"{gap.value:.2f} [{gap.low:.2f}, {gap.high:.2f}]")
+    Console().print(shown)
 
 
 def lines(job: "SearchJob", answers: "Sequence[Answered]") -> list[str]:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from halluc_plugin.cli import choices, train_scorer
-from halluc_plugin.cli.data_options import TrustRemoteCode
-from halluc_plugin.cli.help import NEW_LINE, examples
+from halluc_plugin.cli.data_options import Quiet, TrustRemoteCode
+from halluc_plugin.cli.data_output import progress_unless
+from halluc_plugin.cli.help import NEW_LINE, TRAINING, examples
 
 if TYPE_CHECKING:
     from halluc_plugin.training import TrainSettings
@@ -71,12 +72,15 @@ TRAIN_EXAMPLES = examples(
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command("train", epilog=TRAIN_EXAMPLES)(train)
+    app.command("train", rich_help_panel=TRAINING, epilog=TRAIN_EXAMPLES)(train)
     app.command(
-        "match", epilog=examples("halluc match --model my-model --data traces.parquet --out trained")
+        "match",
+        rich_help_panel=TRAINING,
+        epilog=examples("halluc match --model my-model --data traces.parquet --out trained"),
     )(match)
     app.command(
         "warmstart",
+        rich_help_panel=TRAINING,
         epilog=examples(
             "halluc warmstart --out start",
             "halluc warmstart --traces clean --size 3M --steps 4000 --out baseline",
@@ -120,6 +124,7 @@ def train(
     save_steps: SaveSteps = 200,
     seed: Seed = 0,
     trust_remote_code: TrustRemoteCode = False,
+    quiet: Quiet = False,
 ) -> None:
     """Fine-tune a model on raw traces, with erased tokens out of the loss; or train a scorer of steps."""
     from halluc_plugin.losses.shares import LossShares
@@ -154,21 +159,24 @@ def train(
         )
         train_scorer.train_scorer(
             model, data, out, settings, objective=objective, trunk=trunk, held_out=held_out,
-            patience=patience, trust_remote_code=trust_remote_code,
+            patience=patience, trust_remote_code=trust_remote_code, quiet=quiet,
         )  # fmt: skip
         return
     train_scorer.refuse_scorers_options(trunk=trunk, held_out=held_out, patience=patience)
     tokenizer = load_tokenizer(model, trust_remote_code=trust_remote_code)
     if low_rank is None:
         network = load_model(model, trust_remote_code=trust_remote_code, dtype="float32")
-        done = fine_tune(network, tokenizer, data, settings, out, step_delimiter=step_delimiter)
+        done = fine_tune(
+            network, tokenizer, data, settings, out, step_delimiter=step_delimiter, show_progress=not quiet
+        )
     else:
         # What is not trained needs no precision of its own.
         network = load_model(model, trust_remote_code=trust_remote_code, dtype="auto")
         done = fine_tune_low_rank(
-            network, tokenizer, data, settings, out, rank=low_rank, step_delimiter=step_delimiter
-        )
-    _report(done, out)
+            network, tokenizer, data, settings, out, rank=low_rank, step_delimiter=step_delimiter,
+            show_progress=not quiet,
+        )  # fmt: skip
+    _report(done, out, quiet)
 
 
 def match(
@@ -199,6 +207,7 @@ def match(
     save_steps: SaveSteps = 200,
     seed: Seed = 0,
     trust_remote_code: TrustRemoteCode = False,
+    quiet: Quiet = False,
 ) -> None:
     """Fine-tune a model by SequenceMatch, in hard context: match occupancies instead of next tokens."""
     from halluc_plugin.losses import Divergence
@@ -231,9 +240,10 @@ def match(
     tokenizer = load_tokenizer(model, trust_remote_code=trust_remote_code)
     network = load_model(model, trust_remote_code=trust_remote_code, dtype="float32")
     done = match_sequences(
-        network, tokenizer, data, settings, out, matching=matching, step_delimiter=step_delimiter
-    )
-    _report(done, out)
+        network, tokenizer, data, settings, out, matching=matching, step_delimiter=step_delimiter,
+        show_progress=not quiet,
+    )  # fmt: skip
+    _report(done, out, quiet)
 
 
 def warmstart(
@@ -256,6 +266,7 @@ def warmstart(
     erased_share: ErasedShare = None,
     context: ContextOption = "soft",
     seed: Seed = 0,
+    quiet: Quiet = False,
 ) -> None:
     """Train a small model from scratch on raw traces, of Countdown as the demo does or of any task."""
     from dataclasses import replace
@@ -276,8 +287,11 @@ def warmstart(
         shares=LossShares(decision_share, erased_share),
         context=choose(Context, context, "--context"),
     )
-    files = data or [prepare.embedded_data(PrepareSettings(seed=seed, traces=kind)).traces]
-    _report(prepare.warm_start(files, kind, settings, out, size=choose(Size, size, "--size")), out)
+    files = data or [
+        prepare.embedded_data(PrepareSettings(seed=seed, traces=kind), progress_unless(quiet)).traces
+    ]
+    done = prepare.warm_start(files, kind, settings, out, size=choose(Size, size, "--size"), shown=not quiet)
+    _report(done, out, quiet)
 
 
 def _settings(erased_tokens: str, context: str, **settings: Any) -> "TrainSettings":
@@ -293,7 +307,9 @@ def _settings(erased_tokens: str, context: str, **settings: Any) -> "TrainSettin
     )
 
 
-def _report(done: dict[str, float], out: Path) -> None:
+def _report(done: dict[str, float], out: Path, quiet: bool) -> None:
+    if quiet:
+        return
     typer.echo(
         f"Mean loss {done['train_loss']:.3f} nats per label in {done['train_runtime']:.0f} s; model in {out}"
     )

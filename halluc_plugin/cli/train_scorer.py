@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from halluc_plugin.cli import choices
+from halluc_plugin.cli.help import refuse
 
 if TYPE_CHECKING:
     from halluc_plugin.training import TrainSettings
@@ -51,7 +52,7 @@ def refuse_scorers_options(**given: Any) -> None:
     Raises:
         SettingsError: One is given.
     """
-    _refuse(given, "without --objective", "Leave it out, or give --objective.")
+    refuse(given, "without --objective", "Leave it out, or give --objective.")
 
 
 def refuse_traces_options(**given: Any) -> None:
@@ -60,7 +61,7 @@ def refuse_traces_options(**given: Any) -> None:
     Raises:
         SettingsError: One is given that is not as it is by default.
     """
-    _refuse(given, "with --objective", "Leave it out: values of steps have no edits.")
+    refuse(given, "with --objective", "Leave it out: values of steps have no edits.")
 
 
 def train_scorer(
@@ -74,6 +75,7 @@ def train_scorer(
     held_out: float | None,
     patience: int | None,
     trust_remote_code: bool,
+    quiet: bool,
 ) -> None:
     """Train a scorer of steps, and say how good its values are."""
     from halluc_plugin.scorers.saved import Objective, Trunk
@@ -90,15 +92,11 @@ def train_scorer(
         train=train,
         **{name: value for name, value in chosen.items() if value is not None},
     )
-    _say(train_step_scorer(model, data, settings, out, trust_remote_code=trust_remote_code), out)
-
-
-def _refuse(given: dict[str, Any], where: str, fix: str) -> None:
-    from halluc_plugin.errors import SettingsError
-
-    for name, value in given.items():
-        if value is not None:
-            raise SettingsError(f"--{name.replace('_', '-')} means nothing {where}.", fix)
+    done = train_step_scorer(
+        model, data, settings, out, trust_remote_code=trust_remote_code, show_progress=not quiet
+    )
+    if not quiet:
+        _say(done, out)
 
 
 def _say(done: "TrainedScorer", out: Path) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from halluc_plugin.cli.help import examples
+from halluc_plugin.cli.help import RESULTS, examples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +19,7 @@ def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
         "view",
+        rich_help_panel=RESULTS,
         epilog=examples(
             "halluc view checkpoints/halluc/halluc_grpo --html run.html",
             "halluc view checkpoints/halluc/halluc_grpo --step 8 --edited --limit 3",

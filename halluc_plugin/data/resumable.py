@@ -66,9 +66,9 @@ class PartedFile(Generic[ItemT]):
         Args:
             items: What rows are made of; read as they are needed.
             workers: Processes that make parts.
-            progress: Shows how many parts are made, where making takes longer than reading: items are then
+            progress: Shows how many items are done, where making takes longer than reading: items are then
                 read beforehand, to be counted.
-            what: What the parts are of, for ``progress``.
+            what: What the items are, for ``progress``.
             keep_parts: Whether the caller has more to do with the file, and then calls
                 :meth:`discard_parts` itself.
 
@@ -87,7 +87,13 @@ class PartedFile(Generic[ItemT]):
             made: Iterable[int] = self._make(batches, workers, folder)
         else:
             counted = list(batches)
-            made = progress(self._make(counted, workers, folder), what, len(counted))
+            # Each part's number as often as it has items, so that items are counted and not parts.
+            numbers = (
+                number
+                for number, batch in zip(self._make(counted, workers, folder), counted, strict=True)
+                for _ in batch
+            )
+            made = dict.fromkeys(progress(numbers, what, sum(map(len, counted))))
         parts = [folder / f"{number:06}.parquet" for number in made]
         tally: dict[str, int] = {}
         for part in parts:

@@ -1,18 +1,20 @@
 """The probe of histories on traces of a file, or on those that a model samples itself."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from halluc_plugin.data.resumable import Progress
 from halluc_plugin.data.trace_files import TraceRow, read_traces
 from halluc_plugin.decoding import Decoding, decode
 from halluc_plugin.edits import Context, find_delimiters
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.jobs.samplers import answer_ends
 from halluc_plugin.probes.history import HistoryProbe, probe_history, ways_of
+from halluc_plugin.progress_bar import pass_on
 from halluc_plugin.sampling.networks import load_network
 from halluc_plugin.sampling.problems import read_problems
 from halluc_plugin.tokens import edit_vocab
@@ -40,7 +42,7 @@ class HistoryJob:
         apply_chat_template_kwargs: What the model's chat template reads beside the messages.
 
     Raises:
-        SettingsError: Neither traces nor data are given, or both.
+        SettingsError: Neither traces nor data are given, or both; or the limit leaves no trace.
     """
 
     model: str
@@ -61,10 +63,16 @@ class HistoryJob:
                 "The probe reads a file of traces or samples answers to problems.",
                 "Give --traces or --data, and not both.",
             )
+        if self.limit is not None and self.limit < 1:
+            raise SettingsError(f"--limit is {self.limit}.", "Give at least 1 trace.")
 
 
-def probe(job: HistoryJob) -> list[HistoryProbe]:
+def probe(job: HistoryJob, progress: Progress = pass_on) -> list[HistoryProbe]:
     """Probe both contexts on the same traces.
+
+    Args:
+        job: What is asked for.
+        progress: How to show progress.
 
     Raises:
         TokenizerError: The model cannot be loaded, or has no edit token.
@@ -88,23 +96,27 @@ def probe(job: HistoryJob) -> list[HistoryProbe]:
             vocab, job.max_tokens, context=job.sampled, temperature=job.temperature,
             eos_ids=answer_ends(job.model, tokenizer),
         )  # fmt: skip
-        rows = _sampled(network, [problem.prompt for problem in problems], how, job.seed)
+        rows = _sampled(network, [problem.prompt for problem in problems], how, job.seed, progress)
     rng = np.random.default_rng(job.seed)
     ways = [
         way
         for number, row in enumerate(rows)
         for way in ways_of(number, row.prompt_ids, row.response_ids, vocab, delimiters=delimiters, rng=rng)
     ]
-    return [probe_history(network, ways, vocab, context) for context in Context]
+    return [probe_history(network, ways, vocab, context, progress) for context in Context]
 
 
-def _sampled(network: Any, prompts: Sequence[Sequence[int]], how: Decoding, seed: int) -> list[TraceRow]:
+def _sampled(
+    network: Any, prompts: Sequence[Sequence[int]], how: Decoding, seed: int, progress: Progress
+) -> list[TraceRow]:
     import torch
 
     generator = torch.Generator(next(network.parameters()).device).manual_seed(seed)
-    rows = []
-    for start in range(0, len(prompts), BATCH):
-        part = prompts[start : start + BATCH]
-        found = decode(network, part, how, generator=generator)
-        rows += [TraceRow(list(p), list(trace.ids)) for p, trace in zip(part, found, strict=True)]
-    return rows
+
+    def rows() -> Iterator[TraceRow]:
+        for start in range(0, len(prompts), BATCH):
+            part = prompts[start : start + BATCH]
+            found = decode(network, part, how, generator=generator)
+            yield from (TraceRow(list(p), list(trace.ids)) for p, trace in zip(part, found, strict=True))
+
+    return list(progress(rows(), "traces sampled", len(prompts)))

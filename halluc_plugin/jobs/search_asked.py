@@ -134,9 +134,9 @@ class SearchJob:
                 "--verifier-says has no meaning without --verifier and --rule verifier.",
                 "Give both, or leave it out: --scorer says it of steps.",
             )
-        if guidance.rollouts is not None and guidance.kind is not ScorerKind.MONTE_CARLO:
+        if guidance.continuations is not None and guidance.kind is not ScorerKind.MONTE_CARLO:
             raise SettingsError(
-                f"--rollouts has no meaning for --scorer {guidance.scorer}.", "Use --scorer monte-carlo."
+                f"--continuations has no meaning for --scorer {guidance.scorer}.", "Use --scorer monte-carlo."
             )
         if guidance.corrector is not None and self.backend is Backend.VLLM:
             raise SettingsError(

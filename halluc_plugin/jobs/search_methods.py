@@ -46,7 +46,7 @@ MEANING: Mapping[str, frozenset[Method]] = {
     "ban_edits": frozenset(Method) - {Method.BACKTRACK, Method.BEAM},
     "rule": frozenset(Method) - GUIDED,
     "scorer": GUIDED,
-    "rollouts": GUIDED,
+    "continuations": GUIDED,
     "p_des": STOPPING,
     "corrector": frozenset({Method.REVISE}),
     "omega": frozenset({Method.REVISE}),
@@ -86,7 +86,7 @@ class Guidance:
 
     Args:
         scorer: A :class:`ScorerKind`, or the folder or hub name of a scorer of steps.
-        rollouts: Continuations of each prefix, with :attr:`ScorerKind.MONTE_CARLO` alone; None for 8.
+        continuations: Continuations of each prefix, with :attr:`ScorerKind.MONTE_CARLO` alone; None for 8.
         corrector: Model that writes the revised suffixes; None for the one that answers.
         omega: See :class:`halluc_plugin.search.revision.Revising`.
         p_des: Final value at which an answer is good enough.
@@ -101,7 +101,7 @@ class Guidance:
     """
 
     scorer: str | None = None
-    rollouts: int | None = None
+    continuations: int | None = None
     corrector: str | None = None
     omega: float | None = None
     p_des: float | None = None

@@ -72,8 +72,8 @@ def open_step_scorer(
         case ScorerKind.ORACLE:
             return StepOracle(problems, tokenizer, space.eos_ids)
         case ScorerKind.MONTE_CARLO:
-            rollouts = ROLLOUTS if job.guidance.rollouts is None else job.guidance.rollouts
-            return MonteCarloScorer(sampler, space, problems, tokenizer, continuations=rollouts, shape=shape)
+            each = ROLLOUTS if job.guidance.continuations is None else job.guidance.continuations
+            return MonteCarloScorer(sampler, space, problems, tokenizer, continuations=each, shape=shape)
         case ScorerKind.LIKELIHOOD | ScorerKind.VERDICT:
             network = load_network(job.verifier or job.model, trust_remote_code=trust)
             likelihood = job.guidance.kind is ScorerKind.LIKELIHOOD

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from halluc_plugin.data.resumable import Progress
 from halluc_plugin.edits import (
     Context,
     EditState,
@@ -28,8 +29,12 @@ from halluc_plugin.errors import TraceError
 from halluc_plugin.hard import require_tree_attention, without_unknown
 from halluc_plugin.metrics import Proportion
 from halluc_plugin.probes.next_logits import logits_behind
+from halluc_plugin.progress_bar import pass_on
 
 BATCH = 64
+
+Asked = tuple[Sequence[int], Sequence[int]]
+"""A prompt and a raw trace."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +181,13 @@ class HistoryProbe:
     permuted: dict[int, Agreement]
 
 
-def probe_history(model: Any, ways: Sequence[Ways], vocab: EditVocab, context: Context) -> HistoryProbe:
+def probe_history(
+    model: Any,
+    ways: Sequence[Ways],
+    vocab: EditVocab,
+    context: Context,
+    progress: Progress = pass_on,
+) -> HistoryProbe:
     """Compare decisions at the same live text.
 
     Args:
@@ -184,6 +195,7 @@ def probe_history(model: Any, ways: Sequence[Ways], vocab: EditVocab, context: C
         ways: At least one.
         vocab: Which ids edit.
         context: What the policy sees of a history.
+        progress: How to show progress.
 
     Raises:
         TraceError: There are no ways.
@@ -193,10 +205,16 @@ def probe_history(model: Any, ways: Sequence[Ways], vocab: EditVocab, context: C
             "No trace takes anything back before another action.",
             "Probe traces that take back, or more of them.",
         )
-    bare = next_policies(model, [(way.prompt, way.live) for way in ways], vocab, Context.SOFT)
-    told = next_policies(model, [(way.prompt, way.history) for way in ways], vocab, context)
+
+    def decided(asked: list[Asked], seen: Context, what: str) -> torch.Tensor:
+        shown = progress(next_policies(model, asked, vocab, seen), f"{context} context, {what}", len(asked))
+        rows = list(shown)
+        return torch.stack(rows) if rows else torch.zeros(0, 1)
+
+    bare = decided([(way.prompt, way.live) for way in ways], Context.SOFT, "no history")
+    told = decided([(way.prompt, way.history) for way in ways], context, "histories")
     mixed = [number for number, way in enumerate(ways) if way.permuted is not None]
-    other = next_policies(model, [(ways[n].prompt, ways[n].permuted or ()) for n in mixed], vocab, context)
+    other = decided([(ways[n].prompt, ways[n].permuted or ()) for n in mixed], context, "permuted")
     return HistoryProbe(
         context,
         _by_tries(ways, told, bare),
@@ -225,11 +243,8 @@ def _by_tries(ways: Sequence[Ways], one: torch.Tensor, other: torch.Tensor) -> d
 
 @torch.no_grad()
 def next_policies(
-    model: Any,
-    asked: Sequence[tuple[Sequence[int], Sequence[int]]],
-    vocab: EditVocab,
-    context: Context,
-) -> torch.Tensor:
+    model: Any, asked: Sequence[Asked], vocab: EditVocab, context: Context
+) -> Iterator[torch.Tensor]:
     """What a policy would do next, as probabilities.
 
     Args:
@@ -238,18 +253,16 @@ def next_policies(
         vocab: Which ids edit.
         context: What it sees of the traces.
 
-    Returns:
-        Float[N, V], on the CPU; ids that are no token have probability 0.
+    Yields:
+        Float[V] for each pair in order, on the CPU; ids that are no token have probability 0.
     """
-    rows = []
     for start in range(0, len(asked), BATCH):
         part = asked[start : start + BATCH]
         if context is Context.SOFT:
             logits = logits_behind(model, [[*prompt, *trace] for prompt, trace in part])
-            rows.append(without_unknown(logits, vocab).softmax(-1).cpu())
+            yield from without_unknown(logits, vocab).softmax(-1).cpu()
         else:
-            rows += [_hard(model, prompt, trace, vocab)[None] for prompt, trace in part]
-    return torch.cat(rows) if rows else torch.zeros(0, 1)
+            yield from (_hard(model, prompt, trace, vocab) for prompt, trace in part)
 
 
 def _hard(model: Any, prompt: Sequence[int], trace: Sequence[int], vocab: EditVocab) -> torch.Tensor:

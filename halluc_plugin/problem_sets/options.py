@@ -14,7 +14,8 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from enum import Enum, StrEnum
 from typing import Any, TypeVar, get_type_hints
 
-_HELP, _FLAG, _PARTS, _WEIGHTS = "halluc help", "halluc flag", "halluc parts", "halluc weights"
+_HELP, _FLAG, _OLD = "halluc help", "halluc flag", "halluc old names"
+_PARTS, _WEIGHTS = "halluc parts", "halluc weights"
 
 KINDS = (bool, int, float, str)
 """What a command line can read, beside enums of texts."""
@@ -22,15 +23,22 @@ KINDS = (bool, int, float, str)
 DeclaredT = TypeVar("DeclaredT")
 
 
-def option(default: Any, help: str, *, flag: str | None = None) -> Any:  # noqa: A002 - as typer calls it
+def option(
+    default: Any,
+    help: str,  # noqa: A002 - as typer calls it
+    *,
+    flag: str | None = None,
+    old: tuple[str, ...] = (),
+) -> Any:
     """A field that is an option.
 
     Args:
         default: Its default: a number, a text, a truth value, or a member of an enum of texts.
         help: A sentence.
         flag: Its name on the command line, where it is not the field's.
+        old: Names that it had there, which go on to work, with a warning.
     """
-    return field(default=default, metadata={_HELP: help, _FLAG: flag})
+    return field(default=default, metadata={_HELP: help, _FLAG: flag, _OLD: old})
 
 
 def weights(default: Any, help: str) -> Any:  # noqa: A002 - as typer calls it
@@ -63,6 +71,7 @@ class Option:
         default: Its default.
         help: A sentence.
         flag: Its name on the command line, with dashes; None for the field's.
+        old: Names that it had there.
     """
 
     path: tuple[str, ...]
@@ -70,6 +79,7 @@ class Option:
     default: Any
     help: str
     flag: str | None = None
+    old: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -99,7 +109,8 @@ def _options(declared: Any, path: tuple[str, ...], helps: Mapping[str, str]) -> 
             by_name = _by_name(value)
             yield Option(place, dict, by_name, f"{told[_HELP]}: {', '.join(by_name)}.")
         elif _HELP in told:
-            yield Option(place, hints[each.name], value, helps.get(each.name, told[_HELP]), told[_FLAG])
+            told_help = helps.get(each.name, told[_HELP])
+            yield Option(place, hints[each.name], value, told_help, told[_FLAG], told[_OLD])
         elif is_dataclass(value):
             yield from _options(value, place, told.get(_PARTS, {}))
 

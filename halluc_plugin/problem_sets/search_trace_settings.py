@@ -110,7 +110,12 @@ class SearchTraceSettings:
         Memory.TRIED, "Whether what was tried decides what is tried next (tried: soft context; none: hard)."
     )
     proposal: Proposal = option(Proposal.RATE, "Steps into dead ends: at a rate, or all steps uniform.")
-    rate: float = option(0.6, "Probability that a step leads into a dead end, where it can.")
+    rate: float = option(
+        0.6,
+        "Probability that a step leads into a dead end, where it can.",
+        flag="--error-rate",
+        old=("--rate",),
+    )
     notice: Notice = option(Notice.CONTRADICTION, "When a dead end is noticed.")
     late: int = option(1, "Steps from a dead end to its notice, for --notice late.")
     back: Back = option(Back.CHOICE, "How far is taken back.")

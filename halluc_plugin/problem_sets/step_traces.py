@@ -56,7 +56,12 @@ class StepTraceSettings:
     )
     edit: Edit = option(Edit.TOKEN, EDIT_HELP)
     ending: Ending = option(Ending.CORRECTION, ENDING_HELP)
-    rate: float = option(0.2, "Probability of an error at each step, and again after each.")
+    rate: float = option(
+        0.2,
+        "Probability of an error at each step, and again after each.",
+        flag="--error-rate",
+        old=("--rate",),
+    )
     mix: Mapping[str, float] = weights({}, "Weights of errors")
 
     def __post_init__(self) -> None:

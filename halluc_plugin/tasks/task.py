@@ -11,7 +11,7 @@ from halluc_plugin.verifiers import Verifier
 if TYPE_CHECKING:
     from halluc_plugin.problem_sets.data_set import DataSet
 
-TAKEN = ("out", "tokenizer", "workers", "trust_remote_code", "template", "as_json", "json", "help")
+TAKEN = ("out", "tokenizer", "workers", "trust_remote_code", "template", "quiet", "as_json", "json", "help")
 """Options that every ``halluc data NAME`` has anyhow."""
 
 
@@ -37,7 +37,8 @@ class Task:
         data: What ``halluc data NAME`` writes, with its options and their defaults; None for tasks whose
             problems come from elsewhere, which have no such command.
         examples: Options of that command that show what it can do; an empty text for the command without.
-        old_options: Old names of its options and their present ones, such as ``--retry-rate`` and ``--rate``.
+        old_options: Old names of its options and their present ones, such as ``--retry-rate`` and
+            ``--error-rate``.
         eval: What its lm-eval tasks are; None for none.
     """
 

@@ -21,6 +21,7 @@ from halluc_plugin.errors import SettingsError
 from halluc_plugin.jobs.assess.job import ASSESSMENT, HASH, AssessJob, assess, read_assessment, told_hash
 from halluc_plugin.jobs.assess.predictions import Detection
 from halluc_plugin.jobs.phases import PhaseJob, measure
+from halluc_plugin.progress_bar import show_progress
 from halluc_plugin.recipes.assess_validation.pairs import PAIRS, Pair, Scale
 from halluc_plugin.recipes.assess_validation.scores import pairs_table, scores_table
 from halluc_plugin.recipes.lab.keeping import keep_scale, kept_cell, kept_model
@@ -67,7 +68,7 @@ def _cell(pair: Pair, folder: Path) -> dict[str, Any]:
             str(start), test, predictions, samples=SCALE.samples, edits=SCALE.edits, limit=SCALE.test,
             max_tokens=SCALE.max_tokens,
         )  # fmt: skip
-        assess(job, TOGETHER, prepare.show_progress)
+        assess(job, TOGETHER, show_progress)
     told = read_assessment(predictions / ASSESSMENT)
     began = datetime.now(UTC).isoformat(timespec="seconds")
     edited = kept_model(folder / "edited", partial(_train, start, files[True].traces, pair.edited(SCALE)))
@@ -100,7 +101,7 @@ def _cell(pair: Pair, folder: Path) -> dict[str, Any]:
 
 def _data(pair: Pair, folder: Path, *, edits: bool) -> Any:
     data, where = pair.data(SCALE, edits=edits), folder / ("edits" if edits else "clean")
-    return data.write(where, editing_tokenizer("step"), prepare.show_progress)
+    return data.write(where, editing_tokenizer("step"), show_progress)
 
 
 def _train(start: Path | None, traces: Path, settings: TrainSettings, out: Path) -> None:

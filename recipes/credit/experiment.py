@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from halluc_plugin.metrics import ProblemSamples, compute_matched_gain, maj_at_k, pass_at_k
-from halluc_plugin.prepare import show_progress
+from halluc_plugin.progress_bar import show_progress
 from halluc_plugin.recipes.credit.arms import ARMS, Arm, Start
 from halluc_plugin.recipes.credit.scale import Scale
 from halluc_plugin.recipes.credit.tasks import Task, problem_files, start_model

@@ -11,8 +11,8 @@ from transformers import TrainerCallback
 from halluc_plugin.data.parquet import write_parquet
 from halluc_plugin.edits import Context, EditVocab, find_delimiters
 from halluc_plugin.edits.builders import ErasedTokens
-from halluc_plugin.prepare import show_progress
 from halluc_plugin.problem_sets.raw_traces import Edit, Ending
+from halluc_plugin.progress_bar import show_progress
 from halluc_plugin.recipes.lab.keeping import kept_cell, kept_model
 from halluc_plugin.recipes.self_backtracking.scale import Models, Scale
 from halluc_plugin.sampling.problems import PosedProblem as AskedProblem

@@ -5,12 +5,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from halluc_plugin.prepare import show_progress
 from halluc_plugin.problem_sets.raw_traces import Edit
 from halluc_plugin.problem_sets.step_files import StepFiles, StepRequest, write_steps
 from halluc_plugin.problem_sets.step_traces import StepTraceSettings, StepTraceWriter
 from halluc_plugin.problem_sets.steps import Sizes, StepSplit
 from halluc_plugin.problem_sets.steps import generate as generate_steps
+from halluc_plugin.progress_bar import show_progress
 from halluc_plugin.recipes.self_backtracking.answering import decoded_cells, load
 from halluc_plugin.recipes.self_backtracking.bench import MAX_TOKENS, Bench
 from halluc_plugin.recipes.self_backtracking.contexts import Places, emitted, held_out

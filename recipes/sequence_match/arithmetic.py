@@ -11,11 +11,11 @@ from halluc_plugin.data.resumable import PartedFile
 from halluc_plugin.data.trace_files import FINGERPRINT, fingerprint
 from halluc_plugin.decoding import Decoding, decode
 from halluc_plugin.edits import Context, EditVocab
-from halluc_plugin.prepare import show_progress
 from halluc_plugin.problem_sets.references import Injected, Reference, Writing, read_references, text_pool
 from halluc_plugin.problem_sets.step_files import StepFiles, StepRequest, write_steps
 from halluc_plugin.problem_sets.step_traces import StepTraceSettings
 from halluc_plugin.problem_sets.steps import Form, StepSplit
+from halluc_plugin.progress_bar import show_progress
 from halluc_plugin.recipes.lab.judging import judged_cell
 from halluc_plugin.recipes.lab.keeping import kept_cell
 from halluc_plugin.recipes.sequence_match.arms import ARMS, Noise, trained

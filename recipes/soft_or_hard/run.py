@@ -20,6 +20,7 @@ from halluc_plugin import prepare
 from halluc_plugin.cli.app import run as run_command
 from halluc_plugin.decoding import Decoding, decode
 from halluc_plugin.edits import Context
+from halluc_plugin.progress_bar import show_progress
 from halluc_plugin.recipes.lab.judging import judged_cell
 from halluc_plugin.recipes.lab.keeping import kept_cell
 from halluc_plugin.recipes.soft_or_hard.rewound import RewoundCollator, decode_rewound
@@ -88,7 +89,7 @@ def _data(folder: Path, seed: int, train: int, problems: int) -> CountdownFiles:
     if not files.card.exists():
         request = CountdownRequest(CountdownSettings(seed=seed), train=train, test=problems)
         tokenizer = prepare.tokenizer_for(WarmStartTraces.BACKTRACK)
-        write_countdown(folder, request, tokenizer, prepare.show_progress)
+        write_countdown(folder, request, tokenizer, show_progress)
     return files
 
 

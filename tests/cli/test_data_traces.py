@@ -54,7 +54,7 @@ class TestCommands:
     def test_inject_and_align(self, tokenizer, references, model, tmp_path):
         """Both write trace files that training reads, and say what is in them."""
         for name, args in (
-            ("inject", ("--tokenizer", model, "--rate", "0.5")),
+            ("inject", ("--tokenizer", model, "--error-rate", "0.5")),
             ("align", ("--model", model)),
         ):
             out = tmp_path / f"{name}.parquet"
@@ -70,7 +70,7 @@ class TestCommands:
         """The twin in words is written for a tokenizer that has never seen an edit."""
         number_tokenizer().save_pretrained(tmp_path / "plain")
         out = tmp_path / "words.parquet"
-        args = ("--data", references, "--tokenizer", tmp_path / "plain", "--rate", "0.5", "--out", out)
+        args = ("--data", references, "--tokenizer", tmp_path / "plain", "--error-rate", "0.5", "--out", out)
         self.invoke("inject", *args, "--marker", "?\n")
         rows = read_traces(out, load_tokenizer(str(tmp_path / "plain")))
         assert any(any(row.erased) for row in rows)

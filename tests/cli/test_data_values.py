@@ -75,7 +75,7 @@ def invoke(*args):
 @pytest.mark.parametrize("method", [("--method", "each"), ("--method", "binary", "--labels", "hard")])
 def test_values_are_written_and_gone_on_with(chains, asked, policy, tmp_path, method):
     """The card counts what is in the file; stopped, the command goes on behind the last whole part."""
-    args = [*asked, "-n", "2", "--seed", "3", *method]
+    args = [*asked, "--continuations", "2", "--seed", "3", *method]
     whole, stopped = tmp_path / "whole.parquet", tmp_path / "stopped.parquet"
     invoke(*args, "--out", whole)
     rows = read_values(whole, chains.tokenizer, step_delimiter="\n", data_sources={"halluc/chain"})
@@ -101,7 +101,7 @@ def test_values_are_written_and_gone_on_with(chains, asked, policy, tmp_path, me
 def test_values_are_balanced_mixed_and_made_turns_of(chains, asked, model, tmp_path):
     """The command that is printed balances; published labels are mixed in; turns have the earlier ones."""
     own, published = tmp_path / "own.parquet", tmp_path / "p.json"
-    said = invoke(*asked, "-n", "1", "--out", own)
+    said = invoke(*asked, "--continuations", "1", "--out", own)
     words, train = (shlex.split(line.partition(": ")[2]) for line in said.splitlines() if ": halluc " in line)
     get_command(app).commands["train"].make_context("train", train[2:]).close()
     assert train[train.index("--data") + 1] == words[words.index("--out") + 1]

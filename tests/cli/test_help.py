@@ -2,12 +2,10 @@
 
 import re
 import shlex
-from functools import cache
 from pathlib import Path
 from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
-import typer.main
 from typer.testing import CliRunner
 
 from halluc_plugin.cli import choices
@@ -33,27 +31,12 @@ from halluc_plugin.search.ranking import Reduction
 from halluc_plugin.search.revision import Arm, Better
 from halluc_plugin.settings import WarmStartTraces
 from halluc_plugin.tokens.initialisation import Initialisation
+from tests.cli.command_tree import COMMANDS, LEAVES, OPTIONS, shown
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "recipes").glob("*/README.md")]
 PAGES += (ROOT / "lm_eval_tasks").glob("*/README.md")
 
-
-def commands(command, path=()):
-    """All commands below one, groups included, by the words that call them; those of tasks whole."""
-    yield path, getattr(command, "whole", command)
-    for name, inner in getattr(command, "commands", {}).items():
-        yield from commands(inner, (*path, name))
-
-
-COMMANDS = dict(commands(typer.main.get_command(app)))
-LEAVES = [path for path, command in COMMANDS.items() if not hasattr(command, "commands")]
-OPTIONS = [
-    pytest.param(path, option, id=" ".join((*path, option.name)))
-    for path, command in COMMANDS.items()
-    for option in command.params
-    if not option.hidden and "completion" not in option.name and option.name != "help"
-]
 
 CHOICES = {
     "backend", "context", "depth", "divergence", "edit", "ending", "erased_tokens", "form", "init", "method",
@@ -61,14 +44,6 @@ CHOICES = {
     "answers", "back", "check", "form_of_maps", "labels", "memory", "notice", "objective", "proposal",
     "returns", "trunk",
 }  # fmt: skip
-
-
-@cache
-def shown(path):
-    """The help of a command as a terminal of 80 columns shows it."""
-    done = CliRunner().invoke(app, [*path, "--help"], terminal_width=80)
-    assert done.exit_code == 0
-    return done.output
 
 
 def flat(text):
@@ -90,7 +65,7 @@ def words(command):
 def parses(command):
     """Whether click reads a command line; nothing is run."""
     path, arguments = words(command)
-    if arguments in (["--help"], ["--version"]):
+    if arguments in (["--help"], ["--version"], ["--install-completion"], ["--show-completion"]):
         return path in COMMANDS
     COMMANDS[path].make_context("halluc", arguments).close()
     return path in LEAVES
@@ -171,7 +146,7 @@ def test_every_choice_is_compared():
 def test_choices_are_listed_and_held_to(path, option):
     """An option of a few values lists them all, and another value is one message that names them."""
     hint = get_type_hints(COMMANDS[path].callback)[option.name]
-    parts = [part for part in (hint, *get_args(hint)) if get_origin(part) is Literal]  # or None beside it
+    parts = [part for part in (hint, *get_args(hint)) if get_origin(part) is Literal]  # or None next to it
     values = get_args(parts[0]) if parts else ()
     assert bool(values) == (option.name in CHOICES)
     text = re.sub(r"[│ \n]+", "", shown(path))
@@ -217,18 +192,6 @@ def test_documented_commands_exist(line, whole):
             assert word.split("=")[0] in known, word
     if path and path != ("data",):
         assert path in LEAVES, line
-
-
-def test_an_old_name_works_with_one_warning(tmp_path):
-    """`--retry-rate` is `--rate`: the same files for one release more, and a word on standard error."""
-    small = ["--train", "20", "--test", "5"]
-    for folder, name in (("old", "--retry-rate"), ("new", "--rate")):
-        done = CliRunner().invoke(app, ["data", "dag", "--out", str(tmp_path / folder), name, "0.3", *small])
-        assert done.exit_code == 0, done.output
-        assert done.stderr.count("--retry-rate is --rate now") == (folder == "old")
-    old, new = (tmp_path / folder / "dag" / "traces.parquet" for folder in ("old", "new"))
-    assert old.read_bytes() == new.read_bytes()
-    assert "--retry-rate" not in shown(("data", "dag"))
 
 
 @pytest.mark.parametrize("name", ["--version", "-h", "--help"])

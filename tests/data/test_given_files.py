@@ -40,7 +40,7 @@ def test_every_command_takes_json(model, tmp_path):
     for number, data in enumerate((path, tmp_path / "rows.parquet")):
         folder = tmp_path / str(number)
         folder.mkdir()
-        assert run("inject", model, data, folder, "--rate", "0.5").exit_code == 0
+        assert run("inject", model, data, folder, "--error-rate", "0.5").exit_code == 0
         found.append(list(read_rows_in_groups(folder / "inject-out.parquet")))
     assert found[0] == found[1]
     for command in ("search", "align"):

@@ -74,7 +74,7 @@ class TestStorage:
     def test_columns_without_a_type_become_text(self, model, tmp_path):
         """Every row comes back as it was, read as rows are."""
         rows = [ROW | {"extra_info": {"answer": ANSWER, "more": more}} for more in (1, "x", {}, [None])]
-        done = run("inject", model, lines(tmp_path / "rows.jsonl", *rows), tmp_path, "--rate", "0.5")
+        done = run("inject", model, lines(tmp_path / "rows.jsonl", *rows), tmp_path, "--error-rate", "0.5")
         assert done.exit_code == 0, done.exception
         kept = list(read_rows_in_groups(tmp_path / "inject-out.parquet"))
         assert [extra_info(row)["more"] for row in kept[::2]] == [1, "x", {}, [None]]

@@ -89,7 +89,7 @@ def search(model, problems, tokenizer, monkeypatch):
     monkeypatch.setattr(opened, lambda *_, **__: Chains(tokenizer))
 
     def run(*options, data=problems):
-        fixed = ["search", "--model", str(model), "--data", str(data), "--max-tokens", "96", "-n", "2"]
+        fixed = ["search", "--model", str(model), "--data", str(data), "--max-tokens", "96", "-k", "2"]
         return CliRunner().invoke(app, [*fixed, *options])
 
     return run
@@ -135,7 +135,7 @@ def test_revision_by_the_oracle_solves_all(found):
 @pytest.mark.parametrize("kind", sorted(set(ScorerKind) - {ScorerKind.ORACLE}))
 def test_every_kind_of_scorer_rates(found, kind):
     """Monte-Carlo values are sampled by the model that answers, the others are what it states itself."""
-    limits = ("--rollouts", "2") if kind is ScorerKind.MONTE_CARLO else ()
+    limits = ("--continuations", "2") if kind is ScorerKind.MONTE_CARLO else ()
     answers, _ = found("--method", "value-beam", "--budget", "2", "--scorer", kind, *limits)
     paid = "rollout_tokens" if kind is ScorerKind.MONTE_CARLO else "scorer_tokens"
     for one in answers:
@@ -219,7 +219,7 @@ def test_a_model_reads_what_it_said_of_its_answers(search, monkeypatch, tokenize
     monkeypatch.setattr(
         "halluc_plugin.jobs.search_models.open_sampler", lambda *_, **__: Listening(tokenizer)
     )
-    done = search("--method", "lats", "--scorer", "oracle", "--reflect", "-n", "1", "--budget", "3")
+    done = search("--method", "lats", "--scorer", "oracle", "--reflect", "-k", "1", "--budget", "3")
     assert done.exit_code == 0, done.exception
     assert any(text.endswith(ASKED) for text in asked)
     assert any(text.startswith(f"{TOLD}- it is all wrong\n") and "mod 10" in text for text in asked)
@@ -250,7 +250,7 @@ def test_a_tokenizer_without_words_cannot_reflect():
         (("--method", "revise", "--scorer", "oracle", "--p-des", "1.5"), "p_des is 1.5"),
         (("--method", "revise", "--scorer", "oracle", "--revisions", "-1"), "revisions -1"),
         (("--method", "revise", "--scorer", "oracle", "--budget", "0"), "width is 0"),
-        (("--method", "revise", "--scorer", "oracle", "--rollouts", "4"), "--scorer monte-carlo"),
+        (("--method", "revise", "--scorer", "oracle", "--continuations", "4"), "--scorer monte-carlo"),
         (("--method", "revise", "--scorer", "oracle", "--verifier", "x"), "go together"),
         (("--method", "revise", "--scorer", "verdict", "--verifier-says", "verdict"), "--verifier-says"),
         (("--method", "value-beam", "--scorer", "oracle", "--lookahead", "-1"), "look-ahead -1"),
@@ -258,7 +258,7 @@ def test_a_tokenizer_without_words_cannot_reflect():
         (("--method", "subpool", "--scorer", "oracle", "--share", "0"), "share is 0"),
         (("--method", "subpool", "--scorer", "oracle", "--rounds", "0"), "rounds 0"),
         (("--method", "ts-llm", "--scorer", "oracle", "--reflect"), "--reflect has no meaning"),
-        (("--method", "revise", "--scorer", "monte-carlo", "--rollouts", "0"), "0 continuations"),
+        (("--method", "revise", "--scorer", "monte-carlo", "--continuations", "0"), "0 continuations"),
         (
             ("--method", "revise", "--scorer", "oracle", "--corrector", "x", "--backend", "vllm"),
             "--backend hf with --corrector",

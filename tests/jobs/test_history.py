@@ -57,6 +57,49 @@ def test_one_source_of_traces(given):
         HistoryJob("model", **given)
 
 
+def test_a_limit_leaves_traces(made):
+    """None is no limit, and 0 would leave nothing."""
+    with pytest.raises(SettingsError, match="--limit is 0"):
+        HistoryJob("model", traces="a", limit=0)
+    done = CliRunner().invoke(app, ["probe", "history", "--model", "x", "--traces", "a", "--limit", "0"])
+    assert done.exit_code == 2
+    assert "'--limit'" in done.output
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--temperature", "0.5"),
+        ("--max-tokens", "9"),
+        ("--context", "hard"),
+        ("--template-kwargs", "{}"),
+    ],
+)
+def test_what_would_change_nothing_is_refused(option, value):
+    """Traces of a file are as they are: options of sampling go with --data alone."""
+    asked = ["probe", "history", "--model", "x", "--traces", "a", option, value]
+    done = CliRunner().invoke(app, asked)
+    assert isinstance(done.exception, SettingsError)
+    assert f"{option} means nothing with --traces" in str(done.exception)
+
+
+def test_progress_is_told_item_by_item(made):
+    """Each place is counted once in each of three readings a context, and no more than there are."""
+    model, files = made
+    seen = {}
+
+    def progress(items, what, total):
+        seen[what] = [0, total]
+        for item in items:
+            seen[what][0] += 1
+            yield item
+
+    probe(HistoryJob(str(model), traces=files.traces, limit=10), progress)
+    readings = ("no history", "histories", "permuted")
+    assert set(seen) == {f"{context} context, {what}" for context in Context for what in readings}
+    assert all(done == total > 0 for done, total in seen.values())
+
+
 def test_the_command(made, tmp_path):
     """A table of both contexts, and a file of all numbers."""
     model, files = made

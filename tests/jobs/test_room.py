@@ -40,8 +40,8 @@ def model(tmp_path_factory):
 
 
 COMMANDS = {
-    "search": ("search", "--method", "sample", "-n", "2"),
-    "search beams": ("search", "--method", "beam", "-n", "2"),
+    "search": ("search", "--method", "sample", "-k", "2"),
+    "search beams": ("search", "--method", "beam", "-k", "2"),
     "data align": ("data", "align"),
     "data correct": ("data", "correct"),
     "data verdicts": ("data", "verdicts"),

@@ -53,7 +53,7 @@ def search(model, problems):
     """Runs the command on them."""
 
     def run(*options, model=model):
-        fixed = ["search", "--model", str(model), "--data", str(problems), "--max-tokens", "8", "-n", "2"]
+        fixed = ["search", "--model", str(model), "--data", str(problems), "--max-tokens", "8", "-k", "2"]
         return CliRunner().invoke(app, [*fixed, *options])
 
     return run
@@ -74,7 +74,7 @@ def test_every_method_answers(search, method, tmp_path):
 
 def test_greedy_samples_may_begin_differently(search, tmp_path):
     """At temperature 0 too, and the ends of steps are judged beside the answers."""
-    asked = ("--method", "sample", "--tabu", "first", "--temperature", "0", "-n", "3", "--limit", "2")
+    asked = ("--method", "sample", "--tabu", "first", "--temperature", "0", "-k", "3", "--limit", "2")
     done = search(*asked, "--out", str(tmp_path / "answers.jsonl"))
     assert done.exit_code == 0, done.exception
     answers = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
@@ -117,8 +117,7 @@ def test_trees_with_the_prefix_verifier(search):
         (("--tabu", "first", "--method", "greedy"), "--tabu has no meaning for --method greedy"),
         (("--tabu", "last"), "tabu=last"),
         (("--method", "beam", "--backend", "vllm"), "--backend hf"),
-        (("-n", "0"), "--samples is 0"),
-        (("--limit", "0"), "--limit 0"),
+        (("-k", "0"), "--samples is 0"),
         (("--method", "sample", "-b", "2"), "--rounds has no meaning"),
         (("--budget", "3"), "--budget has no meaning"),
         (("--temperature", "0"), "would be the same"),

@@ -68,7 +68,7 @@ def test_from_problems_to_figures(run, tmp_path, case):
 
     answers = tmp_path / "answers.jsonl"
     asked = ("--data", folder / "test.parquet", "--max-tokens", 24, "--out", answers)
-    run("search", "--model", tmp_path / "on", *asked, "-n", 2, "-b", 2, "--tabu", "first")
+    run("search", "--model", tmp_path / "on", *asked, "-k", 2, "-b", 2, "--tabu", "first")
     assert [json.loads(line)["row"] for line in Path(answers).read_text().splitlines()] == [0, 1, 2]
     phase = measure(tmp_path / "on", PhaseJob(folder / "test.parquet", 3, max_tokens=24, context=context))
     assert phase.n == 3

@@ -191,7 +191,7 @@ class TestCommands:
                 r"5: [0-4 ]+ \+ [0-4 ]+\n",
             ),
             ("chain", ("--modulus", 7, "--edit", "step"), r"[0-6]( [-+*][0-6]){4,10} mod 7\n"),
-            ("dag", ("--rate", 0.2, "--mix", "1:1:1"), r"[a-z=+*,0-9-]+\?[a-z] mod 23\n"),
+            ("dag", ("--error-rate", 0.2, "--mix", "1:1:1"), r"[a-z=+*,0-9-]+\?[a-z] mod 23\n"),
         ],
     )
     def test_writes_a_data_set(self, tmp_path, command, options, prompt):
@@ -206,7 +206,7 @@ class TestCommands:
         ("arguments", "message"),
         [
             (("chain", "--mix", "1:2:3"), "--mix is '1:2:3'.*2 weights"),
-            (("dag", "--rate", 1), "error rate is 1.0"),
+            (("dag", "--error-rate", 1), "error rate is 1.0"),
             (("addition", "--tokenizer", "/absent"), "No tokenizer can be loaded"),
         ],
     )

@@ -156,7 +156,7 @@ class TestCommand:
         """Options about errors are not offered, and no trace has an edit."""
         install("acme", "reversal", WITHOUT_ERRORS)
         shown = halluc("data", "reversal", "--help").output
-        assert "--rate" not in shown
+        assert "--error-rate" not in shown
         assert "--backtracking" not in shown
         card = json.loads((written(tmp_path) / "card.json").read_text())
         assert (card["traces"]["clean"], card["traces"]["backtracking"]) == (60, 0)

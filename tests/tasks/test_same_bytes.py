@@ -30,7 +30,7 @@ def digest(folder):
         # As commit f3d9810 wrote them, by these commands.
         ("countdown", "countdown", "2b222931670dc4bf"),
         (
-            """countdown --numbers 4 --mix 0:1:3 --edit step --ending backtrack --rate 0.7 --follow 0.2
+            """countdown --numbers 4 --mix 0:1:3 --edit step --ending backtrack --error-rate 0.7 --follow 0.2
             --backtracking 0.5 --variants 1 --seed 5 --largest-operand 12""",
             "countdown4",
             "b0316ea5c6ec5a4f",
@@ -38,13 +38,13 @@ def digest(folder):
         ("addition", "addition", "b162ce88052fd7fc"),
         (
             """addition --base 16 --operations + --answer direct --smallest 2 --largest 3 --longest 5
-            --mix 1:2:0 --rate 0.4 --seed 3""",
+            --mix 1:2:0 --error-rate 0.4 --seed 3""",
             "addition",
             "02e6621f44721127",
         ),
         ("chain", "chain", "489b1eefbd6a5a6f"),
         (
-            "chain --modulus 23 --pairing single --edit step --rate 0.1 --backtracking 1 --mix 0:1",
+            "chain --modulus 23 --pairing single --edit step --error-rate 0.1 --backtracking 1 --mix 0:1",
             "chain",
             "54692f758cda04be",
         ),

@@ -117,7 +117,13 @@ def _data(measured: Measured, best: Prediction, source: str) -> str:
         return f"{share}: its own errors, verified: `halluc data correct --depth error`."
     name = source.removeprefix("halluc/").removesuffix("-new")
     task = f"halluc data {name}" if source.startswith("halluc/") else "`halluc data`"
-    return f"{share}: traces through dead ends, {task} {' '.join(_options(best))}."
+    why = ""
+    if best.context is Context.HARD and best.unit is Unit.TOKEN:
+        why = (
+            " (by step: backtracks by token pass through beginnings of lines, from which a trace without "
+            "memory would go on as before)"
+        )
+    return f"{share}: traces through dead ends, {task} {' '.join(_options(best))}{why}."
 
 
 def _options(best: Prediction) -> list[str]:

@@ -191,4 +191,9 @@ def question_ids(tokenizer: Any, text: str) -> list[int] | None:
     except TokenizerError:
         return None
     ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
+    if "".join(tokenizer.decode(ids).split()) != "".join(text.split()):  # blanks differ among tokenizers
+        raise TokenizerError(
+            f"The tokenizer cannot write the verdict prompt {text!r}.",
+            "Give --verdict-prompt in words that it knows.",
+        )
     return ids

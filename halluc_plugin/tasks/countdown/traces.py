@@ -46,7 +46,7 @@ class TraceSettings:
 
     edit: Edit = option(Edit.TOKEN, EDIT_HELP)
     ending: Ending = option(Ending.CORRECTION, ENDING_HELP)
-    rate: float = option(0.5, "Probability of an error at each step.")
+    rate: float = option(0.5, "Probability of an error at each step.", flag="--error-rate", old=("--rate",))
     follow: float = option(0.5, "Probability that an exploration error is followed to the end.")
     mix: ErrorMix = weights(ErrorMix(), "Weights of errors")
 

@@ -21,7 +21,7 @@ TASK = Task(
         ),
     ),
     examples=("--largest 12 --longest 16",),
-    old_options={"--retry-rate": "--rate"},
+    old_options={"--retry-rate": "--error-rate"},
     eval=Evaluation(
         version="1.1",
         splits=(

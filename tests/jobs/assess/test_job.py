@@ -1,6 +1,7 @@
 """A whole assessment of a policy whose numbers are known, and what is refused."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -8,9 +9,12 @@ from typer.testing import CliRunner
 
 from halluc_plugin.cli.app import app
 from halluc_plugin.data.parquet import write_parquet
+from halluc_plugin.edits import Context
 from halluc_plugin.errors import DataError, SettingsError
 from halluc_plugin.jobs.assess import job as module
+from halluc_plugin.jobs.assess.advice import advice
 from halluc_plugin.jobs.assess.job import AssessJob, assess, read_assessment, told_hash
+from halluc_plugin.theory.search_law import Unit
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -148,6 +152,28 @@ def test_rows_whose_verifier_judges_no_steps_are_refused(asked, tmp_path):
     write_parquet(tmp_path / "rows.parquet", [row] * 40, {})
     with pytest.raises(DataError, match="judges whole answers, and no steps"):
         assess(replace(asked, data=tmp_path / "rows.parquet"), 16, quiet)
+
+
+@pytest.mark.parametrize("context", list(Context))
+@pytest.mark.parametrize("unit", list(Unit))
+def test_data_are_advised_for_what_wins(sampled, asked, unit, context, tmp_path):
+    """The options can be given as they stand; they have the unit's edit, or it is said why they have not."""
+    pytest.importorskip("matplotlib")
+    found = assess(replace(asked, samples=4), 16, quiet)
+    wins = [
+        replace(each, success=float((each.context, each.unit) == (context, unit)))
+        for each in found.predictions
+    ]
+    _, told, _, line, _ = advice(found.measured, found.signals, wins, "halluc/word")
+    assert told.startswith(f"Unit: {unit}.")
+    options = re.search(r"halluc data word (--[\w .-]*[\w-])", line)[1].split()
+    small = ["--train", "4", "--test", "2", "--out", str(tmp_path)]
+    done = CliRunner().invoke(app, ["data", "word", *options, *small], catch_exceptions=False)
+    assert done.exit_code == 0
+    if (context, unit) == (Context.HARD, Unit.TOKEN):
+        assert "--edit step (by step: backtracks by token pass through" in line
+    else:
+        assert line.endswith(f"--edit {unit}.")
 
 
 def test_the_command(sampled, model, data, tmp_path):

@@ -232,15 +232,25 @@ class TestCommand:
         return CliRunner().invoke(app, ["data", "countdown", *map(str, arguments)], catch_exceptions=True)
 
     def test_writes_a_data_set(self, tmp_path):
-        """What was written is told in a few lines, with the folder for lm_eval."""
+        """What was written is told in three lines, and what comes next on standard error."""
         done = self.run("--out", tmp_path, "--train", 20, "--test", 5, "--variants", 1, "--edit", "step")
         assert done.exit_code == 0, done.output
-        assert f"export HALLUC_DATA_DIR={tmp_path}\n" in done.stdout
-        assert re.search(r"^problems +train 20, test_seen 5, test_new 5$", done.stdout, re.MULTILINE)
-        assert re.search(r"^traces +count 40, clean 20, backtracking 20", done.stdout, re.MULTILINE)
-        assert "{" not in done.stdout
+        assert f"export HALLUC_DATA_DIR={tmp_path}\n" in done.stderr
+        problems, traces, place = done.stdout.splitlines()
+        assert problems == "problems: train 20, test_seen 5, test_new 5."
+        assert re.match(r"traces: count 40, clean 20, backtracking 20.*; errors: exploration \d+, ", traces)
+        assert place.startswith(f"Written to {tmp_path / 'countdown'}; ")
         tokenizer = number_tokenizer(edit_tokens=EDIT_TOKENS[:2])
         assert len(read_traces(tmp_path / "countdown" / "traces.parquet", tokenizer)) == 40
+
+    def test_quiet(self, tmp_path):
+        """`--quiet` writes the same files and prints nothing, on neither stream."""
+        small = ("--train", 20, "--test", 5)
+        self.run("--out", tmp_path / "loud", *small)
+        done = self.run("--out", tmp_path / "quiet", *small, "--quiet")
+        assert (done.exit_code, done.output) == (0, "")
+        loud, quiet = (tmp_path / name / "countdown" / "traces.parquet" for name in ("loud", "quiet"))
+        assert loud.read_bytes() == quiet.read_bytes()
 
     def test_the_card_itself(self, tmp_path):
         """`--json` prints the data card as it is kept, and nothing else, for programs."""

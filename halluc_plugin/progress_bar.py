@@ -1,0 +1,103 @@
+"""How far a command is, for whoever watches it: how much is done, at which rate, and the time left."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from time import monotonic
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.progress import TimeRemainingColumn as TimeLeft
+from rich.text import Text
+
+from halluc_plugin.progress import is_asked, tell
+
+SECONDS_BETWEEN_LINES = 10.0
+"""Between two lines where standard error is no terminal."""
+SECONDS_WORTH_A_LINE = 1.0
+"""What a phase has taken that is told there when it is done."""
+BAR_WIDTH = 30
+WORDS = 60
+"""Columns that the words of a bar take."""
+
+
+class Rate(ProgressColumn):
+    """Items a second, or seconds an item where they are slow."""
+
+    def render(self, task: Task) -> Text:
+        """The rate, or nothing as long as it is not known."""
+        speed = task.finished_speed or task.speed
+        return Text("" if not speed else rate(speed))
+
+
+def rate(speed: float) -> str:
+    """Items a second as text, such as ``12.5/s`` or ``8.0 s each``.
+
+    Args:
+        speed: Items a second, above 0.
+    """
+    return f"{speed:.1f}/s" if speed >= 1 else f"{1 / speed:.1f} s each"
+
+
+def pass_on(items: Iterable[Any], what: str, total: int) -> Iterable[Any]:  # noqa: ARG001 - as the other
+    """Pass items on and show nothing: for whoever asked for quiet."""
+    return items
+
+
+def show_progress(items: Iterable[Any], what: str, total: int) -> Iterable[Any]:
+    """Pass items on behind a progress bar on standard error; a line now and then where that is a file.
+
+    Under ``halluc quiet`` the bar is that command's.
+
+    Args:
+        items: What is worked on.
+        what: What they are, such as "problems answered".
+        total: How many there are.
+    """
+    if is_asked():
+        return _told_on(items, what, total)
+    console = Console(stderr=True)
+    if console.is_terminal:
+        return _behind_a_bar(items, what, total, console)
+    return _behind_lines(items, what, total, console)
+
+
+def bar(console: Console) -> Progress:
+    """A bar that fits the terminal."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(max(4, min(BAR_WIDTH, console.width - WORDS))),
+        MofNCompleteColumn(),
+        Rate(),
+        TimeLeft(),
+        console=console,
+        # What is printed meanwhile goes above the bar, but not where it is written to a file or a pipe.
+        redirect_stdout=sys.stdout.isatty(),
+    )
+
+
+def _told_on(items: Iterable[Any], what: str, total: int) -> Iterator[Any]:
+    tell(what, 0, total)
+    for done, item in enumerate(items, 1):
+        yield item
+        tell(what, done, total)
+
+
+def _behind_a_bar(items: Iterable[Any], what: str, total: int, console: Console) -> Iterator[Any]:
+    with bar(console) as shown:
+        yield from shown.track(items, total=total, description=what)
+
+
+def _behind_lines(items: Iterable[Any], what: str, total: int, console: Console) -> Iterator[Any]:
+    started = told = monotonic()
+    for done, item in enumerate(items, 1):
+        yield item
+        now = monotonic()
+        if now - told >= SECONDS_BETWEEN_LINES and done < total:
+            told = now
+            speed = done / (now - started)
+            left = (total - done) / speed
+            console.out(f"{what}: {done} of {total}, {rate(speed)}, {left:.0f} s left", highlight=False)
+    taken = monotonic() - started
+    if taken >= SECONDS_WORTH_A_LINE:
+        console.out(f"{what}: done in {taken:.0f} s", highlight=False)

@@ -1,12 +1,12 @@
-"""Credit: from rewards of whole answers to advantages of single actions.
+"""Compute credit: from rewards of whole answers to advantages of single actions.
 
 An answer's advantage is relative to its group (:func:`group_relative`) and goes to each of its unmasked
-actions (:func:`spread`). On top of that, edits can be paid for what they did (:func:`event_credit`), and
+actions (:func:`spread`). On top of that, edits can be credited for their effect (:func:`event_credit`), and
 erased tokens can be discouraged (:func:`turn_against`); :func:`shape_advantages` does both.
 
-Read in this order: :mod:`.groups`, :mod:`.event_values` (what an event was worth, by a verifier or by
-continuations), :mod:`.prefix_tree` (the same by the group's own answers), :mod:`.sources` (which of them
-a run takes), :mod:`.events`, :mod:`.shaping`.
+Read in this order: :mod:`.groups`, :mod:`.event_values` (the values around an event, by a verifier or by
+continuations), :mod:`.prefix_tree` (the same by the group's own answers), :mod:`.sources` (which of them a
+run uses), :mod:`.events`, :mod:`.shaping`.
 """
 
 from halluc_plugin import moved

@@ -1,4 +1,4 @@
-"""The states of groups of traces, numbered and valued in one compiled pass over the actions."""
+"""Number and value the states of groups of traces in one compiled pass over the actions."""
 
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -24,16 +24,16 @@ NODE = np.dtype(
 def event_values(
     resolution: "Resolution", groups: np.ndarray, rewards: np.ndarray
 ) -> tuple[list[float], list[float], list[int]]:
-    """What the events of B traces left and reached.
+    """Return the values of the states that the events of B traces left and reached.
 
     Args:
-        resolution: The traces, on CPU, padded on the right.
-        groups: Long[B], numbers from 0.
-        rewards: Double[B].
+        resolution: B traces of width T on the CPU, padded on the right.
+        groups: Number of each trace's group from 0, Long[B].
+        rewards: Reward of each trace, Double[B].
 
     Returns:
-        The values of the states before and after each effective event, row by row, and the number of them in
-        each row.
+        The values of the states before the effective events, those after them, both row by row, and the
+        number of effective events in each row.
     """
     ids, lengths, num_events = (
         field.numpy() for field in (resolution.ids, resolution.raw_length, resolution.num_events)

@@ -1,14 +1,14 @@
-"""What an edit was worth: the values of the states that it left and reached."""
+"""The values of the states that an event left and reached."""
 
 from typing import NamedTuple
 
 
 class EventValue(NamedTuple):
-    """One effective event.
+    """The values around one effective event.
 
     Attributes:
-        before: Value of the state that it left.
-        after: Value of the state that it reached.
+        before: Value of the state that the event left.
+        after: Value of the state that the event reached.
     """
 
     before: float
@@ -16,5 +16,5 @@ class EventValue(NamedTuple):
 
     @property
     def gain(self) -> float:
-        """Δ: value after minus value before."""
+        """Δ, the value after the event minus the value before it."""
         return self.after - self.before

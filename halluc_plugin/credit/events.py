@@ -1,4 +1,4 @@
-"""Credit of single actions beside their answer's advantage: edits for what they did, erased tokens."""
+"""Credit single actions apart from their answer's advantage: edits for their effect, and erased tokens."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 def event_credit(
     resolution: "Resolution", event_values: Sequence[Sequence[EventValue]], alpha: float
 ) -> Tensor:
-    """``alpha·Δ`` of each effective event, divided equally over its effective edits.
+    """Return ``alpha·Δ`` of each effective event, divided equally over its effective edits.
 
     Args:
         resolution: B traces of width T.
-        event_values: For each trace, what its effective events were worth, in order.
-        alpha: Units of normalised advantage for one unit of value.
+        event_values: For each trace, the values around its effective events, in order.
+        alpha: Units of normalised advantage per unit of value.
 
     Returns:
         Float[B, T], zero at text, padding and edits that erased nothing; to be added to advantages after
         group normalisation.
 
     Raises:
-        TraceError: The number of values of a trace is not that of its effective events.
+        TraceError: A trace does not have as many values as effective events.
     """
     from halluc_plugin.edits import events
 
@@ -53,17 +53,19 @@ def event_credit(
 
 
 def turn_against(advantages: Tensor, erased: Tensor) -> Tensor:
-    """Erased tokens get minus the size of their advantage: what was taken back is never encouraged.
+    """Return advantages in which each erased token gets minus the size of its own.
+
+    What was taken back is therefore never encouraged.
 
     Args:
-        advantages: Float[B, T].
-        erased: Bool[B, T].
+        advantages: The advantage of each action, Float[B, T].
+        erased: Which actions are erased tokens, Bool[B, T].
 
     Returns:
-        Float[B, T]. In a group without contrast nothing changes, as its advantages are 0.
+        The new advantages, Float[B, T]. In a group without contrast nothing changes, as its advantages are 0.
 
     Raises:
-        TraceError: Shapes differ.
+        TraceError: The shapes differ.
     """
     if advantages.shape != erased.shape:
         raise TraceError(

@@ -1,4 +1,4 @@
-"""Advantages of answers relative to their group, and their way to actions."""
+"""Compute the advantages of answers relative to their group, and spread them over actions."""
 
 import torch
 from torch import Tensor
@@ -7,13 +7,13 @@ from halluc_plugin.errors import TraceError
 
 
 def require_finite(rewards: Tensor) -> None:
-    """Refuse a reward that is no finite number: it would spoil its whole group.
+    """Refuse rewards that are not finite numbers, since one would spoil its whole group.
 
     Args:
-        rewards: Float[B], one per answer.
+        rewards: The reward of each answer, Float[B].
 
     Raises:
-        TraceError: One is nan or infinite.
+        TraceError: A reward is nan or infinite.
     """
     broken = (~torch.isfinite(rewards)).nonzero().flatten().tolist()
     if broken:
@@ -27,22 +27,23 @@ def require_finite(rewards: Tensor) -> None:
 def group_relative(
     rewards: Tensor, groups: Tensor, *, normalize_by_std: bool = True, epsilon: float = 1e-6
 ) -> Tensor:
-    """Rewards relative to their group.
+    """Return rewards relative to their group.
 
-    GRPO, arXiv 2402.03300 section 4.1.2; without the deviation: Dr. GRPO, arXiv 2503.20783.
+    This is GRPO, arXiv 2402.03300 section 4.1.2; without the division by the standard deviation it is Dr.
+    GRPO, arXiv 2503.20783.
 
     Args:
-        rewards: Float[B], one per answer.
-        groups: Long[B] with values in 0..G-1: which answers share a prompt.
-        normalize_by_std: Divide by the group's unbiased standard deviation.
-        epsilon: Added to the standard deviation.
+        rewards: The reward of each answer, Float[B].
+        groups: The number of each answer's prompt, in 0..G-1, Long[B].
+        normalize_by_std: Whether to divide by the group's unbiased standard deviation.
+        epsilon: Number added to the standard deviation.
 
     Returns:
-        Float[B]. An answer alone in its group has nothing to be compared with: its reward is returned (over
-        ``1 + epsilon`` when normalising), as in verl.
+        The advantage of each answer, Float[B]. An answer alone in its group has nothing to be compared with:
+        its reward is returned (over ``1 + epsilon`` when normalising), as in verl.
 
     Raises:
-        TraceError: Shapes differ, or as :func:`require_finite`.
+        TraceError: The shapes differ, or a reward is not finite.
     """
     require_finite(rewards)
     if rewards.shape != groups.shape or rewards.dim() != 1:
@@ -69,19 +70,20 @@ def group_relative(
 
 
 def spread(advantages: Tensor, response_mask: Tensor, token_credit: Tensor | None = None) -> Tensor:
-    """Give every unmasked action its answer's advantage, plus a credit of its own.
+    """Return advantages of actions: each unmasked one gets its answer's, plus a credit of its own.
 
     Args:
-        advantages: Float[B], one per answer.
-        response_mask: Bool or number[B, T]: the actions that learn.
-        token_credit: Float[B, T] in units of normalised advantage, added after the group normalisation (which
-            would otherwise cancel what all answers of a group share); None for none.
+        advantages: The advantage of each answer, Float[B].
+        response_mask: Nonzero for actions that contribute to the loss, Bool[B, T] or a number.
+        token_credit: Credit of each action in units of normalised advantage, Float[B, T], None for no credit.
+            It is added after the group normalisation, which would otherwise cancel what all answers of a
+            group share.
 
     Returns:
-        Float[B, T], zero where masked.
+        The advantage of each action, Float[B, T], zero where masked.
 
     Raises:
-        TraceError: Shapes do not fit.
+        TraceError: The shapes do not fit.
     """
     shape = response_mask.shape
     if advantages.shape != shape[:1] or (token_credit is not None and token_credit.shape != shape):

@@ -1,4 +1,4 @@
-"""Values of states from the group itself: what the answers that passed through a state came to."""
+"""Value states by the group itself: by the rewards of the answers that passed through a state."""
 
 import gc
 from collections.abc import Hashable, Iterator, Sequence
@@ -19,25 +19,27 @@ if TYPE_CHECKING:
 def prefix_tree_values(
     traces: Sequence[Sequence[int]], groups: Sequence[Hashable], rewards: Sequence[float], vocab: "EditVocab"
 ) -> list[list[EventValue]]:
-    """What events were worth, by the group's own answers.
+    """Return the values around events, computed from the group's own answers.
 
-    The value of a state, a collapsed prefix, is the mean reward of the group's answers that passed through
-    it, each counted once however often it did. States inside a run of edits are none: an event is one move. A
-    state that only one answer visited has that answer's reward: an event between two such states is worth
-    nothing, and what singles an event out is that others reached the state before it and fared otherwise.
-    Costs no samples and no verifier; a group of n gives means of at most n.
+    A state is a collapsed prefix. Its value is the mean reward of the group's answers that passed through it,
+    each counted once however often it did. States inside a run of edits do not count, as an event is one
+    move. A state that only one answer visited has that answer's reward, so that an event between two such
+    states gains nothing: an event gains or loses where other answers reached the state before it and ended
+    differently. The method needs no further samples and no verifier; in a group of n a value is a mean of at
+    most n rewards.
 
     Args:
-        traces: B raw traces, without prompt and padding.
-        groups: B names; answers to one prompt have the same.
-        rewards: B rewards of whole answers.
-        vocab: Which ids edit.
+        traces: The ids of B raw traces, without prompt and padding.
+        groups: A key for each trace; answers to one prompt have the same.
+        rewards: The reward of each whole answer, B of them.
+        vocab: The edit vocabulary of the ids.
 
     Returns:
-        For each trace, its effective events in order; what edits at an empty response did is no event.
+        For each trace, the values around its effective events, in order. Edits on an empty response are not
+        effective and have none.
 
     Raises:
-        TraceError: The three do not have one length, or an id is negative.
+        TraceError: The three do not have the same length, or an id is negative.
     """
     from halluc_plugin.edits import resolve_rows
 

@@ -1,4 +1,4 @@
-"""From advantages of answers, one for each action, to what each action is really paid."""
+"""Shape the advantages of answers into the final advantage of each action."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -22,21 +22,22 @@ def shape_advantages(
     event_values: Sequence[Sequence[EventValue]] | None = None,
     alpha: float = 0.0,
 ) -> Tensor:
-    """Turn erased tokens around where asked to, and pay edits what they did.
+    """Return advantages with erased tokens discouraged, if asked for, and edits credited.
 
     Args:
-        advantages: Float[B, T], of whole answers, group-normalised, at every unmasked action.
-        response_mask: Bool or number[B, T]: the actions that learn.
+        advantages: The group-normalised advantage of the whole answer at every unmasked action, Float[B, T].
+        response_mask: Nonzero for actions that contribute to the loss, Bool[B, T] or a number.
         resolution: B traces of width T.
-        erased: What erased tokens get; ``mask`` and ``keep`` are the mask's business.
-        event_values: What each effective event of each trace was worth; None pays nothing.
-        alpha: See :func:`halluc_plugin.credit.event_credit`.
+        erased: The treatment of erased tokens. Only ``negative`` changes anything here; ``mask`` and ``keep``
+            act through the mask.
+        event_values: The values around each effective event of each trace, None for no credit.
+        alpha: Units of advantage per unit of value; see :func:`halluc_plugin.credit.event_credit`.
 
     Returns:
-        Float[B, T], zero where masked.
+        The advantage of each action, Float[B, T], zero where masked.
 
     Raises:
-        TraceError: Shapes or numbers of events do not fit.
+        TraceError: The shapes or the numbers of events do not fit.
     """
     if erased is ErasedTokens.NEGATIVE:
         advantages = turn_against(advantages, resolution.erased)

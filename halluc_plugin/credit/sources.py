@@ -1,4 +1,4 @@
-"""Whose values the credit of edits compares: a name, and the function that values what edits did."""
+"""Name the sources of the values by which edits are credited, and the functions that compute them."""
 
 from collections.abc import Callable, Hashable, Sequence
 from enum import StrEnum
@@ -17,7 +17,7 @@ Valued = Callable[
 
 
 class CreditValues(StrEnum):
-    """Which values the credit of edits compares."""
+    """The source of the values by which edits are credited."""
 
     JUDGED = "judged"
     """Those of ``halluc.values``."""

@@ -1,8 +1,8 @@
-"""Decoding plain transformers models under the edit MDP, in soft or in hard context.
+"""Decode plain transformers models under the edit MDP, in soft or in hard context.
 
 Read in this order: :mod:`.policy` (what a response may sample next), :mod:`.hf` (``decode``, the reference
 engine: batched, exact, on CPU and GPU) with :mod:`.slots` (a KV cache that can be rewound) and
-:mod:`.attention`; :mod:`.limits` (what a model has rows and positions for), :mod:`.generation` (arguments of
+:mod:`.attention`; :mod:`.limits` (the rows and positions that a model has), :mod:`.generation` (arguments of
 transformers' ``generate``, to decode by). vLLM is the fast engine, see :mod:`halluc_plugin.vllm_engine`.
 """
 

@@ -1,7 +1,8 @@
-"""Attention of one new token over grouped heads, without copying the cache.
+"""Attend with one new token over grouped heads, without copying the cache.
 
-Where a mask is given, transformers repeats keys and values for every query head before it calls torch. For
-a single query the heads of a group can stand in the place of queries instead: same numbers, no copy.
+If a mask is given, transformers repeats keys and values for every query head before it calls torch. For a
+single query, the heads of a group can take the place of queries instead, which gives the same numbers without
+a copy.
 """
 
 from collections.abc import Iterator
@@ -28,7 +29,11 @@ def grouped_attention(
     scaling: float | None = None,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
-    """As transformers' attention functions; more than one query goes to transformers' own."""
+    """Attend as an attention function of transformers, without repeating keys and values.
+
+    Several queries are passed on to transformers' own ``sdpa``. Arguments and result are those of
+    transformers' attention functions.
+    """
     rows, heads, queries, width = query.shape
     if queries > 1:
         output: tuple[torch.Tensor, None] = sdpa_attention_forward(
@@ -48,7 +53,10 @@ AttentionMaskInterface.register(NAME, sdpa_mask)
 
 @contextmanager
 def grouped_heads(model: Any) -> Iterator[None]:
-    """Let a model attend this way, where it would use transformers' ``sdpa``; afterwards it is as before."""
+    """Make a model that uses transformers' ``sdpa`` attend this way inside the block.
+
+    Afterwards the model is as before. Models with another implementation are not changed.
+    """
     config = model.config
     before = config._attn_implementation  # noqa: SLF001 - transformers has no other name for it
     if attention_of(config) is not Attention.SDPA:

@@ -1,4 +1,4 @@
-"""One action for each row of scores, and what was known of it before it was taken."""
+"""Draw one action for each row of scores, and report the distribution it was drawn from."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ LOWEST = -1e4
 
 @dataclass(frozen=True)
 class Drawn:
-    """One action for each of R rows.
+    """One drawn action for each of R rows.
 
     Attributes:
-        ids: Long[R].
-        logprobs: Float[R], log-probability of each under what it was drawn from, in nats.
-        entropies: Float[R], entropy of that, in nats.
-        edit_probs: Float[R], probability of an edit.
+        ids: The drawn ids, Long[R].
+        logprobs: Log-probability of each id under the distribution it was drawn from, in nats, Float[R].
+        entropies: Entropy of that distribution, in nats, Float[R].
+        edit_probs: Probability of an edit under that distribution, Float[R].
     """
 
     ids: torch.Tensor
@@ -28,20 +28,24 @@ class Drawn:
     edit_probs: torch.Tensor
 
     def known(self) -> Iterator[Known]:
-        """What was known of each row's action."""
+        """Yield what was known of each row's action before it was taken."""
         return zip(self.logprobs.tolist(), self.entropies.tolist(), self.edit_probs.tolist(), strict=True)
 
 
 def draw(
     scores: torch.Tensor, temperature: float, edit_ids: Sequence[int], generator: torch.Generator | None
 ) -> Drawn:
-    """Draw from a softmax.
+    """Draw one id for each row from a softmax.
 
     Args:
-        scores: Float[R, V], what must not be drawn at -inf.
-        temperature: 0 takes the largest; what is known is then that of temperature 1.
-        edit_ids: Which ids edit, below V.
-        generator: Source of randomness; torch's default otherwise.
+        scores: Scores of the next token, Float[R, V], -inf for ids that must not be drawn.
+        temperature: Sampling temperature. 0 takes the id with the largest score, and reports the distribution
+            at temperature 1.
+        edit_ids: The ids of edit tokens, all below V.
+        generator: The source of randomness; None for torch's default.
+
+    Returns:
+        The drawn ids, with their log-probabilities, entropies and edit probabilities.
     """
     logprobs = torch.log_softmax(scores / (temperature or 1.0), dim=-1)
     probs = logprobs.exp()

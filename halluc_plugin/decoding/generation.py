@@ -1,8 +1,8 @@
-"""What transformers' ``generate`` makes of arguments and a model's generation config, to decode by it here.
+"""Read transformers' generation arguments and a model's generation config, to decode by them here.
 
-``generate`` is asked itself: it merges arguments and config, makes its logits processors, and hands them to a
-``custom_generate`` of ours in the place of its loop. So a model is sampled as transformers would sample it,
-whatever its config says, and nothing of it is written a second time.
+``generate`` itself merges arguments and config, makes its logits processors, and passes them to a
+``custom_generate`` defined here that takes the place of its loop. A model is therefore sampled as
+transformers would sample it, and none of its logic is repeated.
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,12 +42,13 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
 
 @dataclass(frozen=True)
 class Generation:
-    """How to decode one batch of prompts.
+    """The settings by which one batch of prompts is decoded.
 
     Attributes:
-        processors: What changes the scores of the next token, in order; temperature included.
-        max_actions: Most tokens of a response.
-        samples: Whether to sample, else greedily.
+        processors: The logits processors that change the scores of the next token, in order, temperature
+            included.
+        max_actions: Largest number of tokens of a response.
+        samples: Whether to sample; otherwise decoding is greedy.
         eos_ids: Ids that end a response.
     """
 
@@ -60,17 +61,20 @@ class Generation:
 def prepare(
     model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, arguments: Mapping[str, Any]
 ) -> Generation:
-    """What ``model.generate(input_ids, attention_mask=..., **arguments)`` would do.
+    """Return the settings by which ``model.generate`` would decode with these arguments.
 
     Args:
         model: A transformers causal language model.
-        input_ids: Long[B, P], prompts padded on the left.
-        attention_mask: Long[B, P].
-        arguments: Of ``generate``: fields of a ``GenerationConfig``.
+        input_ids: Prompts padded on the left, Long[B, P].
+        attention_mask: 1 for tokens and 0 for padding, Long[B, P].
+        arguments: Arguments of ``generate``: fields of a ``GenerationConfig``.
+
+    Returns:
+        The settings, with all logits processors.
 
     Raises:
-        SettingsError: An argument is unknown or has a wrong value; or it, or the model's generation config,
-            asks for more than scores of the next token.
+        SettingsError: An argument is unknown or has a wrong value; or an argument or the model's generation
+            config asks for a method that is not a change of next-token scores.
     """
     unknown = sorted(arguments.keys() - vars(GenerationConfig()).keys())
     if unknown:
@@ -121,12 +125,12 @@ def _handed_over(
     generation_config: GenerationConfig,
     **kwargs: Any,  # noqa: ARG001 - same
 ) -> tuple[LogitsProcessorList, GenerationConfig]:
-    """In the place of a loop of transformers."""
+    """Take the place of transformers' decoding loop and return what it was given."""
     return logits_processor, generation_config
 
 
 class Processing:
-    """Logits processors, and what they see: each row's context, its prompt padded on the left."""
+    """Logits processors together with the context that they see for each row, padded on the left."""
 
     def __init__(
         self,
@@ -156,5 +160,9 @@ class Processing:
         return scores
 
     def select(self, rows: torch.Tensor) -> None:
-        """Keep these rows only."""
+        """Keep only these rows.
+
+        Args:
+            rows: Indices of the rows to keep, Long[R].
+        """
         self._seen, self._padding = self._seen[rows], self._padding[rows]

@@ -1,4 +1,4 @@
-"""Batched decoding of a transformers model in soft or hard context, one forward slot per action."""
+"""Decode a transformers model in batches in soft or hard context, with one forward slot per action."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ from halluc_plugin.errors import SettingsError, TraceError
 
 
 class Finish(StrEnum):
-    """Why a response ended."""
+    """The reason why a response ended."""
 
     EOS = "eos"
     LENGTH = "length"
@@ -29,21 +29,21 @@ class Finish(StrEnum):
 
 @dataclass(frozen=True)
 class Decoding:
-    """How to decode.
+    """The settings of a decoding.
 
     Args:
-        vocab: Which ids edit, and which exist: others have probability 0.
-        max_actions: Most raw actions per response, edits and erased tokens included.
-        context: Soft or hard.
-        temperature: 0 decodes greedily; then hard context needs ``tabu`` or a ``budget``, since an error
-            and its backtrack lead back to the very same state.
-        budget: Most effective edits per response, None for no limit.
-        boundary: What an edit does on an empty response.
-        tabu: What an edit bans of what it erases (evaluation only); true is :attr:`Tabu.LAST`.
+        vocab: The edit vocabulary. Ids that are not tokens have probability 0.
+        max_actions: Largest number of raw actions per response, edits and erased tokens included.
+        context: What the model sees after an edit, soft or hard.
+        temperature: Sampling temperature; 0 decodes greedily. Greedy hard context needs ``tabu`` or a
+            ``budget``, since an error and its backtrack lead back to the very same state.
+        budget: Largest number of effective edits per response, None for no limit.
+        boundary: The effect of an edit on an empty response.
+        tabu: What an edit bans of the span it erases (evaluation only). True stands for :attr:`Tabu.LAST`.
         eos_ids: Ids that end a response; they count as text.
 
     Raises:
-        SettingsError: A value is out of range, or greedy hard decoding could loop for ever.
+        SettingsError: A value is out of range, or greedy hard decoding could loop forever.
     """
 
     vocab: EditVocab
@@ -71,15 +71,15 @@ class Decoding:
 
 @dataclass(frozen=True)
 class DecodedTrace:
-    """One response as sampled.
+    """One sampled response of T actions.
 
     Attributes:
-        ids: All actions, edits included, EOS included when sampled.
-        logprobs: Log-probability of each under the sampling distribution (after bans and temperature;
-            for greedy decoding at temperature 1).
-        finish: Why it ended.
-        entropies: Entropy of that distribution before each, in nats.
-        edit_probs: Probability before each that it is an edit, whatever it was.
+        ids: All actions, edits and a sampled EOS included, Int[T].
+        logprobs: Log-probability of each action in nats under the sampling distribution (after bans and
+            temperature; for greedy decoding at temperature 1).
+        finish: The reason why the response ended.
+        entropies: Entropy of that distribution before each action, in nats.
+        edit_probs: Probability before each action that it is any edit token.
     """
 
     ids: list[int]
@@ -106,22 +106,24 @@ def decode(
     Args:
         model: A transformers causal language model with full attention, in eval mode; it may be spread over
             several devices.
-        prompts: Token ids; edit tokens inside are inert.
-        decoding: How to decode.
-        limits: Most raw actions of each response, ``decoding.max_actions`` at most; None for that of all.
-        banned_first: Of each response, ids that it may not begin with; None for none.
-        processors: Change the scores of the next token by what the model sees: in soft context all that was
-            written, in hard context what is left, padded on the left as ``generate`` does. Banned tokens stay
-            banned. A temperature may be among them; that of ``decoding`` comes last.
-        pad_id: What ``processors`` find in the place of padding.
-        generator: Source of randomness on the model's first device; torch's default otherwise.
+        prompts: The token ids of each prompt; edit tokens in them have no effect.
+        decoding: The settings of the decoding.
+        limits: Largest number of raw actions of each response, at most ``decoding.max_actions``; None for
+            ``decoding.max_actions`` everywhere.
+        banned_first: For each response, the ids that it may not begin with; None for none.
+        processors: Logits processors that change the scores of the next token by what the model sees: in soft
+            context all that was written, in hard context what is live, padded on the left as ``generate``
+            does. Banned tokens stay banned. They may include a temperature; that of ``decoding`` is applied
+            last.
+        pad_id: The id that ``processors`` find at padding.
+        generator: The source of randomness, on the model's first device; None for torch's default.
 
     Returns:
-        A trace for each prompt, in order.
+        One trace for each prompt, in order.
 
     Raises:
         TraceError: A prompt is empty, or every token is banned.
-        SettingsError: The model has layers that cannot be rewound, or no positions for such an answer.
+        SettingsError: The model has layers that cannot be rewound, or too few positions for such a response.
         TokenizerError: The model has no row for an edit token.
     """
     if not prompts:
@@ -146,7 +148,10 @@ def decode(
 
 
 def input_device(model: Any) -> torch.device:
-    """Where a model wants its input: a model may be spread over devices, or wait off all of them."""
+    """Return the device on which a model expects its input.
+
+    A model may be spread over several devices, or be offloaded from all of them.
+    """
     embeddings = model.get_input_embeddings()
     device: torch.device = embeddings.weight.device
     if device.type == "meta":  # accelerate fetches the weights when they are used

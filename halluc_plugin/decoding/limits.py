@@ -1,4 +1,4 @@
-"""What a model has rows and positions for, and whether what is to be sampled is among it."""
+"""Check that a model has the rows and positions for what is to be sampled."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -12,15 +12,15 @@ _FACTORS_EXTEND = frozenset({"linear", "dynamic", "yarn"})
 
 
 def max_positions(config: Any) -> int | None:
-    """How long a sequence a model was made for.
+    """Return the longest sequence, in tokens, that a model was made for.
 
-    Beyond its end learned positions have no row, and rotary ones answer without a word, but badly.
+    Beyond that length learned positions have no row, and rotary positions give bad results without an error.
 
     Args:
-        config: A transformers config; of a model of several modalities, the text model's part counts.
+        config: A transformers config. For a model of several modalities, the text model's part counts.
 
     Returns:
-        The number of tokens, the scaling of rotary positions included; None where the config names none.
+        The number of tokens, with the scaling of rotary positions; None if the config names none.
     """
     text = config.get_text_config()
     named = next((value for name in _NAMES if (value := getattr(text, name, None)) is not None), None)
@@ -45,17 +45,18 @@ def require_room(
 ) -> None:
     """Refuse to sample more tokens than a model has positions, before anything is sampled.
 
-    In hard context an edit gives positions back, so only the prompt must fit: a response ends where its live
-    tokens fill the model.
+    In hard context an edit frees positions, so only the prompt must fit: a response ends when its live tokens
+    fill the model's positions.
 
     Args:
-        config: A transformers config.
-        prompts: What is answered.
-        max_tokens: Most tokens of an answer, raw actions where it edits: one number, or one for each prompt.
+        config: The model's transformers config.
+        prompts: The token ids of each prompt.
+        max_tokens: Largest number of tokens of an answer (raw actions if it has edits): one number for all
+            prompts, or one for each.
         context: What the model sees after an edit.
 
     Raises:
-        SettingsError: There is no room; it names the longest prompt.
+        SettingsError: A prompt and its answer do not fit; the message names the longest prompt.
     """
     positions = max_positions(config)
     if positions is None:
@@ -79,11 +80,11 @@ def require_rows(config: Any, vocab: EditVocab) -> None:
     """Refuse a model that has no row for an edit token of its tokenizer, and so could never write it.
 
     Args:
-        config: A transformers config.
-        vocab: Which ids edit; one that says how many ids there are.
+        config: The model's transformers config.
+        vocab: The edit vocabulary, with the number of ids.
 
     Raises:
-        TokenizerError: A row is missing.
+        TokenizerError: The model has no row for an edit token.
     """
     rows, size = config.get_text_config().vocab_size, vocab.size
     last = max((token for token in vocab.edit_ids if size is not None and token < size), default=-1)

@@ -1,6 +1,6 @@
-"""What one response may sample next: budget, prompt boundary and tabu, as functions of its live tokens.
+"""Decide what one response may sample next: budget, prompt boundary and tabu.
 
-Budget and boundary are functions of the trace, so training applies the same mask when it computes
+All three are functions of the trace. Training applies the masks of budget and boundary when it computes
 log-probs (:func:`halluc_plugin.edits.builders.budget_mask`). Tabu is for evaluation only.
 """
 
@@ -15,10 +15,10 @@ NOTHING: frozenset[int] = frozenset()
 
 
 class Tabu(StrEnum):
-    """What an edit that takes something back bans at the exact live prefix where it stood.
+    """The tokens that an edit bans at the exact live prefix at which they stood.
 
-    With an edit that takes one token back, ``LAST`` and ``FIRST`` are the same; they differ where a step
-    backtrack or a restart erases a longer span. Nothing else bans what is banned so, and no ban is lifted.
+    For an edit that takes one token back, ``LAST`` and ``FIRST`` are the same; they differ if a step
+    backtrack or a restart erases a longer span. A ban is never lifted.
     """
 
     OFF = "off"
@@ -30,10 +30,10 @@ class Tabu(StrEnum):
 
     @classmethod
     def of(cls, value: "Tabu | bool | str") -> "Tabu":
-        """A setting as it is written: one of the names, or true for ``last`` and false for ``off``.
+        """Return the member for a setting: a name, or True for ``last`` and False for ``off``.
 
         Raises:
-            SettingsError: It is none of them.
+            SettingsError: The value is none of these.
         """
         if isinstance(value, bool):
             return cls.LAST if value else cls.OFF
@@ -47,15 +47,15 @@ class Tabu(StrEnum):
 class EditPolicy:
     """The edit state of one response together with what is banned in it.
 
-    An action costs the same at any depth, as does asking what is banned.
+    Applying an action and asking what is banned take constant time at any depth.
 
     Args:
-        vocab: Which ids edit.
-        budget: Effective edits (those that erase something) after which all edit tokens are banned;
+        vocab: The edit vocabulary of the ids.
+        budget: Number of effective edits (those that erase something) after which all edit tokens are banned;
             None for no limit, 0 bans them from the start.
-        boundary: ``MASK`` bans edit tokens while the response is empty; ``NOOP`` lets them do nothing.
-        tabu: What an edit bans of the span that it erases, each token at its exact live prefix; true is
-            :attr:`Tabu.LAST`, false :attr:`Tabu.OFF`.
+        boundary: ``MASK`` bans edit tokens while the response is empty; ``NOOP`` lets them have no effect.
+        tabu: The tokens that an edit bans of the span that it erases, each at its exact live prefix. True
+            stands for :attr:`Tabu.LAST`, False for :attr:`Tabu.OFF`.
 
     Raises:
         SettingsError: The budget is negative, or ``tabu`` is none of these.
@@ -80,7 +80,7 @@ class EditPolicy:
 
     @property
     def edits_left(self) -> int | None:
-        """How many effective edits may follow; None for any number."""
+        """The number of effective edits that may follow, None for any number."""
         return None if self._budget is None else max(self._budget - self.effective_edits, 0)
 
     @property
@@ -91,20 +91,20 @@ class EditPolicy:
 
     @property
     def text_may_change_bans(self) -> bool:
-        """Whether other ids may be banned after the next token of text than now; an edit may always."""
+        """Whether the next text token may change which ids are banned; an edit always may."""
         if self._closed_when_empty and not self.state.live_ids:
             return True
         return self._rejected is not None and self._rejected.near
 
     def banned(self) -> frozenset[int]:
-        """Ids that must not be sampled next."""
+        """Return the ids that must not be sampled next."""
         rejected = NOTHING if self._rejected is None else self._rejected.tokens()
         if self._budget is None and not self._closed_when_empty:
             return rejected
         return rejected | self.state.vocab.edit_ids if self.edits_banned else rejected
 
     def push(self, token_id: int) -> tuple[int, ...]:
-        """Apply one sampled action; returns the indices of the actions it erased, as ``EditState.push``."""
+        """Apply one sampled action and return the indices of the actions it erased."""
         state, rejected = self.state, self._rejected
         if token_id not in state.vocab.edit_ids:
             state.push(token_id)

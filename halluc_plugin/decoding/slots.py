@@ -1,8 +1,9 @@
-"""A KV cache addressed by position: rewinding a row is writing to an earlier slot.
+"""A KV cache addressed by position, in which a row is rewound by writing to an earlier slot.
 
-The token at position p of row b lives in slot p of that row. After an edit the last kept token is fed
-again at its old position, which rewrites its slot with the same value; the next token overwrites the slot
-of the erased one. No holes, no copies, no recomputation: the layout that paged attention has in vLLM.
+The token at position p of row b lives in slot p of that row. After an edit the last kept token is fed again
+at its old position, which rewrites its slot with the same value; the next token overwrites the slot of the
+erased one. This leaves no holes and needs neither copies nor recomputation, as the layout of vLLM's paged
+attention.
 """
 
 from typing import Any
@@ -59,18 +60,19 @@ class _SlotLayer(CacheLayerMixin):
 
 
 class SlotCache(Cache):
-    """A transformers cache whose slots are positions; see the module docstring.
+    """A transformers cache whose slots are positions; the module docstring explains it.
 
     Args:
-        config: Config of the model; every layer must have full attention.
-        num_slots: Positions to hold: longest prompt plus most actions.
+        config: The model's transformers config; every layer must have full attention.
+        num_slots: Number of positions to hold: longest prompt plus largest number of actions.
 
     Attributes:
-        positions: Long[rows, queries], where the next forward pass writes; on any device.
-        visible: How many slots that pass can see; the attention mask has this width.
+        positions: The position that the next forward pass writes for each query, Long[rows, queries], on any
+            device.
+        visible: Number of slots that the next forward pass sees; the attention mask has this width.
 
     Raises:
-        SettingsError: See :func:`halluc_plugin.hard.require_full_attention`.
+        SettingsError: The model cannot be rewound; see :func:`halluc_plugin.hard.require_full_attention`.
     """
 
     def __init__(self, config: Any, num_slots: int) -> None:
@@ -81,11 +83,20 @@ class SlotCache(Cache):
         super().__init__(layers=[_SlotLayer(self) for _ in range(config.num_hidden_layers)])
 
     def place(self, positions: torch.Tensor, visible: int) -> None:
-        """Say where the next forward pass writes and how many slots it sees."""
+        """Set where the next forward pass writes, and how many slots it sees.
+
+        Args:
+            positions: The position of each query, Long[rows, queries].
+            visible: Number of slots that are seen.
+        """
         self.positions, self.visible = positions, visible
 
     def select(self, rows: torch.Tensor) -> None:
-        """Keep these rows only."""
+        """Keep only these rows.
+
+        Args:
+            rows: Indices of the rows to keep, Long[R].
+        """
         for layer in self.layers:
             if layer.is_initialized:
                 layer.select(rows)

@@ -1,4 +1,4 @@
-"""The semantics as one compiled pass over the tokens (CPU)."""
+"""Resolve the edits in one compiled pass over the tokens (CPU)."""
 
 from functools import cache
 from typing import Any
@@ -13,7 +13,7 @@ AT_ONCE, NOWHERE = -1, -2
 
 
 def resolve_fields(ids: torch.Tensor, valid: torch.Tensor, vocab: EditVocab) -> dict[str, torch.Tensor]:
-    """The fields of a ``Resolution``; shapes as there."""
+    """Return the computed fields of a ``Resolution``, with the shapes given there."""
     rows, width = ids.shape
     fields = {name: np.zeros((rows, width), np.bool_) for name in ("is_edit", "erased", "noop")}
     fields |= {name: np.empty((rows, width), np.int64) for name in ("erased_at", "parent", "depth", "event")}

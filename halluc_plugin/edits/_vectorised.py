@@ -1,11 +1,10 @@
-"""The semantics as tensor operations without a loop over time (CUDA, or on request).
+"""Resolve the edits by tensor operations without a loop over time (on CUDA, or on request).
 
-With single deletions only, the number of live tokens is a cumulative sum clipped at zero,
-h_t = S_t - min(0, min_{s<=t} S_s), and everything else follows from h. A step backtrack deletes as many
-tokens as the stack says, so its size is solved for: start from size one, compute the stack, read off the
-sizes, repeat until nothing changes. The sizes up to the k-th step edit of a row are right after k rounds,
-hence the loop ends, and its fixpoint is the one answer. Step edits rarely depend on each other, so a few
-rounds do.
+With single deletions only, the number of live tokens is a cumulative sum clipped at zero, h_t = S_t - min(0,
+min_{s<=t} S_s), and everything else follows from h. A step backtrack deletes as many tokens as the stack
+says, so its size is solved for: start from size one, compute the stack, read off the sizes, repeat until
+nothing changes. The sizes up to the k-th step edit of a row are right after k rounds, so the loop ends, and
+its fixpoint is the only solution. Step edits rarely depend on each other, so a few rounds are enough.
 """
 
 import torch
@@ -14,7 +13,7 @@ from halluc_plugin.edits.vocab import EditVocab
 
 
 def resolve_fields(ids: torch.Tensor, valid: torch.Tensor, vocab: EditVocab) -> dict[str, torch.Tensor]:
-    """The fields of a ``Resolution``; shapes as there."""
+    """Return the computed fields of a ``Resolution``, with the shapes given there."""
     width = ids.shape[1]
     is_edit = _is_in(ids, sorted(vocab.edit_ids)) & valid
     text = valid & ~is_edit

@@ -1,4 +1,4 @@
-"""What training needs, each a small pure function of a ``Resolution``: masks, labels, attention, positions.
+"""Build masks, labels, attention and positions for training, each by a pure function of a ``Resolution``.
 
 Shapes: B responses of T positions behind prompts of P positions; ``prompt_valid`` is Bool[B, P], padded on
 either side. Sequence coordinates run over P + T, the prompt first.
@@ -34,7 +34,7 @@ class ErasedTokens(StrEnum):
 
 
 class Boundary(StrEnum):
-    """What an edit on an empty response does."""
+    """The effect of an edit on an empty response."""
 
     NOOP = "noop"
     """Nothing, as the MDP says."""
@@ -43,16 +43,22 @@ class Boundary(StrEnum):
 
 
 def response_mask(resolution: Resolution, erased: ErasedTokens) -> torch.Tensor:
-    """Bool[B, T]: which actions the policy loss counts; edits and live tokens always."""
+    """Return which actions the policy loss counts, Bool[B, T]; edits and live tokens always count.
+
+    Args:
+        resolution: B traces of width T.
+        erased: Whether erased tokens count, too.
+    """
     if erased is ErasedTokens.MASK:
         return resolution.valid & ~resolution.erased
     return resolution.valid.clone()
 
 
 def sft_labels(resolution: Resolution, ignore_index: int = IGNORE_INDEX) -> torch.Tensor:
-    """Long[B, T]: ids to imitate, ``ignore_index`` at erased tokens and padding; edits and corrections stay.
+    """Return the ids to imitate, Long[B, T].
 
-    Labels are aligned with ``ids`` (transformers shifts inside its loss).
+    Erased tokens and padding hold ``ignore_index``; edits and corrections are imitated. Labels are aligned
+    with ``ids`` (transformers shifts them inside its loss).
     """
     return torch.where(response_mask(resolution, ErasedTokens.MASK), resolution.ids, ignore_index)
 
@@ -60,16 +66,16 @@ def sft_labels(resolution: Resolution, ignore_index: int = IGNORE_INDEX) -> torc
 def budget_mask(
     resolution: Resolution, budget: int | torch.Tensor | None, boundary: Boundary
 ) -> torch.Tensor:
-    """Bool[B, T]: actions that were sampled while edit tokens were banned.
+    """Return which actions were sampled while edit tokens were banned, Bool[B, T].
 
     Args:
-        resolution: The traces.
-        budget: Effective edits after which edits are banned, None for no limit; or Long[B], one for each
-            trace, :data:`NO_LIMIT` for no limit.
+        resolution: B traces of width T.
+        budget: Number of effective edits after which edits are banned, None for no limit; or Long[B], one for
+            each trace, with :data:`NO_LIMIT` for no limit.
         boundary: Whether edits are banned on an empty response.
 
     Raises:
-        TraceError: The budget is negative, or an edit stands where edits were banned.
+        TraceError: The budget is negative, or the trace has an edit where edits were banned.
     """
     banned = torch.zeros_like(resolution.valid)
     if budget is not None:
@@ -94,7 +100,7 @@ def budget_mask(
 
 
 def position_ids(resolution: Resolution, prompt_valid: torch.Tensor) -> torch.Tensor:
-    """Long[B, P + T]: rewound positions, prompt length + depth; padding holds 0."""
+    """Return rewound positions, Long[B, P + T]: prompt length plus depth, and 0 at padding."""
     _check_prompt(resolution, prompt_valid)
     prompt = (prompt_valid.long().cumsum(1) - 1).clamp(min=0)
     response = prompt_valid.sum(1, keepdim=True) + resolution.depth
@@ -102,9 +108,9 @@ def position_ids(resolution: Resolution, prompt_valid: torch.Tensor) -> torch.Te
 
 
 def logit_index(resolution: Resolution, prompt_valid: torch.Tensor) -> torch.Tensor:
-    """Long[B, T]: sequence position whose logits each action was sampled from in hard context.
+    """Return where the logits of each action are in hard context, Long[B, T] in sequence coordinates.
 
-    That is its parent, or the last prompt position where the parent is -1.
+    An action's logits are at its parent, or at the last prompt position if the parent is -1.
     """
     _check_prompt(resolution, prompt_valid)
     width = prompt_valid.shape[1]
@@ -116,11 +122,11 @@ def logit_index(resolution: Resolution, prompt_valid: torch.Tensor) -> torch.Ten
 
 
 def tree_columns(resolution: Resolution, prompt_valid: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The tree attention as two columns: what a token is to others, and up to where.
+    """Return the tree attention as two columns: which tokens can be seen, and until when.
 
     Returns:
-        ``readable`` (Bool[B, P + T], prompt and text; edit tokens and padding are seen by nobody), and
-        ``until`` (Long[B, P + T], the position from which on a token is no longer seen; P + T for never).
+        ``readable`` (Bool[B, P + T]: prompt and text tokens; no token sees edit tokens or padding), and
+        ``until`` (Long[B, P + T]: the position from which on a token is no longer seen, P + T for never).
     """
     _check_prompt(resolution, prompt_valid)
     text = resolution.valid & ~resolution.is_edit
@@ -133,10 +139,10 @@ def tree_columns(resolution: Resolution, prompt_valid: torch.Tensor) -> tuple[to
 def flex_mask_mod(
     resolution: Resolution, prompt_valid: torch.Tensor
 ) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]:
-    """The tree attention as a ``mask_mod`` of torch's flex_attention, over sequence coordinates.
+    """Return the tree attention as a ``mask_mod`` of torch's flex_attention, over sequence coordinates.
 
-    Token j is visible to the text token i iff j belongs to the prompt, or is text that is live at i. Edit
-    tokens and padding are seen by nobody and see only themselves.
+    Token j is visible to text token i if and only if j belongs to the prompt, or is text that is live at i.
+    Edit tokens and padding are seen only by themselves, and see only themselves.
     """
     readable, until = tree_columns(resolution, prompt_valid)
 
@@ -148,7 +154,10 @@ def flex_mask_mod(
 
 
 def tree_attention_mask(resolution: Resolution, prompt_valid: torch.Tensor) -> torch.Tensor:
-    """Bool[B, P + T, P + T]: query attends to key in hard context; see :func:`flex_mask_mod`."""
+    """Return which query attends to which key in hard context, Bool[B, P + T, P + T].
+
+    :func:`flex_mask_mod` defines when a token is visible.
+    """
     mask_mod = flex_mask_mod(resolution, prompt_valid)
     rows, length = prompt_valid.shape[0], prompt_valid.shape[1] + resolution.ids.shape[1]
     b = torch.arange(rows, device=prompt_valid.device)[:, None, None]

@@ -1,4 +1,4 @@
-"""Which actions decide: to take back, to go on behind a finished step, or to end."""
+"""Find the actions that decide: to take back, to start a new step, or to end."""
 
 from collections.abc import Collection
 
@@ -8,13 +8,13 @@ from halluc_plugin.edits.resolution import Resolution
 
 
 def decisions(resolution: Resolution, delimiters: Collection[int], end_ids: Collection[int]) -> torch.Tensor:
-    """Bool[B, T]: edits, ends, and live tokens behind a finished step of the live text.
+    """Return which actions are decisions, Bool[B, T].
 
-    A function of the trace alone, the same whatever the context. What is erased decides nothing: it is text,
-    its beginning too.
+    Decisions are edits, ends, and live tokens that follow a finished step of the live text. They depend on
+    the trace alone, and not on the context. Erased tokens, the first of a span included, are no decisions.
 
     Args:
-        resolution: The traces.
+        resolution: B traces of width T.
         delimiters: Ids that end a step.
         end_ids: Ids that end a response.
     """

@@ -1,4 +1,4 @@
-"""Which ids of a real tokenizer end a step: every token whose text ends with the delimiter."""
+"""Find the ids of a real tokenizer that end a step: every token whose text ends with the delimiter."""
 
 from typing import Any
 
@@ -9,7 +9,9 @@ from halluc_plugin.errors import EditVocabError
 def find_delimiters(
     tokenizer: Any, delimiter: str, *, edit_ids: frozenset[int] = frozenset()
 ) -> frozenset[int]:
-    r"""Ids whose text ends with ``delimiter``: for "\\n" also ".\\n", "\\n\\n" and whatever else was merged.
+    r"""Return the ids whose text ends with ``delimiter``.
+
+    For "\\n" these are also ".\\n", "\\n\\n" and whatever other tokens the tokenizer has merged.
 
     Args:
         tokenizer: A transformers tokenizer.

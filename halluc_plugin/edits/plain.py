@@ -1,4 +1,4 @@
-"""The edit semantics of one model as plain Python, for those who have its ids and not this package."""
+"""Write the edit semantics of one model as plain Python, for users who do not have this package."""
 
 from textwrap import fill
 
@@ -6,13 +6,14 @@ from halluc_plugin.edits.vocab import ROLES, EditVocab
 
 
 def plain_source(vocab: EditVocab) -> str:
-    """Source of a function ``collapse(ids)`` that equals :func:`halluc_plugin.edits.collapse` with ``vocab``.
+    """Return Python source that collapses ids as :func:`halluc_plugin.edits.collapse` does.
 
     Args:
-        vocab: Which ids edit.
+        vocab: The edit vocabulary of the model; its ids are written into the source.
 
     Returns:
-        Python without imports, about ten lines; before it the ids that end a step, if one can be taken back.
+        The source of a function ``collapse(ids)`` of about ten lines without imports, preceded by the ids
+        that end a step if the model has a step backtrack.
     """
     branches: list[str] = []
     constants: list[str] = []

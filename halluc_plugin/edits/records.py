@@ -1,4 +1,4 @@
-"""Events (maximal runs of edits) as records, and the record of a whole trace for logs and viewers."""
+"""Records of events (maximal runs of edits) and of whole traces, for logs and viewers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -16,14 +16,14 @@ class EditEvent:
     """One maximal run of edit tokens.
 
     Attributes:
-        row: Which response.
-        number: Which event of it, from 0.
-        start: Index of its first edit.
-        stop: Index after its last edit.
-        effective: How many of its edits erased something.
-        erased: Indices of the tokens it erased, oldest first.
-        depth_before: Live tokens before it.
-        depth_after: Live tokens after it.
+        row: Number of the response in its batch.
+        number: Number of the event in its response, from 0.
+        start: Index of the first edit.
+        stop: Index after the last edit.
+        effective: Number of edits that erased something.
+        erased: Indices of the tokens that the event erased, oldest first.
+        depth_before: Number of live tokens before the event.
+        depth_after: Number of live tokens after the event.
     """
 
     row: int
@@ -37,13 +37,13 @@ class EditEvent:
 
 
 def events(resolution: Resolution) -> list[EditEvent]:
-    """All events of a batch, by row and time."""
+    """Return all events of a batch, ordered by row and time."""
     on_cpu = resolution.to("cpu")
     return [event for row in range(len(on_cpu.ids)) for event in row_events(on_cpu, row)]
 
 
 def row_events(resolution: Resolution, row: int) -> list[EditEvent]:
-    """The events of one row of a batch, by time."""
+    """Return the events of one row of a batch, ordered by time."""
     # Lists, because reading a tensor element by element is two orders of magnitude slower.
     fields = (resolution.event, resolution.noop, resolution.depth, resolution.erased, resolution.erased_at)
     event, noop, depth, erased, erased_at = (field[row].tolist() for field in fields)
@@ -65,7 +65,7 @@ def row_events(resolution: Resolution, row: int) -> list[EditEvent]:
 
 
 def trace_record(ids: Sequence[int], vocab: EditVocab) -> dict[str, Any]:
-    """A JSON-able record of one trace.
+    """Return a JSON-able record of one trace.
 
     Args:
         ids: Actions of one response, without prompt and padding.
@@ -92,15 +92,15 @@ def trace_record(ids: Sequence[int], vocab: EditVocab) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class TraceRecord:
-    """A record that is read: what :func:`trace_record` returned, with the types of this package.
+    """A trace record that was read: the content of :func:`trace_record` with the types of this package.
 
     Attributes:
         ids: The actions.
-        live: Of each action, whether it is text that is left at the end.
-        erased_at: Of each action, the index of the edit that erased it, None if none did.
-        parent: Of each action, the index of the last live token before it, -1 at the end of the prompt.
-        resolved: The ids that are left.
-        events: Maximal runs of edits.
+        live: For each action, whether it is text that is left at the end.
+        erased_at: For each action, the index of the edit that erased it, None if none did.
+        parent: For each action, the index of the last live token before it, -1 at the end of the prompt.
+        resolved: The ids that are left at the end.
+        events: The maximal runs of edits, by time.
     """
 
     ids: tuple[int, ...]
@@ -117,10 +117,12 @@ class TraceRecord:
 
 
 def read_record(record: Mapping[str, Any]) -> TraceRecord:
-    """Read a record of a trace: the one reader of the layout, whoever keeps records.
+    """Read a record of a trace, as :func:`trace_record` writes it.
+
+    All code that reads records does so by this function.
 
     Raises:
-        TraceError: It has another layout, or lacks a field.
+        TraceError: The record has another layout, or lacks a field.
     """
     if record.get("version") != TRACE_RECORD_VERSION:
         raise TraceError(

@@ -1,4 +1,4 @@
-"""``resolve``: the edit semantics for a batch of responses, all facts at once.
+"""Apply the edits of a batch of responses and return all facts about them at once.
 
 Three forms give the same answer on every input: the reference stack (:mod:`.stack`), a compiled loop (CPU)
 and a vectorised form (CUDA). Tests compare them exhaustively; nothing else derives these facts.
@@ -16,7 +16,7 @@ from halluc_plugin.errors import TraceError
 
 
 class Backend(StrEnum):
-    """Which form of the semantics computes the answer; they agree on every input."""
+    """The form of the semantics that computes the answer; all of them agree on every input."""
 
     COMPILED = "compiled"
     """One pass over the tokens, compiled by numba; on CPU."""
@@ -26,14 +26,14 @@ class Backend(StrEnum):
 
 @dataclass(frozen=True)
 class Resolution:
-    """What the edits of B responses of width T did. Coordinates are those of the rows as given.
+    """The effects of the edits in B responses of width T. Coordinates are those of the rows as given.
 
     Positions outside ``valid`` hold False, -1 (``parent``, ``event``), 0 (``depth``) or T (``erased_at``).
 
     Attributes:
         ids: Long[B, T], the actions, as given.
         valid: Bool[B, T], which positions hold an action, as given.
-        vocab: Which ids edit.
+        vocab: The edit vocabulary of the ids.
         is_edit: Bool[B, T], the action is an edit token.
         erased: Bool[B, T], a text token that is not live at the end.
         noop: Bool[B, T], an edit on an empty response.
@@ -86,16 +86,19 @@ class Resolution:
         return self.event.amax(1) + 1 if self.event.shape[1] else self.raw_length
 
     def resolved(self, row: int) -> list[int]:
-        """The ids of one row that are left after all edits."""
+        """Return the ids of one row that are left after all edits."""
         return self.ids[row][self.live[row]].tolist()
 
     def live_at(self, row: int, column: int) -> list[int]:
-        """The ids of one row that are live just before the action at ``column``; its width for the end."""
+        """Return the ids of one row that are live just before the action at ``column``.
+
+        The width T in place of a column gives those that are live at the end.
+        """
         text = self.valid[row, :column] & ~self.is_edit[row, :column]
         return self.ids[row, :column][text & (self.erased_at[row, :column] >= column)].tolist()
 
     def to(self, device: torch.device | str) -> "Resolution":
-        """The same on another device."""
+        """Return the same resolution on another device."""
         tensors = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "vocab"}
         return replace(self, **tensors)
 
@@ -135,10 +138,10 @@ def resolve(
 
 
 def resolve_row(ids: Sequence[int], vocab: EditVocab) -> Resolution:
-    """:func:`resolve` for one response given as a list, without padding (B = 1).
+    """Resolve one response given as a list, without padding, as a batch of one row.
 
     Raises:
-        TraceError: An id is negative or no integer.
+        TraceError: An id is negative or not an integer.
     """
     # No dtype: torch would cut fractions off. An empty list has none to cut.
     row = torch.tensor([list(ids)]) if len(ids) else torch.empty(1, 0, dtype=torch.long)

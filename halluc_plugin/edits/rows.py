@@ -1,4 +1,4 @@
-"""Batches from lists: rows of any lengths, padded on the right."""
+"""Make batches from lists: rows of any lengths, padded on the right."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -11,7 +11,7 @@ from halluc_plugin.edits.vocab import EditVocab
 
 
 def pad_rows(rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids (Long[B, width], 0 at padding) and what is valid (Bool[B, width]) of B rows."""
+    """Return B rows as ids, Long[B, width] with 0 at padding, and their validity, Bool[B, width]."""
     lengths = np.fromiter(map(len, rows), np.int64, len(rows))
     valid = np.arange(lengths.max(initial=0)) < lengths[:, None]
     ids = np.zeros(valid.shape, np.int64)
@@ -20,7 +20,7 @@ def pad_rows(rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]
 
 
 def resolve_rows(rows: Sequence[Sequence[int]], vocab: EditVocab) -> Resolution:
-    """:func:`halluc_plugin.edits.resolve` for responses given as lists.
+    """Resolve responses given as lists of ids, padded on the right.
 
     Raises:
         TraceError: An id is negative.

@@ -15,11 +15,11 @@ class EditState:
     """The live tokens of one response, updated by one action at a time.
 
     Args:
-        vocab: Which ids edit.
+        vocab: The edit vocabulary of the ids.
 
     Attributes:
-        live_ids: Ids that are live now, oldest first. Read only.
-        live_indices: For each of them, the index of the action that wrote it. Read only.
+        live_ids: Ids that are live now, oldest first; read-only.
+        live_indices: For each live id, the index of the action that wrote it; read-only.
     """
 
     def __init__(self, vocab: EditVocab) -> None:
@@ -30,12 +30,12 @@ class EditState:
 
     @property
     def depth(self) -> int:
-        """How many tokens are live."""
+        """The number of live tokens."""
         return len(self.live_ids)
 
     @property
     def parent(self) -> int:
-        """Index of the action that wrote the last live token, -1 at the end of the prompt."""
+        """The index of the action that wrote the last live token, -1 at the end of the prompt."""
         return self.live_indices[-1] if self.live_indices else -1
 
     def push(self, token_id: int) -> tuple[int, ...]:
@@ -68,7 +68,7 @@ class EditState:
         return erased
 
     def depth_after(self, token_id: int) -> int:
-        """How many tokens would be live after this action."""
+        """Return how many tokens would be live after this action, without applying it."""
         vocab = self.vocab
         if token_id not in vocab.edit_ids:
             return len(self.live_ids) + 1
@@ -83,7 +83,7 @@ class EditState:
         return max(keep, 0)
 
     def extend(self, ids: Iterable[int]) -> "EditState":
-        """Apply several actions; returns self."""
+        """Apply several actions and return self."""
         ids = list(ids)
         if ids and min(ids) >= 0 and self.vocab.edit_ids.isdisjoint(ids):
             # Text alone, as most of what is sampled: the same without a call for each token.
@@ -97,11 +97,11 @@ class EditState:
 
 
 def collapse(ids: Sequence[int], vocab: EditVocab) -> list[int]:
-    """The ids that are left after all edits are applied.
+    """Return the ids that are left after all edits are applied.
 
     Args:
         ids: Actions of one response in sampling order, without prompt and padding.
-        vocab: Which ids edit.
+        vocab: The edit vocabulary of the ids.
 
     Returns:
         The resolved ids.

@@ -1,7 +1,7 @@
-"""The text of single tokens: what each adds to the text before it.
+"""Find the text that each single token adds to the text before it.
 
-Decoded alone a token may say something else: sentencepiece decoders strip the blank that a text begins with,
-and a character of several bytes may be spread over tokens.
+A token that is decoded alone may give another text: sentencepiece decoders strip a leading blank, and a
+character of several bytes may be spread over tokens.
 """
 
 from collections.abc import Sequence
@@ -14,15 +14,15 @@ LONGEST_WAIT = 16
 
 
 def token_texts(tokenizer: Any, ids: Sequence[int]) -> list[str]:
-    """What each token adds to the text, joined the text of all.
+    """Return the text that each token adds; joined, they are the text of all ids.
 
     Args:
         tokenizer: A transformers tokenizer.
-        ids: The tokens.
+        ids: The token ids of the text, Int[T].
 
     Returns:
-        A text for each id. A character that is spread over several belongs to the one that completes it; the
-        others have an empty text.
+        One text for each id. A character that is spread over several tokens belongs to the one that completes
+        it; the others have an empty text.
     """
     texts: list[str] = []
     begin = done = 0  # ids[begin:done] are the context in which the next are decoded
@@ -44,5 +44,5 @@ def token_texts(tokenizer: Any, ids: Sequence[int]) -> list[str]:
 
 
 def token_text(tokenizer: Any, token_id: int) -> str:
-    """What a token adds to a text that is not empty."""
+    """Return the text that a token adds to a text that is not empty."""
     return str(tokenizer.decode([token_id, token_id])[len(tokenizer.decode([token_id])) :])

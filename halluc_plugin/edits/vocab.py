@@ -1,4 +1,4 @@
-"""Which token ids edit, which end a step, and which exist."""
+"""Define which token ids edit, which end a step, and which exist."""
 
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -8,7 +8,7 @@ from halluc_plugin.errors import EditVocabError
 
 
 class EditKind(IntEnum):
-    """What an action does to the live text."""
+    """The effect of an action on the live text."""
 
     TEXT = 0
     """Appends itself."""
@@ -31,12 +31,12 @@ class EditVocab:
     Args:
         backtrack: Id of the backtrack token.
         step: Id of the step backtrack token, None if the model has none.
-        step_delimiters: Ids whose text ends a step; needed with ``step``, see
+        step_delimiters: Ids whose text ends a step, required with ``step``; see
             :func:`halluc_plugin.edits.find_delimiters`.
         restart: Id of the restart token, None if the model has none.
-        size: Ids from here on are no token of the tokenizer, None if that is not known. Models often have
-            more rows than their tokenizer has tokens.
-        gaps: Ids below ``size`` that are no token either.
+        size: Number of ids of the tokenizer: ids from here on are not tokens. None if that is not known.
+            Models often have more rows than their tokenizer has tokens.
+        gaps: Ids below ``size`` that are not tokens either.
 
     Raises:
         EditVocabError: An id is negative, two roles share an id, or ``step`` has no delimiters.
@@ -90,16 +90,17 @@ class EditVocab:
 
     @cached_property
     def roles(self) -> dict[str, int]:
-        """Ids of the edit tokens that exist, by role."""
+        """The ids of the edit tokens that exist, by role."""
         named = {role: getattr(self, role) for role in ROLES}
         return {role: token_id for role, token_id in named.items() if token_id is not None}
 
     @cached_property
     def stops(self) -> dict[int, frozenset[int] | None]:
-        """How far each edit deletes, by its id; this is all that the semantics differ in.
+        """The ids at which each edit stops deleting, by the edit's id; edits differ in nothing else.
 
-        It deletes the last live token, and more until one of these ids is last: None stops at once, as a
-        backtrack does, and no ids at all stop nowhere, as a restart. What is looked for in the text is last.
+        An edit deletes the last live token, and goes on until one of these ids is the last live one. None
+        stops at once (backtrack); an empty set never stops (restart). Edits that look for ids in the text
+        come last.
         """
         found = {role: getattr(self, name) for role, name in DELIMITERS.items()}
         reach = {"backtrack": None, "restart": frozenset[int](), **found}
@@ -107,16 +108,19 @@ class EditVocab:
 
     @cached_property
     def edit_ids(self) -> frozenset[int]:
-        """Ids of all edit tokens."""
+        """The ids of all edit tokens."""
         return frozenset(self.roles.values())
 
     def unknown_ids(self, rows: int) -> list[int]:
-        """Ids below ``rows`` that are no token: a model with so many rows must not be let sample them."""
+        """Return the ids below ``rows`` that are not tokens.
+
+        A model whose head has ``rows`` rows must be kept from sampling them.
+        """
         beyond = [] if self.size is None else range(self.size, rows)
         return [*sorted(gap for gap in self.gaps if gap < rows), *beyond]
 
     def kind(self, token_id: int) -> EditKind:
-        """What the action ``token_id`` does."""
+        """Return the effect of the action ``token_id`` on the live text."""
         found = (EditKind[role.upper()] for role, edit in self.roles.items() if edit == token_id)
         return next(found, EditKind.TEXT)
 

@@ -1,10 +1,11 @@
-"""Log-probs of raw traces, in hard context above all: one forward, in which each action sees what was live.
+"""Compute log-probs of raw traces, above all in hard context, in one forward pass.
 
-:mod:`.models` says which models can, :mod:`.inputs` lays a batch out (mask and rewound positions, always
-both): packed into one sequence (:mod:`.packed`), which :mod:`.packed_attention` attends to by rows, or on
-accelerators by blocks (:mod:`.blocks`). :mod:`.head` makes logits where an action reads them, in chunks
-(:mod:`.chunks`), :mod:`.statistics` reads them, :mod:`.forward` does all of it, and :mod:`.check` compares it
-with the model's own logits. Plain torch and transformers; the verl engine uses the same parts.
+In hard context each action sees only what was live. :mod:`.models` decides which models can do this.
+:mod:`.inputs` lays a batch out (mask and rewound positions, always both): packed into one sequence
+(:mod:`.packed`), which :mod:`.packed_attention` attends to by rows, or on accelerators by blocks
+(:mod:`.blocks`). :mod:`.head` computes logits where an action reads them, in chunks (:mod:`.chunks`),
+:mod:`.statistics` reads them, :mod:`.forward` combines these, and :mod:`.check` compares the result with the
+model's own logits. The package needs only torch and transformers; the verl engine uses the same parts.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Which blocks of keys a block of queries sees, from columns of the tokens, no pair of which is looked at."""
+"""Compute which blocks of keys a block of queries sees, without looking at pairs of tokens."""
 
 from typing import Any
 
@@ -6,18 +6,20 @@ import torch
 
 
 def block_mask(seen: torch.Tensor, until: torch.Tensor, size: int) -> Any:
-    """The mask of packed rows for flex attention.
+    """Return the mask of packed rows for flex attention.
 
-    Query q sees key k iff both are ``seen``, k is not behind q, and ``until[k]`` is; and itself. That a key
-    is of another row needs no saying: ``until`` is never behind the end of its own.
+    Query q sees key k if both are ``seen``, k is not after q, and ``until[k]`` is after q; every query sees
+    itself. Keys of other rows need no further condition, as ``until`` never exceeds the end of a key's own
+    row.
 
     Args:
-        seen: Bool[N], prompt and text tokens; N is a multiple of ``size``.
-        until: Long[N], the position from which on a token is no longer seen.
-        size: Tokens in a block.
+        seen: Which tokens belong to a prompt or are text, Bool[N]; N is a multiple of ``size``.
+        until: The position from which on a token is no longer seen, Long[N].
+        size: Number of tokens in a block.
 
     Returns:
-        A ``BlockMask`` of one row: blocks of which every pair is visible, and blocks that are looked into.
+        A ``BlockMask`` of one row, which tells blocks in which every pair is visible from those in which only
+        some are.
     """
     from torch.nn.attention.flex_attention import BlockMask
 

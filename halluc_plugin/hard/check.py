@@ -1,4 +1,4 @@
-"""Before a run: what is read of a short row is what the model's own logits say of its collapsed prefixes."""
+"""Check before a run that a short row gives the model's own logits for its collapsed prefixes."""
 
 from contextlib import nullcontext
 from itertools import islice
@@ -26,20 +26,23 @@ def check_reading(
     autocast: torch.dtype = torch.float32,
     device: torch.device | str | int | None = None,
 ) -> None:
-    """Compare a row with an edit, packed beside another one, with plain forwards of what each action saw.
+    """Compare a packed row with an edit with plain forward passes of what each action saw.
 
-    On several processes all have to call it.
+    If there are several processes, all of them must call it.
+
+    The row is packed together with another one.
 
     Args:
-        model: As :func:`halluc_plugin.hard.score_actions`.
-        vocab: Which ids edit; its tokens are what the row is made of.
-        context: What an action sees.
-        autocast: What forwards compute in.
-        device: Where they compute; None for where the weights are.
+        model: The model, as for :func:`halluc_plugin.hard.score_actions`.
+        vocab: The edit vocabulary, from whose tokens the row is made.
+        context: What an action sees, soft or hard.
+        autocast: The dtype in which forward passes compute.
+        device: The device on which they compute; None for that of the weights.
 
     Raises:
-        SettingsError: They differ, or what is erased changes what comes after it: the model's attention does
-            not follow the mask, its positions are not those that are given, or its head is not what it seems.
+        SettingsError: The results differ, or an erased token changes what follows: the model's attention does
+            not follow the mask, its positions are not those that are given, or its head computes something
+            else than expected.
     """
     causal = causal_model(model)
     device = next(model.parameters()).device if device is None else torch.empty(0, device=device).device

@@ -1,7 +1,7 @@
-"""A linear head read in chunks: logits are made, read and thrown away, and made again in the backward.
+"""Read a linear head in chunks: logits are computed, read and dropped, and computed again in the backward.
 
-Everything of the size of logits is allocated once for all chunks, and the gradient of the weight is added up
-in one place: fresh memory for each chunk costs more than the arithmetic.
+Buffers of the size of a chunk's logits are allocated once for all chunks, and the gradient of the weight is
+added up in one place, since fresh memory for each chunk takes longer than the arithmetic.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,12 +31,12 @@ Post = Callable[[torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class ChunkedHead:
-    """How to go through the hidden states of N actions.
+    """A linear head that reads the hidden states of N actions in chunks.
 
     Attributes:
-        reading: Of all N.
-        rows: How many at once.
-        post: What the model makes of the head's output; None if it is the logits.
+        reading: What is read of the logits of all N actions.
+        rows: Number of actions in a chunk.
+        post: The function that the model applies to the head's output; None if that output is the logits.
     """
 
     reading: Reading
@@ -46,12 +46,12 @@ class ChunkedHead:
     def __call__(
         self, states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
     ) -> tuple[torch.Tensor, ...]:
-        """Float32[N] for each statistic that is wanted.
+        """Return the statistics that are wanted, Float32[N] each.
 
         Args:
-            states: Float[N, D].
-            weight: Float[V, D].
-            bias: Float[V], or None.
+            states: Hidden states of the actions, Float[N, D].
+            weight: Weight of the head, Float[V, D].
+            bias: Bias of the head, Float[V], or None.
         """
         columns: tuple[torch.Tensor, ...] = _Chunked.apply(states, weight, bias, self)
         return columns
@@ -59,7 +59,13 @@ class ChunkedHead:
     def chunks(
         self, states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
     ) -> Iterator["_Chunk"]:
-        """One after the other, in the same room; nothing of one outlives it."""
+        """Yield the chunks one after the other; all of them share the same buffers.
+
+        Args:
+            states: Hidden states of the actions, Float[N, D].
+            weight: Weight of the head, Float[V, D].
+            bias: Bias of the head, Float[V], or None.
+        """
         rows = min(self.rows, max(1, len(states)))
         made, room = (torch.empty(rows, len(weight), dtype=torch.float32, device=states.device) for _ in "ab")
         half = made if states.dtype == torch.float32 else made.to(states.dtype)
@@ -84,14 +90,14 @@ class ChunkedHead:
 
 
 class _Chunk(NamedTuple):
-    """Some of the actions.
+    """One chunk of C of the actions.
 
     Attributes:
-        some: Which.
+        some: Which of the actions.
         states: Float[C, D].
-        reading: Of them.
+        reading: What is read of them.
         logits: Float32[C, V], prepared.
-        room: Float32[C, V].
+        room: Float32[C, V], a buffer.
         raw: Float[C, V], what the head gave, where the model makes something of it; otherwise None.
         came: Float[C, V], what it made of it.
     """
@@ -173,15 +179,15 @@ def _add_products(of_weight: torch.Tensor, of_raw: torch.Tensor, states: torch.T
 
 
 def chunk_of(rows: int, device: torch.device, asked: int | None) -> int:
-    """Actions whose logits are held at once.
+    """Return how many actions' logits to hold at once.
 
     Args:
-        rows: Rows of the model's head, V.
-        device: Where they are held.
-        asked: How many are asked for; None for as many as are quick, and fit.
+        rows: Number of rows of the model's head, V.
+        device: The device on which they are held.
+        asked: The number that is asked for; None for as many as are fast and fit.
 
     Raises:
-        SettingsError: So many as are asked for do not fit into the memory that is free, or not even one.
+        SettingsError: As many as are asked for, or even a single one, do not fit into the free memory.
     """
     free = _free_bytes(device)
     if asked is None:

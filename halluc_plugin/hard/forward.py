@@ -1,4 +1,4 @@
-"""Every action's log-prob by one forward over the raw traces, in hard context or in soft."""
+"""Compute every action's log-prob by one forward pass over the raw traces, in hard or soft context."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ ALL_OF_A_POLICY = (Statistic.LOG_PROB, Statistic.ENTROPY, Statistic.EDIT_MASS)
 
 @dataclass(frozen=True)
 class ActionScores:
-    """What a policy says of the valid actions of B raw traces of width T.
+    """A policy's statistics of the valid actions of B raw traces of width T.
 
     Attributes:
-        resolution: Of the traces.
-        read: Float[B, T] for each statistic that was asked for, 0 at padding: of the distributions that the
-            actions were sampled from, banned tokens and ids that are no token out of them.
+        resolution: The resolution of the traces.
+        read: Each statistic that was asked for, Float[B, T], 0 at padding: of the distributions that the
+            actions were sampled from, without banned tokens and ids that are not tokens.
     """
 
     resolution: Resolution
@@ -32,7 +32,13 @@ class ActionScores:
     def of(
         cls, resolution: Resolution, output: ActionOutput, wanted: Collection[Statistic]
     ) -> "ActionScores":
-        """In rows, from what a forward returned for the N valid actions."""
+        """Return the scores as rows, from the output of a forward pass for the N valid actions.
+
+        Args:
+            resolution: The resolution of B traces of width T.
+            output: What the forward pass returned.
+            wanted: The statistics to keep.
+        """
         valid = resolution.valid
 
         def in_rows(values: torch.Tensor) -> torch.Tensor:
@@ -42,22 +48,22 @@ class ActionScores:
 
     @property
     def log_probs(self) -> torch.Tensor:
-        """Float[B, T], log-probability of each action, edits and erased tokens included; 0 at padding."""
+        """Float[B, T], log-probability of each action in nats, erased tokens included; 0 at padding."""
         return self._of(Statistic.LOG_PROB)
 
     @property
     def entropy(self) -> torch.Tensor:
-        """Float[B, T], entropy of the distribution each was sampled from, in nats; 0 at padding."""
+        """Float[B, T], entropy of the distribution each action was sampled from, in nats; 0 at padding."""
         return self._of(Statistic.ENTROPY)
 
     @property
     def edit_mass(self) -> torch.Tensor:
-        """Float[B, T], probability that each action was an edit, whatever it was; 0 at padding."""
+        """Float[B, T], probability before each action that it is any edit token; 0 at padding."""
         return self._of(Statistic.EDIT_MASS)
 
     @property
     def normalizer(self) -> torch.Tensor:
-        """Float[B, T], log-sum-exp of the logits that each was sampled from; 0 at padding."""
+        """Float[B, T], log-sum-exp of the logits that each action was sampled from; 0 at padding."""
         return self._of(Statistic.NORMALIZER)
 
     def _of(self, name: Statistic) -> torch.Tensor:
@@ -81,29 +87,32 @@ def score_actions(
 ) -> ActionScores:
     """Score raw traces, with gradients.
 
-    In hard context the result is that of a forward from the collapsed prefix for each action by itself: a
-    tree mask lets an action see the prompt and what was live, positions count live tokens only, and its
-    logits are those of the last live token before it.
+    In hard context the result equals that of one forward pass from the collapsed prefix for each action: a
+    tree mask lets an action see the prompt and what was live, positions count live tokens only, and an
+    action's logits are those of the last live token before it.
 
     Args:
-        model: A transformers causal language model, also in peft's or torch's wrappers; in hard context one
-            with full attention, loaded with ``sdpa``, ``eager`` or ``flex_attention``. From then on it also
-            attends to packed rows, and to all else as before.
-        prompt_ids: Long[B, P], padded on either side.
-        prompt_valid: Bool[B, P].
-        resolution: Of the B responses.
-        context: What each action saw.
-        temperature: Of the sampling.
-        edits_banned: Bool[B, T], actions sampled while edit tokens were banned
+        model: A transformers causal language model, also in peft's or torch's wrappers. Hard context needs
+            full attention, and a model loaded with ``sdpa``, ``eager`` or ``flex_attention``. From then on
+            the model also attends to packed rows; it treats other inputs as before.
+        prompt_ids: The token ids of the prompts, Long[B, P], padded on either side.
+        prompt_valid: Which positions hold a prompt token, Bool[B, P].
+        resolution: The resolution of the B responses of width T.
+        context: What each action saw, soft or hard.
+        temperature: The sampling temperature.
+        edits_banned: Which actions were sampled while edit tokens were banned, Bool[B, T]
             (:func:`halluc_plugin.edits.budget_mask`); None for none.
-        unknown_banned: Whether ids that are no token were never sampled.
-        wanted: What is read.
-        chunk: Actions whose logits are held at once; None for as many as are quick.
+        unknown_banned: Whether ids that are not tokens were banned during sampling.
+        wanted: The statistics to compute.
+        chunk: Number of actions whose logits are held at once; None for as many as are fast.
+
+    Returns:
+        The statistics of every valid action.
 
     Raises:
         SettingsError: The model's attention cannot follow a tree, or a chunk does not fit into memory.
         TokenizerError: The model's head has no row for an action.
-        TraceError: The temperature is not positive, or shapes do not fit.
+        TraceError: The temperature is not positive, or the shapes do not fit.
     """
     if temperature <= 0:
         raise TraceError(f"The temperature is {temperature}.", "Pass that of the sampling, above 0.")
@@ -128,16 +137,16 @@ def query_of(
     unknown_banned: bool = True,
     chunk: int | None = None,
 ) -> ActionQuery:
-    """What to ask of the valid actions of traces that are laid out.
+    """Return the query for the valid actions of traces that are laid out for a forward pass.
 
     Args:
-        resolution: Of B traces of width T.
-        inputs: How they are laid out.
-        wanted: What is read.
-        temperature: Of all, or Float[N] of each action; None for 1.
-        banned: Bool[B, T], actions sampled while edits were banned.
-        unknown_banned: As :func:`score_actions`.
-        chunk: As there.
+        resolution: The resolution of B traces of width T.
+        inputs: The inputs that they are laid out as.
+        wanted: The statistics to compute.
+        temperature: The sampling temperature of all actions, or of each action, Float[N]; None for 1.
+        banned: Which actions were sampled while edits were banned, Bool[B, T]; None for none.
+        unknown_banned: Whether ids that are not tokens were banned during sampling.
+        chunk: Number of actions whose logits are held at once; None for as many as are fast.
     """
     valid, vocab = resolution.valid, resolution.vocab
     ids = resolution.ids[valid]
@@ -156,7 +165,7 @@ def query_of(
 
 
 def without_unknown(logits: torch.Tensor, vocab: EditVocab) -> torch.Tensor:
-    """Logits (Float[..., V]) with the ids that are no token at -inf, as they are sampled."""
+    """Return logits, Float[..., V], with -inf at the ids that are not tokens."""
     unknown = vocab.unknown_ids(logits.shape[-1])
     if not unknown:
         return logits

@@ -1,10 +1,10 @@
-"""Logits only where an action reads them, and never all of them at once.
+"""Compute logits only where an action reads them, and never all of them at once.
 
-A model is called as ever, and everything happens inside that call: where weights are sharded (FSDP2), they
-are whole there, and what is read belongs to the call's output, so that they are whole in the backward, too.
-The model's body runs once over the whole batch. What follows it in the model's own forward (head, bias,
-soft-cap, scaling) then runs on the hidden states of the actions alone, in chunks, each of which is computed
-again in the backward.
+A model is called as usual, and everything happens inside that call. Sharded weights (FSDP2) are gathered
+there, and as the results are outputs of the call, they are gathered in the backward pass, too. The model's
+body runs once over the whole batch. What follows it in the model's own forward (head, bias, soft-cap,
+scaling) then runs on the hidden states of the actions alone, in chunks, each of which is computed again in
+the backward pass.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -29,17 +29,17 @@ ACTIONS = "halluc_actions"
 
 @dataclass(frozen=True)
 class ActionQuery:
-    """Which actions of a batch to read, N of them, and how they were sampled.
+    """The N actions of a batch to read, and how they were sampled.
 
     Attributes:
-        index: Long[N], position of each one's logits in the flattened batch.
-        ids: Long[N].
-        edit_ids: Ids of edits.
-        unknown: Which of V ids are no token, and were never sampled, as a function of V; None for none.
-        temperature: Float[N]; None for 1.
-        banned: Bool[N], actions sampled while edits were banned; None for none.
-        wanted: What is read of each.
-        chunk: Actions whose logits are held at once; None for as many as are quick.
+        index: Position of each action's logits in the flattened batch, Long[N].
+        ids: The actions, Long[N].
+        edit_ids: The ids of edit tokens.
+        unknown: Function that returns which of V ids are not tokens and were never sampled; None for none.
+        temperature: Sampling temperature of each action, Float[N]; None for 1.
+        banned: Which actions were sampled while edits were banned, Bool[N]; None for none.
+        wanted: The statistics to compute.
+        chunk: Number of actions whose logits are held at once; None for as many as are fast.
     """
 
     index: torch.Tensor
@@ -52,7 +52,7 @@ class ActionQuery:
     chunk: int | None = None
 
     def reading(self, rows: int) -> Reading:
-        """How to read them where the head makes so many logits."""
+        """Return the reading of these actions for a head with ``rows`` logits."""
         return Reading(
             self.ids,
             self.temperature,
@@ -65,7 +65,7 @@ class ActionQuery:
 
 @dataclass
 class ActionOutput(ModelOutput):
-    """What a forward returns that was asked for actions: Float32[N] for each statistic that was wanted."""
+    """The output of a forward pass that was given a query: the wanted statistics, Float32[N] each."""
 
     log_prob: torch.Tensor | None = None
     entropy: torch.Tensor | None = None
@@ -76,16 +76,16 @@ class ActionOutput(ModelOutput):
 
 @contextmanager
 def reading_actions(model: Any) -> Iterator[None]:
-    """Inside the block a model's forward takes an :class:`ActionQuery` as :data:`ACTIONS`.
+    """Let a model's forward take an :class:`ActionQuery` as :data:`ACTIONS` inside the block.
 
-    It then returns an :class:`ActionOutput`; without the argument it is as before. Gradients may be taken
-    after the block.
+    With that argument the forward returns an :class:`ActionOutput`; without it the forward is unchanged.
+    Gradients may be taken after the block.
 
     Args:
         model: A transformers causal language model, plain or wrapped (peft, FSDP2, DistributedDataParallel).
 
     Raises:
-        SettingsError: Its body cannot be told from its head.
+        SettingsError: The model's body cannot be told from its head.
     """
     causal = causal_model(model)
     stock = causal.forward
@@ -99,10 +99,11 @@ def reading_actions(model: Any) -> Iterator[None]:
 
 
 def causal_model(model: Any) -> Any:
-    """The transformers model inside its wrappers.
+    """Return the transformers model inside its wrappers.
 
     Raises:
-        SettingsError: There is none whose body is a module of its own; or DataParallel copies it.
+        SettingsError: The wrappers hold no model whose body is a module of its own, or DataParallel copies
+            it.
     """
     if isinstance(model, torch.nn.DataParallel):
         raise SettingsError(

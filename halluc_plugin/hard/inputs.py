@@ -1,4 +1,4 @@
-"""A batch of raw traces laid out for one forward: packed, or padded for models that take no packed rows."""
+"""Lay a batch of raw traces out for one forward pass: packed, or padded for models that need it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -24,13 +24,13 @@ FLEX_DEVICES = frozenset({"cuda", "xpu", "hpu"})
 
 @dataclass(frozen=True)
 class ModelInputs:
-    """What a model is called with for B rows, as one sequence or side by side.
+    """The inputs of a model for B rows, as one packed sequence or as padded rows.
 
     Attributes:
-        arguments: For the model: ``input_ids``, ``attention_mask``, and ``position_ids`` where they are not
-            the model's own. In hard context there is always a mask: without one, transformers would take
-            rewound positions for packed sequences.
-        index: Long[N], where in the flattened batch the logits of each valid action are read, row by row.
+        arguments: Keyword arguments of the model: ``input_ids``, ``attention_mask``, and ``position_ids``
+            unless the model computes them itself. In hard context there is always a mask: without one,
+            transformers would take rewound positions for packed sequences.
+        index: Position in the flattened batch of the logits of each valid action, row by row, Long[N].
     """
 
     arguments: dict[str, Any]
@@ -47,16 +47,19 @@ def lay_out(
     """Lay out prompts and raw traces as a model can take them.
 
     Args:
-        model: A transformers causal language model, without wrappers. If its layers ask transformers how to
-            attend, it is switched to attention that takes packed rows, too.
-        prompt_ids: Long[B, P], padded on either side.
-        prompt_valid: Bool[B, P].
-        resolution: Of the B responses of width T.
+        model: A transformers causal language model, without wrappers. If its layers look their attention
+            function up in transformers, it is switched to attention that also takes packed rows.
+        prompt_ids: The token ids of the prompts, Long[B, P], padded on either side.
+        prompt_valid: Which positions hold a prompt token, Bool[B, P].
+        resolution: The resolution of the B responses of width T.
         context: What each action sees: what was live (hard), or all that is before it (soft).
+
+    Returns:
+        The inputs of the model, and where the logits of each action are.
 
     Raises:
         SettingsError: The model's attention cannot follow a tree (hard context).
-        TraceError: Shapes do not fit, or a prompt is empty.
+        TraceError: The shapes do not fit, or a prompt is empty.
     """
     if prompt_ids.shape != prompt_valid.shape:
         raise TraceError(
@@ -104,7 +107,7 @@ def _full(config: Any) -> Attention | None:
 def _dense(
     resolution: Resolution, prompt_valid: torch.Tensor, attention: Attention, dtype: torch.dtype
 ) -> Any:
-    """Of padded rows: Bool[B, 1, P + T, P + T], additive for ``eager``, a ``BlockMask`` for flex."""
+    """Return the mask of padded rows, Bool[B, 1, P + T, P + T]; additive for ``eager``, blocks for flex."""
     if attention is Attention.FLEX:
         from torch.nn.attention.flex_attention import create_block_mask
 

@@ -1,4 +1,4 @@
-"""Which models can follow a tree: full attention, positions that are given, a mask that is obeyed."""
+"""Decide which models can follow a tree: full attention, given positions, and a mask that is obeyed."""
 
 import inspect
 from enum import StrEnum
@@ -28,7 +28,10 @@ PACKED = "halluc_packed_"
 
 
 def attention_of(config: Any) -> Attention | None:
-    """What a model attends with, packed rows apart; None if it is nothing that takes any mask."""
+    """Return the attention implementation of a model, None if it cannot take any mask.
+
+    The variants that also attend to packed rows count as the implementation that they extend.
+    """
     name = str(config._attn_implementation).removeprefix(PACKED)  # noqa: SLF001 - transformers has no public name for it
     return Attention(name) if name in list(Attention) else None
 
@@ -37,11 +40,11 @@ def require_full_attention(config: Any) -> None:
     """Refuse a model in which nothing can be taken back exactly.
 
     Args:
-        config: A transformers config.
+        config: The model's transformers config.
 
     Raises:
-        SettingsError: A layer has a window, chunks or a recurrent state, or positions do not count tokens, or
-            they mean something else in a longer sequence.
+        SettingsError: A layer has a window, chunks or a recurrent state, positions do not count tokens, or
+            positions mean something else in a longer sequence.
     """
     text = config.get_text_config()
     kinds = set(getattr(text, "layer_types", None) or getattr(text, "attention_layers", None) or [])
@@ -91,10 +94,11 @@ def require_tree_attention(config: Any) -> Attention:
         config: The model's transformers config, with the implementation it was loaded with.
 
     Returns:
-        The implementation.
+        The attention implementation of the model.
 
     Raises:
-        SettingsError: See :func:`require_full_attention`; or the implementation takes causal masks only.
+        SettingsError: The model is refused by :func:`require_full_attention`, or its implementation takes
+            causal masks only.
     """
     require_full_attention(config)
     attention = attention_of(config)

@@ -1,4 +1,4 @@
-"""A batch of prompts and raw traces as one sequence ``[1, N]``, its rows one behind the other."""
+"""Pack a batch of prompts and raw traces into one sequence ``[1, N]``, one row after the other."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,14 +18,14 @@ BLOCK = 128
 
 @dataclass(frozen=True)
 class PackedInputs:
-    """What the model is called with.
+    """The inputs of a model for packed rows.
 
     Attributes:
-        input_ids: Long[1, N].
-        position_ids: Long[1, N]; in hard context rewound.
-        attention_mask: A :class:`PackedMask`, or a ``BlockMask`` for flex attention. Never None: rewound
-            positions would be taken for further rows.
-        index: Long[A], where in the N tokens the logits of each valid action are read, row by row.
+        input_ids: The token ids of all rows, Long[1, N].
+        position_ids: The positions, rewound in hard context, Long[1, N].
+        attention_mask: A :class:`PackedMask`, or a ``BlockMask`` for flex attention. It is never None, since
+            rewound positions would be taken for further rows.
+        index: Position among the N tokens of the logits of each valid action, row by row, Long[A].
     """
 
     input_ids: torch.Tensor
@@ -34,7 +34,7 @@ class PackedInputs:
     index: torch.Tensor
 
     def model_inputs(self) -> dict[str, Any]:
-        """The arguments for the model."""
+        """Return the keyword arguments for the model."""
         return {
             "input_ids": self.input_ids,
             "attention_mask": self.attention_mask,
@@ -53,11 +53,14 @@ def packed_inputs(
     """Pack prompts and raw traces.
 
     Args:
-        prompt_ids: Long[B, P], padded on either side.
-        prompt_valid: Bool[B, P].
-        resolution: Of the B responses of width T.
+        prompt_ids: The token ids of the prompts, Long[B, P], padded on either side.
+        prompt_valid: Which positions hold a prompt token, Bool[B, P].
+        resolution: The resolution of the B responses of width T.
         context: What an action sees: what was live (hard), or all that is before it (soft).
-        blocks: Whether the mask is a ``BlockMask``, for flex attention.
+        blocks: Whether the mask is a ``BlockMask`` for flex attention.
+
+    Returns:
+        The packed inputs.
 
     Raises:
         TraceError: A prompt is empty.
@@ -97,7 +100,7 @@ def packed_inputs(
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where rows lie: each group's rows are as wide as its longest.
+    """The places of the rows in the sequence; each group's rows are as wide as its longest.
 
     Attributes:
         starts: Long[B], on the CPU.

@@ -1,7 +1,7 @@
-"""Attention of rows that lie one behind the other in one sequence, by the row's own mask.
+"""Attend to rows that are packed one after the other into one sequence, each by its own mask.
 
-Registered with transformers beside each implementation that can take a mask: a model that is switched to it
-attends to packed rows by groups of rows, and to everything else as it did before.
+A variant of each implementation that can take a mask is registered with transformers. A model that is
+switched to it attends to packed rows by groups of rows, and to everything else as before.
 """
 
 import sys
@@ -28,13 +28,13 @@ Result = tuple[torch.Tensor, torch.Tensor | None]
 
 @dataclass
 class RowGroup:
-    """Rows of about one length, which are attended to together.
+    """Rows of about the same length, which are attended to together.
 
     Attributes:
-        start: Where they begin in the sequence.
-        rows: How many, G.
-        width: W, of each of them, with its padding on the right.
-        visible: Bool[G, 1, W, W], which query sees which key; None for causal rows.
+        start: Position in the sequence at which the group begins.
+        rows: Number of rows, G.
+        width: Number of tokens of each row, W, with its padding on the right.
+        visible: Which query sees which key, Bool[G, 1, W, W]; None for causal rows.
     """
 
     start: int
@@ -45,11 +45,14 @@ class RowGroup:
 
     @property
     def columns(self) -> slice:
-        """Its part of the sequence."""
+        """The part of the sequence that the group occupies."""
         return slice(self.start, self.start + self.rows * self.width)
 
     def additive(self, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-        """The mask to add to scores, made once for all layers: Float[G, 1, W, W], or [W, W] if causal."""
+        """Return the mask to add to scores, Float[G, 1, W, W], or Float[W, W] if causal.
+
+        It is made once and shared by all layers.
+        """
         if dtype not in self._additive:
             visible = self.visible
             if visible is None:
@@ -60,17 +63,17 @@ class RowGroup:
 
 
 class PackedMask(torch.Tensor):
-    """What a packed model gets as its mask: Bool[1, 1, N, N] without the numbers, and the groups of rows.
+    """The mask of a packed model: the shape of Bool[1, 1, N, N] without its numbers, and the groups of rows.
 
-    transformers hands a mask of four dimensions to every layer as it is. Whatever does more than look at its
-    shape is no attention of ours, and is refused.
+    transformers passes a mask of four dimensions to every layer unchanged. An operation that reads more than
+    its shape belongs to attention that cannot use the groups, and is refused.
     """
 
     groups: Sequence[RowGroup]
 
     @staticmethod
     def of(groups: Sequence[RowGroup], length: int, device: torch.device) -> "PackedMask":
-        """The mask of groups that fill N tokens."""
+        """Return the mask of groups that fill a sequence of ``length`` tokens."""
         nothing = torch.zeros((), dtype=torch.bool, device=device).expand(1, 1, length, length)
         mask = nothing.as_subclass(PackedMask)
         mask.groups = groups
@@ -80,7 +83,7 @@ class PackedMask(torch.Tensor):
     def __torch_function__(
         cls, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        """Looks are free."""
+        """Allow operations that read shape and dtype only, and refuse all others."""
         name = getattr(func, "__name__", "")
         if name not in _LOOKS:
             raise SettingsError(
@@ -105,19 +108,19 @@ def packed_attention(  # noqa: PLR0917 - transformers calls it
     attention_mask: Any,
     **options: Any,
 ) -> Result:
-    """As transformers' attention functions.
+    """Attend as an attention function of transformers, to packed rows group by group.
 
     Args:
-        otherwise: What the model attends with where rows are not packed.
-        module: A layer's attention.
-        query: Float[1, H, N, D].
-        key: Float[1, K, N, D], of as many heads or fewer.
-        value: Float[1, K, N, D].
+        otherwise: The attention function of the model for rows that are not packed.
+        module: The attention module of a layer.
+        query: The queries, Float[1, H, N, D].
+        key: The keys, Float[1, K, N, D], of as many heads or fewer.
+        value: The values, Float[1, K, N, D].
         attention_mask: A :class:`PackedMask`, a ``BlockMask``, or what ``otherwise`` takes.
-        options: As transformers gives them: ``scaling``, ``dropout``, ``softcap``.
+        options: Options that transformers passes: ``scaling``, ``dropout``, ``softcap``.
 
     Returns:
-        Float[1, N, H, D], and None.
+        The attended values, Float[1, N, H, D], and None in place of attention weights.
     """
     if isinstance(attention_mask, BlockMask):
         attended: Result = flex_attention_forward(module, query, key, value, attention_mask, **options)
@@ -203,15 +206,17 @@ for _name, (_attend, _mask) in _OTHERWISE.items():
 
 
 def take_packed_rows(model: Any) -> bool:
-    """Let a model attend to packed rows beside what it attends to now.
+    """Let a model also attend to packed rows.
 
-    For good: a backward that runs layers again must find them as the forward left them.
+    The change is permanent: a backward pass that runs layers again must find them as the forward pass left
+    them.
 
     Args:
         model: A transformers model.
 
     Returns:
-        Whether it can: its layers ask transformers which function to attend with, and it takes any mask.
+        Whether the model can: its layers look their attention function up in transformers, and it takes any
+        mask.
     """
     attention = attention_of(model.config)
     asks = getattr(model, "_supports_attention_backend", False)

@@ -1,4 +1,4 @@
-"""What is read of the distribution that an action was sampled from, and the exact gradient of it, by hand."""
+"""Compute statistics of the distribution that an action was sampled from, and their exact gradients."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ NEVER = -1e30
 
 
 class Statistic(StrEnum):
-    """A number that is read for each action."""
+    """A statistic that is computed for each action."""
 
     LOG_PROB = "log_prob"
     """Log-probability of the action, in nats."""
@@ -32,15 +32,15 @@ Columns = dict[Statistic, torch.Tensor]
 
 @dataclass(frozen=True)
 class Reading:
-    """How to read the logits of N actions.
+    """What to read of the logits of N actions, and how these were sampled.
 
     Attributes:
-        ids: Long[N], the actions.
-        temperature: Float[N], of the sampling; None for 1.
-        banned: Bool[N], actions sampled while edits were banned; None for none.
-        edit_ids: Ids of edits that the logits have.
-        unknown: Ids that were never sampled: they are no token.
-        wanted: What is read.
+        ids: The actions, Long[N].
+        temperature: Sampling temperature of each action, Float[N]; None for 1.
+        banned: Which actions were sampled while edits were banned, Bool[N]; None for none.
+        edit_ids: The ids of edit tokens for which there are logits.
+        unknown: Ids that were never sampled because they are not tokens.
+        wanted: The statistics to compute.
     """
 
     ids: torch.Tensor
@@ -51,12 +51,16 @@ class Reading:
     wanted: tuple[Statistic, ...] = (Statistic.LOG_PROB,)
 
     def part(self, some: slice) -> "Reading":
-        """Of some of the actions."""
+        """Return the reading of a slice of the actions."""
         temperature, banned = (None if x is None else x[some] for x in (self.temperature, self.banned))
         return replace(self, ids=self.ids[some], temperature=temperature, banned=banned)
 
     def prepare(self, logits: torch.Tensor) -> None:
-        """Divide by the temperature and put what could not be sampled far down, in place (Float32[N, V])."""
+        """Divide logits by the temperature and set those that could not be sampled far down, in place.
+
+        Args:
+            logits: The logits of the actions, Float32[N, V].
+        """
         if self.temperature is not None:
             logits.div_(self.temperature[:, None])
         if self.unknown:
@@ -65,11 +69,11 @@ class Reading:
             logits[self.banned.nonzero(), torch.tensor(self.edit_ids, device=logits.device)] = NEVER
 
     def read(self, logits: torch.Tensor, room: torch.Tensor) -> Columns:
-        """What is wanted, Float32[N] each.
+        """Return the wanted statistics, Float32[N] each.
 
         Args:
-            logits: Float32[N, V], prepared; they are overwritten.
-            room: Float32[N, V], overwritten.
+            logits: The prepared logits, Float32[N, V]; they are overwritten.
+            room: A buffer, Float32[N, V]; it is overwritten.
         """
         log_p = torch.log_softmax(logits, -1, out=room)
         at = self.ids[:, None]
@@ -94,18 +98,18 @@ class Reading:
         found: Mapping[Statistic, torch.Tensor],
         given: Mapping[Statistic, torch.Tensor],
     ) -> torch.Tensor:
-        """The gradient with respect to the logits before they were prepared: Float32[N, V], in ``room``.
+        """Return the gradient of the logits before they were prepared, Float32[N, V], in ``room``.
 
-        With p the probabilities, δ one at the action, e one at edits, of a row:
+        For one row, with p the probabilities, δ one at the action, and e one at edits:
 
             d log_prob = δ - p            d normalizer = p               d entropy = -p (log p + entropy)
             d edit_mass = p (e - edit_mass)                              d squares = 2 p (p - squares)
 
         Args:
-            logits: Float32[N, V], prepared; they are overwritten.
-            room: Float32[N, V], overwritten.
-            found: What :meth:`read` found.
-            given: Float32[N], the gradients of some of it.
+            logits: The prepared logits, Float32[N, V]; they are overwritten.
+            room: A buffer, Float32[N, V]; it is overwritten.
+            found: The statistics that :meth:`read` returned.
+            given: The gradients of some of these statistics, Float32[N] each.
         """
         p = torch.softmax(logits, -1, out=room)
         of_p = torch.zeros_like(p[:, 0])  # what p is multiplied by
@@ -140,14 +144,14 @@ class Reading:
 
 
 def read_logits(logits: torch.Tensor, reading: Reading) -> Columns:
-    """Read logits, differentiably.
+    """Compute statistics of logits, differentiably.
 
     Args:
-        logits: Float[N, V].
-        reading: How.
+        logits: The logits of the actions, Float[N, V].
+        reading: What to read.
 
     Returns:
-        Float32[N] for each statistic that is wanted.
+        The wanted statistics, Float32[N] each.
     """
     values = _Read.apply(logits.float(), reading)
     return dict(zip(reading.wanted, values, strict=True))
@@ -175,7 +179,7 @@ class _Read(torch.autograd.Function):
 
 
 def named(wanted: Collection[Statistic], columns: Collection[torch.Tensor | None]) -> Columns:
-    """Columns by name, without those that are None."""
+    """Return columns by the name of their statistic, without those that are None."""
     return {name: column for name, column in zip(wanted, columns, strict=True) if column is not None}
 
 

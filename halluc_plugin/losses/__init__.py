@@ -1,8 +1,8 @@
-"""What is minimised, beside the plain likelihood.
+"""Losses to minimise, apart from the plain likelihood.
 
-:mod:`.shares` says which share of an imitation loss goes to what. :mod:`.sequence_match` has the mathematics
-of matching, on numbers; :mod:`.trajectories` reads those numbers off a model, in one forward over raw traces
-in hard context.
+:mod:`.shares` divides an imitation loss between classes of tokens. :mod:`.sequence_match` has the mathematics
+of SequenceMatch, on numbers; :mod:`.trajectories` computes those numbers with a model, in one forward pass
+over raw traces in hard context.
 """
 
 from halluc_plugin.losses.sequence_match import (

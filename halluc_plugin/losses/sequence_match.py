@@ -39,7 +39,7 @@ Tail = Callable[[torch.Tensor], torch.Tensor]
 
 
 class Divergence(StrEnum):
-    """Which divergence of the policy's occupancy from the data's is minimised, beside negative entropy."""
+    """The divergence of the policy's occupancy from the data's that is minimised, with negative entropy."""
 
     KL = "kl"
     CHI2 = "chi2"
@@ -48,18 +48,18 @@ class Divergence(StrEnum):
 
 @dataclass(frozen=True)
 class Trajectories:
-    """What a policy's logits say of B responses of width T.
+    """A policy's Q- and V-values of B responses of width T.
 
     Attributes:
-        q: Float[B, T], the logit of each action.
-        v: Float[B, T + 1], log-sum-exp of the logits before each action, and behind the last of each
-            response.
-        valid: Bool[B, T], which positions hold an action; they come first.
-        imitated: Bool[B, T], actions of the policy. The others happened to it (noise): they take part in
-            nothing, as if the text had changed by itself.
-        ended: Bool[B], whether the response ended by EOS. Behind one that was cut off nothing is known, and
-            nothing is added.
-        weights: Float[B], how much each response counts.
+        q: Logit of each action, Float[B, T].
+        v: Log-sum-exp of the logits before each action, and after the last one of each response, Float[B, T +
+            1].
+        valid: Which positions hold an action, Bool[B, T]; they come first.
+        imitated: Which actions are the policy's, Bool[B, T]. The others happened to it (noise): they take
+            part in nothing, as if the text had changed by itself.
+        ended: Whether each response ended by EOS, Bool[B]. What follows a response that was cut off is not
+            known, and nothing is added for it.
+        weights: How much each response counts, Float[B].
     """
 
     q: torch.Tensor
@@ -85,7 +85,7 @@ class Trajectories:
                 )
 
     def split(self, rows: int) -> tuple["Trajectories", "Trajectories"]:
-        """The first rows, and the others."""
+        """Return the first ``rows`` rows, and the others."""
         fields = (self.q, self.v, self.valid, self.imitated, self.ended, self.weights)
         first, rest = zip(*((field[:rows], field[rows:]) for field in fields), strict=True)
         return Trajectories(*first), Trajectories(*rest)
@@ -93,11 +93,11 @@ class Trajectories:
 
 @dataclass(frozen=True)
 class MatchLoss:
-    """A loss and what it is made of, each per discounted action of the data: scalars.
+    """A loss and its parts, each a scalar per discounted action of the data.
 
     Attributes:
-        loss: What to minimise.
-        value: V - γ V' over the data; it telescopes to V_0 where all actions are imitated and all responses
+        loss: The quantity to minimise.
+        value: V - γ V' over the data; it telescopes to V_0 if all actions are imitated and all responses
             ended.
         matched: E_ρd[φ(r)].
         penalty: ½ E_m[r²] of the χ²-mixture, 0 otherwise.
@@ -116,20 +116,21 @@ def sequence_match_loss(
     gamma: float,
     divergence: Divergence = Divergence.CHI2_MIXTURE,
 ) -> MatchLoss:
-    """The negative of the maximum above, over responses.
+    """Return the negative of the objective of the module docstring, over responses.
 
     Args:
-        data: Responses of the data.
-        model: Responses of the policy, for the χ²-mixture; they get no gradient by how likely they were.
-        gamma: γ, below 1.
-        divergence: What is minimised.
+        data: The responses of the data.
+        model: The policy's responses, for the χ²-mixture; no gradient flows through how likely they were.
+        gamma: The discount γ, in [0, 1).
+        divergence: The divergence to minimise.
 
     Returns:
-        The loss. A sum over responses, each action at t weighted by γ^t and the absorbing state by γ^N / (1 -
-        γ), divided by the sum of γ^t over the data's imitated actions.
+        The loss: a sum over responses, in which each action at t is weighted by γ^t and the absorbing state
+        by γ^N / (1 - γ), divided by the sum of γ^t over the data's imitated actions.
 
     Raises:
-        TraceError: γ is not in [0, 1), or responses of the policy are missing or have no use.
+        TraceError: γ is not in [0, 1), or responses of the policy are missing, or given to a divergence that
+            does not use them.
     """
     if not 0 <= gamma < 1:
         raise TraceError(f"gamma is {gamma}.", "Give a number of at least 0 and below 1.")
@@ -152,14 +153,14 @@ def sequence_match_loss(
 
 
 def imitation_loss(data: Trajectories) -> torch.Tensor:
-    """Mean negative log-likelihood of the imitated actions, in nats."""
+    """Return the mean negative log-likelihood of the imitated actions, in nats."""
     counted = data.imitated & data.valid
     nll = (data.v[:, :-1] - data.q).masked_fill(~counted, 0)
     return (nll.sum(1) * data.weights).sum() / (counted.sum(1) * data.weights).sum()
 
 
 def rewards(trajectories: Trajectories, gamma: float) -> torch.Tensor:
-    """Float[B, T], r of each action; without meaning at padding."""
+    """Return the reward r of each action, Float[B, T]; the values at padding have no meaning."""
     return trajectories.q - gamma * trajectories.v[:, 1:]
 
 

@@ -1,4 +1,4 @@
-"""How large a part of an imitation loss goes to decisions, and how large a part to erased tokens."""
+"""Set the shares of an imitation loss that go to decisions and to erased tokens."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -8,7 +8,7 @@ from halluc_plugin.errors import DataError, SettingsError
 
 
 class LossClass(StrEnum):
-    """What an imitated token is; each is of one class."""
+    """The class of an imitated token; each token has exactly one."""
 
     DECISIONS = "decisions"
     """An edit, an end, or the beginning of a step behind a finished one."""
@@ -28,7 +28,7 @@ class LossShares:
         erased: Share of erased tokens, with ``erased_tokens=weight``.
 
     Raises:
-        SettingsError: A share is out of range, or they add to more than 1.
+        SettingsError: A share is out of range, or the shares add to more than 1.
     """
 
     decisions: float | None = None
@@ -53,13 +53,13 @@ class LossShares:
         return {name: share for name, share in asdict(self).items() if share is not None}
 
     def weights(self, counts: Mapping[LossClass, int]) -> dict[LossClass, float]:
-        """What each token of a class weighs, for the classes to get their shares; 1 on average.
+        """Return the weight of a token of each class that gives the classes their shares; 1 on average.
 
         Args:
-            counts: Imitated tokens of each class in all of the data.
+            counts: Number of imitated tokens of each class in the whole data.
 
         Raises:
-            DataError: There is none of a class that is to have a share.
+            DataError: A class that is to have a share has no tokens.
         """
         total, given = sum(counts.values()), {LossClass(name): share for name, share in self.given.items()}
         for name, share in given.items():

@@ -1,4 +1,4 @@
-"""Q- and V-values of raw traces, by one forward in hard context."""
+"""Compute Q- and V-values of raw traces, by one forward pass in hard context."""
 
 from collections.abc import Collection
 from typing import Any
@@ -23,16 +23,16 @@ def score_trajectories(
     """Score responses, each state seen as its collapsed text.
 
     Args:
-        model: As :func:`halluc_plugin.hard.score_actions`.
-        prompt_ids: Long[B, P], padded on either side.
-        prompt_valid: Bool[B, P].
-        resolution: Of the B responses of width T; padding is on the right.
+        model: The model, as for :func:`halluc_plugin.hard.score_actions`.
+        prompt_ids: The token ids of the prompts, Long[B, P], padded on either side.
+        prompt_valid: Which positions hold a prompt token, Bool[B, P].
+        resolution: The resolution of the B responses of width T; padding is on the right.
         eos_ids: Ids that end a response.
         erased: Whether erased tokens are actions of the policy (``keep``), or noise that happened to it
             (``mask``).
 
     Returns:
-        The trajectories, with gradients; each response counts once.
+        The trajectories, with gradients; every response has weight 1.
     """
     ids, valid = resolution.ids, resolution.valid
     rows = torch.arange(len(ids), device=ids.device)

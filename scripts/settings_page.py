@@ -58,7 +58,7 @@ ENVIRONMENT = """
 
 
 def page() -> str:
-    """The text of the page."""
+    """Return the text of the page."""
     rows = [*_rows(Settings, "halluc")]
     stages = [*_rows(Stage, "")]
     sections = (INTRODUCTION, rows), (COMPONENTS, [*_components()]), (CURRICULUM, stages)
@@ -68,8 +68,8 @@ def page() -> str:
 def _components() -> Iterator[str]:
     for name, made in components().items():
         reads = "values after steps" if made.reads_steps else "values of states" if made.reads_values else ""
-        told = (inspect.getdoc(made.function) or "").partition("\n")[0]
-        yield f"| `{name}` | {reads} | {_plain(told)} |"
+        told = (inspect.getdoc(made.function) or "").partition("\n")[0].removeprefix("Return ")
+        yield f"| `{name}` | {reads} | {_plain(told[:1].upper() + told[1:])} |"
 
 
 def _rows(block: type[Any], path: str) -> Iterator[str]:

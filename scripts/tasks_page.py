@@ -1,6 +1,7 @@
 """Write the tables of docs/tasks.md, of all tasks and of their contract: ``make docs``."""
 
 import inspect
+from collections.abc import Callable
 from pathlib import Path
 
 from halluc_plugin.tasks import Task, load, names, summary
@@ -22,7 +23,7 @@ CHECKS = """\
 
 
 def page() -> str:
-    """The text of the page."""
+    """Return the text of the page."""
     ours = [load(name) for name in names() if package(name) == OURS]
     text = _with_part(PAGE.read_text(encoding="utf-8"), "tasks", TASKS + "".join(map(_row, ours)))
     return _with_part(text, "checks", CHECKS + _checks(ours))
@@ -57,9 +58,14 @@ def _code(words: tuple[str, ...] | list[str]) -> str:
 
 
 def _checks(ours: list[Task]) -> str:
-    """Every check that any task is held to, with the first paragraph of what it says."""
+    """Return a row for every check of the contract, with what holds by its docstring."""
     found = {str(each): each.holds for task in ours for each in checks(task.name, [Answered({}, "")])}
-    return "".join(f"| `{name}` | {inspect.getdoc(holds)} |\n" for name, holds in found.items())
+    return "".join(f"| `{name}` | {_what_holds(holds)} |\n" for name, holds in found.items())
+
+
+def _what_holds(check: Callable[..., None]) -> str:
+    said = (inspect.getdoc(check) or "").removeprefix("Check that ")
+    return said[:1].upper() + said[1:]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""Rows of JSON files: one object a line, or one array; verl takes both under ``.json`` and ``.jsonl``."""
+"""Read the rows of JSON files: one object on each line, or one array.
+
+verl accepts both layouts under ``.json`` and ``.jsonl``.
+"""
 
 import json
 from collections.abc import Iterator
@@ -13,13 +16,13 @@ REMEDY = "Give JSON objects, one a line or all in an array."
 
 
 def read_json(path: Path) -> Iterator[Any]:
-    """The rows of a file, whatever JSON they are; blank lines are none.
+    """Yield the rows of a file, whatever JSON values they are; blank lines are skipped.
 
     Args:
-        path: The file.
+        path: The file to read.
 
     Raises:
-        DataError: The file cannot be read, or is not UTF-8; or something in it is not JSON. The message
+        DataError: The file cannot be read, is not UTF-8, or contains something that is not JSON. The message
             names the line.
     """
     text = read_text(path)
@@ -49,10 +52,10 @@ def _parsed(path: Path, text: str, number: int, line: int) -> Any:
 
 
 def read_text(path: Path) -> str:
-    """A file of text that a user brings.
+    """Read a text file that a user provides.
 
     Raises:
-        DataError: It cannot be read, or is not UTF-8; the message names the line.
+        DataError: The file cannot be read, or is not UTF-8; the message names the line.
     """
     try:
         data = path.read_bytes()

@@ -1,4 +1,4 @@
-"""Files of rows: parquet, written so that a file is whole or absent, and what a user brings, JSON too."""
+"""Read and write files of rows: parquet files written atomically, and users' files, JSON included."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,17 +28,17 @@ def write_parquet(
     """Write rows as they come; the file appears when it is complete.
 
     Args:
-        path: Where to; its folder is made.
+        path: The file to write. Its folder is created if it does not exist.
         rows: Plain rows with the same keys, at least one.
-        metadata: JSON-able; kept in the file, see :func:`read_metadata`.
-        may_be_empty: Whether a file without rows, and without columns, is written too.
-        schema: Arrow's, of the rows; None for what the first few thousand have.
+        metadata: JSON-able metadata that is kept in the file; :func:`read_metadata` returns it.
+        may_be_empty: Whether a file without rows, and therefore without columns, may be written.
+        schema: Arrow schema of the rows; None to infer it from the first few thousand.
 
     Returns:
-        How many rows were written.
+        The number of rows written.
 
     Raises:
-        DataError: There are no rows, and there must be.
+        DataError: There are no rows, and ``may_be_empty`` is false.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -64,9 +64,9 @@ def write_parquet(
 
 
 def common_schema(paths: Iterable[Path]) -> Any:
-    """Arrow's schema for the rows of several files; None if none has rows.
+    """Return the Arrow schema for the rows of several files, None if none of them has rows.
 
-    What is empty in all rows of one file may have a type in another.
+    A column that is empty in all rows of one file takes its type from another file.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -77,10 +77,12 @@ def common_schema(paths: Iterable[Path]) -> Any:
 
 
 def storable(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows as parquet can hold them: a column whose values have no common type becomes JSON text.
+    """Return rows that parquet can hold.
+
+    A column whose values have no common type becomes JSON text.
 
     Args:
-        rows: With the same keys; from a JSON file, for example, where anything may stand beside anything.
+        rows: Rows with the same keys, for example from a JSON file, where a column may mix types.
     """
     import pyarrow as pa
 
@@ -112,7 +114,7 @@ def _groups(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[dict[str, Any]]]
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """What :func:`write_parquet` was told; empty for other people's files."""
+    """Return the metadata that :func:`write_parquet` stored; empty for files that it did not write."""
     import pyarrow.parquet as pq
 
     if path.suffix in json_files.SUFFIXES:
@@ -122,7 +124,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
 
 
 def read_rows_in_groups(path: Path) -> Iterator[dict[str, Any]]:
-    """All rows of a file of ours, a group at a time in memory."""
+    """Yield all rows of a file that halluc wrote, with one row group at a time in memory."""
     import pyarrow.parquet as pq
 
     file = pq.ParquetFile(path)
@@ -131,15 +133,15 @@ def read_rows_in_groups(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def read_rows(path: Path, columns: Sequence[str], *, optional: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Rows of a file, reduced to some columns.
+    """Read the rows of a file, reduced to some columns.
 
     Args:
-        path: The file: JSON if its name ends in ``.json`` or ``.jsonl``, else parquet.
-        columns: Columns it must have.
-        optional: Columns taken too where it has them.
+        path: The file to read: JSON if its name ends in ``.json`` or ``.jsonl``, else parquet.
+        columns: Columns that the file must have.
+        optional: Columns that are read if the file has them.
 
     Returns:
-        The rows; what a row of a JSON file leaves out is None, as in verl.
+        The rows. A key that a row of a JSON file leaves out is None, as in verl.
 
     Raises:
         DataError: The file is missing, cannot be read, has no rows, or lacks a column.
@@ -190,20 +192,20 @@ def _taken(path: Path, names: Sequence[str], columns: Sequence[str], optional: S
 def checked_rows(
     path: Path, *, prompt_key: str = "prompt", truth_fault: TruthFault | None = None
 ) -> list[dict[str, Any]]:
-    """Check a file of problems for verl.
+    """Read a file of problems for verl and check every row.
 
     Args:
-        path: The file.
+        path: The file to read.
         prompt_key: The column of the prompts.
-        truth_fault: Says whether the judge of a row's source understands its ground truth; None where a
-            function of the user's judges, or nothing.
+        truth_fault: Function that returns what the judge of a row's source finds wrong with its ground truth;
+            None if a user's function judges, or nothing does.
 
     Returns:
-        Its rows, reduced to what was checked, ``extra_info`` and ``agent_name``.
+        The rows, reduced to the columns that were checked, ``extra_info`` and ``agent_name``.
 
     Raises:
-        DataError: As :func:`read_rows`; or a row has an empty prompt, no source, or no ground truth that its
-            judge understands. The message names the first such row.
+        DataError: The file is refused by :func:`read_rows`; or a row has an empty prompt, no source, or no
+            ground truth that its judge understands. The message names the first such row.
     """
     columns = [prompt_key if column == "prompt" else column for column in ROW_COLUMNS]
     rows = read_rows(path, columns, optional=("extra_info", "agent_name"))

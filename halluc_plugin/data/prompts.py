@@ -1,4 +1,4 @@
-"""From a row's messages to the ids that the model is asked with: the same as verl's in training."""
+"""Turn a row's messages into the ids that the model is asked with, the same as verl's in training."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -28,13 +28,13 @@ _NOBODY = {"role": "user", "content": [{"type": "text", "text": ""}]}
 
 
 def template_kwargs(given: str | Mapping[str, Any] | None) -> dict[str, Any]:
-    """Arguments of the chat template, such as ``{"enable_thinking": false}``.
+    """Return the arguments of the chat template, such as ``{"enable_thinking": false}``, as a mapping.
 
     Args:
         given: A mapping, or a JSON object as text; None for none.
 
     Raises:
-        SettingsError: It is neither, or names an argument of the rendering that verl sets itself.
+        SettingsError: The value is neither, or names a rendering argument that verl sets itself.
     """
     found: Any = given
     if isinstance(given, str):
@@ -62,15 +62,18 @@ def template_kwargs(given: str | Mapping[str, Any] | None) -> dict[str, Any]:
 def prompt_ids(
     tokenizer: Any, prompt: Sequence[Mapping[str, Any]], kwargs: Mapping[str, Any] | None = None
 ) -> list[int]:
-    """The ids of a prompt, by the tokenizer's chat template, as verl's agent loops ask the model.
+    """Return the ids of a prompt by the tokenizer's chat template, as verl's agent loops compute them.
 
     Args:
-        tokenizer: Has the template.
-        prompt: The messages (:func:`halluc_plugin.data.rows.messages`).
-        kwargs: What the template reads beside them (:func:`template_kwargs`).
+        tokenizer: A transformers tokenizer with a chat template.
+        prompt: The messages, as :func:`halluc_plugin.data.rows.messages` returns them.
+        kwargs: Further arguments of the template, as :func:`template_kwargs` returns them.
+
+    Returns:
+        The token ids of the prompt, Int[P].
 
     Raises:
-        DataError: The template cannot write the messages, or would show content parts as Python prints them.
+        DataError: The template cannot render the messages, or would print content parts as Python values.
     """
     asked = [dict(message) for message in prompt]
     if any(isinstance(message.get("content"), list) for message in asked):
@@ -81,10 +84,10 @@ def prompt_ids(
 def row_prompts(
     path: Path, rows: Sequence[Row], tokenizer: Any, kwargs: Mapping[str, Any] | None = None
 ) -> list[tuple[int, ...]]:
-    """The prompts of a file's rows, as :func:`prompt_ids`.
+    """Return the prompt ids of a file's rows, each as :func:`prompt_ids` returns them.
 
     Raises:
-        DataError: As there; the message names file and row.
+        DataError: A prompt is refused by :func:`prompt_ids`; the message names file and row.
     """
     found = []
     for number, row in enumerate(rows):
@@ -96,10 +99,10 @@ def row_prompts(
 
 
 def check_prompt(tokenizer: Any, prompt: Sequence[Message], kwargs: Mapping[str, Any] | None = None) -> None:
-    """Refuse a prompt that the chat template does not write as it is meant.
+    """Refuse a prompt that the chat template does not render as intended.
 
     Raises:
-        DataError: See :func:`prompt_ids`.
+        DataError: The prompt is refused by :func:`prompt_ids`.
     """
     written = _rendered(tokenizer, prompt, kwargs or {}, tokenize=False)
     for message in prompt:

@@ -1,7 +1,7 @@
-"""The parts of a verl row, read in one way wherever a row comes from.
+"""Read the parts of a verl row in one way, wherever the row comes from.
 
-Rows come from files, where values are JSON's, and out of verl's workers, where they may be numpy's. What each
-part may be is what verl takes; what nobody could use is said by :func:`fault`.
+Rows come from files, where values are JSON's, and from verl's workers, where they may be numpy's. Each part
+may have any form that verl accepts; :func:`fault` finds rows that nothing could use.
 """
 
 import json
@@ -17,7 +17,7 @@ TruthFault = Callable[[Any, Any], str | None]
 
 
 def plain(value: Any) -> Any:
-    """A value with Python's own types in place of numpy's, at any depth."""
+    """Return a value with Python's own types in place of numpy's, at any depth."""
     if isinstance(value, np.ndarray):
         return plain(value.tolist())
     if isinstance(value, np.generic):
@@ -30,13 +30,13 @@ def plain(value: Any) -> Any:
 
 
 def messages(row: Row, key: str = "prompt") -> list[Message]:
-    """The prompt: messages with ``role`` and ``content``, a text or a list of parts."""
+    """Return the messages of the prompt: ``role`` and ``content``, which is a text or a list of parts."""
     found: list[Message] = plain(row[key])
     return found
 
 
 def extra_info(row: Row) -> dict[str, Any]:
-    """``extra_info`` as a mapping, also where it is written as JSON text; empty where it is anything else."""
+    """Return ``extra_info`` as a mapping; empty if it is neither a mapping nor JSON text of one."""
     found = row.get("extra_info")
     if isinstance(found, str):
         try:
@@ -47,17 +47,17 @@ def extra_info(row: Row) -> dict[str, Any]:
 
 
 def reference_answer(row: Row) -> Any:
-    """The reference answer, ``extra_info.answer``: of any type, None where there is none."""
+    """Return the reference answer ``extra_info.answer``, of any type; None if there is none."""
     return extra_info(row).get("answer")
 
 
 def ground_truth(row: Row) -> Any:
-    """What an answer is judged by."""
+    """Return the ground truth by which an answer is judged, ``reward_model.ground_truth``."""
     return plain(row["reward_model"]["ground_truth"])
 
 
 def text_of(content: Any) -> str | None:
-    """The text of a message's content: its own, or that of its parts; None where a part is no text."""
+    """Return the text of a message's content or of its parts, None if a part is not text."""
     if content is None or isinstance(content, str):
         return content or ""
     texts = [part.get("text") for part in content if part.get("type", "text") == "text"]
@@ -66,13 +66,13 @@ def text_of(content: Any) -> str | None:
 
 
 def fault(row: Row, prompt_key: str = "prompt", *, truth_fault: TruthFault | None) -> str | None:
-    """What is wrong with a row, None if it can be used.
+    """Return what is wrong with a row, None if it can be used.
 
     Args:
-        row: With source, prompt and ``reward_model``.
+        row: A row with source, prompt and ``reward_model``.
         prompt_key: The column of the prompt.
-        truth_fault: Says whether the source's own judge understands the ground truth; None where no such
-            judge is asked.
+        truth_fault: Function that returns what the source's own judge finds wrong with the ground truth; None
+            if no such judge is asked.
     """
     prompt = plain(row[prompt_key])
     source, reward_model = row["data_source"], row["reward_model"]

@@ -1,11 +1,11 @@
-"""Published labels of steps, read as they are: ProcessBench and PRM800K.
+"""Read published labels of steps as they are: ProcessBench and PRM800K.
 
 ProcessBench (C. Zheng et al., arXiv 2412.06559) has for each solution the index of its first wrong step, or
 -1. PRM800K (H. Lightman et al., "Let's Verify Step by Step", arXiv 2305.20050) has for each step one or
 several completions with a rating of -1, 0 or 1, of which one goes on.
 
-A value is 1 before the first wrong step and 0 from it on; nothing is known of the bare prompt. That is what a
-human says of a step, not how often a policy succeeds behind it.
+A value is 1 before the first wrong step and 0 from it on; the value of the bare prompt is not known. The
+labels are human judgements of steps, not the share of a policy's continuations that succeed.
 
 Deviations:
 
@@ -43,18 +43,19 @@ class _Labelled:
 def read_step_labels(
     path: Path, tokenizer: Any, *, step_delimiter: str, template_kwargs: Mapping[str, Any] | None = None
 ) -> list[ValueRow]:
-    """Rows of a published file as rows of values.
+    """Read a published file as rows of values.
 
     Args:
         path: A ``.json`` or ``.jsonl`` file of either data set.
-        tokenizer: Of the scorer; its chat template writes the prompts.
-        step_delimiter: Text that ends a step; it is put between the steps. A finished response ends with EOS.
-        template_kwargs: What the template reads beside the messages.
+        tokenizer: The scorer's tokenizer; its chat template renders the prompts.
+        step_delimiter: Text that ends a step. It is inserted between the steps; a finished response ends with
+            EOS.
+        template_kwargs: Further arguments of the chat template.
 
     Raises:
-        DataError: The file cannot be read, is neither data set's, or a row has a step without text or a label
-            that is none.
-        TokenizerError: The tokenizer has no EOS, or writes no end of a step in one token.
+        DataError: The file cannot be read or belongs to neither data set, or a row has a step without text or
+            an invalid label.
+        TokenizerError: The tokenizer has no EOS, or does not write the end of a step as one token.
     """
     rows = list(read_json(path))
     first = rows[0] if rows and isinstance(rows[0], Mapping) else {}

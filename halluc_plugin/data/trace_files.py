@@ -1,9 +1,9 @@
-"""Files of raw traces: what fine-tuning reads.
+"""Read and write files of raw traces, which fine-tuning reads.
 
 A row is a verl row with ``prompt_ids`` and ``response_ids`` in the ids of one tokenizer. Masks are not
-stored: they are functions of the ids (:mod:`halluc_plugin.edits`). Only a response that corrects itself in
-words has no edits to tell: its file has a column ``erased``. The file's metadata names the tokenizer by its
-fingerprint, so that ids are never read by another one.
+stored: they are functions of the ids (:mod:`halluc_plugin.edits`). A response that corrects itself in words
+has no edits from which to compute them, so its file has a column ``erased``. The file's metadata names the
+tokenizer by its fingerprint, so that ids are never read by another one.
 """
 
 import hashlib
@@ -21,13 +21,13 @@ FINGERPRINT = "tokenizer"
 
 @dataclass(frozen=True)
 class TraceRow:
-    """One example.
+    """One prompt with one raw trace.
 
     Attributes:
-        prompt_ids: Ids of the prompt, as the model is asked.
-        response_ids: The raw trace.
-        erased: For each id whether words take it back (:func:`halluc_plugin.traces.marker_twin`); training
-            treats it as an erased token. None where edits alone take back.
+        prompt_ids: Token ids of the prompt, Int[P].
+        response_ids: Token ids of the raw trace, Int[T].
+        erased: For each id, whether words take it back (:func:`halluc_plugin.traces.marker_twin`), Bool[T];
+            training treats it as an erased token. None if only edits take back.
     """
 
     prompt_ids: list[int]
@@ -35,12 +35,12 @@ class TraceRow:
     erased: list[bool] | None = None
 
     def columns(self) -> dict[str, Any]:
-        """As it is written: most files have no column ``erased``."""
+        """Return the columns of the row as they are written; most files have no column ``erased``."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 def fingerprint(tokenizer: Any) -> str:
-    """A short name of a tokenizer's ids: equal for two tokenizers that give every token the same id."""
+    """Return a short name that two tokenizers share if they give every token the same id."""
     table = json.dumps(sorted(tokenizer.get_vocab().items()))
     return hashlib.sha256(table.encode()).hexdigest()[:16]
 
@@ -49,12 +49,12 @@ def write_traces(path: Path, rows: Iterable[TraceRow], tokenizer: Any) -> int:
     """Write a file of traces.
 
     Args:
-        path: The file; it appears when it is complete.
-        rows: The traces, at least one; all or none have ``erased``.
-        tokenizer: Whose ids they are in.
+        path: The file to write; it appears when it is complete.
+        rows: The traces, at least one; either all or none of them have ``erased``.
+        tokenizer: The tokenizer of the ids.
 
     Returns:
-        How many rows were written.
+        The number of rows written.
 
     Raises:
         DataError: There are no rows.
@@ -67,12 +67,15 @@ def read_traces(path: Path, tokenizer: Any) -> list[TraceRow]:
     """Read a file of traces.
 
     Args:
-        path: The file.
-        tokenizer: Of the model that will read the ids.
+        path: The file to read.
+        tokenizer: The tokenizer of the model that will read the ids.
+
+    Returns:
+        The traces, in the order of the file.
 
     Raises:
-        DataError: As :func:`halluc_plugin.data.parquet.read_rows`; or the ids are another tokenizer's; or a
-            row has no prompt or no response.
+        DataError: The file is refused by :func:`halluc_plugin.data.parquet.read_rows`, its ids belong to
+            another tokenizer, or a row has no prompt or no response.
     """
     rows = read_rows(path, ("prompt_ids", "response_ids"), optional=("erased",))
     made_with = read_metadata(path).get(FINGERPRINT)

@@ -1,4 +1,4 @@
-"""Files of step values: what a scorer of steps is trained on.
+"""Read and write files of step values, on which a scorer of steps is trained.
 
 A row is a problem's prompt, a response cut into steps, and a value for each prefix that ends a step, in the
 ids of one tokenizer. The file's metadata names the tokenizer by its fingerprint and the text that ends a
@@ -23,13 +23,13 @@ class ValueRow:
     """One response and the values of its prefixes.
 
     Attributes:
-        data_source: Of the problem.
-        prompt_ids: Ids of the prompt, as the model is asked.
-        step_ids: Ids of each step, its delimiter or EOS included.
-        values: One more than there are steps, in [0, 1]; the first is that of the bare prompt. None where
-            nothing is known.
+        data_source: Data source of the problem.
+        prompt_ids: Token ids of the prompt, Int[P].
+        step_ids: Token ids of each step, its delimiter or EOS included.
+        values: Value of the bare prompt, then of the prefix that ends with each step, S + 1 numbers in [0,
+            1]; None where a value is not known.
         correct: Whether the whole response is right.
-        rollouts: Continuations that were sampled for the row's values.
+        rollouts: Number of continuations that were sampled for the row's values.
     """
 
     data_source: str
@@ -44,13 +44,13 @@ def write_values(path: Path, rows: Iterable[ValueRow], tokenizer: Any, *, step_d
     """Write a file of values; it appears when it is complete.
 
     Args:
-        path: The file.
-        rows: At least one.
-        tokenizer: Whose ids they are in.
+        path: The file to write.
+        rows: The rows, at least one.
+        tokenizer: The tokenizer of the ids.
         step_delimiter: Text that ends a step.
 
     Returns:
-        How many rows were written.
+        The number of rows written.
 
     Raises:
         DataError: There are no rows.
@@ -60,10 +60,10 @@ def write_values(path: Path, rows: Iterable[ValueRow], tokenizer: Any, *, step_d
 
 
 def value_metadata(tokenizer: Any, step_delimiter: str) -> dict[str, str]:
-    """What a file of values says of itself.
+    """Return the metadata of a file of values.
 
     Args:
-        tokenizer: Whose ids it is in.
+        tokenizer: The tokenizer of the ids.
         step_delimiter: Text that ends a step.
     """
     return {FINGERPRINT: fingerprint(tokenizer), DELIMITER: step_delimiter}
@@ -79,15 +79,18 @@ def read_values(
     """Read a file of values.
 
     Args:
-        path: The file.
-        tokenizer: Of the model that will read the ids.
-        step_delimiter: Text that ends a step of that model's; None takes the file's.
-        data_sources: Sources of the problems that it is for; None takes any.
+        path: The file to read.
+        tokenizer: The tokenizer of the model that will read the ids.
+        step_delimiter: Text that ends a step of that model; None accepts the file's.
+        data_sources: Data sources that are accepted; None accepts any.
+
+    Returns:
+        The rows, in the order of the file.
 
     Raises:
-        DataError: The file is missing or malformed; the ids are another tokenizer's, steps end with another
-            text, or problems are of another source; a response has no step, an empty one, one without an
-            end, or not one value more than steps; a value is outside [0, 1].
+        DataError: The file is missing or malformed; the ids belong to another tokenizer, steps end with
+            another text, or a problem has another source; a response has no step, an empty step, a step
+            without an end, or not one value more than steps; or a value is outside [0, 1].
     """
     columns = tuple(ValueRow.__dataclass_fields__)
     rows = [ValueRow(**row) for row in read_rows(path, columns)]
@@ -104,10 +107,10 @@ def read_values(
 
 
 def read_delimiter(path: Path) -> str:
-    """The text that ends a step of a file of values.
+    """Return the text that ends a step in a file of values.
 
     Raises:
-        DataError: The file does not say it.
+        DataError: The file does not name it.
     """
     found = read_metadata(path).get(DELIMITER)
     if not isinstance(found, str):
@@ -133,11 +136,11 @@ def _step_ends(path: Path, tokenizer: Any, step_delimiter: str | None) -> Collec
 
 
 def fault(row: ValueRow, ends: Collection[int] | None = None) -> str | None:
-    """What is wrong with a row, None for nothing.
+    """Return what is wrong with a row, None if nothing is.
 
     Args:
-        row: The row.
-        ends: Ids that end a step or a response; None where that is not looked at.
+        row: The row to check.
+        ends: Ids that end a step or a response; None to skip that check.
     """
     if not row.prompt_ids or not row.step_ids:
         return "the prompt or the response is empty"

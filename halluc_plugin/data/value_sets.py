@@ -1,7 +1,7 @@
-"""Sets of value rows: as many right as wrong responses, and files mixed by shares.
+"""Balance and mix value rows: as many right as wrong responses, and files mixed by shares.
 
 OpenReview hJ2BCYGvFg, equation 15: the loss is the sum of its means over right and over wrong trajectories.
-Here the surplus is dropped instead of weighed down (deviation 1), so that any loss sees both alike.
+Here the surplus is dropped instead of down-weighted (deviation 1), so that any loss sees both alike.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,17 +19,18 @@ from halluc_plugin.errors import DataError, SettingsError
 def read_any(
     path: Path, tokenizer: Any, *, step_delimiter: str, template_kwargs: Mapping[str, Any] | None = None
 ) -> list[ValueRow]:
-    """A file of values; or published labels, as :func:`halluc_plugin.data.step_labels.read_step_labels`.
+    """Read a file of values, or published labels as rows of values.
 
     Args:
-        path: The file: published labels if its name ends in ``.json`` or ``.jsonl``.
-        tokenizer: Of the model that will read the ids.
+        path: The file to read; it holds published labels if its name ends in ``.json`` or ``.jsonl``.
+        tokenizer: The tokenizer of the model that will read the ids.
         step_delimiter: Text that ends a step.
-        template_kwargs: What the chat template reads beside the messages, for published labels.
+        template_kwargs: Further arguments of the chat template, for published labels.
 
     Raises:
-        DataError: As of either.
-        TokenizerError: As of either.
+        DataError: The file is refused by :func:`halluc_plugin.data.value_files.read_values` or by
+            :func:`halluc_plugin.data.step_labels.read_step_labels`.
+        TokenizerError: The tokenizer is refused by :func:`halluc_plugin.data.step_labels.read_step_labels`.
     """
     if path.suffix in SUFFIXES:
         return read_step_labels(
@@ -42,8 +43,8 @@ def require_both(rows: Sequence[ValueRow], where: str) -> None:
     """Refuse rows that cannot be balanced.
 
     Args:
-        rows: The rows.
-        where: What they are of, for the message.
+        rows: The rows to check.
+        where: Where the rows come from, for the message.
 
     Raises:
         DataError: All responses are right, or all are wrong.
@@ -58,12 +59,14 @@ def require_both(rows: Sequence[ValueRow], where: str) -> None:
 
 
 def balanced(rows: Sequence[ValueRow], seed: int, where: str = "the rows") -> list[ValueRow]:
-    """As many right as wrong responses, in order; which of the more frequent ones are left out is drawn.
+    """Return as many right as wrong responses, in their order.
+
+    The responses of the more frequent kind that are left out are drawn at random.
 
     Args:
-        rows: The rows.
-        seed: Of what is drawn.
-        where: What they are of, for the message.
+        rows: The rows to balance.
+        seed: Seed of the draw.
+        where: Where the rows come from, for the message.
 
     Raises:
         DataError: All responses are right, or all are wrong.
@@ -77,15 +80,17 @@ def balanced(rows: Sequence[ValueRow], seed: int, where: str = "the rows") -> li
 
 
 def mixed(parts: Sequence[Sequence[ValueRow]], weights: Sequence[float], seed: int) -> list[ValueRow]:
-    """As many rows of each file as its weight says, and as many in all as there are; none twice.
+    """Return rows of several files in given proportions, as many in all as possible and none twice.
 
     Args:
         parts: The rows of each file.
-        weights: One for each, above 0: 3 and 1 give three rows of the first for each of the second.
-        seed: Of what is drawn.
+        weights: The weight of each file, above 0: 3 and 1 give three rows of the first for each of the
+            second.
+        seed: Seed of the draw.
 
     Raises:
-        SettingsError: There are not as many weights as files, one is not above 0, or it gives no row.
+        SettingsError: The number of weights is not that of files, a weight is not above 0, or a file gets no
+            row.
     """
     if len(weights) != len(parts) or not all(weight > 0 for weight in weights):
         raise SettingsError(

@@ -1,8 +1,8 @@
-"""Rows for a scorer that sees earlier attempts: turns of revisions, each with those before it.
+"""Make rows for a scorer that sees earlier attempts: turns of revisions, each with those before it.
 
-OpenReview hJ2BCYGvFg, section 3.3 and appendix A.4: behind each earlier turn stands the question whether it
-is correct, with its answer (the turn-wise context c), and the target of a step is the return of its turn plus
-the discounted returns of later ones (equation 14).
+This is OpenReview hJ2BCYGvFg, section 3.3 and appendix A.4. Each earlier turn is followed by the question
+whether it is correct, with its answer (the turn-wise context c). The target of a step is the return of its
+turn plus the discounted returns of later ones (equation 14).
 
 Deviations:
 
@@ -36,7 +36,7 @@ Trajectory = tuple[int, ...]
 
 
 class Returns(StrEnum):
-    """What becomes of the returns of later turns."""
+    """How the returns of later turns enter a target."""
 
     NORMALISED = "normalised"
     """The mean over this turn and later ones."""
@@ -57,24 +57,27 @@ def turn_rows(
     returns: Returns = Returns.NORMALISED,
     seed: int = 0,
 ) -> list[ValueRow]:
-    """Make trajectories of revisions from the answers to each problem, and a row of each turn.
+    """Make trajectories of revisions from the answers to each problem, and a row for each turn.
 
     A row's prompt is the problem's with the earlier turns (:func:`with_turns`), its steps are those of the
     turn. First turns are among the rows, with the bare prompt.
 
     Args:
         rows: Answers with values; those of one source and prompt belong to one problem.
-        tokenizer: Of the ids.
+        tokenizer: The tokenizer of the ids.
         step_delimiter: Text that ends a step.
-        revisions: K, most revisions of a trajectory.
-        trajectories: J, most trajectories of a problem.
-        discount: γ, of a step, in [0, 1].
-        returns: What becomes of the returns of later turns.
-        seed: Of what is drawn.
+        revisions: Largest number of revisions in a trajectory, K.
+        trajectories: Largest number of trajectories for a problem, J.
+        discount: Discount γ of one step, in [0, 1].
+        returns: How the returns of later turns enter a target.
+        seed: Seed of the drawn trajectories.
+
+    Returns:
+        One row for each distinct turn.
 
     Raises:
         SettingsError: A number is out of range.
-        DataError: There are to be revisions, and no problem has two answers.
+        DataError: Revisions are asked for, and no problem has two answers.
     """
     if revisions < 0 or trajectories < 1 or not 0 <= discount <= 1:
         raise SettingsError(
@@ -116,13 +119,13 @@ def turn_rows(
 
 
 def draw_trajectories(answers: int, revisions: int, most: int, rng: np.random.Generator) -> list[Trajectory]:
-    """Distinct trajectories: indices of answers, none twice in one; at most ``most``, in ascending order.
+    """Return distinct trajectories in ascending order, each a tuple of distinct indices of answers.
 
     Args:
-        answers: N.
-        revisions: K.
-        most: J.
-        rng: Source of randomness; the number of turns is as likely as any other.
+        answers: Number of answers, N.
+        revisions: Largest number of revisions, K.
+        most: Largest number of trajectories, J.
+        rng: Source of randomness; each number of turns is equally likely.
     """
     longest = min(answers, revisions + 1)
     if sum(perm(answers, turns) for turns in range(1, longest + 1)) <= most:
@@ -141,13 +144,14 @@ def with_turns(
     *,
     step_delimiter: str,
 ) -> list[int]:
-    """What a scorer reads before a turn: the prompt, then each earlier turn and whether it is correct.
+    """Return the ids that a scorer reads before a turn: the prompt, then each earlier turn and its verdict.
 
     Args:
-        prompt: Ids of the prompt.
-        turns: The steps of each earlier turn, and whether it is correct.
-        tokenizer: Of the ids; what it calls special, EOS for one, is left out at the end of a turn.
-        step_delimiter: Text that ends a step, and stands before and behind the question.
+        prompt: Token ids of the prompt.
+        turns: The steps of each earlier turn, and whether the turn is correct.
+        tokenizer: The tokenizer of the ids; its special tokens, such as EOS, are left out at the end of a
+            turn.
+        step_delimiter: Text that ends a step; it is written before and after the question.
     """
     ids = list(prompt)
     for steps, correct in turns:

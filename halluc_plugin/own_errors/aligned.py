@@ -1,4 +1,4 @@
-"""Traces whose errors are the model's own, found by aligning its samples with references."""
+"""Write traces whose errors are the model's own, found by aligning its samples with references."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,14 +17,15 @@ from halluc_plugin.traces import align_steps, align_tokens
 
 @dataclass(frozen=True)
 class Aligned:
-    """Makes the rows of a part: errors are where the model's own answers depart from the references.
+    """Makes the rows of a part; errors are where the model's own answers depart from the references.
 
     Attributes:
         writing: How traces are written.
-        sampler: The model.
-        space: Where it is sampled; edits are banned, so that what is taken back is taken back here.
-        samples: Answers of each problem.
-        seed: Of the samples, where the sampler can be seeded.
+        sampler: The model that is sampled.
+        space: The space in which it is sampled. Edits are banned there, so that errors are taken back only by
+            the written traces.
+        samples: Number of answers to each problem.
+        seed: Seed of the samples, if the sampler can be seeded.
     """
 
     writing: Writing

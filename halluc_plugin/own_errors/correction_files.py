@@ -1,4 +1,4 @@
-"""The files of verified wrong-to-right data.
+"""Write the files of verified wrong-to-right data.
 
 <folder>/right.parquet       right answers
 <folder>/corrected.parquet   wrong answers, each taken back and followed by a right one
@@ -36,18 +36,19 @@ Asked = tuple[Mapping[str, Any], PosedProblem]
 
 @dataclass(frozen=True)
 class CorrectionRequest:
-    """What to write.
+    """The settings of files of corrections.
 
     Attributes:
         model: Name of the model that answers.
-        data: Problems.
+        data: File of problems.
         settings: How to sample, and what to keep.
-        space: Where answers are sampled; edits are banned.
-        seed: Of the samples, where the sampler can be seeded.
-        limit: Problems, from the first; None for all.
+        space: The space in which answers are sampled; edits are banned there.
+        seed: Seed of the samples, if the sampler can be seeded.
+        limit: Number of problems, from the first; None for all.
         reward_function: Place of a scoring function that judges answers; None for the source's verifier.
-        problems_per_part: Problems that are sampled together; what an interrupted run had of others is kept.
-        template_kwargs: What the model's chat template reads beside the messages.
+        problems_per_part: Number of problems that are sampled together. An interrupted run keeps the parts
+            that it completed.
+        template_kwargs: Further arguments of the model's chat template.
     """
 
     model: str
@@ -61,10 +62,13 @@ class CorrectionRequest:
     template_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     def problems(self, tokenizer: Any) -> list[PosedProblem]:
-        """The problems, each with its judge.
+        """Return the problems, each with its verifier.
+
+        Args:
+            tokenizer: The tokenizer that encodes the prompts.
 
         Raises:
-            DataError: See :func:`halluc_plugin.sampling.problems.read_problems`.
+            DataError: The file is refused by :func:`halluc_plugin.sampling.problems.read_problems`.
         """
         return read_problems(
             self.data,
@@ -78,20 +82,22 @@ class CorrectionRequest:
 def write_corrections(
     folder: Path, request: CorrectionRequest, sampler: Sampler, tokenizer: Any, progress: Progress
 ) -> Path:
-    """Sample, judge, take back, sample again, judge again; an interrupted run goes on where it was.
+    """Sample answers, take the wrong ones back, sample again, and write what the verifier accepts.
+
+    An interrupted run is resumed.
 
     Args:
-        folder: Where to.
-        request: What to write.
-        sampler: The model.
-        tokenizer: Its tokenizer.
-        progress: How to show progress.
+        folder: The folder to write to.
+        request: The settings of the files.
+        sampler: The model that is sampled.
+        tokenizer: The model's tokenizer.
+        progress: Shows the progress.
 
     Returns:
-        The data card. A kind of which there is nothing has no file.
+        The path of the data card. A kind of rows of which there are none has no file.
 
     Raises:
-        DataError: A row has no verifier, or its verifier cannot do what is asked; or nothing was right.
+        DataError: A row has no verifier, its verifier cannot judge what is asked, or no answer was right.
     """
     problems = request.problems(tokenizer)
     rows = storable(checked_rows(request.data, truth_fault=None)[: request.limit])

@@ -1,8 +1,8 @@
-"""Verified wrong-to-right data: a model's own wrong answers, taken back, and its own right ones after them.
+"""Collect verified wrong-to-right data: a model's own wrong answers, taken back, and right ones after them.
 
-"Verifiable backtracking": sample k answers of a problem and keep the right ones; after a wrong one write what
-takes it back, sample again, and keep what the verifier finds right. Errors and corrections are both the
-model's own, and any verifier of answers will do.
+This is "verifiable backtracking": sample k answers to a problem and keep the right ones; after a wrong one
+write what takes it back, sample again, and keep what the verifier finds right. Errors and corrections are
+both the model's own, and any verifier of answers suffices.
 """
 
 from collections.abc import Sequence
@@ -31,18 +31,19 @@ class Depth(StrEnum):
 
 @dataclass(frozen=True)
 class CorrectionSettings:
-    """How to sample and what to keep.
+    """How to sample, and what to keep.
 
     Args:
-        attempts: k, answers sampled of a problem.
+        attempts: Number k of answers sampled for a problem.
         depth: How much of a wrong answer is taken back.
-        context: What the model sees when it samples again: all that was written (``soft``), or what is left
+        context: What the model sees when it samples again: all that was written (``soft``), or what is live
             (``hard``).
         marker: Ids of words that take back instead of edits; None for edits.
-        most: Most right answers, and most corrections, that are kept of a problem.
+        most: Largest number of right answers, and of corrections, that are kept for a problem.
 
     Raises:
-        SettingsError: A count is below 1; or words are to take back a part, or to be forgotten.
+        SettingsError: A count is below 1, or words are asked to take back a part of an answer or to act in
+            hard context.
     """
 
     attempts: int = 8
@@ -64,9 +65,9 @@ class CorrectionSettings:
             )
 
     def most_tokens(self, answer: int) -> int:
-        """Most tokens that come behind a prompt, answers having so many at most.
+        """Return the largest number of tokens after a prompt, for answers of at most ``answer`` tokens.
 
-        In soft context sampling again comes behind a whole answer and what takes it back.
+        In soft context the second sample follows a whole answer and what takes it back.
         """
         if self.context is Context.HARD:
             return answer
@@ -75,13 +76,13 @@ class CorrectionSettings:
 
 @dataclass(frozen=True)
 class Collected:
-    """What was kept of one problem.
+    """The answers that were kept for one problem.
 
     Attributes:
         right: Distinct right answers, the likeliest first.
         corrected: Distinct wrong answers, each taken back and followed by a right one.
-        answers: How many answers were sampled and finished.
-        wrong: How many of them were wrong.
+        answers: Number of answers that were sampled and finished.
+        wrong: Number of these that were wrong.
     """
 
     right: list[TraceRow]
@@ -97,21 +98,22 @@ def collect(
     tokenizer: Any,
     settings: CorrectionSettings,
 ) -> list[Collected]:
-    """Sample, judge, take back, sample again, judge again.
+    """Sample answers, take the wrong ones back, sample again, and keep what the verifier accepts.
 
     Args:
         problems: The problems, sampled together.
-        sampler: The model.
-        space: Where answers are sampled; ``edits_banned``, so that all that is taken back is taken back here.
-        tokenizer: Of the ids.
+        sampler: The model that is sampled.
+        space: The space in which answers are sampled. Its edits must be banned, so that errors are taken back
+            only by the collected traces.
+        tokenizer: The tokenizer of the ids.
         settings: How to sample and what to keep.
 
     Returns:
-        For each problem what was kept.
+        What was kept for each problem.
 
     Raises:
         SettingsError: Edits are not banned.
-        DataError: The depth is that of the error, and a verifier judges no prefixes.
+        DataError: The depth is that of the error, and a verifier does not judge prefixes.
     """
     if not space.edits_banned:
         raise SettingsError("The space lets the model take back by itself.", "Ban edits in it.")

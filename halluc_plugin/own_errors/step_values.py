@@ -1,10 +1,10 @@
-"""Values of the steps of a model's own answers: rows that a process reward model is trained on.
+"""Compute values of the steps of a model's own answers, on which a process reward model is trained.
 
 Each problem is answered k times by a policy, answers are cut into steps, and prefixes are continued by the
 same policy. Labels are soft, the Monte-Carlo return-to-go of OpenReview hJ2BCYGvFg, section 2 and A.4, or
 hard, as of P. Wang et al., "Math-Shepherd" (arXiv 2312.08935, section 3.3): 1 where any continuation is
-right. What is continued is every prefix, a share of them, or what OmegaPRM's binary searches look at
-(:mod:`halluc_plugin.scorers.rollout_tree`).
+right. The prefixes that are continued are all of them, a share of them, or those that OmegaPRM's binary
+searches look at (:mod:`halluc_plugin.scorers.rollout_tree`).
 
 Deviations:
 
@@ -39,7 +39,7 @@ from halluc_plugin.scorers.rollouts import Prefix, Rollouts, judge_of, step_pref
 
 
 class Labels(StrEnum):
-    """What a prefix's value is."""
+    """The kind of value of a prefix."""
 
     SOFT = "soft"
     """The share of right continuations."""
@@ -52,16 +52,16 @@ class ValueSettings:
     """How answers are sampled and valued.
 
     Args:
-        answers: k, of each problem.
-        continuations: n, of each prefix.
-        labels: What a value is.
-        probing: Which prefixes are continued.
-        partials: Share of the prefixes that are continued, drawn at random; for :attr:`Probing.EACH` alone.
-        searches: Most binary searches of a problem, None for as many as answers; for :attr:`Probing.BINARY`
-            alone.
+        answers: Number k of answers to each problem.
+        continuations: Number n of continuations of each prefix.
+        labels: The kind of value of a prefix.
+        probing: The prefixes that are continued.
+        partials: Share of the prefixes that are continued, drawn at random; only for :attr:`Probing.EACH`.
+        searches: Largest number of binary searches for a problem, None for as many as answers; only for
+            :attr:`Probing.BINARY`.
 
     Raises:
-        SettingsError: A value is out of range, or has no meaning beside another.
+        SettingsError: A value is out of range, or has no meaning together with another.
     """
 
     answers: int = 4
@@ -93,14 +93,14 @@ class StepValues:
     """Makes the rows of a part of a file: a model's answers with the values of their prefixes.
 
     Attributes:
-        sampler: The model that answers, and continues.
-        space: Where it is sampled.
-        tokenizer: Its tokenizer.
-        settings: How.
-        seed: Of what is drawn, and of the samples, where the sampler can be seeded.
+        sampler: The model that answers and continues.
+        space: The space in which it is sampled.
+        tokenizer: The model's tokenizer.
+        settings: How answers are sampled and valued.
+        seed: Seed of the drawn prefixes, and of the samples if the sampler can be seeded.
 
     Raises:
-        SettingsError: All samples would be the same, or there are to be none.
+        SettingsError: All samples would be the same, or there would be none.
     """
 
     sampler: Sampler

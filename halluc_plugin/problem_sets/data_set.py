@@ -1,4 +1,4 @@
-"""What a data set is asked to be, and how it is written: the face that every kind of problems shows."""
+"""The interface of every data set: its problems, its options, and how it is written."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -12,26 +12,26 @@ from halluc_plugin.problem_sets.options import Option, options
 
 
 class Posed(Protocol):
-    """A problem as all who write, ask and judge see it."""
+    """The interface of a problem."""
 
     @property
     def prompt(self) -> str:
-        """How it is asked; problems that differ are asked differently."""
+        """The text of the prompt; different problems have different prompts."""
         ...
 
     @property
     def truth(self) -> Mapping[str, Any]:
-        """What its verifier needs (``reward_model.ground_truth``)."""
+        """The ground truth that the verifier needs (``reward_model.ground_truth``)."""
         ...
 
     @property
     def steps(self) -> tuple[str, ...]:
-        """A right answer, cut into steps, each with the blank or newline that closes it."""
+        """A right answer, cut into steps, each with the blank or newline that ends it."""
         ...
 
     @property
     def answer(self) -> str:
-        """A right answer."""
+        """The text of a right answer."""
         ...
 
 
@@ -41,19 +41,25 @@ class DataSet(ABC):
     @property
     @abstractmethod
     def splits(self) -> tuple[str, ...]:
-        """The splits of its problems, that of training first."""
+        """The names of its splits, that of training first."""
 
     @property
     @abstractmethod
     def edit(self) -> StrEnum | None:
-        """What deletes errors in its traces, None where none has any: the tokenizer needs that token."""
+        """The edit that deletes errors in its traces, whose token the tokenizer needs; None for no errors."""
 
     @abstractmethod
     def draw(self, split: str, count: int) -> Sequence[Posed]:
-        """Draw distinct problems of one split; the same for the same seed, and more begin with fewer.
+        """Draw distinct problems of one split.
+
+        The same seed gives the same problems, and a larger count extends a smaller one.
+
+        Args:
+            split: Name of the split.
+            count: Number of problems.
 
         Raises:
-            SettingsError: So many do not exist, or are too rare to find.
+            SettingsError: There are not as many distinct problems, or they are too rare to be found.
         """
 
     @abstractmethod
@@ -66,20 +72,23 @@ class DataSet(ABC):
         workers: int = 1,
         template_kwargs: Mapping[str, Any] | None = None,
     ) -> DataSetFiles:
-        """Write it; the same request and tokenizer write the same bytes.
+        """Write the data set; the same request and tokenizer write the same bytes.
 
         Args:
-            folder: Where to; it goes to a folder below, named after the task.
-            tokenizer: Whose ids the traces are in; None writes no traces.
-            progress: How to show progress.
-            workers: Processes that write traces.
-            template_kwargs: What the tokenizer's chat template reads beside the messages.
+            folder: The folder below which the data set is written, in a folder named after the task.
+            tokenizer: The tokenizer of the traces; None writes no traces.
+            progress: Shows the progress.
+            workers: Number of processes that write traces.
+            template_kwargs: Further arguments of the tokenizer's chat template.
+
+        Returns:
+            The paths of its files.
 
         Raises:
-            SettingsError: So many distinct problems do not exist; or there are no such traces.
-            TokenizerError: Backtracking traces are wanted and the tokenizer has no edit tokens.
+            SettingsError: There are not as many distinct problems, or the task has no such traces.
+            TokenizerError: Backtracking traces are asked for and the tokenizer has no edit tokens.
         """
 
     def options(self) -> list[Option]:
-        """The options of its command."""
+        """Return the options of the data set's command."""
         return options(self)

@@ -1,4 +1,4 @@
-"""What the data sets of all generated tasks share: rows of traces, their part of the data card.
+"""The files of every generated task's data set, the rows of traces and their part of the data card.
 
 A data set is a folder of verl parquet files with problems, ``traces.parquet`` with raw traces in the ids of
 one tokenizer, and ``card.json`` with counts, seeds and shares. The same request and tokenizer write the same
@@ -36,7 +36,7 @@ Example = tuple[Mapping[str, Any], ProblemT]
 
 
 class DataSetFiles(ABC):
-    """Where the files are that every data set has."""
+    """The paths of the files that every data set has."""
 
     root: Path
     """The folder for ``HALLUC_DATA_DIR``."""
@@ -44,29 +44,29 @@ class DataSetFiles(ABC):
     @property
     @abstractmethod
     def folder(self) -> Path:
-        """The data set's own folder."""
+        """The folder of this data set."""
 
     def problems(self, split: str) -> Path:
-        """The problems of a split."""
+        """Return the path of the problems of a split."""
         return self.folder / f"{split}.parquet"
 
     @property
     def traces(self) -> Path:
-        """Raw traces of the training problems."""
+        """The path of the raw traces of the training problems."""
         return self.folder / "traces.parquet"
 
     @property
     def card(self) -> Path:
-        """Counts, seeds and shares."""
+        """The path of the data card with counts, seeds and shares."""
         return self.folder / "card.json"
 
 
 def check_amounts(backtracking: float, **counts: int) -> None:
-    """Refuse what cannot be asked of a data set.
+    """Refuse amounts that a data set cannot have.
 
     Args:
-        backtracking: Backtracking traces for each clean one.
-        **counts: How much is to be written, by the name of the setting.
+        backtracking: Number of backtracking traces for each clean one.
+        **counts: Numbers of problems to write, by the name of the setting.
 
     Raises:
         SettingsError: A count is below 1, or the ratio is negative.
@@ -81,14 +81,14 @@ def check_amounts(backtracking: float, **counts: int) -> None:
 
 
 class Writer(Protocol[ProblemT_contra]):
-    """Writes raw traces of problems."""
+    """The interface of a writer of raw traces."""
 
     def clean(self, problem: ProblemT_contra) -> tuple[int, ...]:
-        """The reference answer, EOS included."""
+        """Return the token ids of the reference answer, EOS included."""
         ...
 
     def backtracking(self, problem: ProblemT_contra, rng: np.random.Generator) -> BacktrackTrace | None:
-        """A trace with at least one error; None where none is possible."""
+        """Return a trace with at least one error, None if no error is possible."""
         ...
 
 
@@ -97,13 +97,13 @@ class TraceFile(Generic[ProblemT]):
     """Writes one file of traces in parts, and counts what is in it.
 
     Attributes:
-        path: The file.
-        tokenizer: Whose ids the traces are in.
+        path: The file to write.
+        tokenizer: The tokenizer of the ids.
         seed: Seed of the data set.
         kinds: The kinds of error there are.
-        request: JSON-able; all that decides the traces, tokenizer aside.
-        workers: Processes that write; the file is the same whatever their number.
-        template_kwargs: What the tokenizer's chat template reads beside the messages.
+        request: JSON-able description of everything that decides the traces, except for the tokenizer.
+        workers: Number of processes that write; the file is the same whatever their number.
+        template_kwargs: Further arguments of the tokenizer's chat template.
     """
 
     path: Path
@@ -117,12 +117,12 @@ class TraceFile(Generic[ProblemT]):
     def write_pairs(
         self, examples: Iterable[Example[ProblemT]], writer: Writer[ProblemT], backtracking: float
     ) -> dict[str, Any]:
-        """Each example's clean trace, followed by its backtracking traces.
+        """Write each example's clean trace, followed by its backtracking traces.
 
         Args:
-            examples: What to write traces of.
-            writer: Writes them.
-            backtracking: Backtracking traces for each clean one; a fraction is drawn.
+            examples: The problems with their rows.
+            writer: The writer of their traces.
+            backtracking: Number of backtracking traces for each clean one; a fraction is drawn at random.
 
         Returns:
             The file's part of the data card.
@@ -136,11 +136,11 @@ class TraceFile(Generic[ProblemT]):
         examples: Iterable[Example[ProblemT]],
         write: Callable[[ProblemT, np.random.Generator], BacktrackTrace],
     ) -> dict[str, Any]:
-        """One trace of each example, with errors or without.
+        """Write one trace of each example, with errors or without.
 
         Args:
-            examples: What to write traces of.
-            write: Writes one.
+            examples: The problems with their rows.
+            write: Function that writes the trace of a problem.
 
         Returns:
             The file's part of the data card.
@@ -213,10 +213,10 @@ class _Singles(_Part[ProblemT]):
 
 
 def edit_vocab_or_none(tokenizer: Any, *, edits: bool) -> Any:
-    """The tokenizer's edit tokens; where no trace has edits, a vocabulary that no text uses.
+    """Return the tokenizer's edit vocabulary, or one that no text uses if no trace has edits.
 
     Raises:
-        TokenizerError: Edits are wanted and the tokenizer has no edit tokens.
+        TokenizerError: Edits are asked for and the tokenizer has no edit tokens.
     """
     from halluc_plugin.tokens.vocabulary import edit_free_vocab, edit_vocab
 
@@ -224,11 +224,11 @@ def edit_vocab_or_none(tokenizer: Any, *, edits: bool) -> Any:
 
 
 def plain(request: Any) -> dict[str, Any]:
-    """A dataclass as JSON has it."""
+    """Return a dataclass as a JSON-able mapping."""
     as_json: dict[str, Any] = json.loads(json.dumps(asdict(request)))
     return as_json
 
 
 def write_card(path: Path, card: Mapping[str, Any]) -> None:
-    """Write the data card."""
+    """Write the data card as JSON."""
     write_whole(path, json.dumps(card, indent=1) + "\n")

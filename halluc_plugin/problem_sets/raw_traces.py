@@ -1,4 +1,4 @@
-"""What the raw traces of all generated tasks share: where an error begins, and how it is taken back."""
+"""The common parts of the raw traces of all generated tasks: where errors begin and how they are deleted."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ ATTEMPTS = 20
 
 
 class Edit(StrEnum):
-    """How an error is deleted."""
+    """The edit that deletes an error."""
 
     TOKEN = "token"  # noqa: S105 - a kind of edit
     """One backtrack for each token, from the first wrong one on."""
@@ -24,12 +24,12 @@ class Edit(StrEnum):
 
     @property
     def kind(self) -> EditKind:
-        """The edit token that deletes."""
+        """The kind of edit token that deletes."""
         return EditKind.STEP if self is Edit.STEP else EditKind.BACKTRACK
 
 
 class Ending(StrEnum):
-    """Where a backtracking trace ends."""
+    """The place where a backtracking trace ends."""
 
     CORRECTION = "correction"
     """With the whole answer and EOS."""
@@ -39,11 +39,11 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True)
 class BacktrackTrace:
-    """A raw trace and what went wrong in it.
+    """A raw trace and the errors in it.
 
     Attributes:
-        ids: Actions in order, EOS included where the trace has one.
-        kinds: Kind of each error, in order.
+        ids: All actions in order, EOS included if the trace has one.
+        kinds: The kind of each error, in order.
     """
 
     ids: tuple[int, ...]
@@ -52,12 +52,12 @@ class BacktrackTrace:
 
 @dataclass(frozen=True)
 class LocatedError:
-    """An error in ids.
+    """An error in token ids.
 
     Attributes:
-        position: Index of the reference token in whose place it is written.
-        ids: What is written.
-        kind: What is wrong.
+        position: Index of the reference token in whose place the error is written.
+        ids: Token ids of the error.
+        kind: The kind of the error.
     """
 
     position: int
@@ -77,13 +77,17 @@ def locate(
     """Find where wrong text departs from the reference.
 
     Args:
-        encode: The tokenizer's ids of a text.
-        reference: Ids of the whole reference answer.
-        before: Its text before the error, a number of whole steps.
-        wrong: What is written instead of the next step, with the blank or newline that ends a step where it
-            is a whole one.
-        kind: What is wrong with it.
-        edit: How it will be deleted: by tokens it begins at the first wrong one, by steps at the step.
+        encode: Function that returns the tokenizer's ids of a text.
+        reference: Token ids of the whole reference answer.
+        before: Text of the reference before the error, a number of whole steps.
+        wrong: Text that is written instead of the next step, with the blank or newline that ends it if it is
+            a whole step.
+        kind: The kind of the error.
+        edit: The edit that will delete it. An error that is deleted by tokens begins at the first wrong one,
+            one that is deleted by steps at the step.
+
+    Returns:
+        The error with its position.
     """
     if edit is Edit.STEP:
         position = len(encode(before))
@@ -109,12 +113,15 @@ def write_trace(
     """Write the reference with errors that are taken back on the way.
 
     Args:
-        reference: Ids of the answer, EOS included.
-        errors: In order; several at one position are written and taken back one after the other.
-        vocab: Which ids edit.
+        reference: Token ids of the answer, EOS included.
+        errors: The errors in order. Several at one position are written and taken back one after the other.
+        vocab: The edit vocabulary of the ids.
         eos: The id that ends a response.
-        edit: How errors are deleted.
-        ending: Where the trace ends; one without errors is whole.
+        edit: The edit that deletes errors.
+        ending: The place where the trace ends. A trace without errors is always whole.
+
+    Returns:
+        The trace with the kinds of its errors.
     """
     from halluc_plugin.edits import events, resolve_row
     from halluc_plugin.traces import inject

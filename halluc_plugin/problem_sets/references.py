@@ -1,7 +1,7 @@
-"""Raw traces of any data set whose rows have reference answers, with errors injected into them.
+"""Write raw traces for any data set with reference answers, by injecting errors into them.
 
-Rows are verl's, with the reference answer in ``extra_info.answer``, as the data sets of ours and those of
-verl's own scripts for GSM8K have it.
+Rows are verl's, with the reference answer in ``extra_info.answer``, as in the data sets of this package and
+in those of verl's own scripts for GSM8K.
 """
 
 from collections import Counter
@@ -26,9 +26,9 @@ class Reference:
     """A row with its reference answer.
 
     Attributes:
-        row: Columns of the row.
-        prompt: Ids of its prompt, as the model is asked.
-        ids: Ids of the reference answer, EOS included.
+        row: The columns of the row.
+        prompt: Token ids of the prompt, Int[P].
+        ids: Token ids of the reference answer, EOS included.
     """
 
     row: Mapping[str, Any]
@@ -43,17 +43,17 @@ def read_references(
     *,
     template_kwargs: Mapping[str, Any] | None = None,
 ) -> list[Reference]:
-    """The rows of a file of verl's, with their reference answers; nothing judges them.
+    """Read the rows of a verl file with their reference answers; no verifier is needed.
 
     Args:
-        path: The file.
-        tokenizer: Writes prompts and answers.
-        limit: At most so many, from the first; None for all.
-        template_kwargs: What the chat template reads beside the messages.
+        path: The file to read.
+        tokenizer: The tokenizer that encodes prompts and answers.
+        limit: Largest number of rows, from the first; None for all.
+        template_kwargs: Further arguments of the chat template.
 
     Raises:
-        DataError: As :func:`halluc_plugin.data.parquet.checked_rows`, or a row has no reference answer, or
-            one that is no text.
+        DataError: The file is refused by :func:`halluc_plugin.data.parquet.checked_rows`, or a row has no
+            reference answer or one that is not a text.
     """
     rows = checked_rows(path, truth_fault=None)[:limit]
     for number, row in enumerate(rows):
@@ -86,12 +86,12 @@ class Writing:
     """How traces are written.
 
     Attributes:
-        vocab: Which ids edit.
+        vocab: The edit vocabulary of the ids.
         eos_ids: Ids that end a response.
-        edit: How errors are deleted.
+        edit: The edit that deletes errors.
         marker: Ids of words that take back instead of edits: each trace becomes its natural-language twin.
             None for edits.
-        clean: Whether each reference is written too, as it is.
+        clean: Whether each reference is also written unchanged.
     """
 
     vocab: EditVocab
@@ -101,7 +101,7 @@ class Writing:
     clean: bool = True
 
     def rows(self, reference: Reference, traces: Sequence[Sequence[int]]) -> list[Row]:
-        """The rows of a reference: itself, if wanted, and its traces."""
+        """Return the rows of a reference: the reference itself, if asked for, and its traces."""
         written = [reference.ids, *traces] if self.clean else traces
         return [self._row(reference, ids) for ids in written]
 
@@ -117,14 +117,14 @@ class Writing:
 
 @dataclass(frozen=True)
 class Injected:
-    """Makes the rows of a part: errors are random tokens ("stochastic injection").
+    """Makes the rows of a part; errors are random tokens ("stochastic injection").
 
     Attributes:
         writing: How traces are written.
         pool: Ids that errors are drawn from.
-        rate: Probability of an error at each position; where a trace deletes by steps, at each step.
+        rate: Probability of an error at each position, or at each step if errors are deleted by steps.
         lengths: Relative weight of each length of an error.
-        copies: Traces of a reference.
+        copies: Number of traces for each reference.
         seed: Seed of the data set.
     """
 
@@ -164,6 +164,6 @@ class Injected:
 
 
 def text_pool(tokenizer: Any, vocab: EditVocab) -> tuple[int, ...]:
-    """All ids of a tokenizer that can stand in a text: no added token, special or not, is among them."""
+    """Return all ids of a tokenizer that can be part of a text; added tokens are left out."""
     special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder, *vocab.edit_ids}
     return tuple(sorted(set(tokenizer.get_vocab().values()) - special))

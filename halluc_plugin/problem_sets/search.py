@@ -1,8 +1,8 @@
-"""Problems that are searched: what a search task is, and the verifier that follows from it.
+"""Problems that are solved by search: the interface of a search task, and its verifier.
 
-An answer is a list of lines, one a step; each step is easy, and whether it was a good one shows later. A
-state is *dead* when no right answer can be reached from it, and shows a *contradiction* when the text alone
-says so.
+An answer is a list of lines, one for each step. Each step is easy; whether it was a good one shows later. A
+state is *dead* if no right answer can be reached from it, and shows a *contradiction* if that can be seen
+from the text alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,8 +19,8 @@ class SearchStep(Generic[StateT]):
     """A step that a state allows.
 
     Attributes:
-        text: The line, with its newline.
-        after: The state behind it.
+        text: The line of the step, with its newline.
+        after: The state after the step.
     """
 
     text: str
@@ -29,13 +29,14 @@ class SearchStep(Generic[StateT]):
 
 @dataclass(frozen=True)
 class JudgedStep:
-    """A step of an answer, as the oracle sees it.
+    """A step of an answer, as the oracle judges it.
 
     Attributes:
-        kind: What it is.
-        contradiction: Whether problem and text show that the state behind it is dead; a slip always does.
-        branches: How many steps the state before it allows that are dead ends, and how many that are not;
-            None where that is dead.
+        kind: The kind of the step.
+        contradiction: Whether problem and text show that the state after the step is dead; a slip always
+            does.
+        branches: Number of dead ends that the state before the step allows, and number of other steps; None
+            if that state is dead.
     """
 
     kind: StepKind
@@ -44,41 +45,44 @@ class JudgedStep:
 
 
 class SearchTask(Protocol[StateT]):
-    """What a search is about; states are immutable, and know the problem they belong to."""
+    """The interface of a search task; its states are immutable and know the problem they belong to."""
 
     def begin(self, problem: Mapping[str, Any]) -> StateT:
-        """The state of an empty answer.
+        """Return the state of an empty answer.
 
         Args:
-            problem: A row's ``reward_model.ground_truth``.
+            problem: The ``reward_model.ground_truth`` of a row.
 
         Raises:
-            DataError: It is no problem of this kind, or none that can be solved.
+            DataError: The problem is not of this kind, or cannot be solved.
         """
         ...
 
     def steps(self, state: StateT) -> Sequence[SearchStep[StateT]]:
-        """Every step that the rules allow, dead ends included; none where the answer is complete."""
+        """Return every step that the rules allow, dead ends included; none if the answer is complete."""
         ...
 
     def dead(self, state: StateT) -> bool:
-        """Whether no right answer can be reached: exact."""
+        """Return whether no right answer can be reached from a state, exactly."""
         ...
 
     def contradiction(self, state: StateT) -> bool:
-        """Whether problem and live text show that the state is dead; so does each dead one without steps."""
+        """Return whether problem and live text show that the state is dead.
+
+        A dead state without steps always shows it.
+        """
         ...
 
     def well_formed(self, problem: Mapping[str, Any], line: str) -> bool:
-        """Whether a line, without its newline, is one of an answer, right or wrong."""
+        """Return whether a line, without its newline, has the form of an answer's line, right or wrong."""
         ...
 
 
 class SearchVerifier(Generic[StateT]):
-    """The exact judge of a search task; where several answers are right, it takes any.
+    """The exact verifier of a search task; it accepts any right answer.
 
     Args:
-        search: The task.
+        search: The search task.
         data_sources: The ``data_source`` values of its rows.
     """
 
@@ -86,7 +90,7 @@ class SearchVerifier(Generic[StateT]):
         self.search, self.data_sources = search, data_sources
 
     def verify(self, problem: Mapping[str, Any], answer: str) -> Outcome:
-        """Judge an answer; blanks and newlines at its end do not count."""
+        """Judge an answer; blanks and newlines at its end are ignored."""
         begin = self.search.begin(problem)
         lines = self.canonical(answer).split("\n")
         if not all(self.search.well_formed(problem, line) for line in lines):
@@ -96,11 +100,11 @@ class SearchVerifier(Generic[StateT]):
         return Outcome.CORRECT if solved else Outcome.WRONG
 
     def canonical(self, answer: str) -> str:
-        """An answer without blanks and newlines at its end."""
+        """Return an answer without blanks and newlines at its end."""
         return answer.rstrip()
 
     def prefix_ok(self, problem: Mapping[str, Any], prefix: str) -> bool:
-        """Whether some right answer begins with ``prefix``, which may be cut anywhere."""
+        """Return whether some right answer begins with ``prefix``, which may be cut anywhere."""
         if self.verify(problem, prefix) is Outcome.CORRECT:  # with blanks at its end, too
             return True
         *lines, last = prefix.split("\n")
@@ -113,14 +117,14 @@ class SearchVerifier(Generic[StateT]):
         return any(not self.search.dead(step.after) for step in candidates)
 
     def judge_steps(self, problem: Mapping[str, Any], lines: Sequence[str]) -> list[JudgedStep]:
-        """Say of each line of an answer what it is.
+        """Judge each line of an answer.
 
         Args:
-            problem: A row's ``reward_model.ground_truth``.
+            problem: The ``reward_model.ground_truth`` of a row.
             lines: The lines, without newlines.
 
         Returns:
-            As many; all behind the first that is not live are dead.
+            One judgement for each line; all after the first that is not live are dead.
         """
         state: StateT | None = self.search.begin(problem)
         judged: list[JudgedStep] = []

@@ -1,4 +1,4 @@
-"""Data sets of search tasks: problems as those with answers in steps, and traces through dead ends."""
+"""Data sets of search tasks: problems with answers in steps, and traces through dead ends."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -29,15 +29,15 @@ class SearchProblems(ProblemSet):
     @property
     @abstractmethod
     def search(self) -> SearchTask[Any]:
-        """The task."""
+        """The search task of the problems."""
 
 
 @dataclass(frozen=True)
 class SearchRequest(Amounts):
-    """How much to write, and traces through dead ends.
+    """How many problems to write, and the form of the traces through dead ends.
 
     Args:
-        traces: What the traces look like.
+        traces: The form of the traces.
     """
 
     traces: SearchTraceSettings = field(default_factory=SearchTraceSettings)
@@ -48,8 +48,8 @@ class SearchData(DataSet):
     """A data set of a search task.
 
     Args:
-        problems: What the problems look like.
-        request: How much to write, and what traces look like.
+        problems: The kind of problems.
+        request: How many problems to write, and the form of the traces.
     """
 
     problems: SearchProblems
@@ -57,16 +57,16 @@ class SearchData(DataSet):
 
     @property
     def splits(self) -> tuple[StepSplit, ...]:
-        """The splits."""
+        """The splits of its problems, that of training first."""
         return self.problems.splits
 
     @property
     def edit(self) -> SearchEdit | None:
-        """What takes back."""
+        """The edit that takes back in its traces; None for no edits."""
         return self.request.traces.edit if self.request.backtracking else None
 
     def draw(self, split: str, count: int) -> Sequence[Problem]:
-        """Draw problems."""
+        """Draw distinct problems of one split."""
         return generate(self.problems, StepSplit(split), count)
 
     def write(
@@ -78,7 +78,7 @@ class SearchData(DataSet):
         workers: int = 1,
         template_kwargs: Mapping[str, Any] | None = None,
     ) -> StepFiles:
-        """Write it: see :func:`halluc_plugin.problem_sets.step_files.write_steps`."""
+        """Write the data set; see :func:`halluc_plugin.problem_sets.step_files.write_steps`."""
         return write_problems(
             folder, self.problems, self.request, self._writer(tokenizer),
             tokenizer=tokenizer, progress=progress, kinds=self._kinds,

@@ -1,16 +1,16 @@
-"""Which split a problem belongs to, as a function of the problem and the seed alone.
+"""Decide which split a problem belongs to, from the problem and the seed alone.
 
-So splits stay disjoint however many problems are drawn of each, and in whatever order.
+Splits therefore stay disjoint however many problems are drawn, and in whatever order.
 """
 
 from collections.abc import Iterable
 
 
 def is_set_aside(values: Iterable[int], seed: int) -> bool:
-    """Whether a problem is one of the tenth that is kept for testing.
+    """Return whether a problem belongs to the tenth that is kept for testing.
 
     Args:
-        values: What tells the problem from others, as integers of at least 0.
+        values: Integers of at least 0 that identify the problem.
         seed: Seed of the data set, at least 0.
     """
     # A multiplicative hash: independent of the order of draws, and the same on every machine.

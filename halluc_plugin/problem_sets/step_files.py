@@ -1,4 +1,4 @@
-"""The files of a data set of problems with answers in steps.
+"""Write the files of a data set of problems with answers in steps.
 
     <folder>/<name>/train.parquet       problems to train on
     <folder>/<name>/test.parquet        held-out problems of the same sizes
@@ -6,7 +6,7 @@
     <folder>/<name>/traces.parquet      raw traces of the training problems (when a tokenizer is given)
     <folder>/<name>/card.json           counts, seeds, shares
 
-``HALLUC_DATA_DIR=<folder>`` lets lm-eval find them.
+lm-eval finds the files by ``HALLUC_DATA_DIR=<folder>``.
 """
 
 from collections import Counter
@@ -41,11 +41,11 @@ from halluc_plugin.problem_sets.steps import Problem, ProblemSet, StepSplit, gen
 
 @dataclass(frozen=True)
 class StepFiles(DataSetFiles):
-    """Where the files of one data set are.
+    """The paths of the files of one data set.
 
     Attributes:
         root: The folder for ``HALLUC_DATA_DIR``.
-        name: The task's.
+        name: Name of the task.
     """
 
     root: Path
@@ -53,19 +53,19 @@ class StepFiles(DataSetFiles):
 
     @property
     def folder(self) -> Path:
-        """The data set's own folder."""
+        """The folder of this data set."""
         return self.root / self.name
 
 
 @dataclass(frozen=True)
 class Amounts:
-    """How much to write, whatever the traces look like.
+    """How many problems to write, and how many traces.
 
     Args:
-        train: Training problems.
-        test: Problems of each held-out kind.
-        backtracking: For each clean trace of paired ones, backtracking traces beside it. 0 writes clean
-            traces only, paired or not.
+        train: Number of training problems.
+        test: Number of problems of each held-out kind.
+        backtracking: For paired traces, the number of backtracking traces for each clean one. 0 writes only
+            clean traces, paired or not.
 
     Raises:
         SettingsError: A count is below 1, or the ratio is negative.
@@ -81,10 +81,10 @@ class Amounts:
 
 @dataclass(frozen=True)
 class StepRequest(Amounts):
-    """How much to write, and traces in which errors are taken back.
+    """How many problems to write, and the form of the traces in which errors are taken back.
 
     Args:
-        traces: What the traces look like.
+        traces: The form of the traces.
     """
 
     traces: StepTraceSettings = field(default_factory=StepTraceSettings)
@@ -103,17 +103,20 @@ def write_steps(
     """Write a data set; the same task, request and tokenizer write the same bytes.
 
     Args:
-        folder: Where to; files of the same names are replaced.
-        task: What the problems look like.
-        request: How much to write.
-        tokenizer: Whose ids the traces are in; None writes no traces.
-        progress: How to show progress.
-        workers: Processes that write traces.
-        template_kwargs: What the tokenizer's chat template reads beside the messages.
+        folder: The folder to write to; files of the same names are replaced.
+        task: The kind of problems.
+        request: How many problems to write, and the form of the traces.
+        tokenizer: The tokenizer of the traces; None writes no traces.
+        progress: Shows the progress.
+        workers: Number of processes that write traces.
+        template_kwargs: Further arguments of the tokenizer's chat template.
+
+    Returns:
+        The paths of the files.
 
     Raises:
-        SettingsError: So many distinct problems do not exist; or the task has no such traces.
-        TokenizerError: Backtracking traces are wanted and the tokenizer has no edit tokens.
+        SettingsError: There are not as many distinct problems, or the task has no such traces.
+        TokenizerError: Backtracking traces are asked for and the tokenizer has no edit tokens.
     """
     # First, since it refuses what cannot be written before anything is.
     writer = None if tokenizer is None else _writer(task, request, tokenizer)
@@ -124,10 +127,10 @@ def write_steps(
 
 
 class AnyWriter(Writer[Problem], Protocol):
-    """Writes paired traces, and single ones."""
+    """The interface of a writer of paired traces and of single ones."""
 
     def single(self, problem: Problem, rng: np.random.Generator) -> BacktrackTrace:
-        """A trace with as many errors as it happens to have, or none."""
+        """Return a trace with a random number of errors, possibly none."""
         ...
 
 
@@ -144,22 +147,25 @@ def write_problems(
     workers: int = 1,
     template_kwargs: Mapping[str, Any] | None = None,
 ) -> StepFiles:
-    """Write a data set, its traces by any writer.
+    """Write a data set, with traces by any writer.
 
     Args:
-        folder: As :func:`write_steps`.
-        task: What the problems look like.
-        request: How much to write.
-        writer: Writes traces; None for none.
-        tokenizer: Whose ids it writes.
-        progress: How to show progress.
-        kinds: The kinds of error there are in traces.
-        pairing: How traces go with problems.
-        workers: Processes that write traces.
-        template_kwargs: As :func:`write_steps`.
+        folder: The folder to write to; files of the same names are replaced.
+        task: The kind of problems.
+        request: How many problems to write.
+        writer: The writer of the traces; None for no traces.
+        tokenizer: The tokenizer of the writer's ids.
+        progress: Shows the progress.
+        kinds: The kinds of error in the traces.
+        pairing: How many traces a problem has.
+        workers: Number of processes that write traces.
+        template_kwargs: Further arguments of the tokenizer's chat template.
+
+    Returns:
+        The paths of the files.
 
     Raises:
-        SettingsError: So many distinct problems do not exist.
+        SettingsError: There are not as many distinct problems.
     """
     files = StepFiles(folder, task.name)
     counts = {split: request.train if split is StepSplit.TRAIN else request.test for split in task.splits}
@@ -212,9 +218,9 @@ class StepData(DataSet):
     """A data set of problems with answers in steps.
 
     Args:
-        problems: What the problems look like.
-        request: How much to write, and what traces look like. Kinds of error that no mix names are all alike;
-            of problems that have none there are clean traces.
+        problems: The kind of problems.
+        request: How many problems to write, and the form of the traces. If the mix names no kind of error,
+            all kinds are equally likely; problems without errors have clean traces.
     """
 
     problems: ProblemSet
@@ -230,16 +236,16 @@ class StepData(DataSet):
 
     @property
     def splits(self) -> tuple[StepSplit, ...]:
-        """The splits."""
+        """The splits of its problems, that of training first."""
         return self.problems.splits
 
     @property
     def edit(self) -> Edit | None:
-        """What deletes errors."""
+        """The edit that deletes errors in its traces; None for no errors."""
         return self.request.traces.edit if self.request.backtracking else None
 
     def draw(self, split: str, count: int) -> Sequence[Problem]:
-        """Draw problems."""
+        """Draw distinct problems of one split."""
         return generate(self.problems, StepSplit(split), count)
 
     def write(
@@ -251,14 +257,14 @@ class StepData(DataSet):
         workers: int = 1,
         template_kwargs: Mapping[str, Any] | None = None,
     ) -> StepFiles:
-        """Write it: see :func:`write_steps`."""
+        """Write the data set; see :func:`write_steps`."""
         return write_steps(
             folder, self.problems, self.request, tokenizer, progress,
             workers=workers, template_kwargs=template_kwargs,
         )  # fmt: skip
 
     def options(self) -> list[Option]:
-        """Its options; where no error is known, none on errors."""
+        """Return the options of the data set's command, without those on errors if it has no errors."""
         found = super().options()
         if self.problems.kinds:
             return found

@@ -1,4 +1,4 @@
-"""Problems whose answers are a number of steps: what addition, chains and DAG arithmetic have in common.
+"""Problems whose answers are a number of steps, such as addition, chains and DAG arithmetic.
 
 Training and test problems have sizes of one range and share no problem; ``test_long`` has larger sizes than
 any that is trained on.
@@ -18,7 +18,7 @@ from halluc_plugin.problem_sets.splits import is_set_aside
 
 
 class StepSplit(StrEnum):
-    """What a problem is for."""
+    """The split that a problem belongs to."""
 
     TRAIN = "train"
     TEST = "test"
@@ -30,7 +30,7 @@ class StepSplit(StrEnum):
 
 
 class Form(StrEnum):
-    """What an answer says."""
+    """The content of an answer."""
 
     STEPS = "steps"
     """How each step is worked out, one a line."""
@@ -40,7 +40,7 @@ class Form(StrEnum):
 
 @dataclass(frozen=True)
 class Sizes:
-    """How large problems are: digits, operations, ...
+    """The sizes of problems, such as numbers of digits or operations.
 
     Args:
         smallest: Smallest size.
@@ -48,7 +48,7 @@ class Sizes:
         longest: Largest size in ``test_long``, whose smallest is ``largest + 1``.
 
     Raises:
-        SettingsError: Not 1 <= smallest <= largest < longest.
+        SettingsError: The sizes do not satisfy 1 <= smallest <= largest < longest.
     """
 
     smallest: int = option(MISSING, "Smallest size of a problem.")
@@ -63,7 +63,7 @@ class Sizes:
             )
 
     def draw(self, split: StepSplit, rng: np.random.Generator) -> int:
-        """A size for a problem of ``split``."""
+        """Return a random size for a problem of ``split``."""
         long = split is StepSplit.TEST_LONG
         low, high = (self.largest + 1, self.longest) if long else (self.smallest, self.largest)
         return int(rng.integers(low, high + 1))
@@ -74,10 +74,10 @@ class Problem:
     """One problem with its reference answer.
 
     Attributes:
-        prompt: How it is asked; two problems are the same exactly if their prompts are.
-        truth: What its verifier needs (``reward_model.ground_truth``).
+        prompt: Text of the prompt. Two problems are the same exactly if their prompts are.
+        truth: The ground truth that the verifier needs (``reward_model.ground_truth``).
         steps: The reference answer, cut into steps; each ends with the blank or newline that closes it.
-        topic: What it is about, where problems about some topics are never trained on (``test_new``).
+        topic: Topic of the problem, for tasks in which some topics are never trained on (``test_new``).
     """
 
     prompt: str
@@ -87,27 +87,27 @@ class Problem:
 
     @property
     def answer(self) -> str:
-        """The reference answer."""
+        """The text of the reference answer."""
         return "".join(self.steps)
 
 
 class Mistake(StrEnum):
-    """What is wrong with a step, of problems that know one kind of error only."""
+    """The kind of error, for problems that have only one."""
 
     WRONG = "wrong"
 
 
 class ProblemSet(ABC):
-    """A kind of problem, with all that decides what is drawn: a frozen dataclass.
+    """A kind of problem, with all settings that decide what is drawn: a frozen dataclass.
 
     Its fields are options of the task's command (:mod:`halluc_plugin.problem_sets.options`). Problems of
     several ``sizes`` have a split of larger ones, ``test_long``; others give each problem a ``topic``, and a
     tenth of all topics is for ``test_new`` alone.
 
     Attributes:
-        name: Of the task, and of the folder of its data sets.
-        sources: The ``data_source`` of its problems, and of those of the last split if they are two.
-        seed: Seed of everything.
+        name: Name of the task, and of the folder of its data sets.
+        sources: The ``data_source`` of its problems, or two of them if that of the last split differs.
+        seed: Seed of all random choices.
     """
 
     name: ClassVar[str]
@@ -116,54 +116,54 @@ class ProblemSet(ABC):
     @property
     @abstractmethod
     def seed(self) -> int:
-        """Seed of everything."""
+        """Seed of all random choices."""
 
     @property
     def sizes(self) -> Sizes | None:
-        """How large problems are; None where that is no matter."""
+        """The sizes of problems; None for problems without sizes."""
         return None
 
     @property
     def form(self) -> Form:
-        """What answers say."""
+        """The content of answers."""
         return Form.STEPS
 
     @property
     def splits(self) -> tuple[StepSplit, ...]:
-        """The splits, that of training first."""
+        """The splits of its problems, that of training first."""
         last = StepSplit.TEST_NEW if self.sizes is None else StepSplit.TEST_LONG
         return StepSplit.TRAIN, StepSplit.TEST, last
 
     @property
     def kinds(self) -> Sequence[StrEnum]:
-        """The kinds of error there are; none where :meth:`wrong` is left as it is."""
+        """The kinds of error that there are; none unless :meth:`wrong` is overridden."""
         return [] if type(self).wrong is ProblemSet.wrong else list(Mistake)
 
     @abstractmethod
     def draw(self, size: int, rng: np.random.Generator) -> Problem:
-        """A problem of a size; 0 where there are no sizes."""
+        """Return a random problem of a size, which is 0 for problems without sizes."""
 
     def wrong(self, kind: Any, problem: Problem, step: int, rng: np.random.Generator) -> str | None:  # noqa: ARG002 - for subclasses
-        """What a plausible error writes in place of a step of the reference answer.
+        """Return what a plausible error writes in place of a step of the reference answer.
 
         Args:
-            kind: What is wrong, one of ``kinds``.
+            kind: The kind of the error, one of ``kinds``.
             problem: The problem.
             step: Index of the step.
             rng: Source of randomness.
 
         Returns:
-            The wrong step with its blank or newline, or the wrong beginning of one without; None where no
-            error of this kind is possible.
+            The text of the wrong step with its blank or newline, or the wrong beginning of one without; None
+            if no error of this kind is possible.
         """
         return None
 
 
 def check_seed(seed: int) -> None:
-    """Refuse a seed that numpy would.
+    """Refuse a seed that numpy does not accept.
 
     Raises:
-        SettingsError: It is negative.
+        SettingsError: The seed is negative.
     """
     if seed < 0:
         raise SettingsError(f"seed is {seed}.", "Give an integer of at least 0.")
@@ -173,12 +173,12 @@ def generate(task: ProblemSet, split: StepSplit, count: int) -> list[Problem]:
     """Draw distinct problems of one split.
 
     Args:
-        task: What problems look like.
-        split: Which split.
-        count: How many; more are an extension of fewer.
+        task: The kind of problems.
+        split: The split of the problems.
+        count: Number of problems; a larger count extends a smaller one.
 
     Raises:
-        SettingsError: So many distinct problems do not exist, or are too rare to find.
+        SettingsError: There are not as many distinct problems, or they are too rare to be found.
     """
     found: dict[str, Problem] = {}
     rng = np.random.default_rng([task.seed, 4, list(StepSplit).index(split)])
@@ -213,7 +213,7 @@ def _belongs(problem: Problem, split: StepSplit, task: ProblemSet) -> bool:
 
 
 def step_row(problem: Problem, task: ProblemSet, split: StepSplit, index: int) -> dict[str, Any]:
-    """A problem as verl's row; no ``agent_name``, which would override the recipe's."""
+    """Return a problem as a row for verl, without ``agent_name``, which would override the recipe's."""
     unlike = split in {StepSplit.TEST_LONG, StepSplit.TEST_NEW}
     return {
         "data_source": task.sources[-1 if unlike else 0],

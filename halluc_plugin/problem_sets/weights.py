@@ -1,4 +1,4 @@
-"""Drawing one of several kinds by weight."""
+"""Draw one of several kinds by weight."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -24,6 +24,6 @@ def check_weights(weights: Sequence[float]) -> None:
 
 
 def draw_kind(kinds: Sequence[Kind], weights: Sequence[float], rng: np.random.Generator) -> Kind:
-    """One of ``kinds``, by weight."""
+    """Return one of ``kinds``, drawn by weight."""
     chances = np.array(weights) / sum(weights)
     return kinds[int(rng.choice(len(chances), p=chances))]

@@ -1,9 +1,9 @@
-"""Rewards of answers that may take tokens back.
+"""Compute rewards of answers that may take tokens back.
 
-Read in this order: :mod:`.states` (where a trace can be looked at), :mod:`.answer` (a resolved trace as what
-a reward may look at), :mod:`.components` (the named components, a module each; :func:`score` adds them up),
-:mod:`.registry` (knows them by name), :mod:`.settings` (weights and parameters), :mod:`.influence` (which
-components reach the gradient). Nothing here knows a host.
+Read in this order: :mod:`.states` (the states of a trace that can be judged), :mod:`.answer` (the parts of a
+resolved trace that a reward may use), :mod:`.components` (the named components, a module each; :func:`score`
+adds them up), :mod:`.registry` (knows them by name), :mod:`.settings` (weights and parameters),
+:mod:`.influence` (which components reach the gradient). This package knows no host.
 """
 
 from halluc_plugin import moved

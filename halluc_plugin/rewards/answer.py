@@ -1,4 +1,4 @@
-"""What a reward may look at: texts and counts of one resolved trace, and what a verifier says of them."""
+"""The input of a reward: texts and counts of one resolved trace, and a verifier's verdicts on them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,19 +17,19 @@ Decode = Callable[[Sequence[int]], str]
 
 @dataclass(frozen=True)
 class Trace:
-    """One trace in words and counts. An event is *effective* if it erased something.
+    """The texts and counts of one trace. An event is *effective* if it erased something.
 
     Attributes:
         final: The resolved text.
-        raw: The text of all actions, edit tokens spelled out; equal to ``final`` without edits.
-        states: Where it can be looked at on the way.
-        text_at: The live text at each of those states.
-        num_backtracks: Edits that erased something.
-        num_events: Effective events.
-        num_noops: Edits on an empty response.
-        num_erased: Erased tokens.
-        raw_length: Actions.
-        resolved_length: Tokens that are left.
+        raw: The text of all actions with edit tokens spelled out; equal to ``final`` without edits.
+        states: The states of the trace that can be judged.
+        text_at: The live text at each of these states.
+        num_backtracks: Number of edits that erased something.
+        num_events: Number of effective events.
+        num_noops: Number of edits on an empty response.
+        num_erased: Number of erased tokens.
+        raw_length: Number of actions.
+        resolved_length: Number of tokens that are left.
     """
 
     final: str
@@ -44,7 +44,10 @@ class Trace:
     resolved_length: int
 
     def counts(self) -> dict[str, float]:
-        """The counts by name, with ``backtracked`` (0 or 1) and ``token_efficiency`` (resolved/raw)."""
+        """Return the counts by name, with ``backtracked`` (0 or 1) and ``token_efficiency``.
+
+        The token efficiency is the resolved over the raw length.
+        """
         return {
             "num_backtracks": float(self.num_backtracks),
             "num_events": float(self.num_events),
@@ -59,12 +62,12 @@ class Trace:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a verifier or a host's scoring function says of one answer.
+    """The verdict of a verifier or a host's scoring function on one answer.
 
     Attributes:
-        outcome: Right, wrong, or no answer at all.
-        score: What the outcome is worth.
-        accuracy: 1.0 for a right answer, 0.0 for any other; a host's own share where it gives one.
+        outcome: Whether the answer is right, wrong, or no answer at all.
+        score: The reward of the outcome.
+        accuracy: 1.0 for a right answer, 0.0 for any other; a host's own share if it gives one.
     """
 
     outcome: "Outcome"
@@ -73,7 +76,7 @@ class Verdict:
 
     @classmethod
     def of(cls, outcome: "Outcome") -> "Verdict":
-        """The verdict worth 1 for a right answer and 0 for any other."""
+        """Return the verdict for an outcome: 1 for a right answer and 0 for any other."""
         from halluc_plugin.verifiers import Outcome
 
         worth = float(outcome is Outcome.CORRECT)
@@ -85,14 +88,14 @@ class Answer:
     """A judged trace.
 
     Attributes:
-        trace: Texts and counts.
+        trace: The texts and counts.
         final: Verdict on the resolved text.
-        raw: Verdict on the raw text; None where nobody was asked.
-        event_values: What each effective event was worth: values of the states that it left and reached, 1
-            where a right answer can still be reached. None when nothing can judge prefixes: an incomplete
-            prefix is never scored as an answer.
-        steps: Value after each step of the resolved text, the last of them 1 if the answer is right; None as
-            above.
+        raw: Verdict on the raw text; None if it was not judged.
+        event_values: For each effective event, the values of the states that it left and reached, 1 if a
+            right answer can still be reached. None if nothing can judge prefixes: an incomplete prefix is
+            never scored as an answer.
+        steps: Value after each step of the resolved text, the last of them 1 if the answer is right; None if
+            nothing can judge prefixes.
     """
 
     trace: Trace
@@ -103,7 +106,7 @@ class Answer:
 
     @property
     def moves(self) -> tuple[EventValue, ...] | None:
-        """The old name of ``event_values``."""
+        """The former name of ``event_values``."""
         warn("Answer.moves", "Answer.event_values")
         return self.event_values
 
@@ -111,9 +114,16 @@ class Answer:
     def valued(
         cls, trace: Trace, final: Verdict, raw: Verdict | None, values: Mapping[int, float] | None
     ) -> "Answer":
-        """A judged trace from the values of its states, by position; None for no values.
+        """Return a judged trace from the values of its states.
 
-        Events need theirs; where those after steps are lacking, ``steps`` is None.
+        The values of the states around events must be present. If values after steps are missing, ``steps``
+        is None.
+
+        Args:
+            trace: The texts and counts.
+            final: Verdict on the resolved text.
+            raw: Verdict on the raw text; None if it was not judged.
+            values: The value of each state by its position; None for no values.
         """
         if values is None:
             return cls(trace, final, raw, None, None)
@@ -135,12 +145,12 @@ def observe(resolution: "Resolution", row: int, decode: Decode, marks: Marks = W
 
     Args:
         resolution: A resolved batch.
-        row: Which of its rows.
-        decode: Ids to text; must spell out edit tokens, so they must not be special.
-        marks: Where steps end.
+        row: Number of the row.
+        decode: Function from ids to text. It must spell out edit tokens, so they must not be special.
+        marks: The ids that end steps and answers.
 
     Returns:
-        Its texts and counts.
+        The texts and counts of the row.
     """
     live = resolution.resolved(row)
     edits = int(resolution.num_edits[row])
@@ -168,13 +178,13 @@ def judge_answer(
     problem: Mapping[str, Any],
     values: Mapping[int, float] | None = None,
 ) -> Answer:
-    """Judge a trace by a verifier, prefixes too when it can.
+    """Judge a trace by a verifier, prefixes too if it can.
 
     Args:
-        trace: What was written.
-        verifier: Judge of answers; one with ``prefix_ok`` also judges the states on the way.
-        problem: The problem, as the verifier wants it.
-        values: Values of the states by position, where they come from elsewhere.
+        trace: The texts and counts.
+        verifier: The verifier of answers; one with ``prefix_ok`` also judges the states on the way.
+        problem: The problem, as the verifier expects it.
+        values: Values of the states by position, if they come from elsewhere.
 
     Returns:
         The judged trace.

@@ -1,4 +1,4 @@
-"""Which parts of a reward reach the gradient: group normalisation removes what groups do not differ in."""
+"""Compute which parts of a reward reach the gradient after group normalisation."""
 
 from collections.abc import Hashable, Mapping, Sequence
 
@@ -20,17 +20,18 @@ def unchanged_groups(
     *,
     normalize_by_std: bool = True,
 ) -> dict[str, float]:
-    """Shares of groups to which the reward, and each of its components, says nothing.
+    """Return the shares of groups in which the reward, and each of its components, has no effect.
 
     Args:
-        parts: Of N answers, every registered component, unweighted.
-        groups: N names; answers to one prompt have the same.
-        settings: The weights.
-        normalize_by_std: As :func:`halluc_plugin.credit.group_relative`.
+        parts: Every registered component of each of N answers, unweighted.
+        groups: A key for each answer; answers to one prompt have the same.
+        settings: The settings with the weights.
+        normalize_by_std: Whether to divide by the standard deviation; see
+            :func:`halluc_plugin.credit.group_relative`.
 
     Returns:
-        ``groups``: share whose answers all earn the same, so that nothing is learned from them. For each
-        component with a weight: share whose advantages would be the same without it.
+        Shares in [0, 1]. ``groups`` is the share whose answers all earn the same, so that nothing is learned
+        from them. Each component with a weight has the share whose advantages would be the same without it.
     """
     numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
     index = torch.tensor([numbers[group] for group in groups])

@@ -1,4 +1,4 @@
-"""Reward components by name: ours, those of installed packages, and those a program registers itself."""
+"""Find reward components by name: halluc's, those of installed packages, and those a program registers."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -23,16 +23,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Component:
-    """A part of a reward.
+    """One part of a reward.
 
     Attributes:
-        name: Its name under ``halluc.reward.weights``, and of the part in the logs.
-        function: What an answer earns by it.
-        reads_values: Whether it reads ``event_values`` or ``steps`` of an answer: paying it needs somebody
-            who judges states.
-        reads_steps: Whether it reads ``steps``, whose values may have to be sampled.
-        settings: Dataclass of its own settings, read from ``halluc.reward.parameters.NAME``; None for a
-            component that gets the :class:`halluc_plugin.rewards.RewardSettings` themselves.
+        name: Name of the component under ``halluc.reward.weights``, and in the logs.
+        function: Function that returns what an answer earns.
+        reads_values: Whether the function reads ``event_values`` or ``steps`` of an answer, so that something
+            must judge states.
+        reads_steps: Whether the function reads ``steps``, whose values may have to be sampled.
+        settings: Dataclass of the component's own settings, read from ``halluc.reward.parameters.NAME``; None
+            for a component that receives the :class:`halluc_plugin.rewards.RewardSettings` themselves.
     """
 
     name: str
@@ -74,14 +74,17 @@ def component(
 
 
 def components() -> Mapping[str, Component]:
-    """All components by name, with those of installed packages."""
+    """Return all components by name, with those of installed packages."""
     broken_components()
     return COMPONENTS
 
 
 @cache
 def broken_components() -> Mapping[str, str]:
-    """Import what installed packages register, once; why each component that is none cannot be used."""
+    """Return why each broken component of an installed package cannot be used, by name.
+
+    The packages are imported on the first call.
+    """
     broken: dict[str, str] = {}
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value)):
         package = entry.dist.name if entry.dist else entry.value

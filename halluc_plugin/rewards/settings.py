@@ -1,4 +1,4 @@
-"""What a reward is made of, and its parameters."""
+"""The settings of a reward: the weights of its components, and their parameters."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from halluc_plugin.rewards.registry import broken_components, components
 
 
 def component_settings() -> dict[str, type[Any]]:
-    """The dataclasses of components that have settings of their own, by the component's name."""
+    """Return the dataclasses of components that have settings of their own, by the component's name."""
     return {name: made.settings for name, made in components().items() if made.settings is not None}
 
 
@@ -18,15 +18,16 @@ def component_settings() -> dict[str, type[Any]]:
 class RewardSettings:
     """The reward ``sum over components of weight * component``.
 
-    The default pays the outcome alone. The other components are always reported beside it; before giving
-    ``backtrack`` a weight, note that ``alpha`` pays an error that is undone above no error at all.
+    By default only the outcome has a weight. The other components are always reported; before giving
+    ``backtrack`` a weight, note that ``alpha`` pays more for an error that is undone than for no error.
 
     Args:
-        weights: Weight of each component by name; a component without a weight is reported, not paid.
-        alpha: Of ``backtrack``: paid once when a wrong state was backtracked into a correct answer.
-        beta: Of ``backtrack``: cost of each event that started from a state that was still right.
-        gamma: Of ``backtrack``: ``gamma / sqrt(max(1, events))`` is paid for a correct answer.
-        kappa: Of ``n_mars``: its budget, effective edits for each action.
+        weights: Weight of each component by name; a component without a weight is reported but not paid.
+        alpha: Parameter of ``backtrack``, paid once when a wrong state was backtracked into a correct answer.
+        beta: Parameter of ``backtrack``, the cost of each event that started from a state that was still
+            right.
+        gamma: Parameter of ``backtrack``: ``gamma / sqrt(max(1, events))`` is paid for a correct answer.
+        kappa: Parameter of ``n_mars``, its budget of effective edits for each action.
         parameters: Settings of components that declare their own, by the component's name.
     """
 
@@ -54,7 +55,8 @@ def check_weights(weights: Mapping[str, float], path: str) -> None:
     """Refuse components that do not exist or cannot be loaded, and weights that are not numbers.
 
     Raises:
-        SettingsError: Close matches of an unknown component are named.
+        SettingsError: A component is unknown (the message names close matches) or broken, or a weight is not
+            a number.
     """
     for name, weight in weights.items():
         if name in broken_components():

@@ -1,4 +1,4 @@
-"""Where a trace can be looked at on its way: before and after its events, and after its steps.
+"""Find the states of a trace that can be judged: before and after its events, and after its steps.
 
 A state is named by the column of the action that comes next: in a row without padding on the left, the number
 of actions that led to it.
@@ -13,28 +13,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class States:
-    """Positions of one trace.
+    """The positions of the judged states of one trace.
 
     Attributes:
-        events: Of each effective event, in order: the states before its first edit and after its last.
-        step_ends: After each step of the resolved text but its last, which is the answer itself.
+        events: For each effective event in order, the states before its first edit and after its last.
+        step_ends: The state after each step of the resolved text but the last, which is the answer itself.
     """
 
     events: tuple[tuple[int, int], ...] = ()
     step_ends: tuple[int, ...] = ()
 
     def positions(self) -> list[int]:
-        """All of them once, ascending."""
+        """Return all positions once, in ascending order."""
         return sorted({*self.step_ends, *(at for event in self.events for at in event)})
 
 
 @dataclass(frozen=True)
 class Marks:
-    """Which ids divide a text.
+    """The ids that divide a text.
 
     Attributes:
-        delimiters: They end a step; without any, the whole answer is one step.
-        ends: They end the response and belong to no step.
+        delimiters: Ids that end a step; without any, the whole answer is one step.
+        ends: Ids that end the response and belong to no step.
     """
 
     delimiters: frozenset[int] = frozenset()
@@ -46,12 +46,12 @@ WHOLE = Marks()
 
 
 def states_of(resolution: "Resolution", row: int, marks: Marks) -> States:
-    """The states of one row.
+    """Return the states of one row.
 
     Args:
         resolution: A resolved batch.
-        row: Which of its rows.
-        marks: Where steps end.
+        row: Number of the row.
+        marks: The ids that end steps and answers.
     """
     from halluc_plugin.edits import row_events
 

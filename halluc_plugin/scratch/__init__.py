@@ -1,5 +1,5 @@
-"""Small models made from scratch, for runs that begin from nothing.
+"""Make small models from scratch, for runs that begin without a pretrained model.
 
-:mod:`.tokenizer` makes a tokenizer with one token for each number, :mod:`.model` a Qwen3 network to go with
-it, randomly initialised.
+:mod:`.tokenizer` makes a tokenizer with one token for each number, and :mod:`.model` a randomly initialised
+Qwen3 network for it.
 """

@@ -1,7 +1,7 @@
-"""A randomly initialised Qwen3 of a named size.
+"""Make a randomly initialised Qwen3 of a named size.
 
-Not Qwen2: transformers 5.10 gives every model of type ``qwen2`` the tokenizer of Qwen, whatever stands beside
-the weights, and would cut the text of any other into wrong ids without a word.
+Qwen2 cannot be used: transformers 5.10 loads Qwen's tokenizer for every model of type ``qwen2``, whatever
+tokenizer was saved with the weights, and would encode texts as wrong ids without an error.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Shape:
-    """Hidden size, size inside the feed-forward network, layers, heads."""
+    """The shape of a network: hidden size, size inside the feed-forward network, layers, heads."""
 
     hidden: int
     intermediate: int
@@ -20,7 +20,7 @@ class Shape:
 
 
 class Size(StrEnum):
-    """Sizes by their number of parameters, embeddings of a number-level vocabulary included."""
+    """The sizes of models by their number of parameters, embeddings of a number-level vocabulary included."""
 
     TINY = "0.9M"
     SMALL = "3M"
@@ -28,7 +28,7 @@ class Size(StrEnum):
 
     @property
     def shape(self) -> Shape:
-        """What the network looks like."""
+        """The shape of the network."""
         return _SHAPES[self]
 
 
@@ -40,13 +40,13 @@ _SHAPES = {
 
 
 def new_model(tokenizer: Any, size: Size, *, seed: int, max_length: int = 1024) -> Any:
-    """A Qwen3 with random weights, input and output embedding shared.
+    """Return a Qwen3 with random weights, whose input and output embeddings are shared.
 
     Args:
-        tokenizer: The tokenizer it will read; gives the vocabulary and the special ids.
-        size: How large.
-        seed: Seed of the weights; the global random state is left as it was.
-        max_length: Longest sequence it may be used on, in tokens.
+        tokenizer: The tokenizer of the model, which gives the vocabulary and the special ids.
+        size: The size of the model.
+        seed: Seed of the weights; the global random state is not changed.
+        max_length: Longest sequence that the model may be used on, in tokens.
 
     Returns:
         A ``Qwen3ForCausalLM`` in float32.

@@ -1,4 +1,4 @@
-"""A tokenizer with one token for each number, and bytes for everything else.
+"""Build a tokenizer with one token for each number, and bytes for everything else.
 
 Arithmetic tasks read and write whole numbers as single tokens, which small models learn in minutes. Numbers
 beyond the largest are written digit by digit, and any other text byte by byte, so that every text encodes and
@@ -17,17 +17,17 @@ CHAT_TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor 
 
 
 def number_tokenizer(*, largest: int = 400, edit_tokens: tuple[str, ...] = ()) -> Any:
-    """Build the tokenizer.
+    """Build the number-level tokenizer.
 
     Args:
         largest: Largest number with a token of its own.
         edit_tokens: Texts of edit tokens to add, as ordinary tokens.
 
     Returns:
-        A transformers tokenizer. Its chat template is the contents of all messages, one after the other.
+        A transformers tokenizer. Its chat template joins the contents of all messages.
 
     Raises:
-        SettingsError: ``largest`` is below 9: the digits are needed.
+        SettingsError: ``largest`` is below 9, so that a digit would be missing.
     """
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
@@ -59,11 +59,11 @@ def number_tokenizer(*, largest: int = 400, edit_tokens: tuple[str, ...] = ()) -
 
 
 def editing_tokenizer(edit: str | None, *, largest: int = 400) -> Any:
-    """The tokenizer with what traces of a kind need to take back.
+    """Return the number-level tokenizer with the edit tokens that a kind of traces needs.
 
     Args:
-        edit: What takes back, ``token``, ``step`` or ``restart``; None for nothing: no edit token is added.
-        largest: As :func:`number_tokenizer`.
+        edit: The edit that takes back: ``token``, ``step`` or ``restart``; None for no edit token.
+        largest: Largest number with a token of its own.
     """
     more = {"step": (STEP_TOKEN,), "restart": (RESTART_TOKEN,)}.get(edit or "", ())
     return number_tokenizer(largest=largest, edit_tokens=() if edit is None else (BACKTRACK_TOKEN, *more))

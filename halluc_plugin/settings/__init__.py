@@ -1,4 +1,4 @@
-"""The ``halluc:`` block of a recipe as dataclasses, and the strict reader of it.
+"""The ``halluc:`` block of a recipe as dataclasses, and its strict reader.
 
 Read in this order: :mod:`.run` (the whole block; every adapter reads it with :func:`load`), :mod:`.blocks`,
 :mod:`.credit` and :mod:`.curriculum` (its groups; rewards have theirs in

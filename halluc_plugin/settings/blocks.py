@@ -13,7 +13,7 @@ from halluc_plugin.refusals import require_finite
 
 
 class WarmStartTraces(StrEnum):
-    """What the embedded model is warm-started on."""
+    """The traces that the embedded model is warm-started on."""
 
     BACKTRACK = "backtrack"
     """Solutions with errors and the edits that erase them."""
@@ -26,7 +26,7 @@ class WarmStartTraces(StrEnum):
 
 @dataclass(frozen=True)
 class TokenSettings:
-    """How ids get their meaning.
+    """How token ids are interpreted.
 
     Args:
         step_delimiter: Text that ends a step; used when the tokenizer has a step backtrack token.
@@ -37,7 +37,7 @@ class TokenSettings:
 
 @dataclass(frozen=True)
 class TurnSettings:
-    """Of the agent loop ``refine``.
+    """The settings of the agent loop ``refine``.
 
     Args:
         instruction: The user's message that asks for a second attempt.
@@ -86,11 +86,11 @@ class GuardSettings:
 
 @dataclass(frozen=True)
 class FailureSettings:
-    """When to stop because answers of a step fail or do not come.
+    """When to stop because answers of a step fail or do not arrive.
 
     Args:
         tolerated: Share of the prompts of a step (or of a batch of a validation) whose rollout or reward may
-            raise; their answers are missing from the step.
+            raise an error; their answers are missing from the step.
         stalled_after: Seconds without any new answer after which the run stops.
     """
 
@@ -110,11 +110,12 @@ class FailureSettings:
 
 @dataclass(frozen=True)
 class TraceLogSettings:
-    """Answers of training that are kept to be read; see :mod:`halluc_plugin.trace_log`.
+    """Answers of training that are kept for reading; see :mod:`halluc_plugin.trace_log`.
 
     Args:
-        per_step: How many of each step, those to one prompt together, prompts drawn at random; 0 keeps none.
-        max_megabytes: Most that all files of a run may take, in 10^6 bytes.
+        per_step: Number of answers kept of each step, those to one prompt together, prompts drawn at random;
+            0 keeps none.
+        max_megabytes: Largest size of all files of a run together, in 10^6 bytes.
     """
 
     per_step: int = 4
@@ -130,12 +131,12 @@ class TraceLogSettings:
 
 @dataclass(frozen=True)
 class MetricSettings:
-    """What is measured of each training step beside what its rewards say anyway.
+    """What is measured of each training step in addition to its rewards.
 
     Args:
-        judged_per_step: Answers, drawn at random, whose every state the verifier judges, for the precision,
-            recall and aim of their backtracks; 0 judges none.
-        kappa: An event stutters if it starts at most so many tokens after the previous one.
+        judged_per_step: Number of answers, drawn at random, whose every state the verifier judges, for the
+            precision, recall and aim of their backtracks; 0 judges none.
+        kappa: Largest distance in tokens from the end of the previous event at which an event stutters.
     """
 
     judged_per_step: int = 64
@@ -152,12 +153,13 @@ class MetricSettings:
 
 @dataclass(frozen=True)
 class ReportSettings:
-    """What a run's end is compared with its beginning by, beside validations: ``report.json``.
+    """The comparison of a run's end with its beginning, in addition to validations: ``report.json``.
 
     Args:
-        problems: Held-out problems, from the first of the first file, that both models answer once more at
-            temperature 1, with edits and with edits banned; 0 for none.
-        max_megabytes: Larger models are left out, in 10^6 bytes of weights: it would take long.
+        problems: Number of held-out problems, from the first of the first file, that both models answer once
+            more at temperature 1, with edits and with edits banned; 0 for none.
+        max_megabytes: Largest size of a model's weights, in 10^6 bytes; larger models are left out, as this
+            would take long.
     """
 
     problems: int = 200
@@ -177,17 +179,18 @@ class PrepareSettings:
 
     Args:
         seed: Seed of problems, initial weights and order.
-        train_problems: Problems to train on.
-        test_problems: Problems of each held-out kind (targets seen in training, targets never seen).
-        warm_start_steps: Optimizer steps of masked fine-tuning.
-        warm_start_batch_size: Traces in each of them.
-        traces: What the warm start learns from.
-        task: What the problems are: a task that draws problems, as ``halluc data`` lists them.
-        options: What its problems and traces look like: options of ``halluc data TASK`` by their names, such
-            as ``{length: 6}``; others have that command's defaults, or for Countdown those of the demo.
-        context: What each action sees in the warm start, if it learns from traces that take something back.
-        erased_tokens: Whether that warm start imitates erased tokens.
-        shares: Of its loss.
+        train_problems: Number of problems to train on.
+        test_problems: Number of problems of each held-out kind (targets seen in training, targets never
+            seen).
+        warm_start_steps: Number of optimizer steps of masked fine-tuning.
+        warm_start_batch_size: Number of traces in each of these steps.
+        traces: The traces that the warm start learns from.
+        task: The task of the problems: one that draws problems, as ``halluc data`` lists them.
+        options: Options of ``halluc data TASK`` for its problems and traces by their names, such as
+            ``{length: 6}``; others have that command's defaults, or for Countdown those of the demo.
+        context: What each action sees in the warm start, if that learns from traces that take something back.
+        erased_tokens: Whether such a warm start imitates erased tokens.
+        shares: The shares of its loss.
     """
 
     seed: int = 0

@@ -1,4 +1,4 @@
-"""Settings of what single actions are paid, and of who says what a state is worth."""
+"""The settings of the credit of single actions, and of the source of the values of states."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ValueSource(StrEnum):
-    """Who judges states on the way to an answer."""
+    """The judge of states on the way to an answer."""
 
     VERIFIER = "verifier"
     """The verifier of the data source: 1 where a right answer can still be reached, else 0."""
@@ -30,12 +30,12 @@ class ValueSettings:
     """Values of states, read by reward components and by the credit of edits.
 
     Args:
-        source: Who judges.
-        continuations: Answers sampled from each state, where the policy judges: from the states before
-            and after each event and, if ``process`` is paid, after each step. With 1, the one before the
+        source: The judge of states.
+        continuations: Number of answers sampled from each state if the policy judges: from the states before
+            and after each event and, if ``process`` has a weight, after each step. With 1, the one before the
             first event is the answer's twin that may not backtrack.
-        scorer: Folder or hub name of the scorer of steps, with ``source=prm``. It reads what is left of an
-            answer at each state, up to the last step's end; answers themselves are judged as ever.
+        scorer: Folder or hub name of the scorer of steps, with ``source=prm``. It reads the live text of an
+            answer at each state, up to the last step's end; answers themselves are judged as without it.
     """
 
     source: ValueSource = ValueSource.VERIFIER
@@ -54,10 +54,10 @@ class ValueSettings:
             )
 
     def sampled_for(self, verifier: "Verifier | None") -> bool:
-        """Whether the states of a problem are judged by answers sampled from them.
+        """Return whether the states of a problem are judged by answers sampled from them.
 
         Args:
-            verifier: The problem's; None where a host scores it.
+            verifier: The verifier of the problem; None if a host scores it.
         """
         from halluc_plugin.verifiers import PrefixVerifier
 
@@ -68,12 +68,12 @@ class ValueSettings:
 
 @dataclass(frozen=True)
 class CreditSettings:
-    """What edits are paid beside their answer's advantage.
+    """The credit of edits in addition to their answer's advantage.
 
     Args:
-        alpha: Each effective event gets ``alpha`` times the value of the state that it reached less that of
-            the state that it left, divided over its edits, after group normalisation; 0 pays nothing.
-        values: Whose values.
+        alpha: Each effective event gets ``alpha`` times the value of the state that it reached minus that of
+            the state that it left, divided over its edits, after group normalisation; 0 gives no credit.
+        values: The source of the values.
     """
 
     alpha: float = 0.0

@@ -1,4 +1,4 @@
-"""A curriculum: what changes with the global step, and with nothing else."""
+"""A curriculum: settings that change with the global step, and with nothing else."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ from halluc_plugin.errors import SettingsError
 
 @dataclass(frozen=True)
 class Stage:
-    """Some global steps.
+    """One stage of a curriculum.
 
     Args:
-        steps: How many; null, for the last stage alone, for all that follow.
+        steps: Number of global steps; null, for the last stage alone, for all that follow.
         max_backtracks: Budget of effective edits per answer, null for no limit.
         weights: Weight of each reward component by name; null for those of ``halluc.reward``.
     """
@@ -22,10 +22,10 @@ class Stage:
 
 
 def check_stages(stages: Sequence[Stage]) -> None:
-    """Refuse stages that do not cover all steps once.
+    """Refuse stages that do not cover all steps exactly once.
 
     Raises:
-        SettingsError: A stage but the last has no end, the last has one, or a number is out of range.
+        SettingsError: A stage other than the last has no end, the last has one, or a number is out of range.
     """
     for number, stage in enumerate(stages):
         path, last = f"halluc.curriculum[{number}]", number == len(stages) - 1
@@ -44,7 +44,10 @@ def check_stages(stages: Sequence[Stage]) -> None:
 
 
 def stage_number(stages: Sequence[Stage], step: int) -> int:
-    """Which stage a global step is in, from 0; steps count from 1, what comes before is in the first."""
+    """Return the number of the stage, from 0, that a global step belongs to.
+
+    Steps count from 1; earlier steps belong to the first stage.
+    """
     for number, stage in enumerate(stages[:-1]):
         assert stage.steps is not None  # check_stages
         if step <= stage.steps:

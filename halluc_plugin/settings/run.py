@@ -1,4 +1,4 @@
-"""The whole ``halluc:`` block, and how it is read."""
+"""The whole ``halluc:`` block, and its reader."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -34,20 +34,20 @@ class Settings:
         context: What the model sees after an edit.
         erased_tokens: Whether erased tokens take part in the loss; ``weight`` is for fine-tuning alone,
             ``negative`` for reinforcement learning alone.
-        shares: Of an imitation loss; for fine-tuning alone.
+        shares: The shares of an imitation loss; for fine-tuning alone.
         max_backtracks: Budget of effective edits per answer, null for no limit.
-        boundary: What an edit on an empty response does.
-        tokens: How ids get their meaning.
-        turns: Of the agent loop ``refine``.
+        boundary: The effect of an edit on an empty response.
+        tokens: How token ids are interpreted.
+        turns: The settings of the agent loop ``refine``.
         reward: The reward.
-        values: Who says what states on the way are worth.
-        credit: What edits are paid beside their answer's advantage.
-        curriculum: Stages of the run by global step; without any, everything stays as it is.
+        values: The source of the values of states on the way.
+        credit: The credit of edits in addition to their answer's advantage.
+        curriculum: Stages of the run by global step; without any, all settings stay the same.
         metrics: What is measured of each training step.
         guard: When to stop because engine and actor disagree.
-        failures: When to stop because answers fail or do not come.
-        trace_log: Answers that are kept to be read.
-        report: What a run's end is compared with its beginning by.
+        failures: When to stop because answers fail or do not arrive.
+        trace_log: Answers that are kept for reading.
+        report: The comparison of a run's end with its beginning.
         prepare: The embedded model and data.
     """
 
@@ -86,10 +86,10 @@ class Settings:
             )
 
     def at(self, step: int) -> "Settings":
-        """The settings of a global step: those of its stage of the curriculum, without the curriculum.
+        """Return the settings of a global step: those of its stage, without the curriculum.
 
         Args:
-            step: verl's ``global_steps``, from 1; before the first step the first stage counts.
+            step: The ``global_steps`` of verl, from 1; before the first step the first stage counts.
         """
         if not self.curriculum:
             return self
@@ -99,12 +99,12 @@ class Settings:
         return replace(self, max_backtracks=stage.max_backtracks, reward=reward, curriculum=())
 
     def stage(self, step: int) -> int:
-        """The number of a global step's stage of the curriculum, from 0; 0 without one."""
+        """Return the number of a global step's stage of the curriculum, from 0; 0 without a curriculum."""
         return stage_number(self.curriculum, step) if self.curriculum else 0
 
     @property
     def stages(self) -> tuple["Settings", ...]:
-        """The settings of every stage; without a curriculum these alone."""
+        """The settings of every stage, or these settings alone without a curriculum."""
         firsts, step = [], 1
         for stage in self.curriculum:
             firsts.append(self.at(step))
@@ -124,7 +124,7 @@ class Settings:
 
     @property
     def needs_own_engine(self) -> bool:
-        """Whether the actor's log-probs are others than a plain causal forward's."""
+        """Whether the actor's log-probs differ from those of a plain causal forward pass."""
         return self.bans_edits or self.context is Context.HARD
 
     @property
@@ -134,13 +134,13 @@ class Settings:
 
     @property
     def pays_steps(self) -> bool:
-        """Whether any stage pays for values of the states after steps."""
+        """Whether the values of the states after steps have a weight in any stage."""
         steps = [name for name, component in components().items() if component.reads_steps]
         return any(stage.reward.weights.get(name) for stage in self.stages for name in steps)
 
     @property
     def paid_values(self) -> tuple[str, ...]:
-        """The settings that pay for values of states; what they name must be judged."""
+        """The settings that give a weight to values of states, which must therefore be judged."""
         by_weight = {
             f"halluc.reward.weights.{name}"
             for stage in self.stages

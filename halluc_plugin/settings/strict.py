@@ -1,4 +1,4 @@
-"""The strict reader: plain containers as dataclasses, with unknown keys and wrong kinds refused."""
+"""Read plain containers into dataclasses, and refuse unknown keys and wrong kinds."""
 
 import types
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ KINDS = "kinds"
 
 
 def read(cls: type, mapping: Any, path: str) -> Any:
-    """A dataclass from a mapping, its groups and lists of groups likewise.
+    """Return a dataclass from a mapping, with its groups and lists of groups.
 
     Args:
         cls: The dataclass.
@@ -59,10 +59,12 @@ def _named(kinds: Mapping[str, type], value: Any, path: str) -> dict[str, Any]:
 
 
 def convert(kind: Any, value: Any, path: str) -> Any:
-    """``value`` as ``kind``, refusing lossy conversions (a bool is no number, 2.5 is no integer).
+    """Return ``value`` as ``kind``, refusing lossy conversions.
+
+    A bool is not a number, and 2.5 is not an integer.
 
     Args:
-        kind: A type as a dataclass's field has it; Any takes every value.
+        kind: The annotated type of a dataclass's field; Any accepts every value.
         value: Plain containers or OmegaConf.
         path: Name of the setting, for the message.
 
@@ -108,7 +110,7 @@ Choice = TypeVar("Choice", bound=StrEnum)
 
 
 def choose(kind: type[Choice], value: Any, path: str) -> Choice:
-    """A member of ``kind`` by its value.
+    """Return a member of ``kind`` by its value.
 
     Args:
         kind: An enum of texts.

@@ -1,7 +1,7 @@
-"""Tasks: one folder for each, with its problems, its verifier and its traces.
+"""The tasks: one folder for each, with its problems, its verifier and its traces.
 
 A task of another package is a module with an entry point of the group ``halluc.tasks`` (:mod:`.registry`).
-The first line of its docstring is what lists say about it. Then it declares, in this order:
+The first line of its docstring describes it in lists. Then it declares, in this order:
 
 1. A :class:`ProblemSet`: a frozen dataclass with ``name``, ``sources`` and ``seed``. Its fields with a help
    (:func:`option`), and those that hold such (:func:`parts`), are options, others are none. ``draw`` makes a
@@ -13,9 +13,10 @@ The first line of its docstring is what lists say about it. Then it declares, in
    with one right answer.
 4. ``TASK = Task(name=..., verifier=..., data=StepData(...), eval=Evaluation(...))``.
 
-From that come its data sources, its rewards in training, ``halluc data NAME``, and its lm-eval tasks.
+Its data sources, its rewards in training, ``halluc data NAME`` and its lm-eval tasks follow from this
+declaration.
 
-Whoever asks only for names and judges does not wait for what tasks are written with (:mod:`.writing`).
+Code that needs only names and verifiers does not import what tasks are written with (:mod:`.writing`).
 """
 
 from typing import TYPE_CHECKING

@@ -1,6 +1,6 @@
-"""The contract of a task: what its verifier says fits together, and so does all that it draws.
+"""Check the contract of a task: that its verifier is consistent, and so is everything that it draws.
 
-A package holds a task of its own to it in a few lines of its tests::
+A package checks a task of its own in a few lines of its tests::
 
     import pytest
     from halluc_plugin.tasks.contract import checks
@@ -10,7 +10,7 @@ A package holds a task of its own to it in a few lines of its tests::
         check(seed=0)
 
 Each check looks at problems, answers and traces that the task draws from a seed, as ``halluc data`` writes
-them. A task that draws none is held to what its verifier says of right answers that are given.
+them. For a task that draws none, the checks use right answers that are given.
 """
 
 from collections.abc import Callable, Sequence
@@ -40,11 +40,11 @@ __all__ = ["Answered", "Check", "ContractError", "checks", "checks_of"]
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that a task is held to.
+    """One check of the contract of a task.
 
     Attributes:
-        holds: Raises :class:`ContractError` where a sample breaks the contract.
-        draw: What a seed draws of the task.
+        holds: Function that raises :class:`ContractError` if a sample breaks the contract.
+        draw: Function that returns the sample that a seed draws of the task.
     """
 
     holds: Callable[[Sample], None]
@@ -65,20 +65,20 @@ class Check:
 
 
 def checks(name: str, given: Sequence[Answered] = ()) -> list[Check]:
-    """The checks of a task: all that can be asked of what it declares.
+    """Return the checks that apply to what a task declares.
 
     Args:
-        name: The task's.
+        name: Name of the task.
         given: Right answers, for a task that draws no problems.
 
     Raises:
-        TaskError: As :func:`halluc_plugin.tasks.load`.
+        TaskError: The task is refused by :func:`halluc_plugin.tasks.load`.
     """
     return checks_of(registry.load(name), given)
 
 
 def checks_of(task: Task, given: Sequence[Answered] = ()) -> list[Check]:
-    """As :func:`checks`, of a declaration."""
+    """Return the checks that apply to a task's declaration, as :func:`checks`."""
     asked = [sources_lead_to_the_task, any_text_is_judged]
     if task.data is not None:
         asked += [problems_are_distinct, the_seed_decides, rows_can_be_asked_and_judged]
@@ -94,14 +94,14 @@ def checks_of(task: Task, given: Sequence[Answered] = ()) -> list[Check]:
 
 
 def sources_lead_to_the_task(sample: Sample) -> None:
-    """Rows of each data source are judged by the task."""
+    """Check that rows of each data source are judged by the task."""
     for source in sample.task.sources:
         if registry.find_task(source) is not sample.task:
             raise sample.broken(f"rows of {source!r} are not its")
 
 
 def any_text_is_judged(sample: Sample) -> None:
-    """Any text has an outcome, and its canonical form the same one."""
+    """Check that any text has an outcome, and its canonical form the same one."""
     verifier = sample.task.verifier
     halves = [answer[: len(answer) // 2] for _, answer in sample.answers]
     for truth, answer in sample.answers:
@@ -117,7 +117,7 @@ def any_text_is_judged(sample: Sample) -> None:
 
 
 def problems_are_distinct(sample: Sample) -> None:
-    """No problem is in two splits, or twice in one."""
+    """Check that no problem is in two splits, or twice in one."""
     asked = {split: [prompt_of(row) for row in rows] for split, rows in sample.rows.items()}
     for split, prompts in asked.items():
         twice = [prompt for prompt in prompts if prompts.count(prompt) > 1]
@@ -130,7 +130,7 @@ def problems_are_distinct(sample: Sample) -> None:
 
 
 def the_seed_decides(sample: Sample) -> None:
-    """The same seed draws the same problems and traces, another one others."""
+    """Check that the same seed draws the same problems and traces, and another seed others."""
     again, other = drawn(sample.task, sample.seed), drawn(sample.task, sample.seed + 1)
     if (again.rows, again.traces) != (sample.rows, sample.traces):
         raise sample.broken("the same seed draws something else the second time")
@@ -140,7 +140,7 @@ def the_seed_decides(sample: Sample) -> None:
 
 
 def rows_can_be_asked_and_judged(sample: Sample) -> None:
-    """Rows ask in one message, name a source of the task, and leave the agent loop to the recipe."""
+    """Check that rows have one message and a source of the task, and leave the agent loop to the recipe."""
     for row in (row for rows in sample.rows.values() for row in rows):
         asked = messages(row)
         if len(asked) != 1 or not text_of(asked[0].get("content")):
@@ -154,7 +154,7 @@ def rows_can_be_asked_and_judged(sample: Sample) -> None:
 
 
 def answers_are_right(sample: Sample) -> None:
-    """Reference answers are right, whole and in what they come to; no text is right for every problem."""
+    """Check that reference answers and final results are right, and no text is right for every problem."""
     verifier = sample.task.verifier
     for truth, answer in sample.answers:
         if _outcome(sample, truth, answer) is not Outcome.CORRECT:
@@ -172,7 +172,7 @@ def answers_are_right(sample: Sample) -> None:
 
 
 def prefixes_of_right_answers_are_ok(sample: Sample) -> None:
-    """Every prefix of a right answer is ok; and behind one that is ok another is, up to a right answer."""
+    """Check that prefixes of right answers are ok, and every ok prefix continues to a right answer."""
     for answers in (sample.answers, sample.traced, sample.found()):
         for truth, answer in answers:
             for text in dict.fromkeys((answer, answer.rstrip())):
@@ -184,7 +184,7 @@ def prefixes_of_right_answers_are_ok(sample: Sample) -> None:
 
 
 def spoiled_answers_are_wrong(sample: Sample) -> None:
-    """Behind a prefix that is not ok nothing is ok or right; and a character that is out of place shows."""
+    """Check that nothing is ok or right after a prefix that is not ok, and a wrong character shows."""
     rng, alphabet, shown = np.random.default_rng(sample.seed), sample.alphabet, 0
     for truth, answer in sample.answers:
         for _ in range(SPOILED):
@@ -203,7 +203,7 @@ def spoiled_answers_are_wrong(sample: Sample) -> None:
 
 
 def traces_resolve_to_right_answers(sample: Sample) -> None:
-    """What is left of a trace is a right answer."""
+    """Check that every trace resolves to a right answer."""
     for row in sample.traces:
         text = sample.decode(sample.live(row["response_ids"]))
         if _outcome(sample, ground_truth(row), text) is not Outcome.CORRECT:
@@ -211,7 +211,7 @@ def traces_resolve_to_right_answers(sample: Sample) -> None:
 
 
 def mistakes_are_wrong(sample: Sample) -> None:
-    """Every kind of mistake is made; before it is taken back a trace is not ok, and behind that it is."""
+    """Check that every kind of mistake occurs and makes a trace not ok, until it is taken back."""
     for row in sample.traces:
         truth, ids = ground_truth(row), row["response_ids"]
         final = sample.live(ids)
@@ -229,7 +229,7 @@ def mistakes_are_wrong(sample: Sample) -> None:
 
 
 def the_evaluation_finds_answers(sample: Sample) -> None:
-    """The splits that are evaluated are drawn, and what is found in a right answer is right."""
+    """Check that the evaluated splits are drawn, and what is found in a right answer is right."""
     evaluation = sample.task.eval
     assert evaluation is not None
     for each in evaluation.splits:

@@ -1,4 +1,4 @@
-"""What the contract of a task looks at: problems, answers and traces that are drawn from one seed."""
+"""The sample for the contract of a task: problems, answers and traces that are drawn from one seed."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,15 +30,15 @@ ItemT = TypeVar("ItemT")
 
 
 class ContractError(AssertionError):
-    """A task breaks its contract."""
+    """An error of a task that breaks its contract."""
 
 
 class Answered(NamedTuple):
-    """A problem with an answer that is right.
+    """A problem with a right answer.
 
     Attributes:
-        truth: What the verifier judges by (``reward_model.ground_truth``).
-        answer: The answer.
+        truth: The ground truth by which the verifier judges (``reward_model.ground_truth``).
+        answer: Text of the answer.
     """
 
     truth: Any
@@ -47,17 +47,17 @@ class Answered(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """What one seed draws of a task.
+    """The problems and traces that one seed draws of a task.
 
     Attributes:
         task: The task.
-        seed: The seed.
+        seed: The seed that drew them.
         given: Right answers that were not drawn.
-        rows: Of problems, by split; none of a task that draws none.
+        rows: Rows of problems by split; empty for a task that draws none.
         traces: Rows of traces, each with its ``response_ids``.
-        mistakes: How often each kind of mistake was written.
-        tokenizer: Whose ids the traces are in.
-        vocab: Its edit tokens.
+        mistakes: Number of times that each kind of mistake was written.
+        tokenizer: The tokenizer of the traces.
+        vocab: The edit vocabulary of the tokenizer.
     """
 
     task: Task
@@ -71,32 +71,32 @@ class Sample:
 
     @cached_property
     def answers(self) -> list[Answered]:
-        """Right answers: those that are given, and the first few references of each split."""
+        """Return right answers: those that are given, and the first few references of each split."""
         rows = [row for rows in self.rows.values() for row in rows[:ANSWERS]]
         drawn = (Answered(ground_truth(row), reference_answer(row)) for row in rows)
         return [*self.given, *(each for each in drawn if each.answer)]
 
     @cached_property
     def alphabet(self) -> list[str]:
-        """The characters of prompts and answers, blank and newline always."""
+        """Return the characters of prompts and answers, with blank and newline."""
         prompts = [prompt_of(row) for rows in self.rows.values() for row in rows]
         return sorted(set(" \n".join((*prompts, *(answer for _, answer in self.answers)))))
 
     @cached_property
     def traced(self) -> list[Answered]:
-        """What the first few traces come to."""
+        """Return the answers that the first few traces resolve to."""
         return [
             Answered(ground_truth(row), self.decode(self.live(row["response_ids"])))
             for row in self.traces[:ANSWERS]
         ]
 
     def found(self) -> Iterator[Answered]:
-        """Right answers to one problem of each split that are found by the verifier's word alone.
+        """Yield a right answer to one problem of each split, found by verdicts on prefixes alone.
 
-        They grow by characters, each drawn from those behind which the prefix is still ok.
+        An answer grows by characters, each drawn from those after which the prefix is still ok.
 
         Raises:
-            ContractError: Behind a prefix that is ok no character is, and the answer is not right.
+            ContractError: No character after a prefix that is ok is ok, and the answer is not right.
         """
         verifier = self.task.verifier
         assert isinstance(verifier, PrefixVerifier)
@@ -118,12 +118,12 @@ class Sample:
         return Answered(truth, text)
 
     def broken(self, how: str, truth: Any = None) -> ContractError:
-        """The error that says how the task breaks its contract."""
+        """Return the error that says how the task breaks its contract."""
         problem = "" if truth is None else f", problem {truth!r:.300}"
         return ContractError(f"The task {self.task.name!r}, seed {self.seed}{problem}: {how}.")
 
     def live(self, ids: Iterable[int]) -> list[int]:
-        """What is left of a trace, without EOS."""
+        """Return the ids that are left of a trace, without EOS."""
         assert self.vocab is not None
         state = EditState(self.vocab)
         for token in ids:
@@ -131,7 +131,7 @@ class Sample:
         return [token for token in state.live_ids if token != self.tokenizer.eos_token_id]
 
     def events(self, ids: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:
-        """What was left before and after each run of edits."""
+        """Yield the live ids before and after each run of edits."""
         assert self.vocab is not None
         edits = [token in self.vocab.edit_ids for token in ids]
         for at, edit in enumerate(edits):
@@ -140,24 +140,24 @@ class Sample:
                 yield self.live(ids[:at]), self.live(ids[:stop])
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of ids."""
+        """Return the text of ids."""
         return str(self.tokenizer.decode(ids))
 
     def drawn_again(self, seed: int) -> "Sample":
-        """The same task's problems and traces from another seed, or from the same one a second time."""
+        """Return the same task's sample from another seed, or from the same one a second time."""
         return drawn(self.task, seed)
 
 
 def prompt_of(row: Row) -> str:
-    """How a row asks, as one text."""
+    """Return the prompt of a row as one text."""
     return "\n".join(text_of(message.get("content")) or "" for message in messages(row))
 
 
 def drawn(task: Task, seed: int, given: Sequence[Answered] = ()) -> Sample:
-    """What a seed draws of a task: a small data set is written, and read as a run reads it.
+    """Return the sample that a seed draws of a task, written and read as a small data set.
 
     Args:
-        task: The task; of one that draws no problems there are the given answers alone.
+        task: The task. If it draws no problems, the sample holds only the given answers.
         seed: The seed.
         given: Right answers.
 
@@ -183,10 +183,10 @@ def drawn(task: Task, seed: int, given: Sequence[Answered] = ()) -> Sample:
 
 
 def small(data: DataSet, seed: int) -> DataSet:
-    """A small data set, in which every kind of mistake is as likely as any other.
+    """Return a small data set in which all kinds of mistakes are equally likely.
 
     Raises:
-        TaskError: It cannot be asked for few problems, or for another seed.
+        TaskError: The data set cannot be made small, or has no seed.
     """
     options = {each.name: each for each in data.options()}
     values: dict[str, Any] = {"seed": seed, "train": TRAIN, "test": TEST}

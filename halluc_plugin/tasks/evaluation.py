@@ -1,4 +1,4 @@
-"""What the evaluation of a task is, as plain data; an adapter makes its host's tasks from it."""
+"""The evaluation of a task as plain data, from which an adapter makes its host's tasks."""
 
 import re
 from dataclasses import dataclass
@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluatedSplit:
-    """One split of the data as a task of its own.
+    """One split of the data, which becomes a task of the host.
 
     Attributes:
-        name: Of the host's task, such as ``countdown_backtrack_new``.
-        split: Of the data files, such as ``test_new``.
-        what: What its problems are, such as "problems with new targets".
-        folder: The folder of the data, where it is not named after the task.
-        arguments: Of ``halluc data NAME``, where the default ones write other problems.
-        version: Of this task, where it is not that of the others.
+        name: Name of the host's task, such as ``countdown_backtrack_new``.
+        split: Name of the split in the data files, such as ``test_new``.
+        what: Description of the problems, such as "problems with new targets".
+        folder: Folder of the data, if it is not named after the task.
+        arguments: Arguments of ``halluc data NAME``, if the defaults write other problems.
+        version: Version of this task, if it differs from that of the others.
     """
 
     name: str
@@ -27,15 +27,15 @@ class EvaluatedSplit:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """How answers are asked for and scored.
+    """How answers are sampled and scored.
 
     Attributes:
-        version: Raised when scores are no longer comparable with those of before.
-        splits: The tasks, the main one first.
-        max_tokens: Most tokens of an answer, erased ones and edits included.
-        extract: A regular expression: what it finds in a text, one finding a line and without blanks, is
-            judged as the answer of the lenient rows; None where those judge what the whole text comes to.
-        target: What a host shows as the reference: a template over ``ground_truth`` and ``answer``.
+        version: Version of the tasks, raised when scores are no longer comparable with earlier ones.
+        splits: The splits, the main one first.
+        max_tokens: Largest number of tokens of an answer, erased ones and edits included.
+        extract: A regular expression for the lenient rows: its findings in a text, one on each line and
+            without blanks, are judged as the answer. None to judge the final result of the whole text.
+        target: Template over ``ground_truth`` and ``answer`` for what a host shows as the reference.
     """
 
     version: str
@@ -45,10 +45,10 @@ class Evaluation:
     target: str = "{{answer}}"
 
     def found(self, text: str) -> str:
-        """What the lenient rows judge of a text."""
+        """Return the part of a text that the lenient rows judge."""
         return text if self.extract is None else findings(self.extract, text)
 
 
 def findings(pattern: str, text: str) -> str:
-    """What a regular expression finds in a text: one finding a line, without blanks, whatever is between."""
+    """Return the findings of a regular expression in a text, one on each line and without blanks."""
     return "\n".join(each[0].replace(" ", "") for each in re.finditer(pattern, text))

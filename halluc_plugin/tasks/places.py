@@ -1,4 +1,4 @@
-"""Where tasks are, found without importing any: our folders, and the entry points of other packages."""
+"""Find tasks without importing any: in this package's folders, and by entry points of other packages."""
 
 import ast
 from collections.abc import Iterator, Mapping
@@ -17,13 +17,13 @@ ATTRIBUTE = "TASK"
 
 @dataclass(frozen=True, order=True)
 class Place:
-    """Where a task is said to be.
+    """The place where a task is declared.
 
     Attributes:
-        name: Its name.
-        package: The package (distribution) that brings it.
+        name: Name of the task.
+        package: The package (distribution) that provides it.
         module: The module that declares it.
-        attribute: What the module calls it.
+        attribute: Name of the declaration in the module.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Place:
 
 @cache
 def places() -> Mapping[str, tuple[Place, ...]]:
-    """The places of each name; more than one where packages contradict one another."""
+    """Return the places of each name; a name has several if packages contradict each other."""
     found: dict[str, tuple[Place, ...]] = {}
     # A package that is on the path twice is one package.
     for place in dict.fromkeys((*_folders(), *sorted(_entry_points()))):
@@ -43,13 +43,13 @@ def places() -> Mapping[str, tuple[Place, ...]]:
 
 
 def first_line(place: Place) -> str:
-    """The first line of a module's docstring, read from its file; empty if that cannot be read."""
+    """Return the first line of a module's docstring, read from its file; empty if it cannot be read."""
     source = parsed(place.module)
     return "" if source is None else (ast.get_docstring(source) or "").partition("\n")[0]
 
 
 def declared(place: Place) -> frozenset[str] | None:
-    """The names of what a module gives its ``Task(...)``; None where its file does not show it."""
+    """Return the names of the arguments of a module's ``Task(...)``, None if its file does not show them."""
     source = parsed(place.module)
     for node in () if source is None else source.body:
         if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == [
@@ -63,7 +63,7 @@ def declared(place: Place) -> frozenset[str] | None:
 
 @cache
 def parsed(module: str) -> ast.Module | None:
-    """What is in a module's file; None if that cannot be read."""
+    """Return the syntax tree of a module's file, None if it cannot be read."""
     try:
         return ast.parse(_file(module).read_text(encoding="utf-8"))
     except (OSError, ValueError, SyntaxError, ImportError):

@@ -1,13 +1,13 @@
-"""Tasks by name and by data source.
+"""Find tasks by name and by data source.
 
 A task is a folder here, or in any package an entry point of the group ``halluc.tasks``::
 
     [project.entry-points."halluc.tasks"]
     reversal = "acme_tasks.reversal"            # or "acme_tasks.reversal:TASK"
 
-Names and summaries are read without an import. A task's module is imported when the task is used, or when
-somebody asks who judges a data source; only this module imports others by their names. One that is broken
-fails whoever asks for it, and nobody else. Where two packages claim one name or one data source neither wins.
+Names and summaries are read without an import. A task's module is imported when the task is used, or when the
+verifier of a data source is looked up; only this module imports others by their names. A broken task raises
+an error only when it is asked for. If two packages claim one name or one data source, neither is used.
 """
 
 from collections.abc import Mapping
@@ -24,34 +24,40 @@ from halluc_plugin.verifiers import VERLS, Verifier, never_right, unreadable
 
 
 def names() -> tuple[str, ...]:
-    """The names of all tasks, of ours and of other packages; none is imported."""
+    """Return the names of all tasks, of this package and of others, without importing any."""
     return tuple(places())
 
 
 def summary(name: str) -> str:
-    """The first line of a task's module, without its full stop; empty if it cannot be read. No import."""
+    """Return the first line of a task's module without its full stop; empty if it cannot be read.
+
+    The task is not imported.
+    """
     found = places().get(name, ())
     return first_line(found[0]).removesuffix(".") if len(found) == 1 else ""
 
 
 def seems_to_draw(name: str) -> bool:
-    """Whether a task draws problems, as far as its file says; yes where that says nothing. No import."""
+    """Return whether a task draws problems, as far as its file shows; True if it does not show it.
+
+    The task is not imported.
+    """
     found = places().get(name, ())
     said = declared(found[0]) if len(found) == 1 else None
     return said is None or "data" in said
 
 
 def package(name: str) -> str:
-    """The packages, by name and joined by commas, that bring a task of this name; no import."""
+    """Return the names, joined by commas, of the packages that provide a task, without importing it."""
     return ", ".join(place.package for place in places().get(name, ()))
 
 
 def load(name: str) -> Task:
-    """A task by its name; no other is imported.
+    """Import a task by its name; no other task is imported.
 
     Raises:
-        TaskError: There is none, its module cannot be imported or declares no such task, or another package
-            has a task of this name.
+        TaskError: There is no such task, its module cannot be imported or declares another one, or another
+            package has a task of this name.
     """
     claimants = places().get(name, ())
     if not claimants:
@@ -65,24 +71,30 @@ def load(name: str) -> Task:
 
 
 def broken() -> Mapping[str, TaskError]:
-    """Why tasks cannot be used, by their names: for the doctor. Imports all."""
+    """Import all tasks, and return why the broken ones cannot be used, by name."""
     return _loaded().errors
 
 
 def loaded() -> Mapping[str, Task]:
-    """All tasks that can be used, by name. Imports all."""
+    """Import all tasks, and return those that can be used, by name."""
     return _loaded().tasks
 
 
 def forget() -> None:
-    """Look again, and import again what could not be: for tests, and after an installation."""
+    """Forget what was found and imported, so that it is looked up again.
+
+    Tests call it, and so do programs after installing a package.
+    """
     places.cache_clear()
     parsed.cache_clear()
     _loaded.cache_clear()
 
 
 def broken_note() -> str:
-    """A sentence on tasks that cannot be used, for messages that something is not known; empty if all can."""
+    """Return a sentence on the tasks that cannot be used, empty if all can.
+
+    It is added to messages that something is not known.
+    """
     found = broken()
     if not found:
         return ""
@@ -91,7 +103,7 @@ def broken_note() -> str:
 
 
 def find_task(data_source: Any) -> Task | None:
-    """The task whose rows have a data source, None if there is none.
+    """Return the task whose rows have a data source, None if there is none.
 
     Raises:
         TaskError: Several tasks claim the source, or the name of its task.
@@ -106,21 +118,21 @@ def find_task(data_source: Any) -> Task | None:
 
 
 def find_verifier(data_source: Any) -> Verifier | None:
-    """The verifier that scores a data source in training, None where that is left to verl.
+    """Return the verifier that scores a data source in training, None if verl scores it.
 
     Raises:
-        TaskError: As :func:`find_task`.
+        TaskError: The source is refused by :func:`find_task`.
     """
     task = find_task(data_source)
     return task.verifier if task is not None and task.judged_by is JudgedBy.TASK else None
 
 
 def require_verifier(data_source: str) -> Verifier:
-    """The verifier of a data source, wherever its answers come from.
+    """Return the verifier of a data source, whether or not it is used in training.
 
     Raises:
-        DataError: There is none of ours.
-        TaskError: As :func:`find_task`.
+        DataError: No task has a verifier for the source.
+        TaskError: The source is refused by :func:`find_task`.
     """
     task = find_task(data_source)
     if task is None:
@@ -134,16 +146,16 @@ def require_verifier(data_source: str) -> Verifier:
 
 
 def known_sources() -> tuple[str, ...]:
-    """All data sources that the verifier of a task scores in training."""
+    """Return all data sources that the verifier of a task scores in training."""
     judged = (task for task in loaded().values() if task.judged_by is JudgedBy.TASK)
     return tuple(source for task in judged for source in task.sources)
 
 
 def truth_fault(data_source: Any, truth: Any) -> str | None:
-    """Why nothing can judge by a row's ground truth, None if nothing is known to speak against it.
+    """Return why nothing can judge by a row's ground truth, None if no reason is known.
 
     Args:
-        data_source: Of the row; verl's own scorer judges what no verifier of ours does.
+        data_source: Data source of the row. verl's own scorer judges sources without a verifier.
         truth: The row's ``reward_model.ground_truth``.
     """
     verifier = find_verifier(data_source)
@@ -151,19 +163,19 @@ def truth_fault(data_source: Any, truth: Any) -> str | None:
 
 
 def check_rows(path: Path, *, prompt_key: str = "prompt", judged: bool = True) -> list[dict[str, Any]]:
-    """Check a file of problems for verl, ground truths by the judges of their sources.
+    """Read a file of problems for verl, and check ground truths by the verifiers of their sources.
 
     Args:
-        path: The file.
+        path: The file to read.
         prompt_key: The column of the prompts.
-        judged: Whether answers are judged by the judge of the rows' source, not by a function of the user's,
-            and not at all.
+        judged: Whether the verifier of the rows' source judges answers, rather than a user's function or
+            nothing.
 
     Returns:
-        As :func:`halluc_plugin.data.parquet.checked_rows`.
+        The rows, as :func:`halluc_plugin.data.parquet.checked_rows` returns them.
 
     Raises:
-        DataError: As there.
+        DataError: The file is refused by :func:`halluc_plugin.data.parquet.checked_rows`.
     """
     from halluc_plugin.data.parquet import checked_rows
 

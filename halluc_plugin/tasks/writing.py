@@ -1,4 +1,4 @@
-"""What the module of a task is written with; :mod:`halluc_plugin.tasks` hands it on."""
+"""The names with which the module of a task is written, exported again by :mod:`halluc_plugin.tasks`."""
 
 from halluc_plugin.problem_sets.options import option, parts
 from halluc_plugin.problem_sets.step_files import StepData, StepRequest

@@ -1,10 +1,10 @@
-"""Edit tokens in a tokenizer and a model: their names, their ids, whether they are ready, how to add them.
+"""Edit tokens in a tokenizer and a model: their names, their ids, their readiness, and how to add them.
 
-:mod:`.vocabulary` finds them, :mod:`.inspection` says whether a model is ready for them, :mod:`.addition`
+:mod:`.vocabulary` finds them, :mod:`.inspection` checks whether a model is ready for them, :mod:`.addition`
 adds them with initialised rows (:mod:`.initialisation`) to every table that has one for each token
-(:mod:`.tables`), :mod:`.untouched` tells whether anything has trained them since. :mod:`.loading` and
-:mod:`.saving` are the way of all models in and out, with a :mod:`.card`; :mod:`.ends` says where an answer
-ends. Importing this package imports neither torch nor transformers.
+(:mod:`.tables`), and :mod:`.untouched` checks whether anything has trained them since. All models are loaded
+by :mod:`.loading` and saved by :mod:`.saving`, with a :mod:`.card`; :mod:`.ends` finds where an answer ends.
+Importing this package imports neither torch nor transformers.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Adding edit tokens to a model and its tokenizer."""
+"""Add edit tokens to a model and its tokenizer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from halluc_plugin.tokens.vocabulary import BACKTRACK_TOKEN, EDIT_TOKENS, find, 
 
 @dataclass(frozen=True)
 class AddedTokens:
-    """What :func:`add_edit_tokens` did.
+    """The result of :func:`add_edit_tokens`.
 
     Attributes:
-        ids: Id of each edit token asked for, by its text.
-        new: Those that were not there before; the rows of the others are as they were.
-        rows_before: Rows of the input embedding before.
-        rows_after: Rows of the input embedding after; equal when there was room.
+        ids: Id of each edit token that was asked for, by its text.
+        new: Texts of the tokens that were added; the rows of the others are unchanged.
+        rows_before: Number of rows of the input embedding before.
+        rows_after: Number of rows of the input embedding after; equal if there was room.
     """
 
     ids: dict[str, int]
@@ -40,22 +40,23 @@ def add_edit_tokens(
     """Add edit tokens as ordinary tokens, in place.
 
     The embeddings grow only when they have no row for a new id; many models have rows to spare. Tied weights
-    stay tied. What else has a row for each token, such as the bias of the output, gets one too.
+    stay tied. Other parameters with a row for each token, such as the bias of the output, get one too.
 
     Args:
         model: A transformers causal language model.
         tokenizer: Its tokenizer.
-        tokens: Which of :data:`~halluc_plugin.tokens.EDIT_TOKENS` to add; one that is there is left alone.
+        tokens: The tokens of :data:`~halluc_plugin.tokens.EDIT_TOKENS` to add; a token that exists is left
+            unchanged.
         how: First values of the new rows.
-        description: What ``DESCRIPTION`` reads; by default a sentence of each token's own.
+        description: Text that ``DESCRIPTION`` reads; by default a sentence of each token's own.
 
     Returns:
-        The ids and what changed.
+        The ids, and what changed.
 
     Raises:
-        SettingsError: A token is none of ours.
-        TokenizerError: A token is there already in a form that gets lost (see
-            :func:`~halluc_plugin.tokens.edit_vocab`); or a table of the model has no room for it.
+        SettingsError: A token is not one of :data:`~halluc_plugin.tokens.EDIT_TOKENS`.
+        TokenizerError: A token exists in a form that gets lost (see
+            :func:`~halluc_plugin.tokens.edit_vocab`), or a table of the model has no room for it.
     """
     for token in tokens:
         if token not in EDIT_TOKENS:

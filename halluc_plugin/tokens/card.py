@@ -1,4 +1,4 @@
-"""The card of a saved model: what its edit tokens do, for those who do not know this package."""
+"""Write the card of a saved model, which explains its edit tokens to users without this package."""
 
 import re
 from pathlib import Path
@@ -17,17 +17,17 @@ _HEAD = re.compile(r"\A\ufeff?---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|\Z)", re
 def write_card(folder: Path, tokenizer: Any, *, base: str, step_delimiter: str = "\n") -> None:
     """Write the card into a model's folder.
 
-    A card of the base model, or one that is there, is kept: our section is added, or replaced, and what its
-    front matter lacks.
+    A card of the base model, or an existing one, is kept: a section on edit tokens is added or replaced, and
+    missing front matter is added.
 
     Args:
-        folder: The model's.
-        tokenizer: Its tokenizer.
+        folder: Folder of the model.
+        tokenizer: The model's tokenizer.
         base: Folder or hub name of the model that it was made from; empty for one made from scratch.
         step_delimiter: Text that ends a step, for a tokenizer with a step backtrack token.
 
     Raises:
-        EditVocabError: No token ends with it.
+        EditVocabError: No token ends with the step delimiter.
     """
     origin = Path(base).expanduser() / CARD if base else None
     found = next((path for path in (origin, folder / CARD) if path is not None and path.is_file()), None)

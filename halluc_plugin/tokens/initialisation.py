@@ -1,7 +1,7 @@
-"""First rows of a new edit token in each parameter that has a row for each token (:mod:`.tables`).
+"""Compute the first rows of a new edit token in each table that has a row for each token (:mod:`.tables`).
 
-Sources: ``MEAN`` is the centroid; ``SEMANTIC`` and ``DESCRIPTION`` follow the anchors and the context
-initialisation of N-MARS; ``SUBTOKENS`` averages the pieces that the old tokenizer makes of the token's text.
+``MEAN`` is the centroid; ``SEMANTIC`` and ``DESCRIPTION`` follow the anchors and the context initialisation
+of N-MARS; ``SUBTOKENS`` averages the pieces that the old tokenizer makes of the token's text.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from halluc_plugin.tokens.vocabulary import TOKENS
 
 
 class Initialisation(StrEnum):
-    """How the rows of a new token start."""
+    """The initialisation of the rows of a new token."""
 
     MEAN = "mean"
     """Mean of all rows."""
@@ -46,17 +46,18 @@ def initial_rows(
         model: A transformers causal language model.
         tokenizer: Its tokenizer, without ``token``.
         token: Text of the new token.
-        how: The initialisation. All tables mix the same tokens by the same weights; a table whose rows are no
-            vectors of the hidden size (a bias, embeddings of single layers) takes its mean row for
+        how: The initialisation. All tables mix the same tokens with the same weights. A table whose rows are
+            not vectors of the hidden size (a bias, embeddings of single layers) takes its mean row for
             ``DESCRIPTION``.
-        description: What ``DESCRIPTION`` reads instead of :data:`DESCRIPTIONS`.
+        description: Text that ``DESCRIPTION`` reads instead of :data:`DESCRIPTIONS`.
 
     Returns:
         The new row of each of :func:`~halluc_plugin.tokens.tables.token_tables`, by the table's name:
         Float[H], Float[] for a bias.
 
     Raises:
-        TokenizerError: The tokenizer makes nothing of the words it needs, or the model has no rows for them.
+        TokenizerError: The tokenizer has no ids for the words that are needed, or the model has no rows for
+            them.
     """
     described = how is Initialisation.DESCRIPTION
     hidden = _hidden_state(model, tokenizer, description or DESCRIPTIONS[token]) if described else None
@@ -73,13 +74,13 @@ def initial_rows(
 
 
 def anchor_groups(tokenizer: Any, token: str, how: Initialisation, known: int) -> list[Sequence[int]]:
-    """The ids whose rows are averaged into a new token's, group by group.
+    """Return the ids whose rows are averaged into a new token's, group by group.
 
     Args:
-        tokenizer: The model's.
-        token: The new token.
+        tokenizer: The model's tokenizer.
+        token: Text of the new token.
         how: Any initialisation but ``DESCRIPTION``.
-        known: How many rows something has trained.
+        known: Number of rows that were trained.
     """
     if how is Initialisation.MEAN:
         return [range(known)]
@@ -103,9 +104,9 @@ def _pieces(tokenizer: Any, text: str) -> list[int]:
 
 
 def mean_of_means(weight: torch.Tensor, groups: Sequence[Sequence[int]]) -> torch.Tensor:
-    """The mean row (Float[H]) of groups of ids: each counts alike, however many pieces it has.
+    """Return the mean row of groups of ids, Float[H], in which every group counts alike.
 
-    In float32, whatever the dtype of the weights.
+    The mean is computed in float32, whatever the dtype of the weights.
     """
     means = [weight[torch.tensor(list(group), device=weight.device)].float().mean(0) for group in groups]
     return torch.stack(means).mean(0).to(weight.dtype)

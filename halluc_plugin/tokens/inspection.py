@@ -1,4 +1,4 @@
-"""Whether a model and its tokenizer are ready for edit tokens: the lines of ``halluc doctor --model``."""
+"""Check whether a model and its tokenizer are ready for edit tokens, for ``halluc doctor --model``."""
 
 from typing import Any
 
@@ -20,13 +20,13 @@ def inspect_tokenizer(tokenizer: Any, config: Any, *, step_delimiter: str = "\n"
     """Examine the edit tokens of a model.
 
     Args:
-        tokenizer: Its transformers tokenizer.
-        config: Its transformers config.
+        tokenizer: The model's transformers tokenizer.
+        config: The model's transformers config.
         step_delimiter: Text that ends a step.
 
     Returns:
-        A line for each edit token, one for the rows of the embeddings, one for their tying, and one for the
-        step delimiters when there is a step backtrack token.
+        One line for each edit token, one for the rows of the embeddings, one for their tying, and one for the
+        step delimiters if there is a step backtrack token.
     """
     ids = {token: found for token in EDIT_TOKENS if (found := find(tokenizer, token)) is not None}
     lines = [_token(tokenizer, token, ids.get(token)) for token in EDIT_TOKENS]

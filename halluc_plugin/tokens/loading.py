@@ -1,4 +1,4 @@
-"""Loading models and tokenizers with one clear error; saving tokenizers so that they come back the same."""
+"""Load models and tokenizers with clear errors, and save tokenizers so that they load unchanged."""
 
 import logging
 from collections.abc import Collection
@@ -23,11 +23,11 @@ def load_tokenizer(name: str, *, trust_remote_code: bool = False, **options: Any
 
     Args:
         name: Folder (``~`` is expanded) or hub name.
-        trust_remote_code: Whether code that comes with it may run; nothing is ever asked on the terminal.
-        **options: For ``AutoTokenizer.from_pretrained``.
+        trust_remote_code: Whether code that comes with it may run; no question is ever asked on the terminal.
+        **options: Further arguments of ``AutoTokenizer.from_pretrained``.
 
     Raises:
-        TokenizerError: There is none, its files are damaged, or it brings code that is not trusted.
+        TokenizerError: There is no tokenizer, its files are damaged, or it needs code that is not trusted.
     """
     from transformers import AutoTokenizer
 
@@ -35,7 +35,7 @@ def load_tokenizer(name: str, *, trust_remote_code: bool = False, **options: Any
 
 
 def load_config(name: str, *, trust_remote_code: bool = False, **options: Any) -> Any:
-    """Load a transformers config; as :func:`load_tokenizer`."""
+    """Load a transformers config, with the arguments and errors of :func:`load_tokenizer`."""
     from transformers import AutoConfig
 
     return _load(AutoConfig, "config", name, trust_remote_code, options)
@@ -44,17 +44,17 @@ def load_config(name: str, *, trust_remote_code: bool = False, **options: Any) -
 def load_model(name: str, *, trust_remote_code: bool = False, **options: Any) -> Any:
     """Load a transformers causal language model.
 
-    What contradicts itself in its generation config, so that transformers would not save it, is left out, and
+    Contradictory values of its generation config, which transformers would refuse to save, are left out and
     named in a warning.
 
     Args:
         name: Folder (``~`` is expanded) or hub name.
-        trust_remote_code: As :func:`load_tokenizer`.
-        **options: For ``AutoModelForCausalLM.from_pretrained``.
+        trust_remote_code: Whether code that comes with it may run.
+        **options: Further arguments of ``AutoModelForCausalLM.from_pretrained``.
 
     Raises:
-        TokenizerError: As :func:`load_tokenizer`; or weights are missing, which transformers would draw at
-            random.
+        TokenizerError: There is no model, its files are damaged, it needs code that is not trusted, or
+            weights are missing, which transformers would draw at random.
     """
     from transformers import AutoModelForCausalLM
 
@@ -71,13 +71,14 @@ def load_token_classifier(
     """Load a transformers token classifier.
 
     Args:
-        name: As :func:`load_tokenizer`.
-        new_head: Whether ``name`` is a language model, whose trunk gets a head that is drawn at random.
-        trust_remote_code: As :func:`load_tokenizer`.
-        **options: For ``AutoModelForTokenClassification.from_pretrained``.
+        name: Folder (``~`` is expanded) or hub name.
+        new_head: Whether ``name`` is a language model, whose trunk gets a randomly drawn head.
+        trust_remote_code: Whether code that comes with it may run.
+        **options: Further arguments of ``AutoModelForTokenClassification.from_pretrained``.
 
     Raises:
-        TokenizerError: As :func:`load_model`; or transformers has no token classifier of its kind.
+        TokenizerError: The model is refused by :func:`load_model`, or transformers has no token classifier of
+            its kind.
     """
     from transformers import AutoModelForTokenClassification
 
@@ -99,13 +100,13 @@ def _refuse_missing(name: str, keys: Collection[str]) -> None:
 
 
 def load_generation_config(name: str) -> Any | None:
-    """Load a model's generation config; None where it has none.
+    """Load a model's generation config, None if it has none.
 
     Args:
-        name: As :func:`load_tokenizer`.
+        name: Folder (``~`` is expanded) or hub name.
 
     Raises:
-        TokenizerError: It cannot be read.
+        TokenizerError: The config cannot be read.
     """
     from transformers import GenerationConfig
 
@@ -121,9 +122,9 @@ def load_generation_config(name: str) -> Any | None:
 
 
 def on_accelerator(model: Any) -> Any:
-    """A model, moved to the accelerator of this host; left where it is if there is none.
+    """Move a model to the accelerator of this host, if there is one, and return it.
 
-    What samples from it or trains it follows it there.
+    Code that samples from the model or trains it uses the model's device.
     """
     import torch
 
@@ -194,16 +195,16 @@ def _savable(config: Any) -> bool:
 
 
 def save_tokenizer(tokenizer: Any, folder: Path) -> None:
-    """Save a tokenizer beside its model, and see that it comes back as it was.
+    """Save a tokenizer next to its model, and check that it loads unchanged.
 
     transformers chooses a tokenizer's class by the model's type for some models, whatever was saved.
 
     Args:
         tokenizer: The tokenizer.
-        folder: Where the model's ``config.json`` is.
+        folder: The folder of the model's ``config.json``.
 
     Raises:
-        TokenizerError: Loaded from ``folder``, it gives other ids.
+        TokenizerError: Loaded from ``folder``, the tokenizer gives other ids.
     """
     tokenizer.save_pretrained(folder)
     # One that runs trusted code was trusted already.

@@ -1,8 +1,8 @@
-"""The parameters of a model that have a row for each token.
+"""Find the parameters of a model that have a row for each token.
 
-Beside the input and the output embedding these are the bias of the output (Phi, GPT-J, CodeGen), the
-embeddings that each layer reads anew (Gemma 3n, Gemma 4), and further heads over the vocabulary (of
-models that say several tokens at once). A new token needs its row in every one of them.
+Apart from the input and the output embedding these are the bias of the output (Phi, GPT-J, CodeGen), the
+embeddings that each layer reads anew (Gemma 3n, Gemma 4), and further heads over the vocabulary (of models
+that predict several tokens at once). A new token needs its row in every one of them.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ PER_LAYER = "embed_tokens_per_layer"
 
 
 class Side(StrEnum):
-    """What a row is for."""
+    """The purpose of a row."""
 
     INPUT = "input"
     """Reading the token."""
@@ -28,9 +28,9 @@ class TokenTable:
     """A parameter with a row for each token.
 
     Attributes:
-        name: Its name in the model, such as ``lm_head.bias``.
-        side: What its rows are for.
-        rows: Float[V, H], or Float[V] for a bias.
+        name: Name of the parameter in the model, such as ``lm_head.bias``.
+        side: The purpose of its rows.
+        rows: The parameter, Float[V, H], or Float[V] for a bias.
     """
 
     name: str
@@ -39,18 +39,18 @@ class TokenTable:
 
     @property
     def module(self) -> str:
-        """Name of the module that it belongs to."""
+        """Name of the module that the parameter belongs to."""
         return self.name.rpartition(".")[0]
 
 
 def token_tables(model: Any) -> list[TokenTable]:
-    """Find them; parameters that are shared come once, under the name that is first.
+    """Return the tables of a model; a shared parameter appears once, under its first name.
 
     Args:
         model: A transformers causal language model.
 
     Returns:
-        The input embedding first.
+        The tables, the input embedding first.
     """
     inputs, outputs = model.get_input_embeddings(), model.get_output_embeddings()
     count = inputs.weight.shape[0]

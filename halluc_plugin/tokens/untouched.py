@@ -1,4 +1,4 @@
-"""Whether rows of edit tokens are still those that they were added with, without loading the model."""
+"""Check whether rows of edit tokens are still those they were added with, without loading the model."""
 
 import json
 from pathlib import Path
@@ -18,20 +18,20 @@ ROUNDING = 4e-3
 
 @torch.no_grad()
 def untouched_tokens(folder: Path, tokenizer: Any, *, trust_remote_code: bool = False) -> tuple[str, ...]:
-    """Edit tokens that nothing has trained since they were added.
+    """Return the edit tokens that nothing has trained since they were added.
 
     Args:
-        folder: Of a model saved as safetensors.
-        tokenizer: Its tokenizer.
+        folder: Folder of a model saved as safetensors.
+        tokenizer: The model's tokenizer.
         trust_remote_code: Whether code that comes with the model may run.
 
     Returns:
-        Those whose rows, in the input and in the output embedding, are the mean of the others or of the words
-        with their meaning (:data:`RECOGNISED`). Empty where there are no such files, or no such weights in
-        them.
+        The texts of the tokens whose rows, in the input and in the output embedding, are the mean of the
+        other rows or of words with their meaning (:data:`RECOGNISED`). Empty if there are no such files, or
+        no such weights in them.
 
     Raises:
-        TokenizerError: The config is damaged, or brings code that is not trusted.
+        TokenizerError: The config is damaged, or needs code that is not trusted.
     """
     ids = {token: found for token in EDIT_TOKENS if (found := find(tokenizer, token)) is not None}
     weights = _embeddings(folder, trust_remote_code=trust_remote_code)

@@ -1,4 +1,4 @@
-"""From a tokenizer to an :class:`~halluc_plugin.edits.EditVocab`, refusing tokens that would get lost."""
+"""Make an :class:`~halluc_plugin.edits.EditVocab` from a tokenizer, refusing tokens that would get lost."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,17 +14,17 @@ RESTART_TOKEN = "<|RESTART|>"  # noqa: S105 - same
 
 @dataclass(frozen=True)
 class EditToken:
-    """An edit token as models have it; what it does is :mod:`halluc_plugin.edits`.
+    """An edit token as models have it; :mod:`halluc_plugin.edits` defines what it does.
 
     Attributes:
-        text: Its text.
+        text: Text of the token.
         role: Its field of :class:`~halluc_plugin.edits.EditVocab`.
         deletes: What it deletes, for the help of options.
-        effect: What it does, for a model's card.
-        symbol: How it is shown to be read.
-        words: Words with its meaning, whose rows it may start from.
+        effect: What it does, for the card of a model.
+        symbol: The symbol by which it is shown to readers.
+        words: Words with its meaning, from whose rows it may be initialised.
         description: A sentence that says what it does.
-        delimiter: Text that ends what it deletes, where that is not the step delimiter of a run.
+        delimiter: Text that ends what it deletes, if that is not the step delimiter of a run.
     """
 
     text: str
@@ -87,11 +87,12 @@ def edit_vocab(tokenizer: Any, *, step_delimiter: str = "\n") -> EditVocab:
         step_delimiter: Text that ends a step; used with the step backtrack token only.
 
     Returns:
-        The ids, with the delimiters of the step backtrack token when there is one, and which ids exist.
+        The edit vocabulary, with the delimiters of the step backtrack token if there is one, and which ids
+        exist.
 
     Raises:
         TokenizerError: The backtrack token is missing, an edit token is special (decoding would drop it and
-            leave the text that it erased), or its id is beyond what engines let a model sample.
+            leave the text that it erased), or its id is beyond those that engines let a model sample.
         EditVocabError: No single token ends with ``step_delimiter``.
     """
     found = {token: token_id for token in TOKENS if (token_id := find(tokenizer, token.text)) is not None}
@@ -117,15 +118,18 @@ def edit_vocab(tokenizer: Any, *, step_delimiter: str = "\n") -> EditVocab:
 
 
 def edit_free_vocab(tokenizer: Any) -> EditVocab:
-    """A vocabulary in which nothing edits, with which ids exist: its backtrack token is an id of no token."""
+    """Return a vocabulary in which nothing edits; it still says which ids exist.
+
+    Its backtrack token is an id that is not a token.
+    """
     size, gaps = extent(tokenizer)
     return EditVocab(backtrack=size, size=size, gaps=gaps)
 
 
 def extent(tokenizer: Any) -> tuple[int, frozenset[int]]:
-    """The first id behind all tokens of a tokenizer, and the ids before it that are no token.
+    """Return the first id after all tokens of a tokenizer, and the ids before it that are not tokens.
 
-    ``len(tokenizer)`` counts tokens: with gaps, the last ones have greater ids.
+    ``len(tokenizer)`` counts tokens; with gaps, the last tokens have greater ids.
     """
     ids = {int(token_id) for token_id in tokenizer.get_vocab().values()}
     size = max(ids) + 1
@@ -133,13 +137,13 @@ def extent(tokenizer: Any) -> tuple[int, frozenset[int]]:
 
 
 def find(tokenizer: Any, token: str) -> int | None:
-    """The id of a token by its text, None if the tokenizer does not have it."""
+    """Return the id of a token by its text, None if the tokenizer does not have it."""
     token_id = tokenizer.get_vocab().get(token)
     return None if token_id is None else int(token_id)
 
 
 def why_unusable(tokenizer: Any, token: str, token_id: int) -> tuple[str, str] | None:
-    """Cause and fix of what would lose an edit token on its way through the hosts; None if nothing would."""
+    """Return cause and fix if the hosts would lose an edit token, None if they would not."""
     added = tokenizer.added_tokens_decoder.get(token_id)
     if added is not None and added.special:
         return (
@@ -160,7 +164,7 @@ def why_unusable(tokenizer: Any, token: str, token_id: int) -> tuple[str, str] |
 
 
 def vocab_of(tokenizer: Any, *, step_delimiter: str = "\n") -> EditVocab:
-    """The edit vocabulary of a tokenizer; one in which nothing edits when it has no edit token."""
+    """Return the edit vocabulary of a tokenizer, or one in which nothing edits if it has no edit token."""
     if BACKTRACK_TOKEN not in tokenizer.get_vocab():
         return edit_free_vocab(tokenizer)
     return edit_vocab(tokenizer, step_delimiter=step_delimiter)

@@ -1,9 +1,9 @@
-"""Builders of raw traces: a reference answer, with errors written and taken back on the way.
+"""Build raw traces: a reference answer, with errors written and taken back on the way.
 
-Every trace built here collapses to its reference, always. Read in this order: :mod:`.writing` (a trace as it
-is written), :mod:`.injection` (errors that are invented), :mod:`.alignment` with :mod:`.myers` (errors taken
-from a sample of the model), :mod:`.marker` and :mod:`.turns` (a trace's twin that corrects itself in words,
-or in a second attempt).
+Every trace built here collapses to its reference. Read in this order: :mod:`.writing` (a trace as it is
+written), :mod:`.injection` (synthetic errors), :mod:`.alignment` with :mod:`.myers` (errors taken from a
+sample of the model), :mod:`.marker` and :mod:`.turns` (a trace's twin that corrects itself in words, or in a
+second attempt).
 """
 
 from halluc_plugin.traces.alignment import align_steps, align_tokens

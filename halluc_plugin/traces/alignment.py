@@ -1,10 +1,10 @@
-"""Errors taken from a sample of the model itself, by aligning it with a reference.
+"""Take errors from a sample of the model itself, by aligning it with a reference.
 
-N-MARS's "sequence alignment augmentation". Deviation 1: a longest common subsequence (Myers) instead of
-difflib's matching blocks. Deviation 2: in a repeat the later token is the error, so that an error never
+This is N-MARS's "sequence alignment augmentation". Deviation 1: a longest common subsequence (Myers) instead
+of difflib's matching blocks. Deviation 2: in a repeat the later token is the error, so that an error never
 begins with the token the reference has there.
 
-What does not match is called an error, but need not be wrong: a sample may say the same in other words.
+Text that does not match is called an error, but need not be wrong: a sample may say the same in other words.
 """
 
 from collections.abc import Collection, Sequence
@@ -24,18 +24,18 @@ from halluc_plugin.traces.writing import (
 def align_tokens(
     reference: Sequence[int], sample: Sequence[int], vocab: EditVocab, *, eos_ids: Collection[int]
 ) -> RawTrace:
-    """Follow the sample; take back what does not match, token by token, and write the reference instead.
+    """Follow the sample, take back what does not match token by token, and write the reference instead.
 
     Args:
-        reference: Text ids, with or without a final end-of-sequence token.
-        sample: Text ids that the model wrote for the same prompt. It is cut before its end-of-sequence token,
-            because a wrong one cannot be taken back; what it has beyond the reference is an error at the
-            tail.
-        vocab: Which ids edit.
+        reference: Token ids of text, with or without a final end-of-sequence token.
+        sample: Token ids of text that the model wrote for the same prompt. It is cut before its
+            end-of-sequence token, because a wrong one cannot be taken back; what it has beyond the reference
+            is an error at the tail.
+        vocab: The edit vocabulary of the ids.
         eos_ids: Ids that end a response.
 
     Returns:
-        A trace that collapses to the reference. It has no edits where the sample only left something out.
+        A trace that collapses to the reference. It has no edits if the sample only left something out.
 
     Raises:
         TraceError: The reference or the sample holds an edit token (collapse it first), or the reference goes
@@ -49,10 +49,12 @@ def align_tokens(
 def align_steps(
     reference: Sequence[int], sample: Sequence[int], vocab: EditVocab, *, eos_ids: Collection[int]
 ) -> RawTrace:
-    """As :func:`align_tokens`, by whole steps, each wrong one finished and then taken back by one edit.
+    """Align by whole steps: each wrong step is finished, and then taken back by one edit.
+
+    Arguments and result are those of :func:`align_tokens`.
 
     Raises:
-        TraceError: As :func:`align_tokens`.
+        TraceError: The ids are refused by :func:`align_tokens`.
         EditVocabError: The vocabulary has no step backtrack token.
     """
     body, ending = split_reference(reference, vocab, eos_ids)

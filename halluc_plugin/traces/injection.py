@@ -1,4 +1,4 @@
-"""Errors invented and written into a reference: random tokens, or what a task finds plausible."""
+"""Write synthetic errors into a reference: random tokens, or errors that are plausible for a task."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
@@ -28,23 +28,23 @@ def inject(
     """Write the reference, with errors taken back at once and in full.
 
     Args:
-        reference: Text ids, with or without a final end-of-sequence token.
-        propose: Asked once for each position, in order. It is responsible for spans that are wrong from
-            their first token on: what it returns is deleted whole.
-        vocab: Which ids edit.
-        eos_ids: Ids that end a response. None can be an error: nothing is written after one.
-        edit: How errors are deleted. ``BACKTRACK``: one for each token. ``STEP``: one for each step; only the
-            starts of steps are then offered to ``propose``. ``RESTART``: one for the whole response, after
-            which the reference is written again from its start.
-        repeat: Ask again at a position after each error there, until None: one place may go wrong several
-            times in a row.
+        reference: Token ids of text, with or without a final end-of-sequence token.
+        propose: Function that is asked once for each position, in order. It must return spans that are wrong
+            from their first token on, as what it returns is deleted whole.
+        vocab: The edit vocabulary of the ids.
+        eos_ids: Ids that end a response. None of them can be an error, as nothing is written after one.
+        edit: How errors are deleted. ``BACKTRACK`` writes one edit for each token. ``STEP`` writes one for
+            each step; only the starts of steps are then offered to ``propose``. ``RESTART`` writes one for
+            the whole response, after which the reference is written again from its start.
+        repeat: Whether to ask again at a position after each error there, until the function returns None, so
+            that one place may go wrong several times in a row.
 
     Returns:
         A trace that collapses to the reference.
 
     Raises:
-        TraceError: The reference or an error holds an edit token, EOS stands elsewhere than at the end of
-            the reference, or an error is empty or what the reference says.
+        TraceError: The reference or an error holds an edit token, EOS occurs before the end of the reference,
+            or an error is empty or equals the reference there.
         EditVocabError: The vocabulary lacks the token for ``edit``.
     """
     body, ending = split_reference(reference, vocab, eos_ids)
@@ -87,14 +87,14 @@ def random_spans(
     lengths: Mapping[int, float],
     rng: np.random.Generator,
 ) -> Propose:
-    """Random tokens as errors: the "stochastic injection" of N-MARS, noise with deletion in SequenceMatch.
+    """Return a function that proposes random tokens as errors.
 
-    Deviation 1: the first token of a span is never the one the reference has there, so that no right token
-    is taken back.
+    This is the "stochastic injection" of N-MARS, and noise with deletion in SequenceMatch. Deviation 1: the
+    first token of a span is never the one the reference has there, so that no right token is taken back.
 
     Args:
         reference: The ids that the spans will be injected into.
-        vocab: Which ids edit; they are never drawn.
+        vocab: The edit vocabulary of the ids; edit tokens are never drawn.
         eos_ids: Ids that end a response; they are never drawn.
         pool: Ids to draw from, uniformly; repeat one to draw it more often.
         rate: Probability of an error at each position.
@@ -102,8 +102,8 @@ def random_spans(
         rng: Source of randomness.
 
     Returns:
-        A function for :func:`inject`. It draws as it is asked, so ask once, in order, for a seed to
-        determine the trace.
+        A function for :func:`inject`. It draws when it is asked, so a seed determines the trace only if it is
+        asked once for each position, in order.
 
     Raises:
         TraceError: ``rate`` is outside [0, 1], a length is below 1 or no weight is positive, or the pool has
@@ -138,16 +138,17 @@ def random_spans(
 def restart(
     reference: Sequence[int], attempt: Sequence[int], vocab: EditVocab, *, eos_ids: Collection[int]
 ) -> RawTrace:
-    """A failed attempt, a restart, and the reference: the data of [RESET] (arXiv 2409.14586).
+    """Return a failed attempt, a restart, and the reference: the data of [RESET] (arXiv 2409.14586).
 
     Args:
-        reference: Text ids, with or without a final end-of-sequence token.
-        attempt: Text ids of the failed attempt; cut before its end-of-sequence token.
-        vocab: Which ids edit; must have a restart token.
+        reference: Token ids of text, with or without a final end-of-sequence token.
+        attempt: Token ids of the failed attempt; cut before its end-of-sequence token.
+        vocab: The edit vocabulary of the ids; it must have a restart token.
         eos_ids: Ids that end a response.
 
     Raises:
-        TraceError: As :func:`inject`; an attempt that the reference begins with has not failed.
+        TraceError: The ids are refused by :func:`inject`, or the reference begins with the attempt, which
+            then has not failed.
         EditVocabError: The vocabulary has no restart token.
     """
     attempts = {0: cut_at_eos(attempt, eos_ids)}

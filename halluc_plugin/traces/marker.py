@@ -1,4 +1,4 @@
-"""The natural-language twin of a trace: the same errors and corrections, announced in words."""
+"""Make the natural-language twin of a trace: the same errors and corrections, announced in words."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ class MarkerTwin:
     """A response that corrects itself in words.
 
     Attributes:
-        ids: Text ids; erased text is kept, and a marker stands where edits stood.
-        erased: For each id, whether the original trace erased it: the tokens that masked training leaves out
-            of the loss. No edit is left to tell.
+        ids: Token ids of text; erased text is kept, and a marker replaces each run of edits.
+        erased: For each id, whether the original trace erased it, so that masked training leaves it out of
+            the loss. The ids have no edits from which this could be computed.
     """
 
     ids: tuple[int, ...]
@@ -27,9 +27,9 @@ def marker_twin(trace: Sequence[int], marker: Sequence[int], vocab: EditVocab) -
     """Replace each maximal run of edit tokens by marker ids, such as those of " Wait, that is wrong.".
 
     Args:
-        trace: Ids of a raw trace.
-        marker: Text ids.
-        vocab: Which ids edit.
+        trace: Token ids of a raw trace.
+        marker: Token ids of the marker.
+        vocab: The edit vocabulary of the ids.
 
     Raises:
         TraceError: The marker is empty or holds an edit token.

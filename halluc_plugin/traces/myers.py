@@ -1,7 +1,8 @@
-"""A shortest edit script between two sequences.
+"""Find a shortest edit script between two sequences.
 
-The greedy algorithm of E. W. Myers, "An O(ND) Difference Algorithm and Its Variations", Algorithmica 1 (1986)
-251, section 4. (The standard library's difflib finds long matches first, and its scripts are not shortest.)
+This is the greedy algorithm of E. W. Myers, "An O(ND) Difference Algorithm and Its Variations", Algorithmica
+1 (1986) 251, section 4. (The standard library's difflib finds long matches first, and its scripts are not
+shortest.)
 """
 
 from collections.abc import Hashable, Sequence
@@ -18,18 +19,18 @@ class Block(NamedTuple):
 
 
 def unmatched_blocks(sample: Sequence[Hashable], reference: Sequence[Hashable]) -> list[Block]:
-    """Where two sequences differ, in order.
+    """Return the blocks in which two sequences differ, in order.
 
-    What lies between the blocks is a longest common subsequence. Among the shortest scripts it is one with
-    the deviations as late as possible: a block that takes from the sample never begins with the element that
-    the reference has there.
+    The elements between the blocks are a longest common subsequence. Among the shortest scripts the result is
+    one with the deviations as late as possible: a block that takes from the sample never begins with the
+    element that the reference has there.
 
     Args:
-        sample: N elements.
-        reference: M elements.
+        sample: A sequence of N elements.
+        reference: A sequence of M elements.
 
     Returns:
-        Blocks, none of them empty on both sides. Time O((N + M) D) and memory O(D²) for D differences.
+        The blocks, none of them empty on both sides, in time O((N + M) D) and memory O(D²) for D differences.
     """
     blocks = []
     i = j = 0

@@ -1,4 +1,4 @@
-"""The two-turn twin of a trace: a first attempt, a request to try again, the answer."""
+"""Make the two-turn twin of a trace: a first attempt, a request to try again, and the answer."""
 
 from collections.abc import Sequence
 
@@ -9,17 +9,19 @@ from halluc_plugin.traces.writing import refuse_edits
 
 
 def turn_twin(trace: Sequence[int], turn: Sequence[int], vocab: EditVocab, end: int) -> MarkerTwin:
-    """What stood before the first event as a whole first attempt, and the resolved answer as the second.
+    """Return the two-turn twin of a trace.
+
+    The first attempt is the text before the first event, the second is the resolved answer.
 
     Args:
-        trace: Ids of a raw trace, with its end.
-        turn: Text ids between the attempts: the request to try again.
-        vocab: Which ids edit.
+        trace: Token ids of a raw trace, with its end.
+        turn: Token ids between the attempts, the request to try again.
+        vocab: The edit vocabulary of the ids.
         end: Id that ends an attempt.
 
     Returns:
-        First attempt, ``end``, ``turn``, answer. In ``erased`` are the request, and of a first attempt that
-        was taken back what was erased of it, with its end. Without an event the answer is given twice.
+        First attempt, ``end``, ``turn`` and answer. ``erased`` marks the request, and, if the first attempt
+        was taken back, what was erased of it with its end. Without an event the answer is given twice.
 
     Raises:
         TraceError: The turn is empty or holds an edit token, or the answer does not end.

@@ -1,4 +1,4 @@
-"""What all builders share: checked inputs, and the edits that delete exactly one error."""
+"""The common parts of all builders: checked inputs, and the edits that delete exactly one error."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from halluc_plugin.errors import EditVocabError, TraceError
 class RawTrace:
     """A raw trace: what a model would have sampled.
 
-    Which tokens were erased, and when, is what :func:`halluc_plugin.edits.resolve` tells.
+    :func:`halluc_plugin.edits.resolve` computes which tokens were erased, and when.
 
     Attributes:
         ids: Text and edit tokens in sampling order, without prompt and padding.
@@ -23,7 +23,7 @@ class RawTrace:
 def split_reference(
     reference: Sequence[int], vocab: EditVocab, eos_ids: Collection[int]
 ) -> tuple[list[int], list[int]]:
-    """The reference without its final end-of-sequence token, and that token (or nothing).
+    """Return the reference without its final end-of-sequence token, and that token or nothing.
 
     Raises:
         TraceError: The reference holds an edit token, or ends before its last token.
@@ -40,13 +40,17 @@ def split_reference(
 
 
 def cut_at_eos(sample: Sequence[int], eos_ids: Collection[int]) -> list[int]:
-    """The sample before its first end-of-sequence token: nothing can be taken back after one."""
+    """Return the sample before its first end-of-sequence token, after which nothing can be taken back."""
     ids = list(sample)
     return next((ids[:i] for i, token in enumerate(ids) if token in eos_ids), ids)
 
 
 def refuse_edits(ids: Sequence[int], vocab: EditVocab, what: str) -> None:
-    """Raise TraceError if ``ids`` hold an edit token."""
+    """Refuse ids that hold an edit token.
+
+    Raises:
+        TraceError: An id is an edit token.
+    """
     found = vocab.edit_ids.intersection(ids)
     if found:
         raise TraceError(
@@ -55,7 +59,7 @@ def refuse_edits(ids: Sequence[int], vocab: EditVocab, what: str) -> None:
 
 
 def split_steps(ids: Sequence[int], vocab: EditVocab) -> list[tuple[int, ...]]:
-    """Cut after each step delimiter."""
+    """Cut ids after each step delimiter."""
     steps, start = [], 0
     for end, token in enumerate(ids, start=1):
         if token in vocab.step_delimiters or end == len(ids):
@@ -65,16 +69,16 @@ def split_steps(ids: Sequence[int], vocab: EditVocab) -> list[tuple[int, ...]]:
 
 
 def deletion(error: Sequence[int], edit: EditKind, vocab: EditVocab) -> list[int]:
-    """The edit tokens that take back ``error``, just written.
+    """Return the edit tokens that take back an error that was just written.
 
     Args:
-        error: Text ids. For ``STEP`` it must have been written at the start of a step.
-        edit: ``BACKTRACK`` gives one for each token, ``STEP`` one for each step. ``RESTART`` gives one, and
-            takes back all that stood before the error, too.
-        vocab: Which ids edit.
+        error: Token ids of the error. For ``STEP`` it must have been written at the start of a step.
+        edit: The kind of edit: ``BACKTRACK`` gives one for each token, ``STEP`` one for each step.
+            ``RESTART`` gives one, which also takes back everything before the error.
+        vocab: The edit vocabulary of the ids.
 
     Raises:
-        EditVocabError: The vocabulary lacks that edit token.
+        EditVocabError: The vocabulary lacks the token for ``edit``.
     """
     if edit is EditKind.BACKTRACK:
         return [vocab.backtrack] * len(error)

@@ -1,10 +1,10 @@
-"""Verifiers: exact judges of answers and, where they exist, of prefixes.
+"""Judge answers exactly and, where possible, prefixes of answers.
 
-What a verifier is, and what is made of any; those of tasks are in their folders
-(:mod:`halluc_plugin.tasks`). Read in this order: :mod:`.base` (the protocols, and :class:`Outcome`),
-:mod:`.function` (a scoring function of a host or a user as a verifier), :mod:`.oracle` (a verifier's word on
-prefixes, of ids), :mod:`.votes` (when two answers are the same one), :mod:`.unique` and :mod:`.numerals`
-(answers that are one number), :mod:`.truths` (ground truths that nothing can be judged by).
+The package has the interface of verifiers and what is built on it; the verifiers of tasks are in their
+folders (:mod:`halluc_plugin.tasks`). Read in this order: :mod:`.base` (the protocols, and :class:`Outcome`),
+:mod:`.function` (a scoring function of a host or a user as a verifier), :mod:`.oracle` (a verifier of
+prefixes as a function of ids), :mod:`.votes` (whether two answers count as the same), :mod:`.unique` and
+:mod:`.numerals` (answers that are one number), :mod:`.truths` (ground truths by which nothing can be judged).
 """
 
 from halluc_plugin import moved

@@ -1,4 +1,4 @@
-"""What a verifier is."""
+"""The interface of a verifier."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 
 class Outcome(StrEnum):
-    """How an answer was judged."""
+    """The judgement of an answer."""
 
     CORRECT = "correct"
     WRONG = "wrong"
@@ -16,7 +16,7 @@ class Outcome(StrEnum):
 
 
 class StepKind(StrEnum):
-    """What a step of an answer is."""
+    """The kind of a step of an answer."""
 
     LIVE = "live"
     """The goal stays within reach."""
@@ -28,10 +28,10 @@ class StepKind(StrEnum):
 
 @runtime_checkable
 class Verifier(Protocol):
-    """Judges answers.
+    """The interface of a judge of answers.
 
     Attributes:
-        data_sources: The ``data_source`` values of rows it judges.
+        data_sources: The ``data_source`` values of the rows it judges.
     """
 
     data_sources: tuple[str, ...]
@@ -43,30 +43,33 @@ class Verifier(Protocol):
 
 @runtime_checkable
 class PrefixVerifier(Verifier, Protocol):
-    """Judges prefixes too: the process oracle."""
+    """The interface of a verifier that judges prefixes, too: the process oracle."""
 
     def prefix_ok(self, problem: Mapping[str, Any], prefix: str) -> bool:
-        """Whether nothing in ``prefix`` is wrong and a correct answer can still be reached from it."""
+        """Return whether nothing in ``prefix`` is wrong and a correct answer can still be reached from it."""
         ...
 
 
 @runtime_checkable
 class CanonicalVerifier(Verifier, Protocol):
-    """Says which differences of a text do not count."""
+    """The interface of a verifier that ignores some differences between texts."""
 
     def canonical(self, answer: str) -> str:
-        """An answer without them: equal ones are judged alike, whatever the problem."""
+        """Return an answer without ignored differences.
+
+        Equal results are judged alike, whatever the problem.
+        """
         ...
 
 
 @runtime_checkable
 class FinalVerifier(Verifier, Protocol):
-    """Judges also what an answer comes to, whatever its steps."""
+    """The interface of a verifier that can judge the final result of an answer, whatever its steps."""
 
     def final_answer(self, answer: str) -> str | None:
-        """What an answer comes to, in canonical form; None if nothing can be made out."""
+        """Return the final result of an answer in canonical form, None if it has none."""
         ...
 
     def verify_final(self, problem: Mapping[str, Any], answer: str) -> Outcome:
-        """Judge only what an answer comes to."""
+        """Judge only the final result of an answer."""
         ...

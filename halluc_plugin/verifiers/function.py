@@ -1,4 +1,4 @@
-"""A scoring function with verl's signature as a verifier: the one a run is trained with, or verl's own.
+"""Use a scoring function with verl's signature as a verifier: that of a run, or verl's own.
 
 ``compute_score(data_source=, solution_str=, ground_truth=, extra_info=)`` returns a number, or a mapping with
 ``score`` and sometimes ``acc`` (verl's ``reward.custom_reward_function``).
@@ -22,12 +22,12 @@ VERLS = "verl.utils.reward_score:default_compute_score"
 
 
 class FunctionVerifier:
-    """Judges the answers to one row.
+    """A verifier of the answers to one row.
 
     Args:
-        score: The function.
-        data_source: Of the row.
-        extra_info: Of the row.
+        score: The scoring function.
+        data_source: Data source of the row.
+        extra_info: The ``extra_info`` of the row.
     """
 
     def __init__(self, score: Score, data_source: str, extra_info: Mapping[str, Any] | None = None) -> None:
@@ -38,11 +38,11 @@ class FunctionVerifier:
         """Judge a resolved answer.
 
         Args:
-            problem: The row's ``reward_model.ground_truth``.
-            answer: The text; a blank one is none.
+            problem: The ``reward_model.ground_truth`` of the row.
+            answer: Text of the answer; a blank text counts as no answer.
 
         Raises:
-            DataError: The function does not know the row's source, or raised.
+            DataError: The function does not know the row's source, or raised an error.
         """
         if not answer.strip():
             return Outcome.NO_ANSWER
@@ -62,17 +62,17 @@ class FunctionVerifier:
 
 @contextmanager
 def scoring(data_source: Any) -> Iterator[None]:
-    """Make one error of whatever a scoring function raises while it is called here.
+    """Turn any error that a scoring function raises inside the block into one kind of error.
 
-    As they are, some would not arrive: a ``StopIteration`` is lost between threads, a ``SystemExit`` ends the
-    worker or the command without a word, and exceptions with arguments of their own cannot be unpickled.
-    A ``NotImplementedError`` is how verl's functions refuse a source, and is left to the caller.
+    Otherwise some errors would be lost: a ``StopIteration`` does not pass between threads, a ``SystemExit``
+    ends the worker or the command without a message, and exceptions with arguments of their own cannot be
+    unpickled. A ``NotImplementedError``, by which verl's functions refuse a source, is left to the caller.
 
     Args:
-        data_source: Of the row, for the message.
+        data_source: Data source of the row, for the message.
 
     Raises:
-        DataError: The function raised.
+        DataError: The function raised an error.
     """
     try:
         yield
@@ -83,11 +83,11 @@ def scoring(data_source: Any) -> Iterator[None]:
 
 
 def scoring_failed(error: BaseException, data_source: Any) -> DataError:
-    """What a scoring function raised, as an error that says so.
+    """Return the error that reports what a scoring function raised.
 
     Args:
-        error: As it was raised.
-        data_source: Of the row.
+        error: The error that it raised.
+        data_source: Data source of the row.
     """
     return DataError(
         f"The reward function raised {in_one_line(error)} at an answer to a problem of {data_source!r}.",
@@ -96,16 +96,16 @@ def scoring_failed(error: BaseException, data_source: Any) -> DataError:
 
 
 def read_score(result: Any) -> tuple[float, float]:
-    """What verl's scoring functions return, as reward and accuracy; a plain number is both.
+    """Return reward and accuracy from the result of a scoring function; a plain number is both.
 
-    A share is from 0 to 1. On any other scale, such as the -1 and 1 of DAPO's rewards, a number is no share:
-    then 1 or more is accuracy 1, and all else 0.
+    An accuracy is a share from 0 to 1. A number on another scale, such as DAPO's -1 and 1, is not a share:
+    then 1 or more gives accuracy 1, and anything else 0.
 
     Args:
         result: A number, or a mapping with ``score`` and sometimes ``acc``.
 
     Raises:
-        DataError: It is anything else.
+        DataError: The result is neither.
     """
     try:
         worth = float(result["score"] if isinstance(result, Mapping) else result)
@@ -119,7 +119,7 @@ def read_score(result: Any) -> tuple[float, float]:
 
 
 def load_score(name: str) -> Score:
-    """A scoring function by its place.
+    """Return the scoring function at a place.
 
     Args:
         name: ``FILE.py:FUNCTION`` or ``MODULE:FUNCTION``, such as :data:`VERLS`.

@@ -1,8 +1,8 @@
-"""How a number is written: one way for each, so that equal numbers are equal texts.
+"""Read numbers in their one canonical form, so that equal numbers are equal texts.
 
-Digits ``0`` to ``9`` without a leading zero. Whatever else looks like a number is one, but never the right
-one: ``03``, digits of other scripts, decimals, grouped thousands, and more digits than any task of ours comes
-to. Python would read most of these as numbers, and raise an error at the longest ones.
+The form is digits ``0`` to ``9`` without a leading zero. Other notations of numbers are never accepted:
+``03``, digits of other scripts, decimals, grouped thousands, and more digits than any task here needs. Python
+would read most of these as numbers, and raise an error at the longest ones.
 """
 
 import re
@@ -20,5 +20,5 @@ NUMERAL = rf"{DIGITS}(?:,{_DIGIT}{{3}}(?!{_DIGIT}))*(?:\.{DIGITS})?"
 
 
 def read_number(text: str) -> int | None:
-    """The number that ``text`` writes in its one canonical way; None for any other text."""
+    """Return the number that ``text`` writes in its canonical form, None for any other text."""
     return int(text) if len(text) <= LONGEST and _CANONICAL.fullmatch(text) else None

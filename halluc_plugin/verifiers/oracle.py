@@ -1,4 +1,4 @@
-"""From a verifier of texts to an oracle of ids, which the metrics of events ask."""
+"""Make an oracle of ids, which the metrics of events use, from a verifier of texts."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
@@ -12,16 +12,16 @@ def prefix_oracle(
     decode: Callable[[Sequence[int]], str],
     end_ids: Collection[int],
 ) -> Callable[[Sequence[int]], bool]:
-    """Judge live prefixes given as ids.
+    """Return an oracle that judges live prefixes given as ids.
 
     Args:
-        verifier: Judges prefixes.
+        verifier: The verifier of prefixes.
         problem: The problem.
-        decode: The text of ids.
-        end_ids: Ids that end a response: after one, what stands must be the whole of a right answer.
+        decode: Function from ids to text.
+        end_ids: Ids that end a response: after one of them the text must be a whole right answer.
 
     Returns:
-        A :data:`halluc_plugin.metrics.PrefixOracle`.
+        The oracle, a :data:`halluc_plugin.metrics.PrefixOracle`.
     """
 
     def ok(live_ids: Sequence[int]) -> bool:

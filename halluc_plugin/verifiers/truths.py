@@ -1,7 +1,7 @@
-"""Ground truths that a judge understands.
+"""Check that a judge can use a ground truth.
 
-With any other no answer would ever be right, or the judge would fail at the first one: verl's scorers compare
-texts, and to them 72 is not "72".
+By another ground truth no answer would ever be right, or the judge would fail at the first one: verl's
+scorers compare texts, and to them 72 is not "72".
 """
 
 import re
@@ -32,10 +32,10 @@ _PROBES = ("1+1=2", "a=1")
 
 
 def unreadable(verifier: Verifier, truth: Any) -> str | None:
-    """Why a verifier of ours cannot read a ground truth, None if it can.
+    """Return why a verifier cannot read a ground truth, None if it can.
 
     Args:
-        verifier: Of the row's source.
+        verifier: The verifier of the row's source.
         truth: The row's ``reward_model.ground_truth``.
     """
     reason = f"it is no mapping but {type(truth).__name__}"
@@ -53,7 +53,7 @@ def unreadable(verifier: Verifier, truth: Any) -> str | None:
 
 
 def never_right(source: str, truth: Any) -> str | None:
-    """Why verl's scorer would find no answer right, None if nothing is known to speak against it.
+    """Return why verl's scorer would find no answer right, None if no reason is known.
 
     Args:
         source: The row's ``data_source``, one that verl scores itself.

@@ -1,4 +1,4 @@
-"""Named reward components, a module each, and their sum.
+"""The named reward components, one module for each, and their weighted sum.
 
 Every module of this folder is imported; it registers its component with
 :func:`halluc_plugin.rewards.component`.
@@ -17,7 +17,7 @@ for _module in iter_modules(__path__):
 
 
 def score(answer: Answer, settings: RewardSettings) -> tuple[float, dict[str, float]]:
-    """The reward of an answer.
+    """Return the reward of an answer, and its components.
 
     Args:
         answer: The judged answer.

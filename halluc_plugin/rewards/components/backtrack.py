@@ -1,4 +1,4 @@
-"""The component ``backtrack``."""
+"""The reward component ``backtrack``, which pays for useful backtracks."""
 
 import math
 
@@ -10,11 +10,12 @@ from halluc_plugin.verifiers import Outcome
 
 @component("backtrack", reads_values=True)
 def backtrack(answer: Answer, settings: RewardSettings) -> float:
-    """``alpha·max(0, R_final - R_before) - beta·N_unnecessary + gamma/√max(1, N)``, the last when correct.
+    """Return ``alpha·max(0, R_final - R_before) - beta·N_unnecessary + gamma/√max(1, N)`` of an answer.
 
-    R_final is 1 for a correct answer; R_before is the value of the state before the first event, 1 if it
-    could still become one; N counts effective events, N_unnecessary sums the values of the states that they
-    left. Where nothing can judge prefixes, the first two terms are 0.
+    R_final is 1 for a correct answer. R_before is the value of the state before the first event, 1 if a
+    correct answer could still be reached. N counts effective events, and N_unnecessary sums the values of the
+    states that they left. The last term is paid for a correct answer only. If nothing can judge prefixes, the
+    first two terms are 0.
     """
     correct = answer.final.outcome is Outcome.CORRECT
     reward = settings.gamma / math.sqrt(max(1, answer.trace.num_events)) if correct else 0.0

@@ -1,4 +1,4 @@
-"""The component ``format``."""
+"""The reward component ``format``, which pays for an answer in the expected form."""
 
 from halluc_plugin.rewards.answer import Answer
 from halluc_plugin.rewards.registry import component
@@ -8,5 +8,5 @@ from halluc_plugin.verifiers import Outcome
 
 @component("format")
 def form(answer: Answer, _: RewardSettings) -> float:
-    """1 if the resolved text holds an answer, right or wrong, else 0."""
+    """Return 1 if the resolved text holds an answer, right or wrong, else 0."""
     return float(answer.final.outcome is not Outcome.NO_ANSWER)

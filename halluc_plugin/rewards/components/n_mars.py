@@ -1,4 +1,4 @@
-"""The component ``n_mars``."""
+"""The reward component ``n_mars``, which limits how much is taken back."""
 
 from halluc_plugin.rewards.answer import Answer
 from halluc_plugin.rewards.registry import component
@@ -8,10 +8,10 @@ from halluc_plugin.verifiers import Outcome
 
 @component("n_mars")
 def n_mars(answer: Answer, settings: RewardSettings) -> float:
-    """The reward of N-MARS: R_inc of 1 when correct and -1 else, and R_pen.
+    """Return the reward of N-MARS: R_inc, which is 1 for a correct answer and -1 otherwise, plus R_pen.
 
-    R_pen is 1 for a correct answer whose edits that erased something are at most ``kappa`` of its actions,
-    0.5 for one with more, and -1 for a wrong one. So it is 2, 1.5 or -2; where no answer of a group is over
+    R_pen is 1 for a correct answer whose effective edits are at most ``kappa`` of its actions, 0.5 for one
+    with more, and -1 for a wrong one. The reward is therefore 2, 1.5 or -2. If no answer of a group is over
     the budget, advantages are those of the outcome.
     """
     if answer.final.outcome is not Outcome.CORRECT:

@@ -1,4 +1,4 @@
-"""The component ``outcome``."""
+"""The reward component ``outcome``, which pays for the final answer."""
 
 from halluc_plugin.rewards.answer import Answer
 from halluc_plugin.rewards.registry import component
@@ -7,5 +7,5 @@ from halluc_plugin.rewards.settings import RewardSettings
 
 @component("outcome")
 def outcome(answer: Answer, _: RewardSettings) -> float:
-    """What the verifier pays for the resolved answer."""
+    """Return the verifier's score of the resolved answer."""
     return answer.final.score

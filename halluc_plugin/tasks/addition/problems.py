@@ -1,4 +1,4 @@
-"""Addition and subtraction digit by digit, in any base.
+"""Draw additions and subtractions digit by digit, in any base.
 
 A digit is written as a decimal number, so that one token is one digit in every base; the digits of a number
 are apart by blanks, the most significant first::
@@ -32,7 +32,7 @@ LARGEST_BASE = 400
 
 
 class AdditionError(StrEnum):
-    """What is wrong with a step."""
+    """The kind of error in a step."""
 
     DIGIT = "digit"
     """Another digit of the result."""
@@ -44,14 +44,14 @@ class AdditionError(StrEnum):
 
 @dataclass(frozen=True)
 class AdditionProblems(ProblemSet):
-    """What problems look like.
+    """Problems of addition and subtraction.
 
     Args:
         base: Base of the digits.
-        operations: ``+``, ``-`` or both; each is as likely.
-        form: What answers say.
-        sizes: Digits of each number.
-        seed: Seed of everything.
+        operations: ``+``, ``-`` or both, which are then equally likely.
+        form: The content of answers.
+        sizes: Number of digits of each number.
+        seed: Seed of all random choices.
 
     Raises:
         SettingsError: A value is out of range.
@@ -80,11 +80,11 @@ class AdditionProblems(ProblemSet):
 
     @property
     def kinds(self) -> Sequence[AdditionError]:
-        """The kinds of error."""
+        """The kinds of error that there are."""
         return list(AdditionError)
 
     def draw(self, size: int, rng: np.random.Generator) -> Problem:
-        """Two numbers of ``size`` digits."""
+        """Return a problem of two random numbers of ``size`` digits."""
         a, b = (self._number(size, rng) for _ in range(2))
         operation = self.operations[int(rng.integers(len(self.operations)))]
         if operation == "-" and b > a:
@@ -94,7 +94,7 @@ class AdditionProblems(ProblemSet):
         return Problem(prompt, truth, reference_steps(truth))
 
     def wrong(self, kind: AdditionError, problem: Problem, step: int, rng: np.random.Generator) -> str | None:
-        """An error in place of a step; in a result with its steps shown only digits can be wrong."""
+        """Return an error in place of a step; in a result after its steps only digits can be wrong."""
         columns = columns_of(problem.truth)
         if self.form is Form.STEPS and step < len(columns):
             return _wrong_column(kind, columns, step, rng)
@@ -133,12 +133,12 @@ class AdditionProblems(ProblemSet):
 
 @dataclass(frozen=True)
 class Column:
-    """Two digits of one place with the carry (or borrow) in.
+    """Two digits of one place, with the carry or borrow into it.
 
     Attributes:
         a: Digit of the first number.
-        b: Digit of the second.
-        carry_in: 0 or 1.
+        b: Digit of the second number.
+        carry_in: The carry or borrow into the place, 0 or 1.
         operation: ``+`` or ``-``.
         base: Base of the digits.
     """
@@ -151,7 +151,7 @@ class Column:
 
     @property
     def total(self) -> int:
-        """What the column comes to, before a carry is taken off."""
+        """The result of the column before a carry is taken off."""
         return self.a + self.b + self.carry_in if self.operation == "+" else self.a - self.b - self.carry_in
 
     @property
@@ -161,11 +161,11 @@ class Column:
 
     @property
     def carry_out(self) -> int:
-        """What goes to the next column: 0 or 1."""
+        """The carry or borrow into the next column, 0 or 1."""
         return int(not 0 <= self.total < self.base)
 
     def line(self, *, digit: int | None = None, carry_out: int | None = None) -> str:
-        """As it is written; a digit or a carry that is given stands in for the right one."""
+        """Return the text of the column; a given digit or carry replaces the right one."""
         shown = self.digit if digit is None else digit
         carried = self.carry_out if carry_out is None else carry_out
         sign = self.operation
@@ -173,7 +173,7 @@ class Column:
 
 
 def columns_of(truth: Mapping[str, Any]) -> list[Column]:
-    """The columns of a problem, the last digits first."""
+    """Return the columns of a problem, the last digits first."""
     columns: list[Column] = []
     for a, b in zip(reversed(list(truth["a"])), reversed(list(truth["b"])), strict=True):
         carry = columns[-1].carry_out if columns else 0
@@ -182,7 +182,7 @@ def columns_of(truth: Mapping[str, Any]) -> list[Column]:
 
 
 def result(truth: Mapping[str, Any]) -> tuple[int, ...]:
-    """The digits of the result, the most significant first, without leading zeros."""
+    """Return the digits of the result, the most significant first, without leading zeros."""
     columns = columns_of(truth)
     digits = [columns[-1].carry_out, *(column.digit for column in reversed(columns))]
     first = next((i for i, digit in enumerate(digits) if digit), len(digits) - 1)
@@ -190,7 +190,7 @@ def result(truth: Mapping[str, Any]) -> tuple[int, ...]:
 
 
 def reference_steps(truth: Mapping[str, Any]) -> tuple[str, ...]:
-    """The reference answer, cut into steps."""
+    """Return the reference answer, cut into steps."""
     *leading, last = result(truth)
     digits = (*(f"{digit} " for digit in leading), f"{last}\n")
     if truth["form"] == Form.DIRECT:

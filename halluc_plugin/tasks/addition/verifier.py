@@ -1,4 +1,4 @@
-"""Judges addition and subtraction; :mod:`halluc_plugin.tasks.addition.problems` says how they are written."""
+"""Judge additions and subtractions; :mod:`halluc_plugin.tasks.addition.problems` describes their form."""
 
 import re
 from collections.abc import Mapping
@@ -12,15 +12,15 @@ _DIGITS = re.compile(rf"{NUMERAL}( {NUMERAL})*")
 
 
 class AdditionVerifier(UniqueAnswerVerifier):
-    """The exact judge; ``problem`` holds ``base``, ``operation``, digits ``a`` and ``b``, and ``form``."""
+    """The exact verifier; ``problem`` holds ``base``, ``operation``, digits ``a`` and ``b``, and ``form``."""
 
     data_sources: tuple[str, ...] = SOURCES
 
     def reference(self, problem: Mapping[str, Any]) -> str:
-        """Columns and result, or the result alone."""
+        """Return the text of the columns and the result, or of the result alone."""
         return "".join(reference_steps(problem))
 
     def final_answer(self, answer: str) -> str | None:
-        """The digits on the last line, as they are written."""
+        """Return the digits on the last line, as they are written."""
         last = answer.rstrip().rpartition("\n")[2].strip()
         return last if _DIGITS.fullmatch(last) else None

@@ -1,13 +1,14 @@
-"""Chains of operations modulo m, worked out from left to right.
+"""Draw chains of operations modulo m, worked out from left to right.
 
     3 +4 *7 -2 mod 10      a number and what is done to it, one operation after the other
     3+4=7
     7*7=9
     9-2=7
 
-The task is ours. Every step has one right result, so that each error is known at once, as error-recovery laws
-want it. It is not the mod-10 task of OpenReview hJ2BCYGvFg, whose digits count and are not worked out
-(:mod:`halluc_plugin.theory.mod10`). A direct answer is the results alone, on one line: ``7 9 7``.
+The task was designed for this package. Every step has one right result, so that each error is known at once,
+as error-recovery laws assume. It is not the mod-10 task of OpenReview hJ2BCYGvFg, whose digits count and are
+not worked out (:mod:`halluc_plugin.theory.mod10`). A direct answer consists of the results alone, on one
+line: ``7 9 7``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +29,7 @@ LARGEST_MODULUS = 400
 
 
 class ChainError(StrEnum):
-    """What is wrong with a step."""
+    """The kind of error in a step."""
 
     RESULT = "result"
     """The right operation with another result."""
@@ -38,14 +39,14 @@ class ChainError(StrEnum):
 
 @dataclass(frozen=True)
 class ChainProblems(ProblemSet):
-    """What problems look like.
+    """Problems of chains of operations.
 
     Args:
         modulus: All numbers are below it.
-        operations: Which of ``+``, ``-`` and ``*`` there are; each is as likely.
-        form: What answers say.
-        sizes: Operations of a chain.
-        seed: Seed of everything.
+        operations: The operations among ``+``, ``-`` and ``*``, which are equally likely.
+        form: The content of answers.
+        sizes: Number of operations of a chain.
+        seed: Seed of all random choices.
 
     Raises:
         SettingsError: A value is out of range.
@@ -74,11 +75,11 @@ class ChainProblems(ProblemSet):
 
     @property
     def kinds(self) -> Sequence[ChainError]:
-        """The kinds of error."""
+        """The kinds of error that there are."""
         return list(ChainError)
 
     def draw(self, size: int, rng: np.random.Generator) -> Problem:
-        """A chain of ``size`` operations."""
+        """Return a random chain of ``size`` operations."""
         start, *operands = rng.integers(0, self.modulus, size + 1).tolist()
         signs = [self.operations[i] for i in rng.integers(0, len(self.operations), size)]
         operations = [f"{sign}{operand}" for sign, operand in zip(signs, operands, strict=True)]
@@ -87,7 +88,7 @@ class ChainProblems(ProblemSet):
         return Problem(prompt, truth, reference_steps(truth))
 
     def wrong(self, kind: ChainError, problem: Problem, step: int, rng: np.random.Generator) -> str | None:
-        """An error in place of a step."""
+        """Return an error in place of a step."""
         truth, operations = problem.truth, problem.truth["operations"]
         before, after = values(truth)[step : step + 2]
         if kind is ChainError.RESULT:
@@ -102,14 +103,14 @@ class ChainProblems(ProblemSet):
 
 
 def apply(operation: str, value: int, modulus: int) -> int:
-    """What an operation such as ``*7`` makes of a value."""
+    """Return the result of an operation such as ``*7`` on a value, modulo ``modulus``."""
     sign, operand = operation[0], int(operation[1:])
     results = {"+": value + operand, "-": value - operand, "*": value * operand}
     return results[sign] % modulus
 
 
 def values(truth: Mapping[str, Any]) -> list[int]:
-    """The number before the first operation and after each."""
+    """Return the number before the first operation and after each one."""
     found = [int(truth["start"])]
     for operation in truth["operations"]:
         found.append(apply(operation, found[-1], int(truth["modulus"])))
@@ -117,7 +118,7 @@ def values(truth: Mapping[str, Any]) -> list[int]:
 
 
 def reference_steps(truth: Mapping[str, Any]) -> tuple[str, ...]:
-    """The reference answer, cut into steps."""
+    """Return the reference answer, cut into steps."""
     found = values(truth)
     return tuple(
         _step(truth, step, found[step], operation, found[step + 1])

@@ -1,4 +1,4 @@
-"""Chains of operations modulo m; :mod:`halluc_plugin.tasks.chain.problems` says how they are written."""
+"""Judge chains of operations modulo m; :mod:`halluc_plugin.tasks.chain.problems` describes their form."""
 
 import re
 from collections.abc import Mapping
@@ -12,15 +12,15 @@ _NUMBER = re.compile(NUMERAL)
 
 
 class ChainVerifier(UniqueAnswerVerifier):
-    """The exact judge; ``problem`` holds ``modulus``, ``start``, ``operations`` and ``form``."""
+    """The exact verifier; ``problem`` holds ``modulus``, ``start``, ``operations`` and ``form``."""
 
     data_sources: tuple[str, ...] = SOURCES
 
     def reference(self, problem: Mapping[str, Any]) -> str:
-        """One equation a line, or the results on one line."""
+        """Return one equation on each line, or all results on one line."""
         return "".join(reference_steps(problem))
 
     def final_answer(self, answer: str) -> str | None:
-        """The last number, as it is written."""
+        """Return the last number, as it is written."""
         numbers = _NUMBER.findall(answer)
         return numbers[-1] if numbers else None

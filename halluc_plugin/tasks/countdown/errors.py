@@ -1,4 +1,4 @@
-"""Plausible errors in Countdown answers: the three kinds of Self-Backtracking (arXiv 2502.04404, 4.1)."""
+"""Make plausible errors in Countdown answers: the kinds of Self-Backtracking (arXiv 2502.04404, 4.1)."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,7 +10,7 @@ from halluc_plugin.tasks.countdown.solver import Step, apply, reachable, steps
 
 
 class ErrorKind(StrEnum):
-    """What is wrong with a step."""
+    """The kind of error in a step."""
 
     EXPLORATION = "exploration"
     """A right equation after which the target is out of reach."""
@@ -41,12 +41,12 @@ class ErrorMix:
         return self.exploration, self.computational, self.rule
 
     def draw(self, rng: np.random.Generator) -> ErrorKind:
-        """A kind, by weight."""
+        """Return a random kind, drawn by weight."""
         return draw_kind(list(ErrorKind), self.weights, rng)
 
 
 def after(numbers: tuple[int, ...], step: Step) -> tuple[int, ...]:
-    """The sorted numbers that a right step leaves of ``numbers``."""
+    """Return the sorted numbers that are left of ``numbers`` after a right step."""
     left = list(numbers)
     left.remove(step[0])
     left.remove(step[2])
@@ -63,20 +63,20 @@ def wrong_steps(
     follow: float,
     rng: np.random.Generator,
 ) -> list[Step] | None:
-    """Steps that are wrong where the answer goes on with ``right``.
+    """Return the wrong steps that an error writes in place of ``right``.
 
     Args:
-        kind: What is wrong.
+        kind: The kind of the error.
         numbers: The sorted numbers that are left before the step.
-        target: What to reach.
+        target: The number to reach.
         right: The step of the reference answer.
-        largest: Largest number that may be written; results above it are not.
+        largest: Largest number that may be written; steps with larger results do not occur.
         follow: Probability that an exploration error is followed to the end of the answer before it is
             noticed. A dead end shows at the last step at the latest.
         rng: Source of randomness.
 
     Returns:
-        The wrong steps in order, the first of them the error; None where no error of this kind is possible.
+        The wrong steps in order, the first of them the error; None if no error of this kind is possible.
     """
     if kind is ErrorKind.COMPUTATIONAL:
         return [(*right[:3], _another_result(right[3], largest, rng))]
@@ -127,7 +127,7 @@ def _dead_end(
 
 
 def replay(numbers: tuple[int, ...], path: tuple[Step, ...]) -> list[tuple[int, ...]]:
-    """The sorted numbers that are left before each step of a right path."""
+    """Return the sorted numbers that are left before each step of a right path."""
     states = [tuple(sorted(numbers))]
     for step in path[:-1]:
         states.append(after(states[-1], step))

@@ -1,4 +1,4 @@
-"""The files of a Countdown data set: problems for verl and lm-eval, raw traces for fine-tuning, a data card.
+"""Write a Countdown data set: problems for verl and lm-eval, raw traces for fine-tuning, and a data card.
 
     <folder>/countdown/train.parquet       problems to train on
     <folder>/countdown/test_seen.parquet   held-out problems whose targets occur in training
@@ -6,8 +6,8 @@
     <folder>/countdown/traces.parquet      raw traces of the training problems (when a tokenizer is given)
     <folder>/countdown/card.json           counts, seeds, shares
 
-Problems of four to six numbers are in ``countdown4`` to ``countdown6``. ``HALLUC_DATA_DIR=<folder>`` lets
-lm-eval find them.
+Problems of four to six numbers are in ``countdown4`` to ``countdown6``. lm-eval finds the files by
+``HALLUC_DATA_DIR=<folder>``.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -41,17 +41,17 @@ FOLDER = "countdown"
 
 
 def folder_name(numbers: int) -> str:
-    """The folder of a data set below the root: ``countdown``, or ``countdown4`` with four numbers."""
+    """Return the name of a data set's folder: ``countdown``, or ``countdown4`` with four numbers."""
     return FOLDER if numbers == 3 else f"{FOLDER}{numbers}"
 
 
 @dataclass(frozen=True)
 class CountdownFiles(DataSetFiles):
-    """Where the files of one data set are.
+    """The paths of the files of one data set.
 
     Attributes:
         root: The folder for ``HALLUC_DATA_DIR``.
-        numbers: How many numbers a problem gives.
+        numbers: Number of numbers in a problem.
     """
 
     root: Path
@@ -59,32 +59,33 @@ class CountdownFiles(DataSetFiles):
 
     @property
     def folder(self) -> Path:
-        """The data set's own folder."""
+        """The folder of this data set."""
         return self.root / folder_name(self.numbers)
 
     @property
     def train(self) -> Path:
-        """Problems to train on."""
+        """The path of the training problems."""
         return self.folder / f"{Split.TRAIN}.parquet"
 
     @property
     def test(self) -> tuple[Path, Path]:
-        """Problems with seen and with new targets."""
+        """The paths of the problems with seen and with new targets."""
         return self.folder / f"{Split.TEST_SEEN}.parquet", self.folder / f"{Split.TEST_NEW}.parquet"
 
 
 @dataclass(frozen=True)
 class CountdownRequest(DataSet):
-    """What to write.
+    """The settings of a Countdown data set.
 
     Args:
-        problems: What the problems look like.
-        train: Training problems.
-        test: Problems of each held-out kind.
-        backtracking: Backtracking traces for each clean one: D_back to D_op. 0 writes clean traces only.
-        variants: Most ways in which a training problem is drawn (order of its numbers, solution) that get
-            traces of their own.
-        traces: What the backtracking traces look like.
+        problems: The kind of problems.
+        train: Number of training problems.
+        test: Number of problems of each held-out kind.
+        backtracking: Number of backtracking traces for each clean one, D_back to D_op. 0 writes clean traces
+            only.
+        variants: Largest number of ways in which a training problem is drawn (order of its numbers, solution)
+            that get traces of their own.
+        traces: The form of the backtracking traces.
 
     Raises:
         SettingsError: A count is below 1, or the ratio is negative.
@@ -102,16 +103,16 @@ class CountdownRequest(DataSet):
 
     @property
     def splits(self) -> tuple[Split, ...]:
-        """The splits."""
+        """The splits of its problems, that of training first."""
         return tuple(Split)
 
     @property
     def edit(self) -> Edit | None:
-        """What deletes errors."""
+        """The edit that deletes errors in its traces; None for no errors."""
         return self.traces.edit if self.backtracking else None
 
     def draw(self, split: str, count: int) -> Sequence[Problem]:
-        """Draw problems."""
+        """Draw distinct problems of one split."""
         return generate(self.problems, Split(split), count)
 
     def write(
@@ -123,7 +124,7 @@ class CountdownRequest(DataSet):
         workers: int = 1,
         template_kwargs: Mapping[str, Any] | None = None,
     ) -> CountdownFiles:
-        """Write it: see :func:`write_countdown`."""
+        """Write the data set; see :func:`write_countdown`."""
         return write_countdown(
             folder, self, tokenizer, progress, workers=workers, template_kwargs=template_kwargs
         )
@@ -141,16 +142,19 @@ def write_countdown(
     """Write a data set; the same request and tokenizer write the same bytes.
 
     Args:
-        folder: Where to; files of the same names are replaced.
-        request: What to write.
-        tokenizer: Whose ids the traces are in; None writes no traces.
-        progress: How to show progress.
-        workers: Processes that write traces.
-        template_kwargs: What the tokenizer's chat template reads beside the messages.
+        folder: The folder to write to; files of the same names are replaced.
+        request: The settings of the data set.
+        tokenizer: The tokenizer of the traces; None writes no traces.
+        progress: Shows the progress.
+        workers: Number of processes that write traces.
+        template_kwargs: Further arguments of the tokenizer's chat template.
+
+    Returns:
+        The paths of the files.
 
     Raises:
-        SettingsError: So many distinct problems do not exist.
-        TokenizerError: Backtracking traces are wanted and the tokenizer has no edit tokens.
+        SettingsError: There are not as many distinct problems.
+        TokenizerError: Backtracking traces are asked for and the tokenizer has no edit tokens.
     """
     files = CountdownFiles(folder, request.problems.numbers)
     seed = request.problems.seed
@@ -179,7 +183,7 @@ def write_countdown(
 
 
 def problem_row(problem: Problem, split: Split, index: int) -> dict[str, Any]:
-    """A problem as verl's row; no ``agent_name``, which would override the recipe's."""
+    """Return a problem as a row for verl, without ``agent_name``, which would override the recipe's."""
     return {
         "data_source": SOURCE_OF_NEW_TARGETS if split is Split.TEST_NEW else SOURCE,
         "prompt": [{"role": "user", "content": problem.prompt}],

@@ -1,4 +1,4 @@
-"""Countdown problems: drawn by a random forward path, so that each can be solved.
+"""Draw Countdown problems by a random forward path, so that each can be solved.
 
 Splits share no problem (numbers as a multiset, with target). A tenth of the targets never occur in
 training: ``test_new`` draws from those, ``test_seen`` from the others.
@@ -21,7 +21,7 @@ SHARE_OF_NEW_TARGETS = 0.1
 
 
 class Split(StrEnum):
-    """What a problem is for."""
+    """The split that a problem belongs to."""
 
     TRAIN = "train"
     TEST_SEEN = "test_seen"
@@ -32,14 +32,14 @@ class Split(StrEnum):
 
 @dataclass(frozen=True)
 class CountdownSettings:
-    """What problems look like.
+    """The kind of Countdown problems.
 
     Args:
-        numbers: How many numbers a problem gives, 3 to 6.
+        numbers: Number of numbers in a problem, 3 to 6.
         largest_operand: Numbers are drawn uniformly from 1 to this.
-        smallest_target: Targets below are redrawn.
-        largest_target: Targets and intermediate results above are redrawn.
-        seed: Seed of everything.
+        smallest_target: Smaller targets are redrawn.
+        largest_target: Larger targets and intermediate results are redrawn.
+        seed: Seed of all random choices.
 
     Raises:
         SettingsError: A value is out of range.
@@ -67,11 +67,11 @@ class CountdownSettings:
 
 @dataclass(frozen=True)
 class Problem:
-    """One problem with the path it was drawn by.
+    """One problem with the path by which it was drawn.
 
     Attributes:
         numbers: The given numbers, in the order they are shown.
-        target: What to reach.
+        target: The number to reach.
         solution: The steps of the drawn path.
     """
 
@@ -81,22 +81,22 @@ class Problem:
 
     @property
     def key(self) -> tuple[tuple[int, ...], int]:
-        """What makes two problems the same: the multiset of numbers and the target."""
+        """The identity of a problem: the multiset of its numbers, and its target."""
         return tuple(sorted(self.numbers)), self.target
 
     @property
     def prompt(self) -> str:
-        """How it is asked."""
+        """The text of the prompt."""
         return prompt_text(self)
 
     @property
     def truth(self) -> dict[str, Any]:
-        """What the verifier needs."""
+        """The ground truth that the verifier needs."""
         return {"numbers": list(self.numbers), "target": self.target}
 
     @property
     def steps(self) -> tuple[str, ...]:
-        """The drawn solution, one equation a line."""
+        """The drawn solution, one equation in each step."""
         return tuple(write(step) + "\n" for step in self.solution)
 
     @property
@@ -106,17 +106,17 @@ class Problem:
 
 
 def prompt_text(problem: Problem) -> str:
-    """How a problem is asked."""
+    """Return the text of the prompt of a problem."""
     return f"{' '.join(map(str, problem.numbers))} -> {problem.target}\n"
 
 
 def answer_text(problem: Problem) -> str:
-    """The drawn solution as text, one equation a line."""
+    """Return the drawn solution as text, one equation on each line."""
     return "".join(problem.steps)
 
 
 def new_targets(settings: CountdownSettings) -> frozenset[int]:
-    """The targets that never occur in training: a tenth of all, drawn by the seed."""
+    """Return the targets that never occur in training: a tenth of all, drawn by the seed."""
     targets = np.arange(settings.smallest_target, settings.largest_target + 1)
     generator = np.random.default_rng([settings.seed, 1])
     count = max(1, round(SHARE_OF_NEW_TARGETS * len(targets)))
@@ -127,7 +127,7 @@ def generate(settings: CountdownSettings, split: Split, count: int) -> list[Prob
     """Draw distinct problems of one split.
 
     Raises:
-        SettingsError: As :func:`draw_variants`.
+        SettingsError: The number of problems is refused by :func:`draw_variants`.
     """
     return [first for (first,) in draw_variants(settings, split, count, 1)]
 
@@ -135,22 +135,22 @@ def generate(settings: CountdownSettings, split: Split, count: int) -> list[Prob
 def draw_variants(
     settings: CountdownSettings, split: Split, count: int, most: int
 ) -> list[tuple[Problem, ...]]:
-    """Draw distinct problems of one split, and the ways in which each was drawn on the way.
+    """Draw distinct problems of one split, with the different ways in which each was drawn.
 
-    Whether a problem is for training or for testing is a function of the problem alone (and the seed), so
-    splits stay disjoint however many are drawn of each.
+    Whether a problem is for training or for testing depends on the problem and the seed alone, so splits stay
+    disjoint however many problems are drawn.
 
     Args:
-        settings: What problems look like.
-        split: Which split.
-        count: Distinct problems.
-        most: Ways to keep of each: orders of the numbers, and solutions.
+        settings: The kind of problems.
+        split: The split of the problems.
+        count: Number of distinct problems.
+        most: Largest number of ways to keep of each: orders of the numbers, and solutions.
 
     Returns:
         For each problem, in the order of their first draw, 1 to ``most`` distinct ways.
 
     Raises:
-        SettingsError: ``count`` distinct problems do not exist, or are too rare to find.
+        SettingsError: There are not ``count`` distinct problems, or they are too rare to be found.
     """
     held_out = new_targets(settings)
     found: dict[tuple[tuple[int, ...], int], list[Problem]] = {}

@@ -1,8 +1,8 @@
-"""The verifiers that published Countdown numbers were measured with, faults included.
+"""The verifiers with which published Countdown numbers were measured, faults included.
 
-For comparison with those numbers only: nothing trains on them. Both judge equations in order and want the
-last result to be the target; neither wants every number used. Numbers are read as everywhere here, in
-their one canonical form (:mod:`halluc_plugin.verifiers.numerals`).
+They serve comparison with those numbers only: nothing trains on them. Both judge equations in order and
+require the last result to be the target; neither requires that every number is used. Numbers are read as
+everywhere here, in their one canonical form (:mod:`halluc_plugin.verifiers.numerals`).
 """
 
 import re
@@ -16,7 +16,7 @@ from halluc_plugin.verifiers.numerals import DIGITS, read_number
 
 
 class PublishedVerifier(StrEnum):
-    """Whose verifier."""
+    """The source of a published verifier."""
 
     SELF_BACKTRACKING = "self-backtracking"
     """Of the code released with arXiv 2502.04404. Taking an operand takes all its equal copies, so that right
@@ -31,12 +31,15 @@ _STEP = re.compile(rf"({DIGITS})\s*([-+*/])\s*({DIGITS})\s*=\s*({DIGITS})")
 
 
 def verify_as_published(which: PublishedVerifier, problem: Mapping[str, Any], answer: str) -> Outcome:
-    """Judge an answer, one equation a line, as a published verifier does.
+    """Judge an answer, one equation on each line, as a published verifier does.
 
     Args:
-        which: Whose.
+        which: The source of the verifier.
         problem: ``numbers`` (integers) and ``target`` (integer).
         answer: The resolved answer.
+
+    Returns:
+        Whether the published verifier finds the answer right, wrong or malformed.
     """
     available, last = [int(number) for number in problem["numbers"]], None
     for line in answer.strip().split("\n"):
@@ -55,10 +58,10 @@ def verify_as_published(which: PublishedVerifier, problem: Mapping[str, Any], an
 
 
 class AsPublished:
-    """A published verifier as one of ours.
+    """A published verifier with the interface of this package's verifiers.
 
     Args:
-        which: Whose.
+        which: The source of the verifier.
     """
 
     data_sources: tuple[str, ...] = CountdownVerifier.data_sources

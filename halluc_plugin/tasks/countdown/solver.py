@@ -1,4 +1,4 @@
-"""Exact arithmetic and search for Countdown: positive integers, each number used exactly once."""
+"""Do exact arithmetic and search for Countdown: positive integers, each number used exactly once."""
 
 from collections.abc import Iterator
 from functools import lru_cache
@@ -10,7 +10,7 @@ Step = tuple[int, str, int, int]
 
 
 def apply(operation: str, a: int, b: int) -> int | None:
-    """``a operation b`` over the positive integers; None where the result is not one."""
+    """Return ``a operation b``, None if the result is not a positive integer."""
     if operation == "+":
         return a + b
     if operation == "*":
@@ -21,13 +21,13 @@ def apply(operation: str, a: int, b: int) -> int | None:
 
 
 def write(step: Step) -> str:
-    """A step as it is written, without a newline."""
+    """Return the text of a step, without a newline."""
     a, operation, b, c = step
     return f"{a}{operation}{b}={c}"
 
 
 def steps(numbers: tuple[int, ...]) -> Iterator[tuple[Step, tuple[int, ...]]]:
-    """Every equation that two of the numbers allow, with the sorted numbers it leaves.
+    """Yield every equation that two of the numbers allow, with the sorted numbers it leaves.
 
     Commuted equations (``3+5`` and ``5+3``) are two steps with one result.
     """
@@ -44,14 +44,14 @@ def steps(numbers: tuple[int, ...]) -> Iterator[tuple[Step, tuple[int, ...]]]:
 
 @lru_cache(maxsize=1 << 18)
 def reachable(numbers: tuple[int, ...], target: int) -> bool:
-    """Whether some sequence of steps turns the sorted ``numbers`` into ``target`` alone."""
+    """Return whether some sequence of steps turns the sorted ``numbers`` into ``target`` alone."""
     if len(numbers) == 1:
         return numbers[0] == target
     return any(reachable(after, target) for _, after in steps(numbers))
 
 
 def solutions(numbers: tuple[int, ...], target: int) -> Iterator[list[Step]]:
-    """All sequences of steps from the numbers to the target."""
+    """Yield all sequences of steps from the numbers to the target."""
     if len(numbers) == 1:
         if numbers[0] == target:
             yield []

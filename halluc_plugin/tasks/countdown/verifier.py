@@ -1,7 +1,7 @@
-"""Countdown: reach the target with each given number used exactly once.
+"""Judge Countdown answers: reach the target with each given number used exactly once.
 
-An answer is a list of equations ``a*b=c``, one a line; each takes two numbers that are still available and
-makes its result available. It is correct when one number is left and it is the target. Unlike published
+An answer is a list of equations ``a*b=c``, one on each line; each takes two numbers that are still available
+and makes its result available. It is correct when one number is left and it is the target. Unlike published
 verifiers, equal operands are counted one by one: using one copy leaves the other. Numbers are written as
 :mod:`halluc_plugin.verifiers.numerals` says; blanks may stand between numbers and signs, never in a number.
 """
@@ -25,12 +25,15 @@ _LOOSE_BLANKS = re.compile(r"(?<!\d) +| +(?!\d| )")
 
 
 class CountdownVerifier:
-    """The exact judge of Countdown; ``problem`` holds ``numbers`` (integers) and ``target`` (integer)."""
+    """The exact verifier of Countdown; ``problem`` holds ``numbers`` (integers) and ``target`` (integer)."""
 
     data_sources: tuple[str, ...] = (SOURCE, SOURCE_OF_NEW_TARGETS)
 
     def verify(self, problem: Mapping[str, Any], answer: str) -> Outcome:
-        """Judge an answer; blank lines, and blanks but those in a number, are ignored; other text is none."""
+        """Judge an answer; blank lines are ignored, and so are blanks outside of numbers.
+
+        An answer with any other text is malformed.
+        """
         lines = _lines(answer)
         if not lines or not all(EQUATION.fullmatch(line) for line in lines):
             return Outcome.NO_ANSWER
@@ -38,11 +41,11 @@ class CountdownVerifier:
         return Outcome.CORRECT if left == (int(problem["target"]),) else Outcome.WRONG
 
     def canonical(self, answer: str) -> str:
-        """An answer without blank lines, and without blanks but those in a number."""
+        """Return an answer without blank lines, and without blanks outside of numbers."""
         return "\n".join(_lines(answer))
 
     def prefix_ok(self, problem: Mapping[str, Any], prefix: str) -> bool:
-        """Whether a prefix is free of wrong steps and the target still reachable.
+        """Return whether a prefix is free of wrong steps and the target still reachable.
 
         A line without its newline counts as partial: it may still grow, its last number too if no blank
         follows it. It is right if some way to finish it is.

@@ -1,4 +1,4 @@
-"""A graph of definitions modulo m: values, order, and how a step is written."""
+"""A graph of definitions modulo m: its values, its order, and the text of a step."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -28,19 +28,19 @@ class Graph:
             self._work_out(name)
 
     def operands(self, name: str) -> tuple[str, ...]:
-        """The two names that ``name`` is worked out from; none if it is a number."""
+        """Return the two names from which ``name`` is worked out; none if it is a number."""
         match = _OPERATION.fullmatch(self._definitions[name])
         return (match[1], match[3]) if match else ()
 
     def is_ready(self, name: str, done: Collection[str]) -> bool:
-        """Whether all that ``name`` needs is among ``done``."""
+        """Return whether all names that ``name`` needs are among ``done``."""
         return all(operand in done for operand in self.operands(name))
 
     def line(self, name: str, operand_values: Sequence[int] = ()) -> str:
-        """The step that works out ``name``, newline included.
+        """Return the step that works out ``name``, newline included.
 
         Args:
-            name: What is worked out.
+            name: The name to work out.
             operand_values: Values to use for its two operands, right or not; by default the right ones.
         """
         operands = self.operands(name)
@@ -51,7 +51,7 @@ class Graph:
         return f"{name}={x}{sign}{y}={self._apply(sign, x, y)}\n"
 
     def reference_steps(self) -> tuple[str, ...]:
-        """What the query needs, each after what it needs itself, and as late as that."""
+        """Return the steps that the query needs, each after those it needs itself, as late as possible."""
         order: dict[str, None] = {}
         self._visit(self.query, order)
         return tuple(self.line(name) for name in order)

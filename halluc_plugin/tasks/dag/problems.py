@@ -1,4 +1,4 @@
-"""Arithmetic on a directed acyclic graph of definitions, modulo a prime.
+"""Draw arithmetic on a directed acyclic graph of definitions, modulo a prime.
 
     c=a+b,a=5,e=c*b,d=2,b=7?e mod 23      definitions in any order, and what is asked
     a=5                                   what is needed, each after what it needs itself
@@ -6,9 +6,10 @@
     c=5+7=12
     e=12*7=15
 
-After iGSM, the task of Physics of Language Models 2.2 (arXiv 2408.16293, section 2): its arithmetic without
-its English. The error of that paper is ``unready``: beginning with a variable that cannot be worked out yet,
-and taking its name back. Deviation 1: the only definitions that are not needed are numbers.
+The task follows iGSM, the task of Physics of Language Models 2.2 (arXiv 2408.16293, section 2): its
+arithmetic without its English. The error of that paper is ``unready``: beginning with a variable that cannot
+be worked out yet, and taking its name back. Deviation 1: the only definitions that are not needed are
+numbers.
 """
 
 from collections.abc import Sequence
@@ -34,7 +35,7 @@ MOST_OPERATIONS = len(ascii_lowercase) - NUMBERS
 
 
 class DagError(StrEnum):
-    """What is wrong with a step."""
+    """The kind of error in a step."""
 
     UNREADY = "unready"
     """The name of a variable of which something is not worked out yet."""
@@ -46,12 +47,12 @@ class DagError(StrEnum):
 
 @dataclass(frozen=True)
 class DagProblems(ProblemSet):
-    """What problems look like.
+    """Problems of arithmetic on graphs.
 
     Args:
         modulus: All numbers are below it; 23 in the paper.
-        sizes: Operations that are needed.
-        seed: Seed of everything.
+        sizes: Number of operations that are needed.
+        seed: Seed of all random choices.
 
     Raises:
         SettingsError: A value is out of range.
@@ -81,11 +82,11 @@ class DagProblems(ProblemSet):
 
     @property
     def kinds(self) -> Sequence[DagError]:
-        """The kinds of error."""
+        """The kinds of error that there are."""
         return list(DagError)
 
     def draw(self, size: int, rng: np.random.Generator) -> Problem:
-        """A graph with ``size`` needed operations."""
+        """Return a random graph with ``size`` needed operations."""
         letters = [ascii_lowercase[i] for i in rng.permutation(len(ascii_lowercase))[: size + NUMBERS]]
         numbers, operations = letters[:NUMBERS], letters[NUMBERS:]
         definitions = {name: str(rng.integers(self.modulus)) for name in numbers}
@@ -104,7 +105,7 @@ class DagProblems(ProblemSet):
         return Problem(prompt, truth, Graph(truth).reference_steps())
 
     def wrong(self, kind: DagError, problem: Problem, step: int, rng: np.random.Generator) -> str | None:
-        """An error in place of a step."""
+        """Return an error in place of a step."""
         graph = Graph(problem.truth)
         done = [line[0] for line in problem.steps[:step]]
         if kind is DagError.UNREADY:

@@ -1,7 +1,7 @@
-"""Arithmetic on a graph of definitions; :mod:`halluc_plugin.tasks.dag.problems` says how it is written.
+"""Judge arithmetic on graphs of definitions; :mod:`halluc_plugin.tasks.dag.problems` describes its form.
 
-An answer works out one variable a line, each after what it needs, up to the one that is asked for. In which
-order, and whether numbers are looked up that are not needed, is free.
+An answer works out one variable on each line, each after those it needs, up to the one that is asked for. Any
+such order is right, and numbers that are not needed may be looked up, too.
 """
 
 import re
@@ -18,12 +18,12 @@ _RESULT = re.compile(rf"=({NUMERAL})")
 
 
 class DagVerifier:
-    """The exact judge; ``problem`` holds ``definitions``, ``query`` and ``modulus``."""
+    """The exact verifier; ``problem`` holds ``definitions``, ``query`` and ``modulus``."""
 
     data_sources: tuple[str, ...] = SOURCES
 
     def verify(self, problem: Mapping[str, Any], answer: str) -> Outcome:
-        """Judge an answer, steps and all; blanks and newlines at its end do not count."""
+        """Judge an answer with its steps; blanks and newlines at its end are ignored."""
         lines = self.canonical(answer).split("\n")
         if not all(_LINE.fullmatch(line) for line in lines):
             return Outcome.NO_ANSWER
@@ -32,11 +32,11 @@ class DagVerifier:
         return Outcome.CORRECT if done and done[-1] == graph.query else Outcome.WRONG
 
     def canonical(self, answer: str) -> str:
-        """An answer without blanks and newlines at its end."""
+        """Return an answer without blanks and newlines at its end."""
         return answer.rstrip()
 
     def verify_final(self, problem: Mapping[str, Any], answer: str) -> Outcome:
-        """Judge only what an answer comes to."""
+        """Judge only the final result of an answer."""
         final = self.final_answer(answer)
         if final is None:
             return Outcome.NO_ANSWER
@@ -44,12 +44,12 @@ class DagVerifier:
         return Outcome.CORRECT if final == str(graph.values[graph.query]) else Outcome.WRONG
 
     def final_answer(self, answer: str) -> str | None:
-        """The last number after an equals sign, as it is written."""
+        """Return the last number after an equals sign, as it is written."""
         numbers = _RESULT.findall(answer)
         return numbers[-1] if numbers else None
 
     def prefix_ok(self, problem: Mapping[str, Any], prefix: str) -> bool:
-        """Whether some right answer begins with ``prefix``."""
+        """Return whether some right answer begins with ``prefix``."""
         if self.verify(problem, prefix) is Outcome.CORRECT:
             return True
         graph = Graph(problem)

@@ -1,4 +1,4 @@
-"""GSM8K answers, as verl judges them in training: the last ``#### number`` says it."""
+"""Judge GSM8K answers by the last ``#### number``, as verl does in training."""
 
 import re
 from collections.abc import Mapping
@@ -13,25 +13,26 @@ TAIL = 300
 
 
 class Gsm8kVerifier:
-    """The rule of verl's own scorer for this source (strict).
+    """The strict rule of verl's own scorer for this data source.
 
-    In training verl scores it; this is for search, and for data that are made of a model's own answers.
+    In training verl scores the source; this verifier serves searches, and data made from a model's own
+    answers.
     """
 
     data_sources: tuple[str, ...] = (SOURCE,)
 
     def verify(self, problem: Mapping[str, Any] | str, answer: str) -> Outcome:
-        """Judge an answer; ``problem`` is the number, as text: 72 is no "72", as to verl."""
+        """Judge an answer; ``problem`` is the number as text, since verl does not take 72 for "72"."""
         found = self.final_answer(answer)
         if found is None:
             return Outcome.NO_ANSWER
         return Outcome.CORRECT if found == problem else Outcome.WRONG
 
     def verify_final(self, problem: Mapping[str, Any] | str, answer: str) -> Outcome:
-        """As :meth:`verify`: steps are not judged."""
+        """Judge the final result as :meth:`verify` does; steps are never judged."""
         return self.verify(problem, answer)
 
     def final_answer(self, answer: str) -> str | None:
-        """The number, without commas."""
+        """Return the number of an answer without commas, None if there is none."""
         found = ANSWER.findall(answer[-TAIL:])
         return found[-1].replace(",", "") if found else None

@@ -1,4 +1,4 @@
-"""3-SAT as a search: variables are given values one after the other, in the order of the alphabet.
+"""Search 3-SAT: variables are given values one after the other, in the order of the alphabet.
 
     aBc aBD bCd ...        clauses of three literals; a capital letter is the negation
     a                      the literal that is true of each variable, one a line
@@ -25,12 +25,12 @@ MOST_VARIABLES = 14
 
 @dataclass(frozen=True)
 class Assignment:
-    """Where an answer stands.
+    """The state of an answer.
 
     Attributes:
-        clauses: Of the problem, three literals each.
-        variables: How many there are.
-        solutions: All right answers, a text of literals each.
+        clauses: The clauses of the problem, three literals each.
+        variables: Number of variables.
+        solutions: All right answers, each a text of literals.
         given: The literals that are true so far.
     """
 
@@ -44,28 +44,28 @@ class SatSearch:
     """The search task; ``problem`` holds ``clauses`` and ``variables``."""
 
     def begin(self, problem: Mapping[str, Any]) -> Assignment:
-        """No variable has a value."""
+        """Return the state in which no variable has a value."""
         clauses, variables = tuple(map(str, problem["clauses"])), int(problem["variables"])
         return Assignment(clauses, variables, _solutions_of(clauses, variables))
 
     def steps(self, state: Assignment) -> list[SearchStep[Assignment]]:
-        """The two values of the next variable."""
+        """Return the two values of the next variable."""
         if len(state.given) == state.variables:
             return []
         name = ascii_lowercase[len(state.given)]
         return [SearchStep(f"{literal}\n", _with(state, literal)) for literal in (name, name.upper())]
 
     def dead(self, state: Assignment) -> bool:
-        """Whether no right answer begins so."""
+        """Return whether no right answer begins with this assignment."""
         return not any(solution.startswith(state.given) for solution in state.solutions)
 
     def contradiction(self, state: Assignment) -> bool:
-        """Whether a clause is false."""
+        """Return whether a clause is false."""
         false = set(state.given.swapcase())
         return any(false.issuperset(clause) for clause in state.clauses)
 
     def well_formed(self, problem: Mapping[str, Any], line: str) -> bool:  # noqa: ARG002 - the interface's
-        """Whether a line is a literal."""
+        """Return whether a line is a literal."""
         return bool(re.fullmatch(r"[a-zA-Z]", line))
 
 
@@ -74,7 +74,7 @@ def _with(state: Assignment, literal: str) -> Assignment:
 
 
 def solutions_of(clauses: tuple[str, ...], variables: int) -> frozenset[str]:
-    """All assignments that make every clause true, a text of literals each."""
+    """Return all assignments that make every clause true, each a text of literals."""
     names = ascii_lowercase[:variables]
     found = ("".join(literals) for literals in product(*((name, name.upper()) for name in names)))
     return frozenset(

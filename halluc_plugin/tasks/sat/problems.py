@@ -1,4 +1,4 @@
-"""Random 3-SAT, drawn until a problem can be solved."""
+"""Draw random 3-SAT problems until one can be solved."""
 
 from dataclasses import dataclass
 from string import ascii_lowercase
@@ -24,12 +24,12 @@ on: each of 2^variables assignments makes all clauses true with probability (7/8
 
 @dataclass(frozen=True)
 class SatProblems(SearchProblems):
-    """What problems look like.
+    """Problems of 3-SAT.
 
     Args:
-        ratio: Clauses for each variable; at 4.26 large problems turn from solvable to not.
-        sizes: Variables of a problem.
-        seed: Seed of everything.
+        ratio: Number of clauses for each variable; at 4.26 large problems turn from solvable to not.
+        sizes: Number of variables of a problem.
+        seed: Seed of all random choices.
 
     Raises:
         SettingsError: A value is out of range.
@@ -63,10 +63,10 @@ class SatProblems(SearchProblems):
         check_seed(self.seed)
 
     def draw(self, size: int, rng: np.random.Generator) -> Problem:
-        """A problem with ``size`` variables that can be solved.
+        """Return a random problem with ``size`` variables that can be solved.
 
         Raises:
-            SettingsError: None that was drawn can be.
+            SettingsError: No problem that was drawn can be solved.
         """
         for _ in range(DRAWS):
             clauses = tuple(self._clause(size, rng) for _ in range(max(1, round(self.ratio * size))))

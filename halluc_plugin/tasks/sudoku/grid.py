@@ -1,4 +1,4 @@
-"""Sudokus of four rows as a search: rows are filled in from top to bottom.
+"""Search Sudokus of four rows: rows are filled in from top to bottom.
 
     . 2 . .        the grid, a point for each empty cell
     3 . . .
@@ -36,11 +36,11 @@ UNITS = (
 
 @dataclass(frozen=True)
 class Filling:
-    """Where an answer stands.
+    """The state of an answer.
 
     Attributes:
         givens: The grid of the problem.
-        done: Rows that are filled in.
+        done: The rows that are filled in.
     """
 
     givens: tuple[Row, ...]
@@ -48,14 +48,14 @@ class Filling:
 
 
 class SudokuSearch:
-    """The search task; ``problem`` holds ``grid``: four lines as they are asked."""
+    """The search task; ``problem`` holds ``grid``, the four lines of the prompt."""
 
     def begin(self, problem: Mapping[str, Any]) -> Filling:
-        """No row is filled in."""
+        """Return the state in which no row is filled in."""
         return Filling(givens_of(tuple(map(str, problem["grid"]))))
 
     def steps(self, state: Filling) -> list[SearchStep[Filling]]:
-        """The ways to fill in the next row."""
+        """Return the ways to fill in the next row."""
         if len(state.done) == 4:
             return []
         given = state.givens[len(state.done)]
@@ -63,21 +63,21 @@ class SudokuSearch:
         return [SearchStep(f"{shown(row)}\n", Filling(state.givens, (*state.done, row))) for row in rows]
 
     def dead(self, state: Filling) -> bool:
-        """Whether no right answer begins so."""
+        """Return whether no right answer begins with these rows."""
         return not any(grid[: len(state.done)] == state.done for grid in solutions(state.givens))
 
     def contradiction(self, state: Filling) -> bool:
-        """Whether a number is twice in a column or in a square."""
+        """Return whether a number is twice in a column or in a square."""
         grid = (*state.done, *state.givens[len(state.done) :])
         return not _is_sound(grid)
 
     def well_formed(self, problem: Mapping[str, Any], line: str) -> bool:  # noqa: ARG002 - the interface's
-        """Whether a line has four numbers from 1 to 4."""
+        """Return whether a line has four numbers from 1 to 4."""
         return bool(re.fullmatch(r"[1-4]( [1-4]){3}", line))
 
 
 def shown(row: Sequence[int]) -> str:
-    """A row as it is written."""
+    """Return the text of a row."""
     return " ".join(SIGN if number == EMPTY else str(number) for number in row)
 
 
@@ -95,23 +95,23 @@ def _is_sound(grid: Sequence[Row]) -> bool:
 
 @cache
 def grids() -> tuple[tuple[Row, ...], ...]:
-    """All 288 grids that are filled in rightly."""
+    """Return all 288 grids that are filled in correctly."""
     rows = list(permutations((1, 2, 3, 4)))
     halves = [half for half in product(rows, rows) if _is_sound((*half, *[(EMPTY,) * 4] * 2))]
     return tuple((*top, *bottom) for top, bottom in product(halves, halves) if _is_sound((*top, *bottom)))
 
 
 def solutions(givens: tuple[Row, ...]) -> list[tuple[Row, ...]]:
-    """All grids that keep the givens."""
+    """Return all grids that keep the givens."""
     return [grid for grid in grids() if all(map(_keeps, grid, givens))]
 
 
 @cache
 def givens_of(lines: tuple[str, ...]) -> tuple[Row, ...]:
-    """The grid of a truth.
+    """Return the grid of a ground truth.
 
     Raises:
-        DataError: It is none, or a given is wrong: nothing keeps them all.
+        DataError: The ground truth is not a grid, or no filled grid has its givens.
     """
     shape = r"[1-4.]( [1-4.]){3}"
     if len(lines) != 4 or not all(re.fullmatch(shape, line) for line in lines):

@@ -1,4 +1,7 @@
-"""Sudokus of four rows with one answer each; a tenth of all filled grids is for ``test_new`` alone."""
+"""Draw Sudokus of four rows with one answer each.
+
+A tenth of all filled grids occurs only in ``test_new``.
+"""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -20,11 +23,11 @@ DRAWS = 10_000
 
 @dataclass(frozen=True)
 class SudokuProblems(SearchProblems):
-    """What problems look like.
+    """Problems of Sudoku.
 
     Args:
-        givens: Cells that are given, 4 to 15; with fewer, several answers are right.
-        seed: Seed of everything.
+        givens: Number of cells that are given, 4 to 15; with fewer, several answers are right.
+        seed: Seed of all random choices.
 
     Raises:
         SettingsError: A value is out of range.
@@ -43,10 +46,10 @@ class SudokuProblems(SearchProblems):
         check_seed(self.seed)
 
     def draw(self, size: int, rng: np.random.Generator) -> Problem:  # noqa: ARG002 - all have one size
-        """A problem with one answer; its topic is the filled grid.
+        """Return a random problem with one answer; its topic is the filled grid.
 
         Raises:
-            SettingsError: None was found.
+            SettingsError: No such problem was found.
         """
         for _ in range(DRAWS):
             grid = grids()[int(rng.integers(len(grids())))]

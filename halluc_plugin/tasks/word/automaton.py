@@ -1,4 +1,4 @@
-"""Word problems as a search: states, the lines that lead on, and the exact oracle.
+"""Search word problems: states, the lines that lead on, and the exact oracle.
 
     abcab:DQXF -> M       the word, the starts, the goal
     DZQANMM               the path of a start, a state for each letter, and the goal behind it: right
@@ -6,8 +6,9 @@
     DZQAN                 the path up to the blank
     cMM                   the letter, and the path from there
 
-What each letter does to each state is the same in all problems of a data set and is not told: it has to be
-learned. The goal behind the last state (``check=written``) makes comparing the two a matter of neighbours.
+What each letter does to each state is the same in all problems of a data set and is not part of the prompt:
+it has to be learned. The goal behind the last state (``check=written``) makes comparing the two a matter of
+neighbours.
 """
 
 import re
@@ -27,14 +28,14 @@ STATES = ascii_uppercase + ascii_lowercase[::-1]
 
 
 class Check(StrEnum):
-    """Whether an answer ends with the goal, behind the last state."""
+    """Whether an answer ends with the goal, after the last state."""
 
     WRITTEN = "written"
     LEFT_OUT = "left-out"
 
 
 class Answers(StrEnum):
-    """How many right answers a problem has."""
+    """The number of right answers of a problem."""
 
     ONE = "one"
     ANY = "any"
@@ -46,10 +47,10 @@ class Puzzle:
     """One word problem.
 
     Attributes:
-        word: Its letters, ``a`` for the first map, :data:`BLANK` where the answer chooses.
-        starts: Names of the states to begin with.
-        goal: Name of the state to end in.
-        maps: For each letter the name of the state that it leads to from each state, as one text.
+        word: The letters, ``a`` for the first map, :data:`BLANK` where the answer chooses.
+        starts: Names of the states in which an answer may begin.
+        goal: Name of the state in which it must end.
+        maps: For each letter the names of the states to which it leads from each state, as one text.
         check: Whether answers end with the goal.
     """
 
@@ -66,7 +67,7 @@ class Puzzle:
 
     @cached_property
     def answers_from(self) -> tuple[Mapping[str, int], ...]:
-        """Before each segment, and at the end, from how many ways on the goal is reached, by state."""
+        """The number of ways to the goal by state, before each segment and at the end."""
         counts = [{state: int(state == self.goal) for state in self.names}]
         for number in reversed(range(1, len(self.segments))):
             after = counts[0]
@@ -82,10 +83,10 @@ class Puzzle:
         return STATES[: len(self.maps[0])]
 
     def ways(self, number: int, state: str) -> list[tuple[str, str]]:
-        """The ways through a segment from a state.
+        """Return the ways through a segment from a state.
 
         Returns:
-            For each the text before its path (the letter that fills the blank, if there is one), and the
+            For each way the text before its path (the letter that fills the blank, if there is one), and the
             path, ``state`` included.
         """
         segment = self.segments[number]
@@ -95,7 +96,7 @@ class Puzzle:
         return [(letter, self.path(letter + segment[1:], state)) for letter in letters]
 
     def path(self, letters: str, state: str) -> str:
-        """The states on the way, from ``state`` on."""
+        """Return the states on the way through ``letters``, ``state`` first."""
         path = state
         for letter in letters:
             path += self.maps[ascii_lowercase.index(letter)][STATES.index(path[-1])]
@@ -103,18 +104,18 @@ class Puzzle:
 
     @property
     def solutions(self) -> int:
-        """How many answers are right."""
+        """The number of right answers."""
         return sum(self.answers_from[0].values())
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where an answer stands.
+    """The state of an answer.
 
     Attributes:
         puzzle: The problem.
-        done: Segments of the word that are done.
-        at: The state; None before a start is chosen.
+        done: Number of segments of the word that are done.
+        at: The state of the automaton; None before a start is chosen.
     """
 
     puzzle: Puzzle
@@ -126,11 +127,11 @@ class WordSearch:
     """The search task."""
 
     def begin(self, problem: Mapping[str, Any]) -> Place:
-        """Before a start is chosen; ``problem`` is a truth as :func:`truth_of` makes it."""
+        """Return the state before a start is chosen; ``problem`` is a ground truth of :func:`truth_of`."""
         return Place(puzzle_of(problem))
 
     def steps(self, state: Place) -> list[SearchStep[Place]]:
-        """The paths through the next segment of the word."""
+        """Return the paths through the next segment of the word."""
         puzzle, done = state.puzzle, state.done
         if done == len(puzzle.segments):
             return []
@@ -145,21 +146,21 @@ class WordSearch:
         ]
 
     def dead(self, state: Place) -> bool:
-        """Whether no way on ends in the goal."""
+        """Return whether no continuation ends in the goal."""
         return state.at is not None and not state.puzzle.answers_from[state.done][state.at]
 
     def contradiction(self, state: Place) -> bool:
-        """Whether the word is at its end, and elsewhere than in the goal."""
+        """Return whether the word is at its end, and the state is not the goal."""
         return state.done == len(state.puzzle.segments) and state.at != state.puzzle.goal
 
     def well_formed(self, problem: Mapping[str, Any], line: str) -> bool:
-        """Whether a line has signs of letters and states alone."""
+        """Return whether a line has only signs of letters and states."""
         names = puzzle_of(problem).names
         return bool(re.fullmatch(rf"[a-z]?[{names}]+", line))
 
 
 def truth_of(puzzle: Puzzle, answers: Answers) -> dict[str, Any]:
-    """A problem as a row's ``reward_model.ground_truth``."""
+    """Return a problem as a row's ``reward_model.ground_truth``."""
     return {
         "word": puzzle.word, "starts": puzzle.starts, "goal": puzzle.goal, "maps": list(puzzle.maps),
         "check": str(puzzle.check), "answers": str(answers),
@@ -167,10 +168,11 @@ def truth_of(puzzle: Puzzle, answers: Answers) -> dict[str, Any]:
 
 
 def puzzle_of(truth: Mapping[str, Any]) -> Puzzle:
-    """The problem of a truth.
+    """Return the problem of a ground truth.
 
     Raises:
-        DataError: It cannot be solved, has two answers where one is promised, or is none.
+        DataError: The ground truth is not a word problem, cannot be solved, or has two answers where one is
+            promised.
     """
     fields = (truth[name] for name in ("word", "starts", "goal", "check", "answers"))
     return _checked(*map(str, fields), maps=tuple(map(str, truth["maps"])))

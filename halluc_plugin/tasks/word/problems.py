@@ -1,4 +1,4 @@
-"""Word problems, drawn so that each can be solved; the maps of the letters are drawn once for a data set.
+"""Draw word problems that can be solved; the maps of the letters are drawn once for a data set.
 
 Words of ``test_new`` are a tenth of all, and never occur in training.
 """
@@ -35,7 +35,7 @@ DRAWS = 10_000
 
 
 class Form(StrEnum):
-    """What letters do to states."""
+    """The kind of maps from states to states."""
 
     PERMUTATION = "permutation"
     """No two states go to one: from each start the word leads elsewhere."""
@@ -45,18 +45,18 @@ class Form(StrEnum):
 
 @dataclass(frozen=True)
 class WordProblems(SearchProblems):
-    """What problems look like.
+    """Word problems.
 
     Args:
-        states: How many states there are.
-        letters: How many letters there are, each with a map of its own.
-        length: Letters of a word.
-        starts: States to choose the first from.
-        form_of_maps: What letters do to states.
-        blanks: Letters of a word that the answer chooses, one a line.
-        check: Whether answers end with the goal, behind the last state.
+        states: Number of states.
+        letters: Number of letters, each with a map of its own.
+        length: Number of letters of a word.
+        starts: Number of states in which an answer may begin.
+        form_of_maps: The kind of maps from states to states.
+        blanks: Number of letters of a word that the answer chooses, one on each line.
+        check: Whether answers end with the goal, after the last state.
         answers: Whether problems have exactly one right answer.
-        seed: Seed of everything.
+        seed: Seed of all random choices.
 
     Raises:
         SettingsError: A value is out of range.
@@ -98,7 +98,7 @@ class WordProblems(SearchProblems):
 
     @cached_property
     def maps(self) -> tuple[str, ...]:
-        """For each letter the state that it leads to from each state."""
+        """The states to which each letter leads from each state, one text for each letter."""
         rng = np.random.default_rng([self.seed, 5])
         return tuple(self._map(rng) for _ in range(self.letters))
 
@@ -112,10 +112,10 @@ class WordProblems(SearchProblems):
                 return "".join(STATES[image] for image in images)
 
     def draw(self, size: int, rng: np.random.Generator) -> Problem:  # noqa: ARG002 - words have one length
-        """A problem; its topic is its word.
+        """Return a random problem; its topic is its word.
 
         Raises:
-            SettingsError: None was found with exactly one answer.
+            SettingsError: No problem with exactly one answer was found.
         """
         for _ in range(DRAWS):
             letters = [ascii_lowercase[letter] for letter in rng.integers(self.letters, size=self.length)]

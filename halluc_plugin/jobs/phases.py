@@ -1,4 +1,4 @@
-"""What a model is worth at one point of a run: its answers, and those of the same model without its edits."""
+"""Measure a model at one point of a run: its answers with edits, and with edits banned."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -26,19 +26,19 @@ BATCH = 256
 
 @dataclass(frozen=True)
 class PhaseJob:
-    """How a model is asked.
+    """The settings by which a model is measured.
 
     Args:
-        data: Held-out problems.
-        problems: How many of them, from the first.
-        max_tokens: Most tokens of an answer, erased ones and edits included.
-        context: What the model sees after an edit.
-        boundary: What an edit on an empty response does.
+        data: File of held-out problems.
+        problems: Number of problems, from the first.
+        max_tokens: Largest number of tokens of an answer, erased ones and edits included.
+        context: What the model sees after an edit, soft or hard.
+        boundary: The effect of an edit on an empty response.
         max_backtracks: Budget of effective edits per answer, None for no limit.
         step_delimiter: Text that ends a step.
-        temperature: Of sampling.
-        seed: Of all answers.
-        template_kwargs: What the chat template reads beside the messages; None for nothing.
+        temperature: Sampling temperature.
+        seed: Seed of all answers.
+        template_kwargs: Further arguments of the chat template, None for none.
         trust_remote_code: Whether code that comes with the model may run.
     """
 
@@ -57,18 +57,18 @@ class PhaseJob:
 
 @dataclass(frozen=True)
 class Phase:
-    """What was measured, on one answer to each problem.
+    """The measurements of a model, on one answer to each problem.
 
     Attributes:
         accuracy: Share of right answers, edits applied, in [0, 1].
-        accuracy_banned: The same with edits banned; None for a model that has none.
-        p_edit_dead: Share of ends of steps with the goal out of reach that an edit follows; None where there
-            is no such end, no edit, or no judge of prefixes.
-        p_edit_live: The same with the goal within reach.
-        backtracks: Edits an answer, those without effect included.
-        tokens: Sampled tokens an answer, erased ones and edits included.
-        n: Answers.
-        temperature: Of sampling.
+        accuracy_banned: The same with edits banned; None for a model without edits.
+        p_edit_dead: Share of ends of steps with the goal out of reach after which an edit follows; None if
+            there is no such end, no edit, or no judge of prefixes.
+        p_edit_live: The same for ends of steps with the goal within reach.
+        backtracks: Mean number of edits of an answer, those without effect included.
+        tokens: Mean number of sampled tokens of an answer, erased ones and edits included.
+        n: Number of answers.
+        temperature: Sampling temperature.
     """
 
     accuracy: float
@@ -82,18 +82,18 @@ class Phase:
 
     @property
     def d(self) -> float | None:
-        """D, the first of the two shares less the second; None where one is."""
+        """D, the first of the two shares minus the second; None if either is None."""
         known = self.p_edit_dead is not None and self.p_edit_live is not None
         return self.p_edit_dead - self.p_edit_live if known else None  # type: ignore[operator]
 
 
 @dataclass(frozen=True)
 class ShippedPhase:
-    """Figures of another model that come with a recipe, and were not measured in this run.
+    """The figures of another model that come with a recipe and were not measured in this run.
 
     Attributes:
         phase: The figures.
-        source: What was measured, when and how often, as the recipe says it.
+        source: What was measured, when and how often, as the recipe states it.
     """
 
     phase: Phase
@@ -101,11 +101,14 @@ class ShippedPhase:
 
 
 def measure(model: Path, job: PhaseJob) -> Phase:
-    """Sample one answer to each problem with edits, and one without, and judge them.
+    """Sample one answer to each problem with edits and one without, and judge them.
 
     Args:
         model: Folder of a transformers model.
-        job: How it is asked.
+        job: The settings of the measurement.
+
+    Returns:
+        The measurements.
 
     Raises:
         DataError: The data are malformed, or their source has no verifier.
@@ -176,21 +179,21 @@ def _told(
 
 
 def shipped_phase(path: Path, options: Mapping[str, Any]) -> ShippedPhase | None:
-    """The figures in a recipe's file that were measured on such problems.
+    """Return the figures in a recipe's file that were measured on the same problems as this run's.
 
     The file is a JSON list of objects: ``options`` (those of ``halluc data TASK`` that the problems depend
-    on, by name), ``source`` (a text), and ``phase`` (the fields of :class:`Phase`; what a model without
-    edits has not may be left out).
+    on, by name), ``source`` (a text), and ``phase`` (the fields of :class:`Phase`; those that a model without
+    edits does not have may be left out).
 
     Args:
         path: The file; it may be missing.
-        options: Of this run's problems.
+        options: The options of this run's problems.
 
     Returns:
-        The figures of the first entry all of whose options are this run's; None where there is none.
+        The figures of the first entry all of whose options are this run's, None if there is none.
 
     Raises:
-        DataError: The file is not of this form.
+        DataError: The file does not have this form.
     """
     if not path.is_file():
         return None
@@ -219,15 +222,15 @@ def write_report(
     """Write :data:`halluc_plugin.run_metrics.REPORT` into a run's folder.
 
     Args:
-        folder: The run's.
+        folder: Folder of the run.
         task: Name of the task.
-        seed: Of the run.
-        seconds: That it took, from its preparation to the end of training; None where that is not known.
-        phases: What was measured, by phase; shipped figures are written with ``"shipped": true``.
-        metrics: What the run logged, for its speed and its memory; None where nothing is known.
+        seed: Seed of the run.
+        seconds: Duration from the run's preparation to the end of training, in seconds; None if not known.
+        phases: The measurements by phase; shipped figures are written with ``"shipped": true``.
+        metrics: The run's metrics, for its speed and its memory; None if they are not known.
 
     Returns:
-        The file.
+        The path of the file.
     """
     told = {
         "task": task, "seed": seed, "seconds": seconds,

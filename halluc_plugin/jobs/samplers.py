@@ -1,4 +1,4 @@
-"""The model that a search samples: what it may write, whether what is asked fits in it, and loading it."""
+"""Open the model that a search samples, after checking what it may write and whether that fits."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -17,7 +17,7 @@ from halluc_plugin.tokens.loading import load_config, load_generation_config
 
 
 class Backend(StrEnum):
-    """What samples."""
+    """The engine that samples."""
 
     HF = "hf"
     VLLM = "vllm"
@@ -26,10 +26,10 @@ class Backend(StrEnum):
 def edit_free_space(
     model: str, tokenizer: Any, *, step_delimiter: str, max_tokens: int, temperature: float
 ) -> Space:
-    """Where a model answers several times without taking back by itself.
+    """Return the space in which a model answers several times without taking back by itself.
 
     Raises:
-        TokenizerError: The tokenizer has no usable edit token, or nothing ends an answer.
+        TokenizerError: The tokenizer has no usable edit token, or no id ends an answer.
         SettingsError: All answers would be the same, or a value is out of range.
     """
     if temperature == 0:
@@ -42,11 +42,11 @@ def edit_free_space(
 def policy_space(
     model: str, tokenizer: Any, *, step_delimiter: str, max_tokens: int, temperature: float
 ) -> Space:
-    """Where a model writes steps and takes nothing back, whether it knows edits or not.
+    """Return the space in which a model writes steps without edits, whether it has edit tokens or not.
 
     Raises:
         EditVocabError: No token ends with the delimiter.
-        TokenizerError: Nothing ends an answer.
+        TokenizerError: No id ends an answer.
         SettingsError: A value is out of range.
     """
     vocab = vocab_of(tokenizer, step_delimiter=step_delimiter)
@@ -56,10 +56,10 @@ def policy_space(
 
 
 def answer_ends(model: str, tokenizer: Any) -> frozenset[int]:
-    """EOS of the tokenizer, and those that the model's generation config names.
+    """Return the ids that end an answer: the tokenizer's EOS and those of the generation config.
 
     Raises:
-        TokenizerError: There is none.
+        TokenizerError: There is no such id.
     """
     by_config = getattr(load_generation_config(model), "eos_token_id", None)  # a model may have none
     found = end_ids(tokenizer, by_config, ())
@@ -79,18 +79,18 @@ def require_fit(
     max_tokens: int | None = None,
     trust_remote_code: bool = False,
 ) -> None:
-    """Refuse a model that has no positions for what is to be sampled, or no row for an edit token.
+    """Refuse a model that has too few positions for what is to be sampled, or no row for an edit token.
 
     Args:
-        model: Model folder or hub name; its config alone is loaded.
-        prompts: What is answered.
-        space: Where.
-        max_tokens: Most tokens behind a prompt, None for those of an answer.
+        model: Model folder or hub name; only its config is loaded.
+        prompts: Token ids of the prompts.
+        space: The space in which the model is sampled.
+        max_tokens: Largest number of tokens after a prompt; None for that of an answer.
         trust_remote_code: Whether code that comes with the model may run.
 
     Raises:
-        SettingsError: A prompt does not fit with what comes behind it.
-        TokenizerError: A row is missing.
+        SettingsError: A prompt does not fit together with what follows it.
+        TokenizerError: The model has no row for an edit token.
     """
     config = load_config(model, trust_remote_code=trust_remote_code)
     require_room(config, prompts, space.max_tokens if max_tokens is None else max_tokens)
@@ -100,14 +100,17 @@ def require_fit(
 def open_sampler(
     model: str, backend: Backend, space: Space, seed: int, *, trust_remote_code: bool = False
 ) -> Sampler:
-    """A model, loaded to be sampled from.
+    """Load a model to be sampled from.
 
     Args:
         model: Model folder or hub name.
-        backend: What samples.
-        space: Where it is sampled.
-        seed: Of all samples.
+        backend: The engine that samples.
+        space: The space in which the model is sampled.
+        seed: Seed of all samples.
         trust_remote_code: Whether code that comes with the model may run.
+
+    Returns:
+        The sampler.
 
     Raises:
         TokenizerError: The model cannot be loaded.

@@ -1,7 +1,7 @@
-"""One search of a file of problems, carried out and judged, in parts that an interruption keeps.
+"""Search a file of problems and judge the answers, in parts that survive an interruption.
 
-What is asked for, and checked before a model is loaded, is in :mod:`.search_asked`; which methods there are,
-in :mod:`.search_methods`.
+The settings, which are checked before a model is loaded, are in :mod:`.search_asked`; the methods are in
+:mod:`.search_methods`.
 """
 
 import json
@@ -42,20 +42,24 @@ ANSWERED = "answered"
 
 
 def answer(job: SearchJob, kept: Path, part: int, progress: Progress) -> list[Answered]:
-    """Search all problems, and judge what is found; an interrupted search of the same goes on.
+    """Search all problems and judge the answers; an interrupted search with the same settings is resumed.
 
     Args:
-        job: What is asked for.
-        kept: Stands for what is kept beside it until all is answered; no file of that name is left.
-        part: Problems that are searched together, and kept together.
-        progress: How to show progress.
+        job: The settings of the search.
+        kept: Path next to which partial results are kept until the search is complete; no file of this name
+            remains.
+        part: Number of problems that are searched and kept together.
+        progress: Shows the progress.
+
+    Returns:
+        The answers, in the order of the problems.
 
     Raises:
         TokenizerError: A model cannot be loaded, has different ids, lacks what the search needs, or scores
             other steps.
-        DataError: See :func:`halluc_plugin.sampling.problems.read_problems`; or a scorer knows no such
-            problem.
-        SettingsError: See :class:`SearchJob`.
+        DataError: The file is refused by :func:`halluc_plugin.sampling.problems.read_problems`, or a scorer
+            does not know such problems.
+        SettingsError: The settings are refused by :class:`SearchJob`.
         HostVersionError: vLLM is asked for and not installed.
     """
     from halluc_plugin.tokens import BACKTRACK_TOKEN

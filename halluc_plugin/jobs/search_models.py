@@ -1,4 +1,4 @@
-"""The models of a search of a file: what answers, what corrects, and what scores answers or steps."""
+"""Open the models of a search: those that answer, correct, and score answers or steps."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,16 +26,16 @@ from halluc_plugin.tokens.loading import load_config, load_tokenizer
 
 @dataclass(frozen=True)
 class Models:
-    """What a job asks.
+    """The models of a job.
 
     Attributes:
         shape: Sizes of the model that answers.
-        sampler: It, to be sampled from; None where it is searched as a network.
-        network: It, where transformers search it; else None.
-        scorer: Scores answers.
-        rater: Gives values to steps.
-        corrector: Writes revised suffixes.
-        corrector_shape: Its sizes.
+        sampler: The model that answers, for sampling; None if it is searched as a network.
+        network: The model that answers as a network, if transformers search it; else None.
+        scorer: The scorer of answers.
+        rater: The scorer of steps.
+        corrector: The model that writes revised suffixes.
+        corrector_shape: Sizes of the corrector.
     """
 
     shape: DecoderShape
@@ -47,25 +47,33 @@ class Models:
     corrector_shape: DecoderShape | None = None
 
     def seed(self, seed: int, number: int) -> None:
-        """Let the samples of a part depend on its number alone."""
+        """Seed all samplers so that the samples of a part depend on its number alone.
+
+        Args:
+            seed: Seed of the job.
+            number: Number of the part.
+        """
         for sampler in (self.sampler, self.corrector):
             if sampler is not None:
                 seed_part(sampler, seed, number)
 
 
 def open_models(job: SearchJob, problems: Sequence[PosedProblem], space: Space, tokenizer: Any) -> Models:
-    """Open all models of a job, once each is known to fit.
+    """Open all models of a job, after checking that each fits.
 
     Args:
-        job: What is asked for.
+        job: The settings of the search.
         problems: The problems.
-        space: Where they are searched.
-        tokenizer: Of the model that answers.
+        space: The space in which the problems are searched.
+        tokenizer: The tokenizer of the model that answers.
+
+    Returns:
+        The models.
 
     Raises:
         TokenizerError: A model cannot be loaded, has other ids, or is a scorer of other steps.
-        DataError: The oracle is asked for, and a problem's verifier judges no prefixes.
-        SettingsError: A prompt does not fit with its answer.
+        DataError: The oracle is asked for, and a problem's verifier does not judge prefixes.
+        SettingsError: A prompt and its answer do not fit.
         HostVersionError: vLLM is asked for and not installed.
     """
     trust = job.trust_remote_code

@@ -1,4 +1,4 @@
-"""Searches that a scorer guides, made from what was asked for; what a model is told of its own failures."""
+"""Build the searches that a scorer guides, and what a model is told of its own failures."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -31,16 +31,16 @@ def plan(
     seed: int,
     tokenizer: Any = None,
 ) -> Begin:
-    """How a guided search begins, once everything that decides it is in range.
+    """Return the function that begins a guided search, after checking that every setting is in range.
 
     Args:
         method: One of :data:`halluc_plugin.jobs.search_methods.GUIDED`.
-        guidance: What guides it.
-        n: Samples of a round, or proposals of a state.
-        rounds: Of a pool, None for its default.
-        budget: Prefixes kept or states expanded; None for 8, and for best-of-N in revisions.
-        seed: Of what the search itself draws.
-        tokenizer: Writes what a model is told; asked for where searches reflect.
+        guidance: The settings of the guided search.
+        n: Number of samples of a round, or proposals of a state.
+        rounds: Number of rounds of a pool, None for its default.
+        budget: Number of prefixes kept or states expanded; None for 8, and for best-of-N in revisions.
+        seed: Seed of what the search itself draws.
+        tokenizer: The model's tokenizer, which a search that reflects needs.
 
     Raises:
         SettingsError: A value is out of range.
@@ -79,14 +79,14 @@ def plan(
 
 
 def reflection(prompt: tuple[int, ...], tokenizer: Any) -> Reflection:
-    """How a model is asked what is wrong with an answer, in plain text around the problem's own ids.
+    """Return how a model is asked what is wrong with an answer, in plain text around the problem's ids.
 
     Args:
-        prompt: Ids of the problem's prompt.
-        tokenizer: Writes the words.
+        prompt: Token ids of the problem's prompt.
+        tokenizer: The tokenizer that encodes the words.
 
     Raises:
-        TokenizerError: It cannot write them, as one of numbers alone.
+        TokenizerError: The tokenizer cannot encode the words, for example because it knows only numbers.
     """
 
     def ids(text: str) -> tuple[int, ...]:

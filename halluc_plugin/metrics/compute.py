@@ -1,4 +1,4 @@
-"""Decoding cost in FLOPs, with and without the erased tokens in context."""
+"""Count the cost of decoding in FLOPs, with and without the erased tokens in context."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class DecoderShape:
     layers: int
 
     def flops(self, tokens: int, context: int) -> int:
-        """Cost of ``tokens`` forward slots that attend to ``context`` positions in total.
+        """Return the cost of ``tokens`` forward slots that attend to ``context`` positions in total.
 
         L [(2h² + 2h kv + 3h i) tokens + h context], the count of T. Qin et al., "To Backtrack or Not to
         Backtrack" (arXiv 2504.07052), where context is T (T + 1) / 2. Embeddings and the output head are left
@@ -41,12 +41,17 @@ class DecoderShape:
 
 
 def soft_flops(resolution: "Resolution", prompt_lengths: Sequence[int], shape: DecoderShape) -> list[int]:
-    """Cost of each row when erased tokens and edits stay in context: every slot sees all before it.
+    """Return the FLOPs of each row if erased tokens and edits stay in context.
+
+    Every forward slot sees all tokens before it.
 
     Args:
         resolution: Resolved batch of B rows.
-        prompt_lengths: Tokens of each of the B prompts; their forward slots are counted.
+        prompt_lengths: Number of tokens of each of the B prompts; their forward slots are counted.
         shape: Sizes of the model.
+
+    Returns:
+        The forward FLOPs of each row, B of them.
 
     Raises:
         MetricError: The number of lengths is not the number of rows.
@@ -56,10 +61,10 @@ def soft_flops(resolution: "Resolution", prompt_lengths: Sequence[int], shape: D
 
 
 def hard_flops(resolution: "Resolution", prompt_lengths: Sequence[int], shape: DecoderShape) -> list[int]:
-    """Cost of each row when the context is rewound: a slot sees the prompt, the live tokens and itself.
+    """Return the FLOPs of each row if the context is rewound: a slot sees the prompt, live tokens and itself.
 
-    Every action takes one slot, as in soft context, and nothing is recomputed. Arguments as
-    :func:`soft_flops`.
+    Every action takes one slot, as in soft context, and nothing is recomputed. Arguments and result are those
+    of :func:`soft_flops`.
     """
     live = (resolution.depth * resolution.valid).sum(-1).tolist()
     rows = _rows(resolution, prompt_lengths)
@@ -79,14 +84,14 @@ def _rows(resolution: "Resolution", prompt_lengths: Sequence[int]) -> list[tuple
 
 
 def area_under_accuracy(flops: Sequence[float], accuracy: Sequence[float]) -> float:
-    """Mean accuracy over a range of compute, on a logarithmic scale.
+    """Return the mean accuracy over a range of compute, on a logarithmic scale.
 
-    The area under accuracy against log FLOPs by the trapezoidal rule, divided by the width of the range. Only
-    curves over one and the same range compare.
+    This is the area under accuracy against log FLOPs by the trapezoidal rule, divided by the width of the
+    range. Only curves over the same range are comparable.
 
     Args:
         flops: At least two costs, strictly ascending and positive.
-        accuracy: Accuracy at each.
+        accuracy: Accuracy at each cost.
 
     Raises:
         MetricError: Lengths differ, there are fewer than two points, or costs do not ascend from above 0.

@@ -1,8 +1,10 @@
-"""Does backtracking turn wrong answers right, or right ones wrong? The terms of SCoRe (arXiv 2409.12917).
+"""Measure whether backtracking turns wrong answers right, or right ones wrong.
 
 Two answers to each problem are compared. For a backtracking model the first is that of its banned twin: the
 same model, seed and prefix up to the first edit, with the edit tokens' logits at minus infinity. The second
 is the resolved answer.
+
+The terms are those of SCoRe (arXiv 2409.12917).
 """
 
 from collections.abc import Sequence
@@ -13,7 +15,7 @@ from halluc_plugin.metrics.intervals import Difference, McNemar, Proportion, mcn
 
 @dataclass(frozen=True)
 class Correction:
-    """What changed between first and second answers, as shares of all problems unless said otherwise.
+    """The change between first and second answers, as shares of all problems unless said otherwise.
 
     Attributes:
         first: Accuracy of the first answers (Acc@t1).
@@ -39,7 +41,7 @@ def correction(first: Sequence[bool], second: Sequence[bool]) -> Correction:
 
     Args:
         first: Whether the first answer to each problem is right.
-        second: Likewise the second, in the same order.
+        second: Whether the second answer to each problem is right, in the same order.
 
     Raises:
         MetricError: Lengths differ, or a value is not 0 or 1.

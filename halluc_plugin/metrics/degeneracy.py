@@ -1,7 +1,7 @@
-"""Does a reward component change any advantage?
+"""Measure whether a reward component changes any advantage.
 
-Group normalisation removes what is affine in the other components, so a component can look sensible and
-train nothing: with rewards 2 for right and -2 for wrong, the advantages are those of 1 and 0.
+Group normalisation removes any component that is affine in the others, so a component can look sensible and
+have no effect on training: with rewards 2 for right and -2 for wrong, the advantages are those of 1 and 0.
 """
 
 from collections.abc import Hashable, Sequence
@@ -20,14 +20,14 @@ def reward_degeneracy(
     *,
     tolerance: float = 1e-6,
 ) -> Proportion:
-    """Share of groups whose advantages a reward component leaves as they were.
+    """Return the share of groups whose advantages a reward component leaves unchanged.
 
-    Groups without any reward difference count too: there the component does nothing either.
+    Groups without any reward difference count as unchanged, too.
 
     Args:
-        with_component: Float[N]; normalised advantages of N samples under the full reward.
-        without_component: Float[N]; the same with the component's weight at zero.
-        groups: N group ids, of the prompts.
+        with_component: Normalised advantages of N samples under the full reward, Float[N].
+        without_component: Normalised advantages with the component's weight at zero, Float[N].
+        groups: The group of each sample, N keys.
         tolerance: A group is unchanged when no advantage moves by this much. verl's group normalisation adds
             1e-6 to the standard deviation, so a mere rescaling of rewards moves advantages by about 1e-6
             over it: pass advantages of rewards in units of their range, as

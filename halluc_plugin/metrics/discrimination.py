@@ -1,9 +1,9 @@
-"""Does a policy take back what is dead, and leave alone what is live? Asked where it has finished a step.
+"""Measure whether a policy takes back what is dead and leaves what is live, at the ends of steps.
 
-D = P(edit | dead) - P(edit | live), over the places where a token that ends a step has just been written:
-dead where the prefix oracle says that the goal is out of reach of the live text, live elsewhere. The mass of
-a place is the probability that the next action is an edit. Where logits are at hand it is exact; else it is
-1 where an edit was sampled and 0 where not, whose mean estimates the same without bias, for the policy that
+D = P(edit | dead) - P(edit | live), over the places where a token that ends a step has just been written. A
+place is dead if the prefix oracle says that the goal is out of reach of the live text, and live otherwise.
+The mass of a place is the probability that the next action is an edit. It is exact if logits are available;
+otherwise it is 1 if an edit was sampled and 0 if not, whose mean is an unbiased estimate for the policy that
 was sampled (its temperature included).
 
 Places are pooled over traces, and intervals treat each trace as a cluster.
@@ -26,8 +26,8 @@ class StepEnd:
     """A place where a step has just been finished.
 
     Attributes:
-        dead: Whether the goal is out of reach of the text that is live there.
-        mass: Probability that an edit comes next; 1 or 0 where only what was sampled is known.
+        dead: Whether the goal is out of reach of the live text.
+        mass: Probability that an edit comes next; 1 or 0 if only the sampled action is known.
 
     Raises:
         MetricError: The mass is outside [0, 1].
@@ -49,16 +49,18 @@ def step_ends(
     budget: int | None = None,
     given: int = 0,
 ) -> list[StepEnd]:
-    """The places of one trace, in order: behind each delimiter, erased ones too, that an action follows.
+    """Return the places of one trace, in order: after each delimiter that an action follows.
 
-    An edit that comes behind another edit is no place, nor is the end of an answer without a delimiter.
+    Delimiters that are erased later count, too. An edit that follows another edit and the end of an answer
+    without a delimiter are not places.
 
     Args:
-        trace: Judged; asked for the state behind each of these delimiters.
+        trace: The judged trace; its oracle is asked for the state after each delimiter.
         delimiters: Ids that end a step.
-        masses: For each column, the probability that its action is an edit; None takes what was sampled.
-        budget: Effective edits after which edits were banned: what follows says nothing; None for no limit.
-        given: Columns, from the first, that were not sampled.
+        masses: For each column, the probability that its action is an edit; None takes the sampled action.
+        budget: Number of effective edits after which edits were banned; later places are left out. None for
+            no limit.
+        given: Number of columns, from the first, that were not sampled.
     """
     return list(_step_ends(trace, delimiters, masses, math.inf if budget is None else budget, given))
 
@@ -84,15 +86,15 @@ def _step_ends(
 
 @dataclass(frozen=True)
 class Discrimination:
-    """How well a policy tells what is dead from what is live.
+    """How well a policy tells dead from live texts.
 
     Attributes:
         dead: Mean mass of an edit where the text is dead, P(edit | dead).
         live: The same where it is live.
-        difference: D, the first less the second. Its interval takes the two for independent, and is too wide
-            where traces that edit much do so at both kinds of places.
-        auc: Probability that the mass at a dead place is above that at a live one, ties counted half; over
-            all pairs. Of masses that are 0 or 1 it is (1 + D) / 2, and tells nothing new.
+        difference: D, the first minus the second. Its interval treats the two as independent, and is too wide
+            if traces with many edits have them at both kinds of places.
+        auc: Probability that the mass at a dead place is above that at a live one, ties counted half, over
+            all pairs. For masses that are 0 or 1 it is (1 + D) / 2 and adds no information.
     """
 
     dead: Proportion
@@ -101,7 +103,7 @@ class Discrimination:
     auc: Proportion
 
     def as_metrics(self) -> dict[str, float]:
-        """Values by name, for a logger; nan where a kind of place is missing."""
+        """Return the values by name, for a logger; nan if a kind of place is missing."""
         known = not math.isnan(self.difference.value)
         return {
             "p_edit_dead": self.dead.value,
@@ -116,7 +118,7 @@ class Discrimination:
 
 
 def discrimination(traces: Sequence[Sequence[StepEnd]]) -> Discrimination:
-    """P(edit | dead), P(edit | live), D and AUC.
+    """Return P(edit | dead), P(edit | live), D and AUC.
 
     Args:
         traces: The places of each trace.
@@ -132,13 +134,13 @@ Counts = tuple[int, int, int, int]
 
 
 def counts_of(places: Sequence[StepEnd]) -> Counts:
-    """Of places where only what was sampled is known."""
+    """Return the counts of places of which only the sampled action is known."""
     dead, live = ([place.mass for place in places if place.dead is kind] for kind in (True, False))
     return round(sum(dead)), len(dead), round(sum(live)), len(live)
 
 
 def counted_discrimination(counts: Sequence[Counts]) -> Discrimination:
-    """As :func:`discrimination`, of the counts of each trace, or of each problem's traces."""
+    """Return the :func:`discrimination` of counts, one for each trace or each problem's traces."""
     return discrimination(
         [
             [StepEnd(dead=True, mass=float(i < edits_dead)) for i in range(dead)]

@@ -1,4 +1,4 @@
-"""What an answer costs in tokens, erased ones and edits included."""
+"""Measure what an answer costs in tokens, erased ones and edits included."""
 
 import math
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TokenEfficiency:
-    """How much of what was sampled is left, as ratios of sums over traces.
+    """The share of the sampled tokens that is left, as ratios of sums over traces.
 
     Attributes:
         efficiency: Σ|res τ| / Σ|τ|.
@@ -31,7 +31,7 @@ class TokenEfficiency:
 
 
 def token_efficiency(resolution: "Resolution") -> TokenEfficiency:
-    """Efficiency and overhead of a batch, with each trace a cluster of tokens."""
+    """Return the efficiency and overhead of a batch, with each trace a cluster of tokens."""
     raw, resolved = resolution.raw_length.tolist(), resolution.resolved_length.tolist()
     return TokenEfficiency(
         efficiency=Proportion.clustered(resolved, raw),
@@ -43,13 +43,13 @@ def token_efficiency(resolution: "Resolution") -> TokenEfficiency:
 
 @dataclass(frozen=True)
 class TokensPerSolve:
-    """The price of a right answer.
+    """The number of tokens spent for a right answer.
 
     Attributes:
         value: Σ|τ| / Σ correct: raw tokens of all traces, failed ones too, for each solved one; infinite
             when none is solved, nan when nothing was written.
         n: Number of traces.
-        solved: Number of right ones.
+        solved: Number of right answers.
     """
 
     value: float
@@ -58,10 +58,10 @@ class TokensPerSolve:
 
 
 def tokens_per_solve(raw_lengths: Sequence[int], correct: Sequence[bool]) -> TokensPerSolve:
-    """Raw tokens spent for each right answer.
+    """Return the raw tokens spent for each right answer.
 
     Args:
-        raw_lengths: |τ| of each trace.
+        raw_lengths: Number of raw tokens |τ| of each trace.
         correct: Whether each trace's answer is right.
 
     Raises:
@@ -76,7 +76,7 @@ def tokens_per_solve(raw_lengths: Sequence[int], correct: Sequence[bool]) -> Tok
 
 
 def accuracy_at_budget(traces: Sequence[JudgedTrace], budget: int) -> Proportion:
-    """Accuracy when every raw trace is cut after ``budget`` tokens.
+    """Return the accuracy when every raw trace is cut after ``budget`` tokens.
 
     The answer is what the cut trace resolves to, so one that is erased again later still counts at the
     budget where it stood.

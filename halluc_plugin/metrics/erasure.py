@@ -1,7 +1,7 @@
-"""How much of the bad and of the good was erased, in tokens and in steps.
+"""Measure how much of the bad and of the good text was erased, in tokens and in steps.
 
-Event precision misleads where most of what is written is bad: erasing at random is then right most of the
-time. The two shares side by side do not depend on how much is bad.
+Event precision misleads if most of the text is bad: erasing at random is then right most of the time. The two
+shares together do not depend on how much is bad.
 """
 
 import math
@@ -14,11 +14,11 @@ from halluc_plugin.metrics.judged import JudgedTrace
 
 @dataclass(frozen=True)
 class ErasedShares:
-    """How much of the bad and of the good was erased; a useful model erases the one and not the other.
+    """The shares of bad and good text that were erased; a useful model erases the one and not the other.
 
     Attributes:
-        bad: Share erased of what was bad (sensitivity).
-        good: Share erased of what was good (1 - specificity).
+        bad: Share of the bad text that was erased (sensitivity).
+        good: Share of the good text that was erased (1 - specificity).
     """
 
     bad: Proportion
@@ -32,7 +32,7 @@ class ErasedShares:
 
 
 def erased_tokens(traces: Sequence[JudgedTrace]) -> ErasedShares:
-    """Shares of the bad and of the good written tokens that are not live at the end.
+    """Return the shares of the bad and of the good written tokens that are not live at the end.
 
     A token is bad when its live prefix at writing, itself included, holds a bad token.
     """
@@ -40,12 +40,12 @@ def erased_tokens(traces: Sequence[JudgedTrace]) -> ErasedShares:
 
 
 def specificity(traces: Sequence[JudgedTrace]) -> Proportion:
-    """1 - (good tokens deleted) / (good tokens written)."""
+    """Return the specificity of erasing, 1 - (good tokens deleted) / (good tokens written)."""
     return erased_tokens(traces).good.complement()
 
 
 def erased_steps(traces: Sequence[JudgedTrace], delimiters: Collection[int]) -> ErasedShares:
-    """Shares of the bad and of the good written steps that were taken back.
+    """Return the shares of the bad and of the good written steps that were taken back.
 
     A written step is a run of text tokens up to a delimiter, an event or the end of the trace. It is bad when
     its last token is; a bad one counts as erased when its first bad token is, a good one when its last token

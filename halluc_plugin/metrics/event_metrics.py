@@ -1,8 +1,9 @@
-"""What the backtracks of a set of traces were worth, judged by a prefix oracle.
+"""Measure what the backtracks of a set of traces were worth, judged by a prefix oracle.
 
-Notation, as in the docs: event g moves the response from state s⁻ to s⁺; ok is the oracle; the first bad
-token of a state is the first live token whose prefix is not ok; E are the tokens of s⁻ from its first bad one
-on; D are the tokens that g deleted. An event is one move: states inside a run of edits are not looked at.
+The notation is that of the documentation: event g moves the response from state s⁻ to s⁺; ok is the oracle;
+the first bad token of a state is the first live token whose prefix is not ok; E are the tokens of s⁻ from its
+first bad one on; D are the tokens that g deleted. An event is one move: states inside a run of edits are not
+looked at.
 
 Counts are pooled over traces, and intervals treat each trace as a cluster (see
 :meth:`halluc_plugin.metrics.Proportion.clustered`).
@@ -22,20 +23,21 @@ if TYPE_CHECKING:
 
 
 def event_precision(traces: Sequence[JudgedTrace]) -> Proportion:
-    """Share of events that left a bad state: ok(s⁻) = 0.
+    """Return the share of events that left a bad state: ok(s⁻) = 0.
 
-    High by chance when most steps are bad; read it beside :func:`halluc_plugin.metrics.erased_tokens`. Edits
-    at the prompt boundary are events too, and there was nothing to take back.
+    It is high by chance if most steps are bad, so read it together with
+    :func:`halluc_plugin.metrics.erased_tokens`. Edits at the prompt boundary count as events, although there
+    was nothing to take back.
     """
     return pool(traces, lambda trace: [not trace.ok(trace.state_before(e.start)) for e in trace.events])
 
 
 def event_recall(traces: Sequence[JudgedTrace]) -> Proportion:
-    """Share of episodes ended by an event that reached a good state.
+    """Return the share of episodes ended by an event that reached a good state.
 
-    An episode is a maximal interval of the resolved state with ok = 0, the empty response included. One that
-    lasts to the end of the trace (EOS or truncation) was not recovered, nor one that text ended, which only a
-    noisy oracle can report.
+    An episode is a maximal interval of the resolved state with ok = 0, the empty response included. An
+    episode that lasts to the end of the trace (EOS or truncation) was not recovered, nor was one that text
+    ended, which only a noisy oracle can report.
     """
     return pool(traces, lambda trace: list(_episodes(trace)))
 
@@ -63,7 +65,7 @@ def _moves(trace: JudgedTrace) -> Iterator[tuple[int, bool]]:
 
 
 class Localisation(StrEnum):
-    """Where an event's deletion starts, relative to the first bad token."""
+    """The place where an event's deletion starts, relative to the first bad token."""
 
     UNDER = "under"
     """After it: a bad token is left."""
@@ -89,7 +91,7 @@ class LocalisationShares:
 
 
 def localisation(traces: Sequence[JudgedTrace]) -> LocalisationShares:
-    """Where deletions start, over the events that left a bad, non-empty state."""
+    """Return where the events that left a bad, non-empty state start to delete."""
     aims = [[_aim(trace, event) for event in _right_events(trace)] for trace in traces]
     sizes = [len(row) for row in aims]
     hits = [sum(aim.hit for aim in row) for row in aims]
@@ -135,9 +137,9 @@ class Latency:
     """How late the right events came.
 
     Attributes:
-        value: Mean number of raw tokens between the first bad token and the event, both exclusive: 0 when
-            the error was caught at once; nan when ``n`` is 0.
-        n: Events that left a bad, non-empty state.
+        value: Mean number of raw tokens between the first bad token and the event, both exclusive: 0 if the
+            error was caught at once, nan if ``n`` is 0.
+        n: Number of events that left a bad, non-empty state.
     """
 
     value: float
@@ -145,7 +147,7 @@ class Latency:
 
 
 def latency(traces: Sequence[JudgedTrace]) -> Latency:
-    """Mean distance from the first bad token to the event that left its state."""
+    """Return the mean distance from the first bad token to the event that left its state."""
     waits = []
     for trace in traces:
         for event in _right_events(trace):

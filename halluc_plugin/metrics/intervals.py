@@ -1,4 +1,4 @@
-"""95 % intervals: one proportion, two independent ones, two on the same problems.
+"""Compute 95 % intervals: of one proportion, of two independent ones, of two on the same problems.
 
 All rest on Wilson's score interval, which stays inside [0, 1] and keeps its width at 0 % and 100 %, where
 a bootstrap or the normal approximation shrinks to a point.
@@ -19,17 +19,17 @@ Z95 = NormalDist().inv_cdf(0.975)
 
 
 def wilson(value: float, n: float) -> tuple[float, float]:
-    """Wilson's score interval at 95 % for a share ``value`` of ``n`` observations.
+    """Return Wilson's score interval at 95 % for a share ``value`` of ``n`` observations.
 
-    Without continuity correction: E. B. Wilson, JASA 22 (1927) 209; method 3 of R. G. Newcombe, Statistics
-    in Medicine 17 (1998) 857.
+    The interval has no continuity correction: E. B. Wilson, JASA 22 (1927) 209; method 3 of R. G. Newcombe,
+    Statistics in Medicine 17 (1998) 857.
 
     Args:
         value: Observed share, in [0, 1].
-        n: Number of independent observations; need not be whole (an effective sample size).
+        n: Number of independent observations; an effective sample size need not be an integer.
 
     Returns:
-        Lower and upper limit; (0, 1) when ``n`` is 0, because nothing was observed.
+        Lower and upper limit; (0, 1) if ``n`` is 0, because nothing was observed.
 
     Raises:
         MetricError: ``value`` is outside [0, 1] or ``n`` is negative.
@@ -55,7 +55,7 @@ class Proportion:
 
     Attributes:
         value: The share; nan when ``n`` is 0.
-        n: What it is a share of: how many events, episodes, tokens or problems.
+        n: Number of observations (events, episodes, tokens or problems).
         low: Lower limit.
         high: Upper limit.
     """
@@ -67,13 +67,13 @@ class Proportion:
 
     @classmethod
     def of(cls, successes: int, n: int) -> "Proportion":
-        """``successes`` out of ``n`` independent observations."""
+        """Return the proportion of ``successes`` out of ``n`` independent observations."""
         value = successes / n if n else math.nan
         return cls(value, n, *wilson(value, n))
 
     @classmethod
     def of_scores(cls, scores: Sequence[float]) -> "Proportion":
-        """Mean over problems of scores in [0, 1], such as pass@k.
+        """Return the mean over problems of scores in [0, 1], such as pass@k.
 
         A score in [0, 1] varies at most as much as a coin of the same mean, so the interval is Wilson's for
         0/1 scores and conservative for fractional ones.
@@ -90,7 +90,7 @@ class Proportion:
 
     @classmethod
     def clustered(cls, successes: Sequence[float], trials: Sequence[int]) -> "Proportion":
-        """Pooled share of observations that come in clusters, such as the events or tokens of one trace.
+        """Return the pooled share of observations in clusters, such as the tokens of one trace.
 
         What happens in one trace is correlated, so counting its tokens as independent would give intervals
         that are far too narrow. Wilson's interval is taken at the effective sample size n / design effect,
@@ -99,9 +99,9 @@ class Proportion:
         data cannot show it (one cluster, or a share of 0 or 1), each cluster counts as one observation.
 
         Args:
-            successes: For each cluster, the observations that count; or, where an observation is a number in
-                [0, 1], their sum, which varies less than a count and leaves the interval too wide.
-            trials: For each cluster, all observations. Clusters without any are left out.
+            successes: For each cluster, the number of observations that count; or, if an observation is a
+                number in [0, 1], their sum, which varies less than a count and makes the interval too wide.
+            trials: For each cluster, the number of all observations. Clusters without any are left out.
 
         Raises:
             MetricError: Lengths differ, or a cluster has more successes than trials.
@@ -120,7 +120,7 @@ class Proportion:
         return cls(value, n, *wilson(value, _effective_size(successes, trials, value)))
 
     def complement(self) -> "Proportion":
-        """The share of the rest, 1 - value."""
+        """Return the share of the other observations, 1 - value."""
         return Proportion(1 - self.value, self.n, 1 - self.high, 1 - self.low)
 
 
@@ -140,8 +140,8 @@ class Difference:
     """A difference of two shares with its 95 % interval.
 
     Attributes:
-        value: First minus second; nan when ``n`` is 0.
-        n: Observations behind it: problems when paired, the sum of both sides when not.
+        value: First minus second, nan if ``n`` is 0.
+        n: Number of observations: problems if paired, the sum of both sides if not.
         low: Lower limit.
         high: Upper limit.
     """
@@ -153,26 +153,26 @@ class Difference:
 
 
 def unpaired_difference(first: Proportion, second: Proportion) -> Difference:
-    """``first - second`` of independent groups.
+    """Return ``first - second`` of independent groups, with an interval.
 
-    Newcombe's hybrid score interval: method 10 of R. G. Newcombe, Statistics in Medicine 17 (1998) 873. For
-    the same problems use :func:`paired_difference`, which is narrower.
+    The interval is Newcombe's hybrid score interval, method 10 of R. G. Newcombe, Statistics in Medicine 17
+    (1998) 873. For the same problems use :func:`paired_difference`, which is narrower.
     """
     low, high = _combine(first, second, correlation=0.0)
     return Difference(first.value - second.value, first.n + second.n, low, high)
 
 
 def paired_difference(first: Sequence[float], second: Sequence[float]) -> Difference:
-    """Mean of ``first - second`` where both scored the same problems in the same order.
+    """Return the mean of ``first - second`` for scores of the same problems in the same order.
 
-    Newcombe's hybrid score interval for pairs, with his continuity correction of the correlation: method 10
-    of R. G. Newcombe, Statistics in Medicine 17 (1998) 2635. For fractional scores (pass@k, maj@k) the same
-    formula with Pearson's correlation, the general form of G. Y. Zou and A. Donner, Statistics in Medicine
-    27 (2008) 1693; its Wilson limits are then conservative.
+    The interval is Newcombe's hybrid score interval for pairs, with his continuity correction of the
+    correlation, method 10 of R. G. Newcombe, Statistics in Medicine 17 (1998) 2635. For fractional scores
+    (pass@k, maj@k) the same formula is used with Pearson's correlation, the general form of G. Y. Zou and A.
+    Donner, Statistics in Medicine 27 (2008) 1693; its Wilson limits are then conservative.
 
     Args:
         first: One score in [0, 1] for each problem; booleans are scores.
-        second: Likewise.
+        second: The second system's score for each of the same problems.
 
     Raises:
         MetricError: Lengths differ, or a score is outside [0, 1].
@@ -208,9 +208,9 @@ class McNemar:
     """McNemar's exact test on problems that two systems both tried.
 
     Attributes:
-        only_first: Problems that only the first solved.
-        only_second: Problems that only the second solved.
-        n: All problems.
+        only_first: Number of problems that only the first solved.
+        only_second: Number of problems that only the second solved.
+        n: Number of all problems.
         p_value: Two-sided probability, under equal accuracy, of a split of the disagreements at least this
             uneven.
     """
@@ -224,7 +224,11 @@ class McNemar:
 def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> McNemar:
     """Compare two systems on the problems where they disagree.
 
-    The exact binomial form of Q. McNemar, Psychometrika 12 (1947) 153.
+    This is the exact binomial form of Q. McNemar, Psychometrika 12 (1947) 153.
+
+    Args:
+        first: Whether the first system solved each problem.
+        second: Whether the second system solved each problem, in the same order.
 
     Raises:
         MetricError: Lengths differ, or a value is not 0 or 1.
@@ -241,10 +245,11 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> McNemar:
 
 
 def score_array(scores: Sequence[float]) -> npt.NDArray[np.float64]:
-    """Scores as Float[n] in [0, 1].
+    """Return the scores as Float[n] in [0, 1].
 
     Raises:
-        MetricError: A score is outside [0, 1] or a string; an outcome's name would count as true.
+        MetricError: A score is outside [0, 1], or is a string, since the name of an outcome would count as
+            true.
     """
     for score in scores:
         if isinstance(score, str) or not 0 <= score <= 1:

@@ -1,4 +1,4 @@
-"""A trace under a prefix oracle: which of the states it passed through were good.
+"""Judge a trace by a prefix oracle: which of the states it passed through were good.
 
 Every state of a response is named by its last live token: the column of the action that wrote it, or
 :data:`EMPTY`. The :class:`halluc_plugin.edits.Resolution` says how states follow one another; nothing here
@@ -28,12 +28,12 @@ EMPTY = -1
 class JudgedTrace:
     """One row of a resolution together with the oracle of its problem; :func:`judge_traces` makes them.
 
-    Verdicts are asked for when a metric needs them and kept, by live prefix: two metrics, or two states with
-    the same live ids, cost one call.
+    The oracle is called only when a metric needs a verdict, and verdicts are kept by live prefix: two
+    metrics, or two states with the same live ids, cost one call.
 
     Args:
         resolution: Resolved batch, on any device.
-        row: Which row.
+        row: Number of the row in the batch.
         events: The events of this row.
         oracle: Judges live prefixes of this row's problem.
 
@@ -72,35 +72,35 @@ class JudgedTrace:
         return prefix
 
     def columns(self) -> range:
-        """Columns of all actions."""
+        """Return the columns of all actions."""
         return range(self.start, self.end)
 
     def text(self) -> Iterator[int]:
-        """Columns of the text tokens, erased ones too."""
+        """Return the columns of the text tokens, erased ones too."""
         return (column for column in self.columns() if not self._is_edit[column])
 
     def token(self, column: int) -> int:
-        """Id of the action at ``column``."""
+        """Return the id of the action at ``column``."""
         return self._ids[column]
 
     def is_text(self, column: int) -> bool:
-        """Whether ``column`` holds a valid text token."""
+        """Return whether ``column`` holds a valid text token."""
         return self.start <= column < self.end and not self._is_edit[column]
 
     def erased(self, column: int) -> bool:
-        """Whether the token at ``column`` is not live at the end."""
+        """Return whether the token at ``column`` is not live at the end."""
         return self._erased[column]
 
     def state_before(self, column: int) -> int:
-        """State before the action at ``column``; the final one for ``end``."""
+        """Return the state before the action at ``column``; ``end`` gives the final state."""
         return self._final if column == self.end else self._parent[column]
 
     def depth_before(self, column: int) -> int:
-        """Number of live tokens before the action at ``column``."""
+        """Return the number of live tokens before the action at ``column``."""
         return self._depth[column]
 
     def path(self, state: int) -> list[int]:
-        """Columns of the tokens that are live in ``state``, oldest first."""
+        """Return the columns of the tokens that are live in ``state``, oldest first."""
         columns = []
         while state != EMPTY:
             columns.append(state)
@@ -108,7 +108,7 @@ class JudgedTrace:
         return columns[::-1]
 
     def ok(self, state: int) -> bool:
-        """The oracle's verdict on the live prefix of ``state``."""
+        """Return the oracle's verdict on the live prefix of ``state``."""
         prefix = self._prefix[state]
         if prefix not in self._verdicts:
             live_ids = [self._ids[column] for column in self.path(state)]
@@ -116,10 +116,10 @@ class JudgedTrace:
         return self._verdicts[prefix]
 
     def first_bad(self, state: int) -> int | None:
-        """Column of the first bad token of ``state``: the first live one whose prefix is not ok.
+        """Return the column of the first bad token of ``state``: the first live one whose prefix is not ok.
 
-        Where even the empty response is not ok (an unsolvable problem), the first token is bad. None when
-        there is no bad token.
+        If even the empty response is not ok (an unsolvable problem), the first token is bad. The result is
+        None if there is no bad token.
         """
         pending = []
         while state not in self._first_bad:
@@ -160,11 +160,11 @@ def judge_traces(resolution: "Resolution", oracles: Sequence[PrefixOracle]) -> l
 def judge_ids(
     traces: Sequence[Sequence[int]], vocab: "EditVocab", oracles: Sequence[PrefixOracle]
 ) -> list[JudgedTrace]:
-    """As :func:`judge_traces`, for raw traces of any lengths given as lists of ids.
+    """Join raw traces of any lengths, given as lists of ids, with the oracles of their problems.
 
     Args:
         traces: B raw traces, without prompt and padding.
-        vocab: Which ids edit.
+        vocab: The edit vocabulary of the ids.
         oracles: B oracles, one for each trace.
 
     Raises:
@@ -180,6 +180,6 @@ def judge_ids(
 
 
 def pool(traces: Sequence[JudgedTrace], outcomes: Callable[[JudgedTrace], list[bool]]) -> Proportion:
-    """Share of true outcomes over all traces, each trace a cluster."""
+    """Return the share of true outcomes over all traces, with each trace a cluster."""
     rows = [outcomes(trace) for trace in traces]
     return Proportion.clustered([sum(row) for row in rows], [len(row) for row in rows])

@@ -1,8 +1,8 @@
-"""What a model does when it is handed steps whose first wrong one is known, as ProcessBench labels them.
+"""Judge what a model does with given steps whose first wrong one is known, as in ProcessBench.
 
-Labels judge the steps that were given, and nothing that the model writes after them. So what counts is the
-first event that erases a given token; events that stay within the model's own text are left out. A wrong
-step is bad from its first token on, since a label speaks of a step as a whole.
+Labels judge the steps that were given, and nothing that the model writes after them. So only the first event
+that erases a given token counts; events that stay within the model's own text are left out. A wrong step is
+bad from its first token on, since a label speaks of a step as a whole.
 """
 
 from collections.abc import Sequence
@@ -23,10 +23,11 @@ class LabelledSteps:
 
     Attributes:
         ids: Token ids of the given steps, at least one.
-        num_good: How many of them, from the first, belong to right steps; all where no step is wrong.
+        num_good: Number of tokens, from the first, that belong to right steps; all of them if no step is
+            wrong.
 
     Raises:
-        MetricError: There is no token, or ``num_good`` is not among 0 to their number.
+        MetricError: There is no token, or ``num_good`` is not between 0 and the number of tokens.
     """
 
     ids: tuple[int, ...]
@@ -41,16 +42,16 @@ class LabelledSteps:
 
     @property
     def wrong(self) -> bool:
-        """Whether a wrong step is among them; it is the last one."""
+        """Whether the last of the steps is wrong."""
         return self.num_good < len(self.ids)
 
     def oracle(self, live_ids: Sequence[int]) -> bool:
-        """Whether a live prefix holds no token of the wrong step, by the labels alone."""
+        """Return whether a live prefix holds no token of the wrong step, by the labels alone."""
         return not self.wrong or len(live_ids) <= self.num_good
 
 
 class Reaction(StrEnum):
-    """What became of the given steps."""
+    """The fate of the given steps."""
 
     KEPT = "kept"
     """No given token was erased."""
@@ -67,8 +68,8 @@ class JudgedReaction:
     """A model's reaction to given steps; :func:`judge_reaction` makes it.
 
     Attributes:
-        steps: What it was given.
-        reaction: What became of it.
+        steps: The steps that the model was given.
+        reaction: The fate of these steps.
         trace: The given steps with the event that erased some of them, if any, for the metrics of events.
     """
 
@@ -88,7 +89,7 @@ def judge_reaction(steps: LabelledSteps, sampled: Sequence[int], vocab: "EditVoc
     Args:
         steps: The given steps, none of them an edit token.
         sampled: Raw ids that follow them.
-        vocab: Which ids edit.
+        vocab: The edit vocabulary of the ids.
 
     Raises:
         TraceError: An id is negative.

@@ -1,4 +1,4 @@
-"""Metrics of several samples for each problem: pass@k, maj@k, and the gain at equal compute."""
+"""Compute metrics of several samples for each problem: pass@k, maj@k, and the gain at equal compute."""
 
 import math
 from collections import Counter
@@ -18,9 +18,9 @@ class ProblemSamples:
     """All samples of one problem.
 
     Args:
-        answers: Canonical answer of each sample ("0.5" and "1/2" must have become one value); None where
-            the sample has no answer.
-        correct: Whether each is right. Equal answers must be equally right.
+        answers: Canonical answer of each sample ("0.5" and "1/2" must have become one value); None for a
+            sample without an answer.
+        correct: Whether each sample is right. Equal answers must be equally right.
         tokens: Raw length of each sample in tokens, edit and erased tokens included.
 
     Raises:
@@ -57,18 +57,19 @@ class ProblemSamples:
 
     @property
     def accuracy(self) -> float:
-        """Share of right samples."""
+        """The share of right samples."""
         return sum(self.correct) / len(self)
 
 
 def estimate_pass_at_k(n: int, c: int, k: int) -> float:
-    """Unbiased estimate that at least one of ``k`` samples is right, from ``c`` right ones of ``n``.
+    """Return the unbiased estimate of pass@k from ``c`` right samples of ``n``.
 
-    1 - C(n-c, k) / C(n, k) in the product form that neither over- nor underflows: M. Chen et al., "Evaluating
-    Large Language Models Trained on Code" (arXiv 2107.03374), figure 3. For a small variance take n >= 2k.
+    pass@k is the probability that at least one of ``k`` samples is right. The estimate is 1 - C(n-c, k) /
+    C(n, k) in the product form that neither overflows nor underflows: M. Chen et al., "Evaluating Large
+    Language Models Trained on Code" (arXiv 2107.03374), figure 3. For a small variance take n >= 2k.
 
     Raises:
-        MetricError: Not 1 <= k <= n, or not 0 <= c <= n.
+        MetricError: The numbers do not satisfy 1 <= k <= n and 0 <= c <= n.
     """
     _check_k(n, k)
     if not 0 <= c <= n:
@@ -79,28 +80,28 @@ def estimate_pass_at_k(n: int, c: int, k: int) -> float:
 
 
 def pass_at_k(problems: Sequence[ProblemSamples], k: int) -> Proportion:
-    """Mean over problems of :func:`estimate_pass_at_k`."""
+    """Return the mean over problems of :func:`estimate_pass_at_k`, with an interval."""
     return Proportion.of_scores([estimate_pass_at_k(len(p), sum(p.correct), k) for p in problems])
 
 
 def majority_at_k(problem: ProblemSamples, k: int) -> float:
-    """Expected accuracy of a majority vote among ``k`` of a problem's samples.
+    """Return the expected accuracy of a majority vote among ``k`` of a problem's samples.
 
-    The expectation over all C(n, k) subsets, exact to rounding for every n: no subsets are drawn. A sample
-    without an answer abstains, answers tied for first share the vote evenly, and a subset that abstains
-    altogether is wrong. (lm-eval votes among the first k samples only, lets the first-seen of tied answers
-    win, and lets an absent answer win too.)
+    The expectation is over all C(n, k) subsets and exact to rounding for every n: no subsets are drawn. A
+    sample without an answer abstains, answers tied for first share the vote evenly, and a subset that
+    abstains altogether is wrong. (lm-eval votes among the first k samples only, lets the first-seen of tied
+    answers win, and lets an absent answer win too.)
 
-    How: the counts of the answers in a random subset are independent binomials conditioned on their sum. For
-    each right answer and each count j it may win with, a recursion over the answers that could tie gives the
-    probability of j with t ties; all others are one binomial.
+    It is computed as follows: the counts of the answers in a random subset are independent binomials
+    conditioned on their sum. For each right answer and each count j it may win with, a recursion over the
+    answers that could tie gives the probability of j with t ties; all others are one binomial.
 
     Args:
-        problem: n samples.
-        k: Size of the vote.
+        problem: The n samples of one problem.
+        k: Number of samples that vote.
 
     Raises:
-        MetricError: Not 1 <= k <= n.
+        MetricError: The number k does not satisfy 1 <= k <= n.
     """
     n = len(problem)
     _check_k(n, k)
@@ -153,7 +154,7 @@ def _binomial(n: int, q: float) -> npt.NDArray[np.float64]:
 
 
 def maj_at_k(problems: Sequence[ProblemSamples], k: int) -> Proportion:
-    """Mean over problems of :func:`majority_at_k`."""
+    """Return the mean over problems of :func:`majority_at_k`, with an interval."""
     return Proportion.of_scores([majority_at_k(problem, k) for problem in problems])
 
 
@@ -162,14 +163,14 @@ class ComputeMatchedGain:
     """Accuracy gained over a majority vote of the baseline that spends the same number of tokens.
 
     Attributes:
-        gain: Accuracy of the method minus ``baseline``, paired by problem. Its interval takes the token
-            means, and with them ``k``, as given.
-        method: Accuracy of the method, a single sample.
+        gain: Accuracy of the method minus ``baseline``, paired by problem. Its interval treats the mean
+            numbers of tokens, and with them ``k``, as given.
+        method: Accuracy of a single sample of the method.
         baseline: Accuracy of the baseline at ``k`` samples.
-        k: Baseline samples that cost as much as one of the method. Below 1 the baseline is given one whole
-            sample, which favours it.
-        mean_tokens: Raw tokens of one sample of the method.
-        baseline_mean_tokens: Raw tokens of one sample of the baseline.
+        k: Number of baseline samples that cost as much as one of the method. Below 1 the baseline is given
+            one whole sample, which favours it.
+        mean_tokens: Mean number of raw tokens of one sample of the method.
+        baseline_mean_tokens: Mean number of raw tokens of one sample of the baseline.
     """
 
     gain: Difference

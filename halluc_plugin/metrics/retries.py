@@ -1,4 +1,4 @@
-"""What a model writes after an event: does it do better, repeat itself, or backtrack again at once."""
+"""Measure what a model writes after an event: whether it improves, repeats itself, or backtracks at once."""
 
 from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
@@ -9,7 +9,7 @@ from halluc_plugin.metrics.judged import JudgedTrace, pool
 
 
 def success_after_backtrack(traces: Sequence[JudgedTrace], delimiters: Collection[int]) -> Proportion:
-    """P(the next accepted step is ok | an event).
+    """Return the probability that the next accepted step after an event is ok.
 
     The next accepted step is the first one to be completed after the event, by a delimiter or by the end of
     the trace; ok is asked of the state it leads to. Events with no text after them are left out.
@@ -37,14 +37,17 @@ def success_after_backtrack(traces: Sequence[JudgedTrace], delimiters: Collectio
 
 
 def next_token_ok(traces: Sequence[JudgedTrace]) -> Proportion:
-    """P(the state after the first token written is ok | an event); events at the end are left out."""
+    """Return the probability that the state after the first token written after an event is ok.
+
+    Events without a token after them are left out.
+    """
     return pool(traces, lambda trace: [trace.ok(e.stop) for e in trace.events if trace.is_text(e.stop)])
 
 
 def repeat_rate(traces: Sequence[JudgedTrace]) -> Proportion:
-    """Share of events whose first rewritten token is the one that stood there before.
+    """Return the share of events whose first rewritten token is the one that stood there before.
 
-    Over events that deleted something and have text after them. Needs no verdicts.
+    Only events that deleted something and have text after them count. No verdicts are needed.
     """
 
     def repeats(trace: JudgedTrace) -> Iterator[bool]:
@@ -56,13 +59,13 @@ def repeat_rate(traces: Sequence[JudgedTrace]) -> Proportion:
 
 
 def stutter_rate(traces: Sequence[JudgedTrace], kappa: int) -> Proportion:
-    """Share of events that start at most ``kappa`` tokens after the previous one ended.
+    """Return the share of events that start at most ``kappa`` tokens after the previous one ended.
 
-    Over all events; the first of a trace never stutters. Needs no verdicts.
+    All events count; the first of a trace never stutters. No verdicts are needed.
 
     Args:
         traces: Judged traces.
-        kappa: At least 1, the shortest distance there is.
+        kappa: Distance in tokens up to which an event stutters, at least 1, the shortest possible.
 
     Raises:
         MetricError: ``kappa`` is below 1.

@@ -1,7 +1,7 @@
-"""How good values of steps are: calibrated, close to Monte Carlo, and low from the first error on.
+"""Measure how good values of steps are: calibrated, close to Monte Carlo, and low from the first error on.
 
-Targets are what is known of a prefix, from 0 to 1: the share of right continuations (Monte Carlo), or labels.
-The first error of a response is its first step with target 0, of which no continuation came to a right
+A target is the known value of a prefix, from 0 to 1: the share of right continuations (Monte Carlo), or a
+label. The first error of a response is its first step with target 0, of which no continuation came to a right
 answer; a right response has none. That is how L. Luo et al. (OmegaPRM, arXiv 2406.06592) read Monte-Carlo
 values, and the labels of C. Zheng et al. (ProcessBench, arXiv 2412.06559) say the same of steps.
 """
@@ -28,13 +28,13 @@ class ScoredResponse:
     """One response of S steps.
 
     Attributes:
-        problem: Which problem it answers; responses to one are a cluster.
-        values: S + 1 of a scorer: of the bare prompt, and of the prefix that ends with each step.
-        targets: S + 1 that are known; None where nothing is.
+        problem: Key of the problem; responses to one problem are a cluster.
+        values: S + 1 values of a scorer: of the bare prompt, and of the prefix that ends with each step.
+        targets: S + 1 targets of the same prefixes; None for a target that is not known.
         correct: Whether the whole response is right.
 
     Raises:
-        MetricError: There is no step, or there are not as many targets as values.
+        MetricError: There is no step, or the number of targets is not that of values.
     """
 
     problem: Hashable
@@ -51,10 +51,10 @@ class ScoredResponse:
 
     @property
     def first_error(self) -> int | None:
-        """Index from 0 of the first wrong step, :data:`NO_ERROR` for none; None where that is not known.
+        """Index from 0 of the first wrong step, :data:`NO_ERROR` for none; None if it is not known.
 
-        What right answers follow, they follow from all that stands before it: of steps without a target those
-        are no error behind which a known one is above 0, as a binary search leaves them.
+        If right answers follow from a prefix, they also follow from every shorter one. So a step without a
+        target is right if a later step has a target above 0, as a binary search leaves them.
         """
         steps = self.targets[1:]
         if 0 not in steps:
@@ -64,13 +64,16 @@ class ScoredResponse:
         return None if None in steps[good + 1 : lost] else lost
 
     def said_first_error(self, threshold: float = THRESHOLD) -> int:
-        """Index from 0 of the first step whose value is below the threshold, :data:`NO_ERROR` for none."""
+        """Return the index from 0 of the first step whose value is below the threshold.
+
+        The result is :data:`NO_ERROR` if there is no such step.
+        """
         return next((i for i, value in enumerate(self.values[1:]) if value < threshold), NO_ERROR)
 
 
 @dataclass(frozen=True)
 class Bin:
-    """Values of one width of a reliability plot: their number, their mean, and the mean of their targets."""
+    """One bin of a reliability plot: the number of its values, their mean, and the mean of their targets."""
 
     count: int
     value: float
@@ -79,22 +82,22 @@ class Bin:
 
 @dataclass(frozen=True)
 class StepValueQuality:
-    """How good values of steps are; nan where nothing shows it.
+    """The quality of values of steps; a figure is nan if the data cannot show it.
 
     Attributes:
-        responses: How many were looked at.
-        steps: Steps with a known target.
+        responses: Number of responses.
+        steps: Number of steps with a known target.
         mse: Mean squared difference of value and target over these steps.
         ece: Expected calibration error over them: the mean of |mean value - mean target| over :data:`BINS`
             bins of values, weighted by their steps (C. Guo et al., arXiv 1706.04599, with soft targets).
         brier: Mean squared difference of the last value and 0 or 1 for a wrong or right response.
         accuracy_right: Share of right responses whose last value is at least 1/2.
-        accuracy_wrong: Share of wrong ones whose last value is below.
+        accuracy_wrong: Share of wrong responses whose last value is below 1/2.
         first_error_auroc: Probability that the value of a first wrong step is below that of a step before any
             error, ties counted half; over all pairs of the steps of all responses.
-        advantage_auroc: The same of advantages, value less the value before.
-        first_error_f1: ProcessBench's F1 of where values first fall below 1/2.
-        bins: For a reliability plot, empty ones left out.
+        advantage_auroc: The same for advantages, the value minus the value before.
+        first_error_f1: ProcessBench's F1 for the step where values first fall below 1/2.
+        bins: The bins of a reliability plot, without empty ones.
     """
 
     responses: int
@@ -110,7 +113,7 @@ class StepValueQuality:
     bins: Sequence[Bin]
 
     def as_metrics(self) -> dict[str, float]:
-        """Values by name, for a logger or a file."""
+        """Return the values by name, for a logger or a file."""
         return {
             "responses": float(self.responses),
             "steps": float(self.steps),
@@ -128,10 +131,10 @@ class StepValueQuality:
 
 
 def step_value_quality(responses: Sequence[ScoredResponse]) -> StepValueQuality:
-    """How good values of steps are.
+    """Return the quality of values of steps.
 
     Args:
-        responses: Scored, with what is known of them.
+        responses: Scored responses with known targets.
     """
     pairs = [
         (value, target)
@@ -160,14 +163,16 @@ def step_value_quality(responses: Sequence[ScoredResponse]) -> StepValueQuality:
 
 
 def first_error_f1(pairs: Sequence[tuple[bool, float]]) -> float:
-    """ProcessBench's F1: the harmonic mean of the accuracies on responses with a wrong step and without one.
+    """Return ProcessBench's F1 for finding the first wrong step.
+
+    This is the harmonic mean of the accuracies on responses with a wrong step and on those without one.
 
     Args:
-        pairs: Of each response, whether a step of it is wrong, and how right (0 to 1) what was said of the
-            first one is.
+        pairs: For each response, whether one of its steps is wrong, and how right, from 0 to 1, the stated
+            first error is.
 
     Returns:
-        0 where either kind is missing.
+        F1 in [0, 1]; 0 if either kind of response is missing.
     """
     of_wrong, of_right = ([right for wrong, right in pairs if wrong is kind] for kind in (True, False))
     accuracies = [sum(kind) / len(kind) if kind else 0.0 for kind in (of_wrong, of_right)]

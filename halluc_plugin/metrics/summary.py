@@ -1,4 +1,4 @@
-"""All event metrics of a set of traces at once."""
+"""Compute all event metrics of a set of traces at once."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from halluc_plugin.metrics.retries import repeat_rate, stutter_rate, success_aft
 
 @dataclass(frozen=True)
 class EventSummary:
-    """What the backtracks of a set of traces were worth; each field as the function of its name says."""
+    """All event metrics of a set of traces; each field has the value of the function of its name."""
 
     precision: Proportion
     recall: Proportion
@@ -37,7 +37,7 @@ class EventSummary:
         return self.erased_tokens.good.complement()
 
     def as_metrics(self) -> dict[str, float]:
-        """Values by name, for a logger."""
+        """Return the values by name, for a logger."""
         aims = self.localisation
         return {
             "event_precision": self.precision.value,

@@ -1,9 +1,9 @@
-"""Probes of a model at given contexts: what it would do there, without letting it write.
+"""Probe what a model would do in given contexts, without letting it write.
 
 :mod:`.emission` (does it take back?), :mod:`.negative_learning` (did it learn the errors it was shown?),
-:mod:`.gradients` (do errors, edits and corrections pull in one direction?), :mod:`.step_signals` (how likely
-and how sure was a step that is finished?), :mod:`.linear` (is it written in hidden states that a text is
-dead?); :mod:`.next_logits` is the forward pass that most share. All are in soft context.
+:mod:`.gradients` (do errors, edits and corrections pull in one direction?), :mod:`.step_signals` (how likely,
+and how certain, was a finished step?), :mod:`.linear` (is it written in hidden states that a text is dead?);
+:mod:`.next_logits` is the forward pass that most share. All are in soft context.
 """
 
 from halluc_plugin.probes.emission import Emission, Place, edit_discrimination, edit_emission

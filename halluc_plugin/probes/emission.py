@@ -1,4 +1,4 @@
-"""Does a model take something back at given places, and rather where it should?"""
+"""Probe whether a model takes something back at given places, and rather where it should."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from halluc_plugin.probes.next_logits import logits_behind
 
 @dataclass(frozen=True)
 class Emission:
-    """What a model would do next, at N places.
+    """The model's probabilities of an edit at N places.
 
     Attributes:
-        likeliest: For each, whether an edit is the likeliest token: what greedy decoding does.
-        probability: For each, the probability of an edit.
+        likeliest: For each place, whether an edit is the likeliest token, which greedy decoding would take.
+        probability: For each place, the probability of an edit.
     """
 
     likeliest: tuple[bool, ...]
@@ -30,20 +30,20 @@ class Emission:
 
     @property
     def mean_probability(self) -> float:
-        """Of an edit, over all places; nan where there are none."""
+        """Mean probability of an edit over all places; nan if there are none."""
         return sum(self.probability) / len(self.probability) if self.probability else float("nan")
 
 
 def edit_emission(
     model: Any, contexts: Sequence[Sequence[int]], vocab: EditVocab, *, batch_size: int = 256
 ) -> Emission:
-    """The probability of an edit behind each context.
+    """Return the probability of an edit after each context.
 
     Args:
         model: A causal language model in eval mode.
-        contexts: Ids of prompt and response so far, none empty.
-        vocab: Which ids edit.
-        batch_size: Contexts in a forward pass.
+        contexts: Token ids of prompt and response so far, none of them empty.
+        vocab: The edit vocabulary of the ids.
+        batch_size: Number of contexts in a forward pass.
     """
     rows = model.config.get_text_config().vocab_size
     # What is no token, or has no row, is never written.
@@ -60,11 +60,11 @@ def edit_emission(
 
 @dataclass(frozen=True)
 class Place:
-    """Where a step has just been finished.
+    """A place where a step has just been finished.
 
     Attributes:
-        context: Ids of prompt and response so far, as the model sees them, not empty.
-        dead: Whether the goal is out of reach of the text that is live.
+        context: Token ids of prompt and response so far, as the model sees them, not empty.
+        dead: Whether the goal is out of reach of the live text.
     """
 
     context: Sequence[int]
@@ -74,13 +74,13 @@ class Place:
 def edit_discrimination(
     model: Any, places: Sequence[Sequence[Place]], vocab: EditVocab, *, batch_size: int = 256
 ) -> Discrimination:
-    """P(edit | dead), P(edit | live), D and AUC, exact at each place.
+    """Return P(edit | dead), P(edit | live), D and AUC, from the exact probability at each place.
 
     Args:
-        model: As :func:`edit_emission`.
-        places: Those of each problem, whose answers hang together.
-        vocab: Which ids edit.
-        batch_size: Contexts in a forward pass.
+        model: A causal language model in eval mode.
+        places: The places of each problem, whose answers are a cluster.
+        vocab: The edit vocabulary of the ids.
+        batch_size: Number of contexts in a forward pass.
     """
     contexts = [place.context for of_problem in places for place in of_problem]
     masses = iter(edit_emission(model, contexts, vocab, batch_size=batch_size).probability)

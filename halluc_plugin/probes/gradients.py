@@ -1,7 +1,7 @@
-"""Do errors, edits and corrections pull a model in one direction?
+"""Probe whether errors, edits and corrections pull a model in one direction.
 
-The cosines of N-MARS's rebuttal: gradients of the imitation loss on error tokens, on edits, and on what is
-written instead of the errors.
+The cosines are those of N-MARS's rebuttal, between gradients of the imitation loss on error tokens, on edits,
+and on the text that is written instead of the errors.
 """
 
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ from halluc_plugin.errors import MetricError
 
 @dataclass(frozen=True)
 class GradientCosines:
-    """Cosines of the mean gradients over all trained parameters.
+    """Cosines between mean gradients, over all trained parameters.
 
     Attributes:
-        error_edit: Of error tokens and edits.
-        error_correction: Of error tokens and corrections.
-        edit_correction: Of edits and corrections.
+        error_edit: Cosine between the gradients of error tokens and of edits.
+        error_correction: Cosine between the gradients of error tokens and of corrections.
+        edit_correction: Cosine between the gradients of edits and of corrections.
     """
 
     error_edit: float
@@ -31,15 +31,15 @@ class GradientCosines:
 
 
 def gradient_cosines(model: Any, rows: Sequence[TraceRow], vocab: EditVocab) -> GradientCosines:
-    """Of one batch of traces, in soft context; the model's gradients are left as they were.
+    """Compute the cosines for one batch of traces in soft context; the model's gradients are not changed.
 
-    A correction is what is written after an event: as many live tokens as the event erased, or fewer where
-    the response, or the text up to the next error, ends before.
+    A correction is the text after an event: as many live tokens as the event erased, or fewer if the
+    response, or the text up to the next error, ends earlier.
 
     Args:
         model: A causal language model in eval mode.
         rows: Traces with errors.
-        vocab: Which ids edit.
+        vocab: The edit vocabulary of the ids.
 
     Raises:
         MetricError: The rows hold no error, edit or correction.

@@ -1,7 +1,7 @@
-"""A linear probe: is it written in a model's hidden states whether a text is dead?
+"""Probe by a linear model whether hidden states tell that a text is dead.
 
-Logistic regression on standardised features with a small ridge, after G. Alain and Y. Bengio, "Understanding
-intermediate layers using linear classifier probes" (arXiv 1610.01644).
+The probe is a logistic regression on standardised features with a small ridge, after G. Alain and Y. Bengio,
+"Understanding intermediate layers using linear classifier probes" (arXiv 1610.01644).
 """
 
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ ITERATIONS = 100
 
 
 class LinearProbe:
-    """A probe that is fitted on some places, to be asked about others.
+    """A linear probe, fitted on some places and applied to others.
 
     Args:
-        features: Float[N, H].
-        dead: For each of N places whether its text is dead; both kinds occur.
+        features: Hidden states of N places, Float[N, H].
+        dead: Whether the text of each place is dead, N of them; both kinds must occur.
 
     Raises:
-        MetricError: One kind is missing, or lengths differ.
+        MetricError: One kind is missing, or the lengths differ.
     """
 
     def __init__(self, features: torch.Tensor, dead: Sequence[bool]) -> None:
@@ -53,10 +53,10 @@ class LinearProbe:
         return (features - self._mean) / self._scale
 
     def dead(self, features: torch.Tensor) -> list[float]:
-        """The probability that each text is dead.
+        """Return the probability that each text is dead, N numbers.
 
         Args:
-            features: Float[N, H].
+            features: Hidden states, Float[N, H].
         """
         scores: list[float] = (self._standardised(features) @ self._weight + self._bias).sigmoid().tolist()
         return scores

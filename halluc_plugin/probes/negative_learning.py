@@ -1,7 +1,7 @@
-"""Did a model learn the errors that it was shown?
+"""Probe whether a model learned the errors that it was shown.
 
-NL = E[log p(error | prompt, prefix) - log p_ref(error | prompt, prefix)] for each token of held-out errors:
-above zero, training on traces has made their errors likelier than a model does that never saw one.
+NL = E[log p(error | prompt, prefix) - log p_ref(error | prompt, prefix)] for each token of held-out errors.
+Above zero, training on traces has made errors likelier than in a model that never saw one.
 """
 
 import math
@@ -17,15 +17,16 @@ from halluc_plugin.errors import MetricError
 def span_log_probs(
     model: Any, spans: Sequence[tuple[Sequence[int], Sequence[int]]], *, batch_size: int = 128
 ) -> list[float]:
-    """Log-probability of spans, each given its context.
+    """Return the log-probability of spans, each given its context.
 
     Args:
         model: A causal language model in eval mode.
-        spans: Pairs of a context (prompt and response so far) and what follows it, neither empty.
-        batch_size: Spans in a forward pass.
+        spans: Pairs of a context (token ids of prompt and response so far) and the ids that follow it,
+            neither empty.
+        batch_size: Number of spans in a forward pass.
 
     Returns:
-        For each span its sum over tokens, in nats.
+        For each span, the sum of its tokens' log-probabilities in nats.
     """
     found: list[float] = []
     for start in range(0, len(spans), batch_size):
@@ -44,15 +45,15 @@ def span_log_probs(
 def negative_learning(
     model: Any, reference: Any, errors: Sequence[tuple[Sequence[int], Sequence[int]]]
 ) -> tuple[float, float, float]:
-    """How much likelier errors are than under a reference model.
+    """Return how much likelier errors are than under a reference model.
 
     Args:
         model: The trained model, in eval mode.
-        reference: The model before training, or for training from scratch its twin on clean data.
-        errors: Held-out errors, each behind its context.
+        reference: The model before training, or, for training from scratch, its twin on clean data.
+        errors: Pairs of a context and a held-out error.
 
     Returns:
-        The mean shift in nats for each error token, with its 95 % limits (normal, over errors as clusters).
+        The mean shift in nats per error token, with its 95 % limits (normal, with errors as clusters).
 
     Raises:
         MetricError: There are fewer than two errors.

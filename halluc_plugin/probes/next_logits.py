@@ -1,4 +1,4 @@
-"""The logits behind each of some contexts, in a forward pass for each length."""
+"""Compute the next-token logits of contexts of different lengths."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,14 +8,14 @@ import torch
 
 @torch.no_grad()
 def logits_behind(model: Any, contexts: Sequence[Sequence[int]]) -> torch.Tensor:
-    """What a model says behind contexts of different lengths.
+    """Return the next-token logits after contexts of different lengths.
 
     Args:
         model: A transformers causal language model in eval mode.
-        contexts: N lists of ids, none empty.
+        contexts: Token ids of N contexts, none of them empty.
 
     Returns:
-        Float[N, V], on the model's device.
+        The logits, Float[N, V], on the model's device.
     """
     found: dict[int, torch.Tensor] = {}
     for length in sorted(set(map(len, contexts))):

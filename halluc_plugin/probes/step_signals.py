@@ -1,4 +1,4 @@
-"""What a model tells of the step that it has just finished: how likely, how sure, and its hidden state."""
+"""Read a model's signals of a step that it has just finished: likelihood, entropy and hidden state."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ class FinishedStep:
     """A place where a step has just been finished.
 
     Attributes:
-        context: Ids of prompt and live response before the step, not empty.
-        step: Ids of the step, not empty.
+        context: Token ids of prompt and live response before the step, not empty.
+        step: Token ids of the step, not empty.
     """
 
     context: Sequence[int]
@@ -22,12 +22,12 @@ class FinishedStep:
 
 @dataclass(frozen=True)
 class StepSignals:
-    """What was read at N places.
+    """The signals that were read at N places.
 
     Attributes:
-        surprise: Float[N], minus the mean log-probability of a step's tokens, in nats.
-        entropy: Float[N], mean entropy of the distributions that they come from, in nats.
-        hidden: Float[N, H], the last hidden state at a step's last token.
+        surprise: Minus the mean log-probability of a step's tokens, in nats, Float[N].
+        entropy: Mean entropy of the distributions that the tokens come from, in nats, Float[N].
+        hidden: The last hidden state at a step's last token, Float[N, H].
     """
 
     surprise: torch.Tensor
@@ -41,8 +41,11 @@ def step_signals(model: Any, places: Sequence[FinishedStep], *, batch_size: int 
 
     Args:
         model: A transformers causal language model in eval mode.
-        places: Where; at least one.
-        batch_size: Places in a forward pass.
+        places: The finished steps, at least one.
+        batch_size: Number of places in a forward pass.
+
+    Returns:
+        The signals of each place.
     """
     found: dict[int, tuple[float, float, torch.Tensor]] = {}
     lengths = [len(place.context) + len(place.step) for place in places]

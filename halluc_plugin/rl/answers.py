@@ -1,4 +1,4 @@
-"""The answers of a training step, and the advantages of their actions; whoever samples and trains."""
+"""The answers of a training step and the advantages of their actions, whatever samples and trains."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -22,16 +22,16 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Answers:
-    """B answers.
+    """B answers of a training step.
 
     Attributes:
-        keys: Their names.
-        prompts: Which prompt each answers: the same within a group.
-        responses: Raw traces, of T actions each.
-        masks: Number[T] each: the actions that learn.
-        advantages: Float[T] each, of whole answers, at the actions that learn.
-        rewards: Of whole answers.
-        infos: :func:`reward_info` of each.
+        keys: The names of the answers.
+        prompts: The key of each answer's prompt, the same within a group.
+        responses: The token ids of each raw trace, T actions each.
+        masks: Nonzero for the actions that contribute to the loss, Number[T] each.
+        advantages: The advantage of the whole answer at these actions, Float[T] each.
+        rewards: The reward of each answer.
+        infos: The :func:`reward_info` of each answer.
     """
 
     keys: Sequence[str]
@@ -46,14 +46,14 @@ class Answers:
 def reward_info(
     answer: Answer, parts: Mapping[str, float], *, finished: bool, without_edits: bool
 ) -> dict[str, Any]:
-    """What is kept of a judged answer, with the same keys for every answer of a run.
+    """Return the figures that are kept of a judged answer; every answer of a run has the same keys.
 
     Args:
-        answer: The answer.
-        parts: Its reward components, unweighted.
-        finished: Whether it ended by itself.
-        without_edits: Whether the value before the first event is the accuracy of an answer without edits: of
-            sampled continuations, or of a first turn.
+        answer: The judged answer.
+        parts: The answer's reward components, unweighted.
+        finished: Whether the answer ended by itself.
+        without_edits: Whether the value before the first event is the accuracy of an answer without edits,
+            from sampled continuations or a first turn.
 
     Returns:
         The components; ``acc`` and, where it was judged, ``acc_raw`` (resolved and raw text); the counts of
@@ -77,24 +77,25 @@ def reward_info(
 
 
 def shapes_actions(settings: Settings) -> bool:
-    """Whether single actions are paid other than their answer's advantage."""
+    """Return whether single actions get more than their answer's advantage."""
     return settings.erased_tokens is ErasedTokens.NEGATIVE or settings.credit.alpha != 0
 
 
 def shape(answers: Answers, vocab: EditVocab, settings: Settings) -> tuple[list[Tensor], dict[str, float]]:
-    """The advantages of every action.
+    """Return the advantages of every action, and metrics of the credit of edits.
 
     Args:
-        answers: Of a step.
-        vocab: Which ids edit.
-        settings: Of the step.
+        answers: The answers of a step.
+        vocab: The edit vocabulary of the ids.
+        settings: The settings of the step.
 
     Returns:
-        Float[T] for each answer; and under ``backtrack/`` what edits were paid: ``event_gain``, the mean Δ of
-        an event, and ``degenerate/credit``, the share of prompts whose advantages the credit does not change.
+        The advantages, Float[T] for each answer; and under ``backtrack/`` the metrics ``event_gain``, the
+        mean Δ of an event, and ``degenerate/credit``, the share of prompts whose advantages the credit does
+        not change.
 
     Raises:
-        DataError: Edits are to be paid by judged values, and an answer has none.
+        DataError: Edits are credited by judged values, and an answer has none.
     """
     resolution = resolve_rows(answers.responses, vocab)
     event_values = _event_values(answers, vocab, settings) if settings.credit.alpha else None

@@ -1,4 +1,4 @@
-"""Whether an answer ended by itself or was cut off; the one place that says so."""
+"""Decide whether an answer ended by itself or was cut off."""
 
 from collections.abc import Collection, Sequence
 
@@ -8,13 +8,13 @@ BY_ITSELF = "stop"
 
 
 def ended(ids: Sequence[int], allowed: int, ends: Collection[int], reason: str | None = None) -> bool:
-    """Whether an answer ended by itself.
+    """Return whether an answer ended by itself.
 
     Args:
-        ids: The raw trace.
-        allowed: Most raw actions that the engine would have sampled.
-        ends: Ids that end an answer there.
-        reason: Why it finished, as its engine says; some hosts keep that to themselves.
+        ids: The token ids of the raw trace.
+        allowed: Largest number of raw actions that the engine would have sampled.
+        ends: Ids that end an answer.
+        reason: The engine's reason why the answer finished; None if the host does not tell it.
     """
     if reason in CUT_OFF or not ids:
         return False

@@ -1,8 +1,8 @@
-"""GRPO in one process, for experiments on small models: sample, judge, credit, one optimizer step, again.
+"""Train by GRPO in one process, for experiments with small models.
 
-What is paid, masked and banned is the same code as under verl; only sampling (transformers) and the
-optimizer are of this package. Each step's problems and samples are functions of the seed and the step, so a
-run that was interrupted ends at the same weights.
+Rewards, masks and bans are computed by the same code as under verl; only sampling (transformers) and the
+optimizer belong to this package. Each step's problems and samples depend on the seed and the step alone, so a
+resumed run ends at the same weights.
 """
 
 import json
@@ -71,25 +71,25 @@ def train_policy(
     out: Path,
     progress: Progress,
 ) -> Path:
-    """Train in place; save model and tokenizer side by side, and a line of metrics for each step.
+    """Train a model in place, and save it with its tokenizer and a line of metrics for each step.
 
     Args:
-        model: A transformers causal language model in float32, on the device that it is to train on.
+        model: A transformers causal language model in float32, on the device on which it is trained.
         tokenizer: Its tokenizer, whose ids the problems are in.
-        problems: What is trained on, in an order of each epoch's own.
-        settings: What is paid, masked and banned; its context, and its curriculum.
-        run: How long, how fast, on how much.
-        out: Folder for the model, its checkpoint and ``metrics.jsonl``.
-        progress: How to show progress over the steps that are left.
+        problems: The training problems; each epoch has its own order.
+        settings: The settings of rewards, masks, bans, context and curriculum.
+        run: The settings of the optimizer and of the number of samples.
+        out: The folder for the model, its checkpoint and ``metrics.jsonl``.
+        progress: Shows the progress over the remaining steps.
 
     Returns:
-        ``out``.
+        The folder ``out``.
 
     Raises:
         SettingsError: torchrun has started several processes; values of states are to be sampled, which only
-            verl's rollouts do, or are paid for and nothing judges them; there are fewer problems than a step
-            takes, or no positions for an answer; ``out`` holds a finished run, or an interrupted one of other
-            settings or problems.
+            verl's rollouts do, or have a weight and nothing judges them; there are fewer problems than a step
+            takes, or too few positions for an answer; or ``out`` holds a finished run, or an interrupted one
+            with other settings or problems.
     """
     if processes() > 1:
         raise SettingsError(
@@ -121,9 +121,10 @@ def train_policy(
 
 
 def order(count: int, batch: int, seed: int, step: int) -> list[int]:
-    """The problems of a step, counted from 1: each epoch takes them all once, in an order of its own.
+    """Return the numbers of the problems of a step, which counts from 1.
 
-    What is left over at the end of an epoch, less than a batch, waits for another one.
+    Each epoch takes all problems once, in an order of its own. An incomplete batch at the end of an epoch is
+    left out.
     """
     epoch, index = divmod(step - 1, count // batch)
     shuffled = np.random.default_rng([seed, 41, epoch]).permutation(count)

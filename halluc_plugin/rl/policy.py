@@ -1,4 +1,4 @@
-"""Log-probs of sampled actions as they were sampled: in their context, what was banned out of the softmax."""
+"""Compute the log-probs of sampled actions as they were sampled: in their context, with their bans."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,16 +21,16 @@ def score_policy(
 
     Args:
         model: A transformers causal language model; in hard context one whose attention can follow a tree.
-        prompts: B prompts.
-        resolution: Of the B responses, padded on the right; on any device.
-        settings: Of the step they were sampled in: its context, budget and boundary.
-        temperature: Of the sampling.
+        prompts: The token ids of B prompts.
+        resolution: The resolution of the B responses, padded on the right, on any device.
+        settings: The settings of the step in which they were sampled: its context, budget and boundary.
+        temperature: The sampling temperature.
 
     Returns:
-        The scores, on the model's device.
+        The scores of every action, on the model's device.
 
     Raises:
-        TraceError: An edit stands where the settings ban it.
+        TraceError: A trace has an edit where the settings ban it.
     """
     resolution = resolution.to(model.device)
     banned = budget_mask(resolution, settings.max_backtracks, settings.boundary)

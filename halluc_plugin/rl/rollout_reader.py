@@ -1,4 +1,4 @@
-"""How sampled ids are read: which edit, which end a step, what they say."""
+"""Read sampled ids: which of them edit, which end a step, and their text."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from halluc_plugin.tokens import vocab_of
 
 
 def step_marks(tokenizer: Any, settings: Settings, vocab: EditVocab, ends: Collection[int] = ()) -> Marks:
-    """Where the steps of an answer end.
+    """Return the ids that end the steps of an answer and the answer itself.
 
     Args:
-        tokenizer: Of the ids.
-        settings: Say which text ends a step.
-        vocab: Which ids edit.
-        ends: Ids that end an answer, beside the tokenizer's EOS.
+        tokenizer: The tokenizer of the ids.
+        settings: The settings that name the text that ends a step.
+        vocab: The edit vocabulary of the ids.
+        ends: Ids that end an answer, in addition to the tokenizer's EOS.
 
     Raises:
-        EditVocabError: Steps are paid for, and no token ends with the step delimiter.
+        EditVocabError: Steps have a reward, and no token ends with the step delimiter.
     """
     ends = frozenset({int(tokenizer.eos_token_id), *ends})
     try:
@@ -36,12 +36,12 @@ def step_marks(tokenizer: Any, settings: Settings, vocab: EditVocab, ends: Colle
 
 @dataclass(frozen=True)
 class RolloutReader:
-    """How ids are read.
+    """Everything that is needed to read sampled ids.
 
     Attributes:
-        vocab: Which ids edit.
-        marks: Where steps end.
-        decode: The text of ids.
+        vocab: The edit vocabulary of the ids.
+        marks: The ids that end steps and answers.
+        decode: Function from ids to text.
         kappa: Distance in tokens up to which an event stutters.
     """
 
@@ -52,10 +52,15 @@ class RolloutReader:
 
     @classmethod
     def of(cls, tokenizer: Any, settings: Settings, ends: Collection[int] = ()) -> "RolloutReader":
-        """How a tokenizer's ids are read under some settings; ``ends`` as :func:`step_marks`.
+        """Return the reader for a tokenizer and the settings of a run.
+
+        Args:
+            tokenizer: The tokenizer of the ids.
+            settings: The settings of the run.
+            ends: Ids that end an answer, in addition to the tokenizer's EOS.
 
         Raises:
-            EditVocabError: Steps are paid for, and no token ends with the step delimiter.
+            EditVocabError: Steps have a reward, and no token ends with the step delimiter.
         """
         vocab = vocab_of(tokenizer, step_delimiter=settings.tokens.step_delimiter)
         decode = partial(tokenizer.decode, skip_special_tokens=True)

@@ -1,4 +1,4 @@
-"""Groups of answers from a transformers model, judged, with the advantages of whole answers."""
+"""Sample groups of answers from a transformers model, judge them, and compute their advantages."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -32,16 +32,16 @@ def sample_groups(
     """Sample ``run.group`` answers to each problem at temperature 1.
 
     Args:
-        model: In eval mode, on any device.
-        problems: Of a step.
-        settings: Of the step.
-        run: How many answers, how long; its seed and the step decide the samples.
-        reader: How ids are read.
-        step: From 1.
-        states: Values states in the verifier's place; None for the verifier.
+        model: A transformers causal language model in eval mode, on any device.
+        problems: The problems of a step.
+        settings: The settings of the step.
+        run: The number and length of answers; its seed and the step decide the samples.
+        reader: The reader of the sampled ids.
+        step: Number of the step, from 1.
+        states: The scorer that values states in place of the verifier; None for the verifier.
 
     Returns:
-        The answers, those to one problem one behind the other.
+        The answers, with those to one problem next to each other.
     """
     asked = [problem for problem in problems for _ in range(run.group)]
     decoding = Decoding(

@@ -1,4 +1,4 @@
-"""Values of an answer's states by a scorer of steps, on what is left of the answer at each."""
+"""Value an answer's states by a scorer of steps, which reads the live text of each state."""
 
 import asyncio
 from collections.abc import Sequence
@@ -21,25 +21,25 @@ THRESHOLD = 0.5
 
 @dataclass(frozen=True)
 class ScoredStates:
-    """What a scorer says of one answer.
+    """A scorer's values of one answer.
 
     Attributes:
-        values: Of its states, by position.
-        final: Of the answer itself.
+        values: The value of each state, by its position.
+        final: The value of the answer itself.
     """
 
     values: dict[int, float]
     final: float
 
     def info(self, accuracy: float) -> dict[str, float]:
-        """What is kept beside a reward, to see whether the scorer likes what the verifier does not.
+        """Return figures that show whether the scorer disagrees with the verifier.
 
         Args:
-            accuracy: The answer's, by whoever judges answers.
+            accuracy: The answer's accuracy by the judge of answers.
 
         Returns:
-            ``scorer_value``, of the answer; ``scorer_disagrees``, 1 where it holds a right answer for wrong
-            or a wrong one for right; ``scorer_overrates``, 1 where it is the latter.
+            ``scorer_value``, the value of the answer; ``scorer_disagrees``, 1 if it takes a right answer for
+            wrong or a wrong one for right; ``scorer_overrates``, 1 if it takes a wrong answer for right.
         """
         likes, right = self.final >= THRESHOLD, accuracy >= 1
         return {
@@ -54,10 +54,10 @@ class AskedAnswer:
     """An answer whose states are to be valued.
 
     Attributes:
-        prompt: Ids of its prompt.
-        states: Its states.
-        resolution: A batch of which it is a row.
-        row: Which.
+        prompt: Token ids of the prompt.
+        states: The states to be valued.
+        resolution: A resolution that contains the answer.
+        row: Number of the answer's row.
     """
 
     prompt: Sequence[int]
@@ -69,13 +69,13 @@ class AskedAnswer:
 class StateScorer:
     """Values states by a scorer of steps.
 
-    A scorer values prefixes that end a step: a state inside a step has the value of the last step's end, and
-    so has an answer that was cut off inside one. What was erased before a state is not read.
+    A scorer values prefixes that end a step. A state inside a step, and an answer that was cut off inside
+    one, therefore has the value of the last step's end. Text that was erased before a state is not read.
 
     Args:
-        scorer: The scorer.
-        vocab: Which ids edit.
-        marks: Which ids end steps and answers.
+        scorer: The scorer of steps.
+        vocab: The edit vocabulary of the ids.
+        marks: The ids that end steps and answers.
     """
 
     def __init__(self, scorer: StepScorer, vocab: EditVocab, marks: Marks) -> None:
@@ -84,7 +84,7 @@ class StateScorer:
         self._space = Space(vocab, marks.ends, marks.delimiters - marks.ends, max_tokens=1)
 
     def rate(self, asked: Sequence[AskedAnswer]) -> list[ScoredStates]:
-        """Values of the states of answers, in one call of the scorer."""
+        """Return the values of the states of several answers, by one call of the scorer."""
         prompts: list[Sequence[int]] = []
         steps: list[Steps] = []
         places = []
@@ -105,10 +105,10 @@ class StateScorer:
 
 
 class BatchedStates:
-    """Answers whose states are asked for one by one, valued together: what comes while a pass runs waits.
+    """Values answers that arrive one by one in batches: those that arrive during a pass wait for the next.
 
     Args:
-        states: Values them, off the event loop, one pass after the other.
+        states: The scorer of states; it runs off the event loop, one pass after the other.
     """
 
     def __init__(self, states: StateScorer) -> None:
@@ -117,7 +117,7 @@ class BatchedStates:
         self._running: asyncio.Task[None] | None = None
 
     async def rate(self, asked: AskedAnswer) -> ScoredStates:
-        """Values of the states of an answer."""
+        """Return the values of the states of an answer."""
         future: asyncio.Future[ScoredStates] = asyncio.get_running_loop().create_future()
         self._waiting.append((asked, future))
         if self._running is None or self._running.done():
@@ -148,18 +148,18 @@ def state_scorer(
     problems: Sequence[PosedProblem] = (),
     trust_remote_code: bool = False,
 ) -> StateScorer | None:
-    """The scorer that ``halluc.values`` names; None where another source values states.
+    """Return the scorer that ``halluc.values`` names, None if another source values states.
 
     Args:
-        settings: The run's.
-        tokenizer: Of the policy.
-        vocab: Which ids edit.
-        marks: Which ids end steps and answers.
-        problems: That it must be for; none where they were checked before.
+        settings: The settings of the run.
+        tokenizer: The policy's tokenizer.
+        vocab: The edit vocabulary of the ids.
+        marks: The ids that end steps and answers.
+        problems: Problems that the scorer must have been made for; none if they were checked before.
         trust_remote_code: Whether code that comes with the scorer may run.
 
     Raises:
-        TokenizerError: It cannot be loaded, or was made for other steps.
+        TokenizerError: The scorer cannot be loaded, or was made for other steps.
     """
     if settings.values.source is not ValueSource.PRM:
         return None
@@ -181,10 +181,10 @@ def state_scorer(
 
 
 def require_values(settings: Settings, problems: Sequence[PosedProblem]) -> None:
-    """Refuse values of states that nobody gives where nothing is sampled from states.
+    """Refuse settings that need values of states which nothing provides, if no states are sampled from.
 
     Raises:
-        SettingsError: They are to be sampled; or they are paid for and nothing judges them.
+        SettingsError: Values are to be sampled, or have a weight and nothing judges them.
     """
     if any(settings.values.sampled_for(problem.verifier) for problem in problems):
         raise SettingsError(

@@ -1,4 +1,4 @@
-"""How long, how fast and on how much the small trainer trains."""
+"""The settings of the small trainer."""
 
 from dataclasses import dataclass
 
@@ -7,22 +7,23 @@ from halluc_plugin.errors import SettingsError
 
 @dataclass(frozen=True)
 class GrpoSettings:
-    """One run; what is paid and masked is in :class:`halluc_plugin.settings.Settings`.
+    """The settings of one run; rewards and masks are in :class:`halluc_plugin.settings.Settings`.
 
     Args:
-        steps: Optimizer steps, each on answers of its own: the gradient is on-policy.
-        prompts: Problems of a step.
-        group: Answers to each.
-        max_actions: Most raw actions of an answer.
-        learning_rate: Of AdamW, constant after the warm-up.
-        warmup_steps: Steps from zero to the learning rate.
-        weight_decay: Of AdamW.
-        max_grad_norm: Gradients are scaled down to it.
-        micro_batch: Answers in a forward pass.
-        normalize_by_std: As :func:`halluc_plugin.credit.group_relative`.
+        steps: Number of optimizer steps, each on new answers: the gradient is on-policy.
+        prompts: Number of problems of a step.
+        group: Number of answers to each problem.
+        max_actions: Largest number of raw actions of an answer.
+        learning_rate: Learning rate of AdamW, constant after the warm-up.
+        warmup_steps: Number of steps from zero to the learning rate.
+        weight_decay: Weight decay of AdamW.
+        max_grad_norm: Norm to which larger gradients are scaled down.
+        micro_batch: Number of answers in a forward pass.
+        normalize_by_std: Whether to divide by the standard deviation; see
+            :func:`halluc_plugin.credit.group_relative`.
         bf16: Whether training's forward passes compute in bfloat16; weights and sampling stay float32.
-        seed: Of the order of problems and of the samples, each a function of it and the step alone.
-        save_steps: Steps between checkpoints.
+        seed: Seed of the order of problems and of the samples, which depend on it and the step alone.
+        save_steps: Number of steps between checkpoints.
 
     Raises:
         SettingsError: A value is out of range.

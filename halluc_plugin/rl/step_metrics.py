@@ -1,4 +1,4 @@
-"""What a training step's rollouts say about backtracking, for every tracker."""
+"""Compute the metrics of backtracking for a training step, for every tracker."""
 
 import math
 import random
@@ -37,19 +37,19 @@ SCORED = ("scorer_value", "scorer_disagrees", "scorer_overrates")
 
 
 def rollout_metrics(infos: Sequence[Mapping[str, Any]], masks: Sequence[Tensor]) -> dict[str, float]:
-    """Rates, lengths, rewards, and what backtracking made right or wrong.
+    """Return rates, lengths and rewards, and what backtracking made right or wrong.
 
     Args:
         infos: The reward manager's ``reward_extra_info`` of each answer.
-        masks: Number[T] each: ``response_mask`` of each answer.
+        masks: The ``response_mask`` of each answer, Number[T] each.
 
     Returns:
         Metrics under ``backtrack/``: means over answers (reward components under ``backtrack/reward/``, those
         that read values only where the states of all answers were judged), the token efficiency and the
-        masked share as ratios of sums over tokens; with continuations also the accuracy without edits,
-        Δ(i→c) and Δ(c→i); with a scorer of steps what it gives answers, and the shares of answers that it
-        and their judge see otherwise, and that it alone likes. Empty when another reward manager scored the
-        answers.
+        masked share as ratios of sums over tokens; with continuations also the accuracy without edits, Δ(i→c)
+        and Δ(c→i); with a scorer of steps its mean value of answers, the share of answers on which it and
+        their judge disagree, and the share that only the scorer takes for right. Empty when another reward
+        manager scored the answers.
     """
     infos = [info for info in infos if "num_backtracks" in info]
     if not infos:
@@ -83,7 +83,7 @@ def _unjudged(infos: Sequence[Mapping[str, Any]]) -> set[str]:
 
 
 def stage_metrics(settings: Settings, step: int) -> dict[str, float]:
-    """Of a curriculum, under ``backtrack/``: ``stage``, from 0, and its ``budget`` where it has one."""
+    """Return a curriculum's ``stage``, from 0, and its ``budget`` if it has one, under ``backtrack/``."""
     if not settings.curriculum:
         return {}
     budget = settings.at(step).max_backtracks
@@ -105,13 +105,13 @@ def _correction(infos: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class ProblemRow:
-    """An answer and its problem.
+    """An answer with its problem.
 
     Attributes:
-        ids: The raw trace.
-        verifier: Judge of the answer; None where a host scores it.
-        ground_truth: Of the problem, as its verifier reads it.
-        edit_masses: Probability of an edit at each action, where it is known.
+        ids: Token ids of the raw trace.
+        verifier: The verifier of the answer; None if a host scores it.
+        ground_truth: Ground truth of the problem, as its verifier reads it.
+        edit_masses: Probability of an edit at each action; None if it is not known.
     """
 
     ids: Sequence[int]
@@ -121,14 +121,15 @@ class ProblemRow:
 
 
 def drawn(keys: Collection[str], count: int, step: int) -> list[str]:
-    """At most ``count`` of the keys, drawn by the number of the step."""
+    """Return at most ``count`` of the keys, drawn by the number of the step."""
     return random.Random(step).sample(sorted(keys), min(count, len(keys)))  # noqa: S311 - not for secrets
 
 
 def drawn_groups(keys: Collection[str], count: int, step: int, group_of: Callable[[str], str]) -> list[str]:
-    """At most ``count`` of the keys, drawn by the number of the step, whole groups as far as they go.
+    """Return at most ``count`` of the keys, in whole groups as far as possible.
 
-    Answers to one prompt are of use side by side; the last group that is begun may be a part of one.
+    They are drawn by the number of the step. Answers to one prompt are useful together; only the last group
+    may be incomplete.
     """
     groups: dict[str, list[str]] = {}
     for key in sorted(keys):
@@ -140,18 +141,18 @@ def drawn_groups(keys: Collection[str], count: int, step: int, group_of: Callabl
 def event_metrics(
     rows: Sequence[ProblemRow], reader: RolloutReader, *, budget: int | None = None
 ) -> dict[str, float]:
-    """Precision, recall and aim of the backtracks of some answers, judged state by state.
+    """Return the precision, recall and aim of the backtracks of some answers, judged state by state.
 
     Args:
-        rows: The answers; those whose verifier judges no prefixes are left out.
-        reader: How their ids are read.
-        budget: Effective edits that an answer might hold, None for any number.
+        rows: The answers; those whose verifier does not judge prefixes are left out.
+        reader: The reader of the ids.
+        budget: Largest number of effective edits of an answer, None for any number.
 
     Returns:
-        Those of :class:`halluc_plugin.metrics.EventSummary` and
-        :class:`halluc_plugin.metrics.Discrimination` under ``backtrack/``, without shares of nothing, and
-        ``backtrack/judged``, the number of answers behind them. Empty when that is 0, or no token ends a
-        step.
+        The metrics of :class:`halluc_plugin.metrics.EventSummary` and
+        :class:`halluc_plugin.metrics.Discrimination` under ``backtrack/``, without those that have no
+        observations, and ``backtrack/judged``, the number of answers behind them. The result is empty if that
+        number is 0, or no token ends a step.
     """
     judged = _judge(rows, reader)
     if not judged:
@@ -168,19 +169,22 @@ def event_metrics(
 def rollout_discrimination(
     rows: Sequence[ProblemRow], reader: RolloutReader, *, budget: int | None = None
 ) -> Discrimination:
-    """How well the policy of some answers tells dead ends from live text, see :func:`event_metrics`."""
+    """Return how well the policy tells dead from live texts in its own answers.
+
+    The arguments are those of :func:`event_metrics`.
+    """
     return discrimination([_places(*one, reader, budget) for one in _judge(rows, reader)])
 
 
 def verdicts(rows: Sequence[ProblemRow], reader: RolloutReader) -> list[list[bool] | None]:
-    """Whether the verifier finds the live text before each action fine, and that at the end.
+    """Return the verifier's verdict on the live text before each action, and on that at the end.
 
     Args:
         rows: The answers, of T actions each.
-        reader: How their ids are read.
+        reader: The reader of the ids.
 
     Returns:
-        T + 1 verdicts for each; None where nothing judges its prefixes.
+        T + 1 verdicts for each answer, None for an answer whose prefixes nothing judges.
     """
     judged = [_judge([row], reader) for row in rows]
     return [_along(found[0][1]) if found else None for found in judged]

@@ -1,4 +1,4 @@
-"""Signs that a run learns nothing, or nothing good, read from the metrics of its steps."""
+"""Find signs that a run learns nothing, or something wrong, from the metrics of its steps."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ FIRST_LOOK = 4
 
 
 class Sign(StrEnum):
-    """What is wrong."""
+    """A sign that something is wrong with a run."""
 
     SILENT = "silent"
     """Nothing is taken back, though it might be."""
@@ -47,11 +47,11 @@ ADVICE = {
 
 
 def signs(metrics: Mapping[str, float], *, may_edit: bool) -> Iterator[Sign]:
-    """The signs that one step shows.
+    """Yield the signs that one step shows.
 
     Args:
-        metrics: Of the step, by their names in a tracker; what is missing is no sign.
-        may_edit: Whether the model could have taken something back.
+        metrics: The metrics of the step, by their names in a tracker. A missing metric gives no sign.
+        may_edit: Whether the model could have used edits.
     """
     if metrics.get("backtrack/rate") == 0 and may_edit:
         yield Sign.SILENT
@@ -68,20 +68,20 @@ def signs(metrics: Mapping[str, float], *, may_edit: bool) -> Iterator[Sign]:
 
 @dataclass
 class SignWatch:
-    """Tells each sign once in a start when it has lasted, and once more when it comes back."""
+    """Reports each sign once when it has lasted, and once more when it comes back."""
 
     _lasted: dict[Sign, int] = field(default_factory=dict)
 
     def observe(self, step: int, metrics: Mapping[str, float], *, may_edit: bool) -> list[str]:
-        """Take in a step.
+        """Take the metrics of a step into account.
 
         Args:
-            step: Its number.
-            metrics: As :func:`signs`.
-            may_edit: As :func:`signs`.
+            step: Number of the step.
+            metrics: The metrics of the step, by their names in a tracker.
+            may_edit: Whether the model could have used edits.
 
         Returns:
-            What to tell of it, a sentence or two for each sign.
+            A warning of a sentence or two for each sign to report.
         """
         seen = set(signs(metrics, may_edit=may_edit))
         self._lasted = {sign: self._lasted.get(sign, 0) + 1 for sign in Sign if sign in seen}
@@ -93,14 +93,14 @@ class SignWatch:
 
 
 def blind_start(found: Discrimination, *, credited: bool) -> str | None:
-    """What to tell of a start from which rewards for answers teach nothing about when to edit.
+    """Return a warning about a start from which outcome rewards cannot teach when to edit.
 
     Args:
-        found: Of answers that the start sampled.
-        credited: Whether edits are paid what they gain.
+        found: The discrimination in answers that the start sampled.
+        credited: Whether edits are credited by what they gain.
 
     Returns:
-        The figures, the cause and the cure; None where D may well be above 0, or is not known.
+        The figures, the cause and the cure; None if D may well be above 0, or is not known.
     """
     gap = found.difference
     if not (found.dead.n and found.live.n and gap.high < NEAR_ZERO):

@@ -1,4 +1,4 @@
-"""Sampling responses from a model, for whoever searches or collects: what is asked, and what it cost.
+"""Sample responses from a model, for searches and data collection, and count what that costs.
 
 Read in this order: :mod:`.states` (a response being written, and the request for more of it),
 :mod:`.problems` (problems as ids, each with its verifier), :mod:`.driver` (many searches on one sampler and

@@ -1,4 +1,4 @@
-"""What searches cost: tokens, forward slots, and what is not computed again."""
+"""Count the cost of searches in tokens and forward slots; computed prefixes are not counted again."""
 
 from bisect import bisect_left, insort
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from halluc_plugin.sampling.rating import Spent
 
 @dataclass
 class Cost:
-    """What a search took.
+    """The cost of a search.
 
     Attributes:
-        tokens: Sampled tokens, edits and what was rolled back included.
-        context: Positions that all forward slots attended to together.
-        slots: Forward slots: the prompt once, and each sampled token. A prefix that has been computed is not
-            computed again, as in an engine with a prefix cache.
-        rated: What rating steps took, by a scorer's own account.
+        tokens: Number of sampled tokens, edits and erased tokens included.
+        context: Number of positions that all forward slots attended to together.
+        slots: Number of forward slots: the prompt once, and each sampled token. A prefix that has been
+            computed is not computed again, as in an engine with a prefix cache.
+        rated: Cost of rating steps, by the scorer's own account.
     """
 
     tokens: int = 0
@@ -26,22 +26,22 @@ class Cost:
     rated: Spent = field(default_factory=Spent)
 
     def prefill(self, length: int, reused: int = 0) -> None:
-        """Count a prefix of so many tokens, of which the first ``reused`` are not computed again."""
+        """Add a prefix of ``length`` tokens, of which the first ``reused`` are not computed again."""
         self.slots += length - reused
         self.context += length * (length + 1) // 2 - reused * (reused + 1) // 2
 
     def add(self, prefix: int, sampled: int) -> None:
-        """Count a sample of so many tokens behind a prefix of so many."""
+        """Add a sample of ``sampled`` tokens after a prefix of ``prefix`` tokens."""
         self.tokens += sampled
         self.prefill(prefix + sampled, reused=prefix)
 
     def flops(self, shape: DecoderShape) -> int:
-        """Forward cost by :meth:`halluc_plugin.metrics.DecoderShape.flops`, that of rating included."""
+        """Return the forward FLOPs by :meth:`halluc_plugin.metrics.DecoderShape.flops`, rating included."""
         return shape.flops(self.slots, self.context) + self.rated.flops
 
 
 class Computed:
-    """The sequences that one model has computed for one search, to be reused by their prefixes."""
+    """The sequences that one model has computed for one search, whose prefixes can be reused."""
 
     def __init__(self) -> None:
         self._sequences: list[tuple[int, ...]] = []
@@ -51,7 +51,7 @@ class Computed:
         insort(self._sequences, ids)
 
     def reused(self, ids: tuple[int, ...]) -> int:
-        """How many of the first ids have been computed in this order: none of them is computed again."""
+        """Return how many of the first ids have already been computed in this order."""
         # In sorted order the sequence that shares most stands beside where this one would stand.
         at = bisect_left(self._sequences, ids)
         return max((_shared(ids, other) for other in self._sequences[max(at - 1, 0) : at + 1]), default=0)

@@ -1,7 +1,7 @@
-"""Many searches on one sampler: their requests are sampled together, and each search pays for its own.
+"""Run many searches on one sampler: requests are sampled together, costs are counted for each search.
 
-A search may ask a scorer of steps, too, and a second model: what all searches ask of each is asked in one
-call a round.
+A search may also use a scorer of steps and a second model. In each round the requests of all searches to one
+of them are made in one call.
 """
 
 from collections.abc import Generator, Mapping, Sequence
@@ -17,23 +17,23 @@ __all__ = ["Cost", "Found", "Sampler", "run"]
 
 
 class Sampler(Protocol):
-    """A model that can be asked for samples."""
+    """The interface of a model that can be sampled."""
 
     def sample(self, requests: Sequence[Request]) -> list[Sample]:
-        """One sample for each request, in order."""
+        """Return one sample for each request, in order."""
         ...
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a search found.
+    """The result of a search.
 
     Attributes:
-        responses: Finished responses, in the order found; equal ones as often as they were found. A search
-            that a scorer guides puts its answer first.
-        cost: What it took of the model that answers, and of the scorer.
-        samples: What it asked for and was given, in order; empty where a search keeps no account.
-        corrected: What it took of the corrector.
+        responses: Finished responses, in the order found; equal ones as often as they were found. A guided
+            search puts its answer first.
+        cost: Cost of the model that answers, and of the scorer.
+        samples: The requests and their samples, in order; empty if a search keeps no account.
+        corrected: Cost of the corrector.
     """
 
     responses: list[Response]
@@ -53,16 +53,19 @@ def run(
     """Run searches together until all are done.
 
     Args:
-        searches: One for each prompt.
-        prompts: Their prompts, for the costs.
-        sampler: Answers the requests of all of them in one call after the other.
-        rater: Rates what they want rated, in one call after the other; a response that a search has had
-            rated is not rated again for it.
-        corrector: Answers the requests to :attr:`Writer.CORRECTOR`.
+        searches: One search for each prompt.
+        prompts: The token ids of each prompt, for the costs.
+        sampler: The model that answers the requests of all searches, one call after the other.
+        rater: The scorer that rates responses, one call after the other; None for none. A response is rated
+            only once for a search.
+        corrector: The model that answers the requests to :attr:`Writer.CORRECTOR`; None for none.
+
+    Returns:
+        The result of each search, in order.
 
     Raises:
-        TraceError: There are not as many prompts as searches.
-        SettingsError: A search asks a rater or a corrector, and there is none.
+        TraceError: The number of prompts is not that of searches.
+        SettingsError: A search uses a rater or a corrector, and there is none.
     """
     if len(searches) != len(prompts):
         raise TraceError(f"{len(searches)} searches for {len(prompts)} prompts.", "Give one for each.")

@@ -1,4 +1,4 @@
-"""Samples of transformers models, batched."""
+"""Sample transformers models in batches."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,13 +12,13 @@ from halluc_plugin.sampling.states import End, Request, Sample, Space
 
 
 class HFSampler:
-    """Samples from a transformers model, batched.
+    """A sampler of a transformers model.
 
     Args:
         model: A causal language model with full attention, in eval mode.
-        space: Where searches take place.
-        batch_size: Most samples in a forward pass.
-        seed: Of all samples.
+        space: The space in which searches take place.
+        batch_size: Largest number of samples in a forward pass.
+        seed: Seed of all samples.
     """
 
     def __init__(self, model: Any, space: Space, *, batch_size: int = 256, seed: int = 0) -> None:
@@ -26,14 +26,14 @@ class HFSampler:
         self._generator = torch.Generator(next(model.parameters()).device).manual_seed(seed)
 
     def reseed(self, seed: int) -> None:
-        """Begin the samples anew, from another seed."""
+        """Restart the samples from another seed."""
         self._generator.manual_seed(seed)
 
     def sample(self, requests: Sequence[Request]) -> list[Sample]:
-        """One sample for each request.
+        """Return one sample for each request, in order.
 
         Raises:
-            SettingsError: The model has no positions for one of them; nothing is sampled then.
+            SettingsError: The model has too few positions for a request; nothing is sampled then.
             TokenizerError: The model has no row for an edit token.
         """
         require_room(
@@ -86,7 +86,16 @@ def _same_kind(one: Request, other: Request) -> bool:
 
 
 def sample_of(ids: Sequence[int], logprobs: Sequence[float], request: Request, space: Space) -> Sample:
-    """What an engine sampled, cut to what was asked for; both samplers make their samples here."""
+    """Return the sample for a request, cut from the ids that an engine sampled.
+
+    Both samplers make their samples by this function.
+
+    Args:
+        ids: The sampled ids.
+        logprobs: Log-probability of each id, in nats.
+        request: The request.
+        space: The space in which it was sampled.
+    """
     kept = tuple(ids[: request.max_tokens])
     end = space.end(kept[-1]) if kept[-1] in request.stop_ids else None
     return Sample(kept, tuple(logprobs[: len(kept)]), End.LENGTH if end is None else end)

@@ -1,4 +1,4 @@
-"""Several answers to a prompt, each sampled by itself."""
+"""Sample several answers to a prompt, each by itself."""
 
 from halluc_plugin.decoding.policy import NOTHING, Tabu
 from halluc_plugin.errors import SettingsError
@@ -6,10 +6,16 @@ from halluc_plugin.sampling.states import End, Response, Search, Space, wanted
 
 
 def independent(prompt: tuple[int, ...], space: Space, n: int) -> Search:
-    """N samples of one problem: best-of-N or majority voting, by the rule of selection.
+    """Return a search for N samples of one problem, for best-of-N or majority voting.
 
-    A sample that the model ends with an edit is dropped. With the space's tabu each begins with another token
-    of text than all before it (distinct starts): what a model that takes things back is given by tabu.
+    A sample that the model ends with an edit is dropped. With the space's tabu each sample begins with
+    another text token than all before it (distinct starts), which gives a model without edits the same
+    advantage that tabu gives one with edits.
+
+    Args:
+        prompt: Token ids of the prompt.
+        space: The space in which answers are sampled.
+        n: Number of samples, N.
 
     Raises:
         SettingsError: ``n`` is below 1.
@@ -31,6 +37,6 @@ def _distinct_starts(prompt: tuple[int, ...], space: Space, n: int) -> Search:
 
 
 def samples_that_end(prompt: tuple[int, ...], space: Space, n: int) -> Search:
-    """N samples of one problem, without those that do not end at an EOS."""
+    """Return a search for N samples of one problem that keeps only those that end with EOS."""
     samples = yield [wanted(prompt, Response(), space)] * n
     return [Response().extended(sample) for sample in samples if sample.end is End.EOS]

@@ -1,4 +1,4 @@
-"""Transformers models that answer or judge: loading them, what they say of a response, and their sizes."""
+"""Load transformers models that answer or judge, and read their log-probabilities and sizes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +17,14 @@ _SIZES = (
 
 
 def load_network(model: str, *, trust_remote_code: bool = False) -> Any:
-    """A model that answers or judges, in eval mode: on an accelerator in its own dtype, if there is one."""
+    """Load a model that answers or judges, in eval mode.
+
+    If there is an accelerator, the model is placed on it in its own dtype.
+
+    Args:
+        model: Model folder or hub name.
+        trust_remote_code: Whether code that comes with the model may run.
+    """
     dtype = "auto" if torch.accelerator.is_available() else "float32"
     return on_accelerator(load_model(model, trust_remote_code=trust_remote_code, dtype=dtype).eval())
 
@@ -26,13 +33,14 @@ def load_network(model: str, *, trust_remote_code: bool = False) -> Any:
 def log_probs(
     model: Any, prompt: Sequence[int], ids: Sequence[int], vocab: EditVocab | None = None
 ) -> tuple[float, ...]:
-    """Log-probability of each id of a response, in nats, in one forward pass.
+    """Return the log-probability of each id of a response, in nats, in one forward pass.
 
     Args:
         model: A causal language model in eval mode.
-        prompt: What comes before the response.
-        ids: The response.
-        vocab: Which ids exist, where others cannot be sampled; None for all of the model's.
+        prompt: Token ids before the response.
+        ids: Token ids of the response.
+        vocab: The vocabulary that says which ids exist, if others cannot be sampled; None for all of the
+            model's.
     """
     whole = torch.tensor([[*prompt, *ids]], device=model.device)
     logits = model(whole, attention_mask=torch.ones_like(whole)).logits[0, len(prompt) - 1 : -1].float()
@@ -41,10 +49,11 @@ def log_probs(
 
 
 def decoder_shape(config: Any) -> DecoderShape:
-    """The sizes that costs are counted with, from a transformers config.
+    """Return the sizes by which costs are counted, from a transformers config.
 
     Raises:
-        SettingsError: It does not name one of them, as of older kinds of models, whose costs are others.
+        SettingsError: The config does not name one of them, as for older kinds of models, which have other
+            costs.
     """
     text = config.get_text_config()
     missing = [name for name in _SIZES if not isinstance(getattr(text, name, None), int)]

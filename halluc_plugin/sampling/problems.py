@@ -1,4 +1,4 @@
-"""Problems to be answered: verl's rows as ids, each with its verifier."""
+"""Read problems to be answered: verl's rows as ids, each with its verifier."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,13 +23,13 @@ from halluc_plugin.verifiers import (
 
 @dataclass(frozen=True)
 class PosedProblem:
-    """One row.
+    """One problem of a file.
 
     Attributes:
-        prompt: Ids of its prompt, by the tokenizer's chat template.
-        truth: What its verifier judges by.
-        verifier: Its verifier.
-        data_source: Its source; empty where nobody asks for it.
+        prompt: Token ids of the prompt, by the tokenizer's chat template.
+        truth: The ground truth by which the verifier judges.
+        verifier: The verifier of answers.
+        data_source: The data source; empty if it is not needed.
     """
 
     prompt: tuple[int, ...]
@@ -46,19 +46,19 @@ def read_problems(
     reward_function: str | None = None,
     template_kwargs: Mapping[str, Any] | None = None,
 ) -> list[PosedProblem]:
-    """Rows of a file of verl's whose source has a verifier.
+    """Read the rows of a verl file whose sources have verifiers.
 
     Args:
-        path: The file.
-        tokenizer: Writes the prompts.
-        limit: At most so many, from the first.
+        path: The file to read.
+        tokenizer: The tokenizer that encodes the prompts.
+        limit: Largest number of rows, from the first; None for all.
         reward_function: Place of a scoring function that judges instead of verifiers
             (:func:`halluc_plugin.verifiers.load_score`).
-        template_kwargs: What the chat template reads beside the messages.
+        template_kwargs: Further arguments of the chat template.
 
     Raises:
-        DataError: The file is missing or malformed, a source has no verifier, or a prompt cannot be written.
-        SettingsError: There is no such function.
+        DataError: The file is missing or malformed, a source has no verifier, or a prompt cannot be encoded.
+        SettingsError: The scoring function does not exist.
     """
     score = None if reward_function is None else load_score(reward_function)
     # verl's own function is what judges in training where no other is given: the rows must suit it, too.
@@ -77,16 +77,16 @@ def read_problems(
 
 
 def text_of(response: Response, tokenizer: Any) -> str:
-    """The text of a response, without EOS."""
+    """Return the text of a response, without EOS."""
     text: str = tokenizer.decode(list(response.ids), skip_special_tokens=True)
     return text
 
 
 def step_oracle(problem: PosedProblem, tokenizer: Any) -> Callable[[Sequence[int]], bool]:
-    """The prefix verifier of a problem, on ids.
+    """Return the prefix verifier of a problem, as a function of token ids.
 
     Raises:
-        DataError: Its verifier judges no prefixes.
+        DataError: The problem's verifier does not judge prefixes.
     """
     verifier = problem.verifier
     if not isinstance(verifier, PrefixVerifier):

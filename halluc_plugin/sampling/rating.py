@@ -1,4 +1,4 @@
-"""What a search asks of a judge of steps beside samples, and what the answer costs."""
+"""The interface between a search and a scorer of steps, with the cost of its values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ import torch
 
 @dataclass(frozen=True)
 class Spent:
-    """What scoring one response took.
+    """The cost of scoring one response.
 
     Attributes:
-        policy_tokens: Tokens that the policy sampled, as Monte-Carlo values do.
-        scorer_tokens: Positions that a scorer computed; a prefix that it has computed is not counted again.
+        policy_tokens: Number of tokens that the policy sampled, as for Monte-Carlo values.
+        scorer_tokens: Number of positions that a scorer computed; a prefix is counted once.
         flops: Forward cost of both, by :meth:`halluc_plugin.metrics.DecoderShape.flops`.
     """
 
@@ -31,11 +31,11 @@ class Spent:
 
 @dataclass(frozen=True)
 class ToRate:
-    """A response whose prefixes a search wants rated.
+    """A response whose prefixes are to be rated.
 
     Attributes:
-        prompt: Ids of the prompt.
-        steps: The response cut into steps, at least one, each with its delimiter or EOS.
+        prompt: Token ids of the prompt.
+        steps: Token ids of the steps of the response, at least one, each with its delimiter or EOS.
     """
 
     prompt: tuple[int, ...]
@@ -44,12 +44,12 @@ class ToRate:
 
 @dataclass(frozen=True)
 class Rated:
-    """What a rater says of one response.
+    """A rater's values of one response of S steps.
 
     Attributes:
-        values: One more than there are steps, each in [0, 1]: of the bare prompt first, then of the prefix
-            that ends with each step.
-        spent: What that took.
+        values: S + 1 numbers in [0, 1]: the value of the bare prompt, then of the prefix that ends with each
+            step.
+        spent: The cost of these values.
     """
 
     values: tuple[float, ...]
@@ -57,22 +57,27 @@ class Rated:
 
 
 class Ratings(Protocol):
-    """What a rater gives; :class:`halluc_plugin.scorers.steps.StepScores` is one."""
+    """The interface of a rater's result; :class:`halluc_plugin.scorers.steps.StepScores` has it."""
 
     @property
     def values(self) -> torch.Tensor:
-        """Float[B, S+1]."""
+        """The values of the prefixes, Float[B, S+1]."""
         ...
 
     @property
     def spent(self) -> Sequence[Spent]:
-        """One for each of B responses."""
+        """The cost of each of B responses."""
         ...
 
 
 class Rater(Protocol):
-    """Gives values to steps; every :class:`halluc_plugin.scorers.steps.StepScorer` does."""
+    """The interface of a rater of steps; every :class:`halluc_plugin.scorers.steps.StepScorer` has it."""
 
     def rate(self, prompts: Sequence[Sequence[int]], steps: Sequence[Sequence[Sequence[int]]]) -> Ratings:
-        """Values of each response's prefixes, and what they cost."""
+        """Return the values of each response's prefixes, and their cost.
+
+        Args:
+            prompts: Token ids of the prompt of each of B responses.
+            steps: Token ids of each step of each response.
+        """
         ...

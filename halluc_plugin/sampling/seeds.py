@@ -1,4 +1,4 @@
-"""Samples that are functions of a part of a file and of the seed, wherever a run was interrupted."""
+"""Make samples depend on the part of a file and the seed alone, wherever a run was interrupted."""
 
 import numpy as np
 
@@ -6,7 +6,13 @@ from halluc_plugin.sampling.driver import Sampler
 
 
 def seed_part(sampler: Sampler, seed: int, number: int) -> None:
-    """Let a part's samples depend on its number alone, where the sampler can be seeded (transformers)."""
+    """Seed a sampler so that a part's samples depend on its number alone, if the sampler can be seeded.
+
+    Args:
+        sampler: The sampler; those of transformers models can be seeded.
+        seed: Seed of the file.
+        number: Number of the part.
+    """
     reseed = getattr(sampler, "reseed", None)
     if reseed is not None:
         reseed(int(np.random.SeedSequence([seed, 6, number]).generate_state(1)[0]))

@@ -1,4 +1,4 @@
-"""A response being written, and what a search asks of a model."""
+"""A response that is being written, and the requests of a search to a model."""
 
 from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from halluc_plugin.sampling.rating import Rated, ToRate
 
 
 class Writer(StrEnum):
-    """Which model a search asks."""
+    """The model that a request is addressed to."""
 
     POLICY = "policy"
     """The one that answers."""
@@ -20,7 +20,7 @@ class Writer(StrEnum):
 
 
 class End(StrEnum):
-    """Why a sample ended."""
+    """The reason why a sample ended."""
 
     EOS = "eos"
     EDIT = "edit"
@@ -32,17 +32,17 @@ class End(StrEnum):
 
 @dataclass(frozen=True)
 class Space:
-    """Where a search takes place.
+    """The settings under which a search samples.
 
     Attributes:
-        vocab: Which ids edit.
+        vocab: The edit vocabulary of the ids.
         eos_ids: Ids that end a response.
         delimiters: Ids that end a step.
-        max_tokens: Most tokens of a response, EOS included.
-        temperature: Of sampling; 0 is greedy.
-        edits_banned: Whether edits cannot be sampled: the same model, without its backtracks.
+        max_tokens: Largest number of tokens of a response, EOS included.
+        temperature: Sampling temperature; 0 is greedy.
+        edits_banned: Whether edits cannot be sampled, which gives the same model without its backtracks.
         tabu: ``first`` bans, in a state that a search has come back to, the first tokens of what was taken
-            back there; and lets independent samples begin differently.
+            back there, and makes independent samples begin differently.
 
     Raises:
         SettingsError: A value is out of range, or an id has two roles.
@@ -73,7 +73,7 @@ class Space:
             )
 
     def end(self, token_id: int) -> End | None:
-        """What a token ends, as far as roles say."""
+        """Return what a token ends by its role, None if nothing."""
         if token_id in self.eos_ids:
             return End.EOS
         if token_id in self.vocab.edit_ids:
@@ -81,17 +81,17 @@ class Space:
         return End.STEP if token_id in self.delimiters else None
 
     def stop_ids(self, *, steps: bool = False) -> frozenset[int]:
-        """Ids at which a sample stops: EOS and edits, and with ``steps`` delimiters."""
+        """Return the ids at which a sample stops: EOS and edits, and with ``steps`` delimiters."""
         return self.eos_ids | self.vocab.edit_ids | (self.delimiters if steps else frozenset())
 
     def steps(self, ids: Sequence[int]) -> list[tuple[int, ...]]:
-        """A response cut into its steps, each with the delimiter or EOS that ends it.
+        """Return a response cut into its steps, each with the delimiter or EOS that ends it.
 
-        An EOS right behind a delimiter belongs to the step before it. What stands behind the last delimiter
-        is a step too, ended or not.
+        An EOS directly after a delimiter belongs to the step before it. The text after the last delimiter is
+        a step too, ended or not.
 
         Args:
-            ids: Ids of a response, without edits.
+            ids: Token ids of a response, without edits.
         """
         found: list[tuple[int, ...]] = []
         start = 0
@@ -112,10 +112,11 @@ class Response:
     """A response without edits, finished or not.
 
     Attributes:
-        ids: Its ids, EOS included.
-        logprobs: Log-probability of each when it was sampled, in nats.
-        entropies: Of the distribution before each, in nats; empty where the engine does not say it.
-        edit_probs: Probability before each of an edit; likewise.
+        ids: Token ids, EOS included.
+        logprobs: Log-probability of each id when it was sampled, in nats.
+        entropies: Entropy of the distribution before each id, in nats; empty if the engine does not report
+            it.
+        edit_probs: Probability of an edit before each id; empty if the engine does not report it.
     """
 
     ids: tuple[int, ...] = ()
@@ -126,11 +127,11 @@ class Response:
 
     @property
     def mean_logprob(self) -> float:
-        """Mean over its own tokens, never over padding; 0 for the empty response."""
+        """Mean log-probability of the response's tokens in nats; 0 for an empty response."""
         return sum(self.logprobs) / len(self.logprobs) if self.logprobs else 0.0
 
     def extended(self, sample: "Sample") -> "Response":
-        """With a sample behind it, without the edit token that ended it."""
+        """Return the response with a sample after it, without the edit token that ended the sample."""
         kept = len(sample.ids) - (sample.end is End.EDIT)
         return Response(
             self.ids + sample.ids[:kept],
@@ -140,11 +141,11 @@ class Response:
         )
 
     def begun(self, kept: int) -> "Response":
-        """Its first tokens alone."""
+        """Return the first ``kept`` tokens of the response."""
         return Response(self.ids[:kept], self.logprobs[:kept], self.entropies[:kept], self.edit_probs[:kept])
 
     def without_last_step(self, delimiters: Collection[int]) -> "Response":
-        """Without its last step, complete or not."""
+        """Return the response without its last step, complete or not."""
         cut = len(self.ids) - 1
         while cut > 0 and self.ids[cut - 1] not in delimiters:
             cut -= 1
@@ -153,17 +154,16 @@ class Response:
 
 @dataclass(frozen=True)
 class Request:
-    """One sample that a search wants.
+    """A request for one sample.
 
     Attributes:
-        prefix: Ids of the prompt and of the response so far.
-        max_tokens: Most tokens to sample.
-        temperature: 0 is greedy.
-        stop_ids: Ids at which to stop; the one that is met is part of the sample.
+        prefix: Token ids of the prompt and of the response so far.
+        max_tokens: Largest number of tokens to sample.
+        temperature: Sampling temperature; 0 is greedy.
+        stop_ids: Ids at which to stop; the id that is met is part of the sample.
         banned_first: Ids that the sample may not begin with.
-        writer: Which model is to write it.
-        logprobs: Whether log-probabilities are asked for; a sample may have none where they are not, which
-            spares an engine the work.
+        writer: The model that is to write the sample.
+        logprobs: Whether log-probabilities are needed; without them an engine may save the work.
     """
 
     prefix: tuple[int, ...]
@@ -177,15 +177,16 @@ class Request:
 
 @dataclass(frozen=True)
 class Sample:
-    """What was sampled.
+    """A sample of T tokens.
 
     Attributes:
-        ids: The ids, at least one, the one that stopped it included.
-        logprobs: Log-probability of each under what was sampled from, in nats; may be empty where the
+        ids: Token ids, at least one, the one that stopped the sample included.
+        logprobs: Log-probability of each id under the sampling distribution, in nats; may be empty if the
             request did not ask for them.
-        end: Why it ended.
-        entropies: As of a :class:`Response`.
-        edit_probs: Likewise.
+        end: The reason why the sample ended.
+        entropies: Entropy of the distribution before each id, in nats; empty if the engine does not report
+            it.
+        edit_probs: Probability of an edit before each id; empty if the engine does not report it.
     """
 
     ids: tuple[int, ...]
@@ -213,7 +214,7 @@ def wanted(
     banned_first: frozenset[int] = NOTHING,
     writer: Writer = Writer.POLICY,
 ) -> Request:
-    """The request for one continuation of a state."""
+    """Return the request for one continuation of a state."""
     return Request(
         prefix=prompt + state.ids,
         max_tokens=space.max_tokens - len(state.ids),

@@ -1,4 +1,4 @@
-"""What a scorer of responses is."""
+"""The interface of a scorer of responses."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -10,9 +10,14 @@ class Scorer(Protocol):
     """Scores responses to a prompt; :class:`halluc_plugin.scorers.likelihood.ModelScorer` is one."""
 
     def score(self, prompt: Sequence[int], responses: Sequence[Response]) -> Sequence[float]:
-        """A score of each, the higher the better."""
+        """Return a score of each response, the higher the better.
+
+        Args:
+            prompt: Token ids of the prompt.
+            responses: The responses.
+        """
         ...
 
     def flops(self, prompt: Sequence[int], responses: Sequence[Response]) -> int:
-        """What scoring them costs."""
+        """Return the forward FLOPs of scoring these responses."""
         ...

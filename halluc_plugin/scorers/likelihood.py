@@ -1,4 +1,4 @@
-"""Responses scored by how likely another model finds them."""
+"""Score responses by how likely another model finds them."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -13,7 +13,7 @@ from halluc_plugin.tokens.loading import load_tokenizer
 
 
 class Says(StrEnum):
-    """What a verifier model says of an answer."""
+    """The form of a verifier model's judgement of an answer."""
 
     LIKELIHOOD = "likelihood"
     """How likely it is: the mean log-probability of its tokens."""
@@ -25,7 +25,7 @@ class ModelScorer:
     """Scores responses by their mean log-probability under another model.
 
     Args:
-        model: It, in eval mode, with the ids of the responses (:func:`load_verifier`).
+        model: A causal language model in eval mode with the ids of the responses (:func:`load_verifier`).
     """
 
     def __init__(self, model: Any) -> None:
@@ -33,12 +33,12 @@ class ModelScorer:
         self._shape = decoder_shape(self._model.config)
 
     def score(self, prompt: Sequence[int], responses: Sequence[Response]) -> list[float]:
-        """A score of each response."""
+        """Return the mean log-probability of each response in nats."""
         found = (log_probs(self._model, prompt, response.ids) for response in responses)
         return [sum(scores) / len(scores) for scores in found]
 
     def flops(self, prompt: Sequence[int], responses: Sequence[Response]) -> int:
-        """What scoring costs: a forward pass over each response, the prompt once."""
+        """Return the forward FLOPs of scoring: one pass over each response, the prompt once."""
         cost = Cost()
         cost.prefill(len(prompt))
         for response in responses:
@@ -47,10 +47,10 @@ class ModelScorer:
 
 
 def load_verifier(model: str, tokenizer: Any, *, trust_remote_code: bool = False) -> Any:
-    """A model that judges responses, in eval mode.
+    """Load a model that judges responses, in eval mode.
 
     Args:
-        model: Its folder or hub name.
+        model: The model's folder or hub name.
         tokenizer: The tokenizer of the responses.
         trust_remote_code: Whether code that comes with it may run.
 

@@ -1,7 +1,7 @@
-"""Step values by sampling: the share of right answers among continuations of each prefix by a policy.
+"""Value steps by sampling: the share of right answers among a policy's continuations of each prefix.
 
-The Monte-Carlo return-to-go of OpenReview hJ2BCYGvFg, section 2, with a reward at the end alone and without
-discount. It is the rate at which the policy succeeds, not whether success can be reached.
+This is the Monte-Carlo return-to-go of OpenReview hJ2BCYGvFg, section 2, with a reward only at the end and
+without discount. It is the rate at which the policy succeeds, not whether success can be reached.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from halluc_plugin.scorers.steps import Spent, Steps, StepScores
 
 
 class Probing(StrEnum):
-    """Which prefixes are continued."""
+    """The prefixes that are continued."""
 
     EACH = "each"
     """Every one."""
@@ -29,25 +29,25 @@ class Probing(StrEnum):
 
 
 class MonteCarloScorer:
-    """Values steps by continuations that a policy samples; prefixes are remembered, and paid for once.
+    """Values steps by continuations that a policy samples; a prefix is sampled from, and counted, once.
 
-    In :attr:`Probing.BINARY` the bare prompt is continued, and of a wrong response those prefixes that a
-    binary search for its first error looks at. A prefix between two of them has the value of the one before
-    it, and all from the first error on have 0. A right response has no error to be searched for.
+    With :attr:`Probing.BINARY`, the bare prompt is continued, and those prefixes of a wrong response that a
+    binary search for its first error looks at. A prefix between two of them has the value of the earlier one,
+    and all from the first error on have 0. A right response has no error to be searched for.
 
     Args:
-        sampler: The policy.
-        space: Where continuations are sampled; one that is not ended within ``max_tokens`` of the response,
-            or by an edit, counts as wrong.
-        problems: Those that will be asked about, told apart by their prompts.
-        tokenizer: Of their ids.
-        continuations: n, of each prefix.
-        probing: Which prefixes are continued.
+        sampler: The policy that is sampled.
+        space: The space in which continuations are sampled. A continuation that does not end within
+            ``max_tokens`` of the response, or ends by an edit, counts as wrong.
+        problems: The problems that will be asked about, identified by their prompts.
+        tokenizer: The tokenizer of their ids.
+        continuations: Number n of continuations of each prefix.
+        probing: The prefixes that are continued.
         shape: Sizes of the policy, for costs; None leaves FLOPs at 0.
 
     Raises:
         SettingsError: There is less than one continuation, or all would be the same.
-        DataError: Two problems have one prompt and other truths.
+        DataError: Two problems have one prompt and different ground truths.
     """
 
     def __init__(
@@ -77,22 +77,24 @@ class MonteCarloScorer:
             self._rollouts.setdefault(problem.prompt, rollouts)
 
     def score(self, prompts: Sequence[Sequence[int]], steps: Sequence[Steps]) -> torch.Tensor:
-        """The values alone: Float[B, S+1]."""
+        """Return only the values, Float[B, S+1]."""
         return self.rate(prompts, steps).values
 
     def rate(self, prompts: Sequence[Sequence[int]], steps: Sequence[Steps]) -> StepScores:
-        """Values of each response's prefixes, and what they cost.
+        """Return the values of each response's prefixes, and their cost.
 
-        Of a cost, tokens are those of the continuations. FLOPs are those and the prefixes', each computed
-        once, as in an engine with a prefix cache. Responses that share a prefix share its continuations; the
-        first of them pays.
+        The tokens of a cost are those of the continuations. The FLOPs are those of continuations and
+        prefixes, each computed once, as in an engine with a prefix cache. Responses that share a prefix share
+        its continuations, which are counted for the first of them.
 
         Args:
-            prompts: B prompts.
-            steps: The steps of a response to each; the last of a whole response ends with EOS.
+            prompts: Token ids of B prompts.
+            steps: Token ids of the steps of a response to each prompt; the last step of a whole response ends
+                with EOS.
 
         Raises:
-            DataError: There are not as many of both, a step is empty, or a prompt is no problem's.
+            DataError: The numbers of prompts and responses differ, a step is empty, or a prompt belongs to no
+                problem.
             SettingsError: A response leaves no room for a continuation.
         """
         rows = self._rows(prompts, steps)
@@ -178,10 +180,10 @@ def _by_prefix(samples: Sequence[tuple[Request, Sample]], prompt: int) -> dict[P
 
 
 def check_continuations(n: int, space: Space) -> None:
-    """Refuse continuations that say nothing.
+    """Refuse continuations that carry no information.
 
     Raises:
-        SettingsError: There is less than one, or all would be the same.
+        SettingsError: There is less than one continuation, or all would be the same.
     """
     if n < 1:
         raise SettingsError(f"{n} continuations.", "Give at least 1.")

@@ -1,7 +1,7 @@
-"""Step values that are functions of a prefix: each distinct prefix is computed once, whoever reads it.
+"""Value prefixes so that each distinct prefix is computed once, whatever reads it.
 
-A reader says what prefixes are worth; :class:`PrefixScorer` makes a scorer of steps of it, which remembers
-what was read and counts what was computed.
+A reader values prefixes. :class:`PrefixScorer` makes a scorer of steps from it, which remembers the values
+and counts what was computed.
 """
 
 import hashlib
@@ -25,8 +25,9 @@ class Prefixes:
     """A prompt with a response.
 
     Attributes:
-        ids: Of both.
-        ends: Ids of each prefix, strictly ascending: of the prompt, then with each step.
+        ids: Token ids of prompt and response.
+        ends: Number of ids of each prefix, strictly ascending: of the prompt, then up to the end of each
+            step.
     """
 
     ids: tuple[int, ...]
@@ -34,21 +35,21 @@ class Prefixes:
 
 
 class Reader(Protocol):
-    """Says what prefixes are worth."""
+    """The interface of a reader, which values prefixes."""
 
     def values(self, rows: Sequence[Prefixes]) -> list[list[float]]:
-        """For each row a value of each of its prefixes, in [0, 1].
+        """Return for each row the value of each of its prefixes, in [0, 1].
 
-        A value may depend on the ids up to the prefix's end and on where its steps end, on nothing else.
+        A value may depend only on the ids up to the prefix's end and on where its steps end.
         """
         ...
 
 
 class PrefixScorer:
-    """A scorer of steps by what a reader says of prefixes.
+    """A scorer of steps that gets its values from a reader.
 
     Args:
-        reader: Says it.
+        reader: The reader of prefixes.
         shape: Sizes of the reader's network, for the costs; None for one that computes nothing.
     """
 
@@ -57,21 +58,22 @@ class PrefixScorer:
         self._known: dict[bytes, float] = {}
 
     def score(self, prompts: Sequence[Sequence[int]], steps: Sequence[Steps]) -> torch.Tensor:
-        """The values alone: Float[B, S+1], as of :meth:`rate`."""
+        """Return only the values of :meth:`rate`, Float[B, S+1]."""
         return self.rate(prompts, steps).values
 
     def rate(self, prompts: Sequence[Sequence[int]], steps: Sequence[Steps]) -> StepScores:
-        """Values of each response's prefixes, and what they cost.
+        """Return the values of each response's prefixes, and their cost.
 
         Costs are those of an engine with a prefix cache: a prefix that an earlier row or call has computed is
         free. transformers, which keeps none between calls, computes a row whole if a prefix of it is new.
 
         Args:
-            prompts: B prompts.
-            steps: The steps of a response to each; none for the value of the bare prompt alone.
+            prompts: Token ids of B prompts.
+            steps: Token ids of the steps of a response to each prompt; no steps for the value of the bare
+                prompt alone.
 
         Raises:
-            DataError: There are not as many of both, a prompt is empty, or a step is.
+            DataError: The numbers of prompts and responses differ, or a prompt or a step is empty.
         """
         rows = prefixes_of(prompts, steps)
         keys = [_keys(row) for row in rows]
@@ -121,10 +123,10 @@ class PrefixScorer:
 
 
 def prefixes_of(prompts: Sequence[Sequence[int]], steps: Sequence[Steps]) -> list[Prefixes]:
-    """Prompts and steps as rows of ids.
+    """Return prompts and steps as rows of ids.
 
     Raises:
-        DataError: There are not as many of both, a prompt is empty, or a step is.
+        DataError: The numbers of prompts and responses differ, or a prompt or a step is empty.
     """
     if len(prompts) != len(steps):
         raise DataError(f"{len(prompts)} prompts for {len(steps)} responses.", "Give a prompt for each.")
@@ -146,9 +148,9 @@ class Batch:
     """Rows of one forward pass, padded on the right.
 
     Attributes:
-        ids: Long[N, L].
-        mask: Long[N, L], 0 at padding.
-        last: Long[N, E], the column in which each prefix ends; padded by the row's last one.
+        ids: Token ids, Long[N, L].
+        mask: 1 at ids and 0 at padding, Long[N, L].
+        last: The column in which each prefix ends, padded by the row's last one, Long[N, E].
     """
 
     ids: torch.Tensor
@@ -157,15 +159,15 @@ class Batch:
 
 
 def batches(rows: Sequence[Prefixes], model: Any, tokens: int) -> Iterator[tuple[Sequence[int], Batch]]:
-    """Rows by length, as many in a pass as have so many ids together, padding included; at least one.
+    """Yield the rows by length, in batches of at most ``tokens`` ids with padding, at least one row each.
 
     Args:
         rows: The rows.
-        model: On whose device batches are to be.
-        tokens: Ids in a pass.
+        model: The model on whose device the batches are made.
+        tokens: Largest number of ids in a batch.
 
     Yields:
-        Which rows, and the batch of them.
+        The indices of the rows, and their batch.
     """
     order = sorted(range(len(rows)), key=lambda number: len(rows[number].ids))
     while order:
@@ -177,12 +179,12 @@ def batches(rows: Sequence[Prefixes], model: Any, tokens: int) -> Iterator[tuple
 
 
 def pad_rows(rows: Sequence[Prefixes], device: Any = None, *, pad_id: int = 0) -> Batch:
-    """Rows as a batch, in their order.
+    """Return the rows as one batch, in their order.
 
     Args:
-        rows: At least one.
-        device: Where to.
-        pad_id: Id to pad with; what is padding is told by the mask.
+        rows: The rows, at least one.
+        device: The device of the batch; None for the CPU.
+        pad_id: The id at padding; the mask marks what is padding.
     """
     lengths = [len(row.ids) for row in rows]
     width, ends = max(lengths), max(len(row.ends) for row in rows)

@@ -1,4 +1,4 @@
-"""Which wrong response of a problem is searched for its first error next: OmegaPRM's tree, as a pool.
+"""Choose which wrong response of a problem is searched for its first error next: OmegaPRM's tree as a pool.
 
 L. Luo et al., "Improve Mathematical Reasoning in Language Models by Automated Process Supervision"
 (arXiv 2406.06592, section 3.3). Each binary search continues prefixes, and what it samples there can be
@@ -28,12 +28,12 @@ def search_errors(rollouts: Rollouts, n: int, searches: int) -> Searching:
     """Find the first errors of wrong responses, one binary search after the other.
 
     Args:
-        rollouts: Of a problem whose bare prompt has been continued.
-        n: Continuations of a prefix.
-        searches: Most binary searches.
+        rollouts: The rollouts of a problem whose bare prompt has been continued.
+        n: Number of continuations of a prefix.
+        searches: Largest number of binary searches.
 
     Returns:
-        The responses that were searched, in order; none where the policy is never or always right.
+        The responses that were searched, in order; none if the policy is never or always right.
     """
     done: list[Rollout] = []
     while len(done) < searches:
@@ -49,13 +49,14 @@ def search_errors(rollouts: Rollouts, n: int, searches: int) -> Searching:
 
 
 def select(rollouts: Rollouts, searched: Collection[Prefix]) -> Rollout | None:
-    """The wrong rollout with the largest Q(s, r) + U(s); the first of equal ones, None where there is none.
+    """Return the wrong rollout with the largest Q(s, r) + U(s), the first among equals.
 
-    A rollout is a candidate if its state s succeeds sometimes and not always: 0 < MC(s) < 1.
+    A rollout is a candidate if its state s succeeds sometimes and not always: 0 < MC(s) < 1. The result is
+    None if there is none.
 
     Args:
-        rollouts: Of a problem.
-        searched: Responses that were searched.
+        rollouts: The rollouts of a problem.
+        searched: Responses that have been searched.
     """
     visits = sum(state.visits for state in rollouts.states.values())
 
@@ -75,10 +76,21 @@ def select(rollouts: Rollouts, searched: Collection[Prefix]) -> Rollout | None:
 
 
 def value(state: State, length: int, longest: int) -> float:
-    """Q(s, r) = α^(1 - MC(s)) β^(len(r) / L), equation 2 there."""
+    """Return Q(s, r) = α^(1 - MC(s)) β^(len(r) / L), equation 2 of the paper.
+
+    Args:
+        state: The state s from which the rollout was sampled.
+        length: Number of tokens of the rollout, len(r).
+        longest: Largest number of tokens of an answer, L.
+    """
     return float(ALPHA ** (1 - state.value) * BETA ** (length / longest))
 
 
 def exploration(state: State, visits: int) -> float:
-    """U(s) = c √(Σ N) / (1 + N(s)), equation 3 there."""
+    """Return U(s) = c √(Σ N) / (1 + N(s)), equation 3 of the paper.
+
+    Args:
+        state: The state s.
+        visits: Number of visits of all states, Σ N.
+    """
     return EXPLORATION * math.sqrt(visits) / (1 + state.visits)

@@ -1,7 +1,7 @@
-"""Continuations of a problem's prefixes, each judged: what Monte-Carlo values are read from.
+"""Sample and judge continuations of a problem's prefixes, from which Monte-Carlo values are read.
 
-A prefix is a response up to the end of a step, as ids without the prompt. Whoever asks about a prefix for the
-second time is told what is known: answers to one problem share prefixes, and searches for errors share more.
+A prefix is a response up to the end of a step, as ids without the prompt. A prefix is sampled from only once:
+answers to one problem share prefixes, and searches for errors share more.
 """
 
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -28,9 +28,9 @@ class Rollout:
     """A finished response that was sampled.
 
     Attributes:
-        ids: All of it, EOS included.
-        start: How many of them are the prefix that it was sampled from.
-        right: Whether it is right.
+        ids: Token ids of the whole response, EOS included.
+        start: Number of these ids that are the prefix from which it was sampled.
+        right: Whether the response is right.
     """
 
     ids: Prefix
@@ -43,9 +43,9 @@ class State:
     """A prefix that was continued.
 
     Attributes:
-        sampled: Continuations, those that did not end included.
-        right: How many of them are right.
-        visits: How often a search began here.
+        sampled: Number of continuations, those that did not end included.
+        right: Number of right continuations.
+        visits: Number of searches that began here.
     """
 
     sampled: int = 0
@@ -60,12 +60,12 @@ class State:
 
 @dataclass
 class Rollouts:
-    """What was sampled of one problem.
+    """The continuations that were sampled for one problem.
 
     Args:
-        prompt: Ids of the prompt.
-        space: Where continuations are sampled.
-        judge: Says of a finished response whether it is right.
+        prompt: Token ids of the prompt.
+        space: The space in which continuations are sampled.
+        judge: Function that returns whether a finished response is right.
 
     Attributes:
         states: The prefixes that were continued.
@@ -79,11 +79,11 @@ class Rollouts:
     found: list[Rollout] = field(default_factory=list)
 
     def ended(self, prefix: Prefix) -> bool:
-        """Whether a prefix is a whole response."""
+        """Return whether a prefix is a whole response."""
         return prefix[-1:] != () and prefix[-1] in self.space.eos_ids
 
     def completed(self, prefixes: Iterable[Prefix], n: int) -> Asking:
-        """Sample n continuations of each distinct prefix that was not continued before, all in one go.
+        """Sample n continuations of each distinct prefix that has none yet, all in one request.
 
         Raises:
             SettingsError: A prefix leaves no room for a continuation.
@@ -100,10 +100,10 @@ class Rollouts:
             self._add(prefix, sample)
 
     def check_room(self, prefixes: Iterable[Prefix]) -> None:
-        """Refuse prefixes that nothing can be written behind.
+        """Refuse prefixes after which nothing can be written.
 
         Raises:
-            SettingsError: One leaves no room for a continuation.
+            SettingsError: A prefix leaves no room for a continuation.
         """
         lengths = [len(prefix) for prefix in prefixes if not self.ended(prefix)]
         if max(lengths, default=0) >= self.space.max_tokens:
@@ -122,15 +122,15 @@ class Rollouts:
             self.found.append(Rollout(ids, len(prefix), right))
 
     def first_error(self, prefixes: Sequence[Prefix], n: int, low: int = 0) -> Finding:
-        """The first step behind which a wrong response cannot be saved, by binary search.
+        """Return the first step after which a wrong response cannot be saved, by binary search.
 
-        The search of L. Luo et al., "Improve Mathematical Reasoning in Language Models by Automated Process
-        Supervision" (OmegaPRM, arXiv 2406.06592, section 3.2): a prefix with a right continuation is before
-        the error, one without behind it. Of S steps about log2 S prefixes are continued.
+        This is the search of L. Luo et al., "Improve Mathematical Reasoning in Language Models by Automated
+        Process Supervision" (OmegaPRM, arXiv 2406.06592, section 3.2): a prefix with a right continuation is
+        before the error, one without is after it. For S steps about log2 S prefixes are continued.
 
         Args:
-            prefixes: Of the response, the empty one first, the whole one last.
-            n: Continuations of a prefix.
+            prefixes: The prefixes of the response, the empty one first and the whole one last.
+            n: Number of continuations of a prefix.
             low: Index of a prefix that is known to be before the error.
 
         Returns:
@@ -147,25 +147,25 @@ class Rollouts:
         return high
 
     def value(self, prefix: Prefix) -> float | None:
-        """The Monte-Carlo value of a prefix; None where it was not continued."""
+        """Return the Monte-Carlo value of a prefix, None if it was not continued."""
         if self.ended(prefix):
             return float(self.judge(prefix))
         state = self.states.get(prefix)
         return None if state is None else state.value
 
     def on_right_paths(self) -> set[Prefix]:
-        """The prefixes of all right responses that were found: a right answer can follow each of them."""
+        """Return the prefixes of all right responses found; a right answer can follow each of them."""
         right = {rollout.ids for rollout in self.found if rollout.right}
         return {prefix for ids in right for prefix in step_prefixes(self.space.steps(ids))}
 
 
 def step_prefixes(steps: Iterable[Sequence[int]]) -> list[Prefix]:
-    """The prefixes of a response that end with a step, the empty one first."""
+    """Return the prefixes of a response that end with a step, the empty one first."""
     return list(accumulate((tuple(step) for step in steps), initial=()))
 
 
 def judge_of(problem: PosedProblem, tokenizer: Any) -> Judge:
-    """The verifier of a problem, on ids; a response is judged once."""
+    """Return the verifier of a problem as a function of ids, which judges each response once."""
 
     @cache
     def right(ids: Prefix) -> bool:

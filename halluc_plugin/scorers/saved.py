@@ -1,7 +1,7 @@
-"""Scorers of steps in files: what a saved model says of itself, and loading it for the steps that it is for.
+"""Save scorers of steps to files, and load them for the steps that they were made for.
 
-A scorer is a transformers model whose config says, under ``halluc_step_scorer``, what it was trained on; its
-own class is one of transformers, so that others load it without this package.
+A scorer is a transformers model whose config says, under ``halluc_step_scorer``, what it was trained on. Its
+class is one of transformers, so that it can be loaded without this package.
 """
 
 from collections.abc import Collection
@@ -23,7 +23,7 @@ FIELD = "halluc_step_scorer"
 
 
 class Objective(StrEnum):
-    """What a scorer of steps is trained for, and so how its values are read."""
+    """The training objective of a scorer of steps, which decides how its values are read."""
 
     VALUE = "value"
     """A head's value of each prefix, by Monte-Carlo values: the process reward model."""
@@ -36,7 +36,7 @@ class Objective(StrEnum):
 
 
 class Trunk(StrEnum):
-    """Whose trunk a head stands on."""
+    """The model whose trunk a value head uses."""
 
     OWN = "own"
     """Its own, trained with it."""
@@ -46,14 +46,14 @@ class Trunk(StrEnum):
 
 @dataclass(frozen=True)
 class Made:
-    """What a scorer was made for.
+    """The description of what a scorer was made for.
 
     Attributes:
-        objective: How it was trained.
-        tokenizer: Fingerprint of its tokenizer.
+        objective: The training objective.
+        tokenizer: Fingerprint of the tokenizer.
         step_delimiter: Text that ends a step.
-        data_sources: Of the problems, in order.
-        trunk: Whose it is.
+        data_sources: Data sources of the problems, in order.
+        trunk: The model whose trunk the scorer uses.
     """
 
     objective: Objective
@@ -63,21 +63,21 @@ class Made:
     trunk: Trunk = Trunk.OWN
 
     def write(self, config: Any) -> None:
-        """Say it in a transformers config."""
+        """Write the description into a transformers config."""
         setattr(config, FIELD, asdict(self) | {"data_sources": list(self.data_sources)})
 
 
 def save_step_scorer(model: Any, tokenizer: Any, folder: Path, made: Made) -> None:
-    """Save a scorer with its tokenizer and a card that says how it is read.
+    """Save a scorer with its tokenizer and a card that explains how it is read.
 
     Args:
-        model: A transformers model: of verdicts a causal language model, else a token classifier.
+        model: A transformers model: a causal language model for verdicts, else a token classifier.
         tokenizer: Its tokenizer.
-        folder: Where to.
-        made: What it was made for; the model's config says it from now on.
+        folder: The folder to write to.
+        made: What the scorer was made for; it is written into the model's config.
 
     Raises:
-        TokenizerError: As :func:`halluc_plugin.tokens.loading.save_tokenizer`.
+        TokenizerError: The tokenizer is refused by :func:`halluc_plugin.tokens.loading.save_tokenizer`.
     """
     made.write(model.config)
     model.save_pretrained(folder)
@@ -85,7 +85,7 @@ def save_step_scorer(model: Any, tokenizer: Any, folder: Path, made: Made) -> No
 
 
 def save_scorer_beside(tokenizer: Any, folder: Path, made: Made) -> None:
-    """Save what belongs beside a scorer's weights: as :func:`save_step_scorer`, without them."""
+    """Save the files of :func:`save_step_scorer` except for the weights."""
     save_tokenizer(tokenizer, folder)
     (folder / CARD).write_text(_card(made), encoding="utf-8")
 
@@ -114,14 +114,14 @@ steps up to there. Steps end with {made.step_delimiter!r}. It was trained by hal
 
 
 def read_made(name: str, *, trust_remote_code: bool = False) -> Made:
-    """What a saved scorer was made for.
+    """Return what a saved scorer was made for.
 
     Args:
-        name: Its folder or hub name.
+        name: The scorer's folder or hub name.
         trust_remote_code: Whether code that comes with it may run.
 
     Raises:
-        TokenizerError: There is no such model, or it is no scorer of steps.
+        TokenizerError: There is no such model, or it is not a scorer of steps.
     """
     said = getattr(load_config(name, trust_remote_code=trust_remote_code), FIELD, None)
     try:
@@ -151,14 +151,14 @@ def check_made(
     """Refuse a scorer that was made for other steps.
 
     Args:
-        name: What it is called in errors.
-        made: What it was made for.
-        tokenizer: Of the steps to be scored.
-        step_delimiter: Text that ends them.
-        data_sources: Of their problems; None where they are known to fit.
+        name: Name of the scorer in error messages.
+        made: What the scorer was made for.
+        tokenizer: The tokenizer of the steps to be scored.
+        step_delimiter: Text that ends these steps.
+        data_sources: Data sources of their problems; None if they are known to fit.
 
     Raises:
-        TokenizerError: It was made for another tokenizer, step delimiter or task.
+        TokenizerError: The scorer was made for another tokenizer, step delimiter or task.
     """
     if made.tokenizer != fingerprint(tokenizer):
         raise TokenizerError(
@@ -189,19 +189,23 @@ def load_step_scorer(
     policy: Any = None,
     trust_remote_code: bool = False,
 ) -> PrefixScorer:
-    """A saved scorer of steps, in eval mode, on an accelerator if there is one.
+    """Load a saved scorer of steps in eval mode, on an accelerator if there is one.
 
     Args:
-        name: Its folder or hub name.
-        tokenizer: Of the steps that it is to score.
-        step_delimiter: Text that ends them.
-        data_sources: Of their problems; None where they are known to fit.
-        policy: A model whose trunk it shares, so that there is one copy in memory; None loads its own.
+        name: The scorer's folder or hub name.
+        tokenizer: The tokenizer of the steps to be scored.
+        step_delimiter: Text that ends these steps.
+        data_sources: Data sources of their problems; None if they are known to fit.
+        policy: A model whose trunk the scorer shares, so that there is one copy in memory; None loads the
+            scorer's own.
         trust_remote_code: Whether code that comes with it may run.
 
+    Returns:
+        The scorer.
+
     Raises:
-        TokenizerError: It cannot be loaded, is no scorer of steps, was made for another tokenizer, step
-            delimiter or task, or does not stand on the policy's trunk.
+        TokenizerError: The scorer cannot be loaded, is not a scorer of steps, was made for another tokenizer,
+            step delimiter or task, or does not use the policy's trunk.
         SettingsError: The sizes of its network are not known.
     """
     made = read_made(name, trust_remote_code=trust_remote_code)
@@ -215,15 +219,15 @@ def load_step_scorer(
 
 
 def reader_of(model: Any, objective: Objective, tokenizer: Any) -> Reader:
-    """What reads the values of a model that was trained for an objective.
+    """Return the reader for the values of a model that was trained for an objective.
 
     Args:
         model: The model, in eval mode.
-        objective: What it was trained for.
-        tokenizer: Of the ids.
+        objective: The training objective of the model.
+        tokenizer: The tokenizer of the ids.
 
     Raises:
-        TokenizerError: A verdict is not one token.
+        TokenizerError: The tokenizer does not write a verdict as one token.
     """
     if objective is Objective.VERDICT:
         return StepVerdicts(model, tokenizer)

@@ -1,4 +1,4 @@
-"""Exact step values: whether a right answer can still be reached, by the problem's own verifier."""
+"""Value steps exactly: whether a right answer can still be reached, by the problem's own verifier."""
 
 from collections.abc import Collection, Sequence
 from functools import partial
@@ -14,18 +14,19 @@ from halluc_plugin.verifiers import PrefixVerifier, prefix_oracle
 
 
 class StepOracle:
-    """Gives 1 to a prefix from which a right answer can be reached, 0 to another: the process oracle.
+    """The process oracle: 1 for a prefix from which a right answer can be reached, 0 for any other.
 
-    That is reachability, not the rate at which a policy reaches it, which Monte-Carlo values estimate. It
-    costs nothing.
+    The value is reachability, not the rate at which a policy reaches a right answer, which Monte-Carlo values
+    estimate. Its cost is counted as 0.
 
     Args:
-        problems: Those that will be asked about, told apart by their prompts.
-        tokenizer: Of their ids.
+        problems: The problems that will be asked about, identified by their prompts.
+        tokenizer: The tokenizer of their ids.
         end_ids: Ids that end a response.
 
     Raises:
-        DataError: A problem's verifier does not judge prefixes, or two with one prompt have other truths.
+        DataError: A problem's verifier does not judge prefixes, or two problems with one prompt have
+            different ground truths.
     """
 
     def __init__(self, problems: Sequence[PosedProblem], tokenizer: Any, end_ids: Collection[int]) -> None:
@@ -45,10 +46,11 @@ class StepOracle:
         self._scorer = PrefixScorer(_Reached(self._problems, tokenizer, end_ids), None)
 
     def rate(self, prompts: Sequence[Sequence[int]], steps: Sequence[Steps]) -> StepScores:
-        """As :meth:`halluc_plugin.scorers.steps.StepScorer.rate`.
+        """Return the values of each response's prefixes; see :class:`halluc_plugin.scorers.steps.StepScorer`.
 
         Raises:
-            DataError: A prompt is no problem's; or as :func:`halluc_plugin.scorers.prefixes.prefixes_of`.
+            DataError: A prompt belongs to no problem, or :func:`halluc_plugin.scorers.prefixes.prefixes_of`
+                refuses the responses.
         """
         unknown = [prompt for prompt in prompts if tuple(prompt) not in self._problems]
         if unknown:
@@ -59,7 +61,7 @@ class StepOracle:
         return self._scorer.rate(prompts, steps)
 
     def score(self, prompts: Sequence[Sequence[int]], steps: Sequence[Steps]) -> torch.Tensor:
-        """The values alone: Float[B, S+1]."""
+        """Return only the values, Float[B, S+1]."""
         return self.rate(prompts, steps).values
 
 
@@ -73,7 +75,7 @@ class _Reached:
         self._decode = partial(tokenizer.decode, skip_special_tokens=True)
 
     def values(self, rows: Sequence[Prefixes]) -> list[list[float]]:
-        """As :meth:`halluc_plugin.scorers.prefixes.Reader.values`."""
+        """Return the value of each prefix, as :meth:`halluc_plugin.scorers.prefixes.Reader.values`."""
         return [self._of(row) for row in rows]
 
     def _of(self, row: Prefixes) -> list[float]:

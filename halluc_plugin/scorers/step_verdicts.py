@@ -1,7 +1,8 @@
-"""Step values that a language model says: a verdict behind each step, and how likely the step is.
+"""Value steps by a language model: by its verdict after each step, or by the likelihood of the step.
 
-The verdict is that of :mod:`.verdicts`, asked at every step's end instead of the response's: a generative
-process reward model that does not reason (L. Zhang et al., "Generative Verifiers", arXiv 2408.15240).
+The verdict is that of :mod:`.verdicts`, asked for at the end of every step instead of the response. This is a
+generative process reward model that does not reason (L. Zhang et al., "Generative Verifiers", arXiv
+2408.15240).
 """
 
 from collections.abc import Sequence
@@ -18,14 +19,14 @@ TOKENS = 1 << 12
 
 
 class StepVerdicts:
-    """Reads values from a language model: P(right) / (P(right) + P(wrong)) of the id behind a prefix.
+    """Reads values from a language model: P(right) / (P(right) + P(wrong)) of the id after a prefix.
 
     Args:
         model: A causal language model that was fine-tuned to say verdicts, in eval mode.
-        tokenizer: Of the ids.
+        tokenizer: The tokenizer of the ids.
 
     Raises:
-        TokenizerError: A verdict is not one token.
+        TokenizerError: The tokenizer does not write a verdict as one token.
     """
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
@@ -34,7 +35,7 @@ class StepVerdicts:
 
     @torch.no_grad()
     def values(self, rows: Sequence[Prefixes]) -> list[list[float]]:
-        """As :meth:`halluc_plugin.scorers.prefixes.Reader.values`."""
+        """Return the value of each prefix, as :meth:`halluc_plugin.scorers.prefixes.Reader.values`."""
         found: dict[int, list[float]] = {}
         for numbers, batch in batches(rows, self._model, TOKENS):
             logits = logits_at_ends(self._model, batch)
@@ -47,7 +48,7 @@ class StepVerdicts:
 class StepLikelihoods:
     """Reads values from a language model: the geometric mean of the probabilities of a step's ids.
 
-    That is exp of the step's mean log-probability; of the bare prompt, which has no step, it is 1.
+    That is exp of the step's mean log-probability. The bare prompt, which has no step, has the value 1.
 
     Args:
         model: A causal language model in eval mode.
@@ -58,7 +59,7 @@ class StepLikelihoods:
 
     @torch.no_grad()
     def values(self, rows: Sequence[Prefixes]) -> list[list[float]]:
-        """As :meth:`halluc_plugin.scorers.prefixes.Reader.values`."""
+        """Return the value of each prefix, as :meth:`halluc_plugin.scorers.prefixes.Reader.values`."""
         found: dict[int, list[float]] = {}
         for numbers, batch in batches(rows, self._model, TOKENS):
             output = self._model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False)
@@ -73,9 +74,9 @@ class StepLikelihoods:
 
 
 def logits_at_ends(model: Any, batch: Batch) -> torch.Tensor:
-    """Float[N, E, V]: what a language model says behind each prefix, by its own head.
+    """Return a language model's next-token logits after each prefix, Float[N, E, V].
 
-    Logits are made for the columns in which some row's prefix ends, no others.
+    Logits are computed only for the columns in which some row's prefix ends.
     """
     columns, places = batch.last.unique(return_inverse=True)
     logits = model(

@@ -1,4 +1,4 @@
-"""What a scorer of steps is: it gives a value to the bare prompt and to every prefix that ends a step."""
+"""The interface of a scorer of steps, which values the bare prompt and every prefix that ends a step."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ Steps = Sequence[Sequence[int]]
 
 @dataclass(frozen=True)
 class StepScores:
-    """Values of responses, and what they cost.
+    """The values of B responses, and their cost.
 
     Attributes:
-        values: Float[B, S+1], in [0, 1]: column 0 is the bare prompt, column i the prefix that ends with
-            step i; NaN behind a response's own steps.
-        spent: One for each response.
+        values: Values in [0, 1], Float[B, S+1]: column 0 is the bare prompt, column i the prefix that ends
+            with step i. Columns after a response's own steps are NaN.
+        spent: The cost of each response.
     """
 
     values: torch.Tensor
@@ -29,17 +29,20 @@ class StepScores:
 
 
 class StepScorer(Protocol):
-    """Gives values to steps; the process reward model of OpenReview hJ2BCYGvFg, section 3, is one."""
+    """The interface of a scorer of steps.
+
+    The process reward model of OpenReview hJ2BCYGvFg, section 3, is one.
+    """
 
     def rate(self, prompts: Sequence[Sequence[int]], steps: Sequence[Steps]) -> StepScores:
-        """Values of each response's prefixes, and what they cost.
+        """Return the values of each response's prefixes, and their cost.
 
         Args:
-            prompts: B prompts.
-            steps: The steps of a response to each.
+            prompts: Token ids of B prompts.
+            steps: Token ids of the steps of a response to each prompt.
         """
         ...
 
     def score(self, prompts: Sequence[Sequence[int]], steps: Sequence[Steps]) -> torch.Tensor:
-        """The values alone: Float[B, S+1]."""
+        """Return only the values, Float[B, S+1]."""
         ...

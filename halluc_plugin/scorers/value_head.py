@@ -1,10 +1,10 @@
-"""A process reward model: a language model's trunk with a head that says what a prefix is worth.
+"""A process reward model: a language model's trunk with a head that values a prefix.
 
-The value of a prefix is σ of the head's logit at its last id. In files it is a token classifier with one
-label, which transformers loads by itself (``AutoModelForTokenClassification``), and vLLM too. Trained by
-Monte-Carlo values it is the PRM of OpenReview hJ2BCYGvFg, section 2; by outcomes alone an outcome reward
-model (K. Cobbe et al., arXiv 2110.14168); by pairs of a right and a wrong response the Q-function reward
-model of H. Chen et al., "Discriminative Policy Optimization for Token-Level Reward Models" (arXiv
+The value of a prefix is σ of the head's logit at its last id. The model is saved as a token classifier with
+one label, which transformers (``AutoModelForTokenClassification``) and vLLM load without this package.
+Trained by Monte-Carlo values it is the PRM of OpenReview hJ2BCYGvFg, section 2; by outcomes alone an outcome
+reward model (K. Cobbe et al., arXiv 2110.14168); by pairs of a right and a wrong response the Q-function
+reward model of H. Chen et al., "Discriminative Policy Optimization for Token-Level Reward Models" (arXiv
 2505.23363), whose logit of a token in its context is linear in Q.
 """
 
@@ -27,8 +27,8 @@ class ValueHead:
     """Reads values from a token classifier with one label.
 
     Args:
-        model: It, in eval mode.
-        from_prompt: Whether the value of the bare prompt is learned; else it is :data:`UNLEARNED`.
+        model: A transformers token classifier with one label, in eval mode.
+        from_prompt: Whether the value of the bare prompt was learned; otherwise it is :data:`UNLEARNED`.
     """
 
     def __init__(self, model: Any, *, from_prompt: bool = True) -> None:
@@ -36,7 +36,7 @@ class ValueHead:
 
     @torch.no_grad()
     def values(self, rows: Sequence[Prefixes]) -> list[list[float]]:
-        """As :meth:`halluc_plugin.scorers.prefixes.Reader.values`."""
+        """Return the value of each prefix, as :meth:`halluc_plugin.scorers.prefixes.Reader.values`."""
         found: dict[int, list[float]] = {}
         for numbers, batch in batches(rows, self._model, TOKENS):
             logits = self._model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False).logits
@@ -48,18 +48,18 @@ class ValueHead:
 
 
 def new_value_head(policy: str, *, trust_remote_code: bool = False) -> Any:
-    """A policy's trunk with a head that says 1/2 of everything.
+    """Return a policy's trunk with a new head, whose value is 1/2 everywhere.
 
     Args:
-        policy: Its folder or hub name.
+        policy: The policy's folder or hub name.
         trust_remote_code: Whether code that comes with it may run.
 
     Returns:
         A transformers token classifier in float32, with one label.
 
     Raises:
-        TokenizerError: It cannot be loaded, or transformers has no token classifier of its kind with one
-            linear layer named ``score``, which vLLM expects too.
+        TokenizerError: The policy cannot be loaded, or transformers has no token classifier of its kind with
+            one linear layer named ``score``, which vLLM expects too.
     """
     made = load_token_classifier(
         policy, new_head=True, trust_remote_code=trust_remote_code, num_labels=1, dtype="float32"
@@ -78,17 +78,17 @@ def new_value_head(policy: str, *, trust_remote_code: bool = False) -> Any:
 
 
 def share_trunk(head: Any, policy: Any) -> Any:
-    """Let a value head stand on a policy's own trunk, so that one copy of it is in memory.
+    """Replace the trunk of a value head by the policy's, so that one copy is in memory.
 
     Args:
         head: A token classifier whose trunk was frozen in training.
         policy: The policy whose trunk that is.
 
     Returns:
-        The head, standing on the policy's trunk.
+        The head on the policy's trunk.
 
     Raises:
-        TokenizerError: Their trunks differ.
+        TokenizerError: The two trunks differ.
     """
     mine, its = head.base_model.state_dict(), policy.base_model.state_dict()
     if mine.keys() != its.keys() or not all(

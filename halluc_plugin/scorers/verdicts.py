@@ -1,8 +1,8 @@
-"""A verifier that is learned: a model that ends a response by saying whether it is right.
+"""A learned verifier: a model that ends a response by a token that says whether it is right.
 
-The outcome verifier of K. Cobbe et al., "Training Verifiers to Solve Math Word Problems" (arXiv 2110.14168),
-said in a token instead of by a head of its own (as L. Zhang et al., "Generative Verifiers", arXiv 2408.15240,
-without reasoning), so that it is fine-tuned like any other model.
+This is the outcome verifier of K. Cobbe et al., "Training Verifiers to Solve Math Word Problems" (arXiv
+2110.14168), with a token instead of a head of its own (as in L. Zhang et al., "Generative Verifiers", arXiv
+2408.15240, without reasoning), so that it is fine-tuned like any other model.
 """
 
 from collections import Counter
@@ -31,10 +31,10 @@ class VerdictScorer:
 
     Args:
         model: A causal language model that was fine-tuned on :func:`verdict_example`, in eval mode.
-        tokenizer: Of the responses.
+        tokenizer: The tokenizer of the responses.
 
     Raises:
-        TokenizerError: ``0`` or ``1`` is not one token.
+        TokenizerError: The tokenizer does not write ``0`` or ``1`` as one token.
     """
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
@@ -42,13 +42,13 @@ class VerdictScorer:
         self._wrong, self._right = (verdict_id(tokenizer, text) for text in (WRONG, RIGHT))
 
     def score(self, prompt: Sequence[int], responses: Sequence[Response]) -> list[float]:
-        """Log-odds that each response is right, in nats."""
+        """Return the log-odds that each response is right, in nats."""
         distinct = list(dict.fromkeys(response.ids for response in responses))
         odds = dict(zip(distinct, self._log_odds(prompt, distinct), strict=True))
         return [odds[response.ids] for response in responses]
 
     def flops(self, prompt: Sequence[int], responses: Sequence[Response]) -> int:
-        """A forward pass over each distinct response, the prompt once."""
+        """Return the forward FLOPs of scoring: one pass over each distinct response, the prompt once."""
         cost = Cost()
         cost.prefill(len(prompt))
         for ids in {response.ids for response in responses}:
@@ -67,30 +67,30 @@ class VerdictScorer:
 def verdict_example(
     prompt: Sequence[int], response: Sequence[int], *, correct: bool, tokenizer: Any
 ) -> TraceRow:
-    """What a verifier is fine-tuned on: the prompt with the response, then the verdict.
+    """Return a training example of a verifier: the prompt with the response, then the verdict.
 
     Args:
-        prompt: Ids of the problem.
-        response: Ids of the response, EOS included.
-        correct: Whether it is right.
-        tokenizer: Of these ids.
+        prompt: Token ids of the problem's prompt.
+        response: Token ids of the response, EOS included.
+        correct: Whether the response is right.
+        tokenizer: The tokenizer of these ids.
 
     Raises:
-        TokenizerError: The verdict is not one token.
+        TokenizerError: The tokenizer does not write the verdict as one token.
     """
     return TraceRow([*prompt, *response], [verdict_id(tokenizer, RIGHT if correct else WRONG)])
 
 
 def verdict_rows(problems: Sequence[PosedProblem], found: Sequence[Found], tokenizer: Any) -> list[TraceRow]:
-    """What a verifier is fine-tuned on, of each distinct answer that was found.
+    """Return the training examples of a verifier, one for each distinct answer found.
 
     Args:
-        problems: The problems; their verifiers say what is right.
-        found: Answers to each.
-        tokenizer: Of the ids.
+        problems: The problems, whose verifiers judge the answers.
+        found: The answers found for each problem.
+        tokenizer: The tokenizer of the ids.
 
     Raises:
-        TokenizerError: The verdict is not one token.
+        TokenizerError: The tokenizer does not write a verdict as one token.
     """
     rows = []
     for problem, result in zip(problems, found, strict=True):
@@ -103,14 +103,14 @@ def verdict_rows(problems: Sequence[PosedProblem], found: Sequence[Found], token
 
 @dataclass(frozen=True)
 class Verdicts:
-    """Makes the rows of a part of a file: a model's answers, each with what its problem's verifier says.
+    """Makes the rows of a part of a file: a model's answers, each with its verifier's verdict.
 
     Attributes:
         sampler: The model that answers.
-        space: Where it is sampled.
-        tokenizer: Its tokenizer.
-        samples: Answers of each problem.
-        seed: Of the samples, where the sampler can be seeded.
+        space: The space in which the model is sampled.
+        tokenizer: The model's tokenizer.
+        samples: Number of answers to each problem.
+        seed: Seed of the samples, if the sampler can be seeded.
     """
 
     sampler: Sampler
@@ -133,10 +133,10 @@ class Verdicts:
 
 
 def verdict_id(tokenizer: Any, text: str) -> int:
-    """The id of a verdict.
+    """Return the token id of a verdict.
 
     Raises:
-        TokenizerError: It is not one token.
+        TokenizerError: The tokenizer does not write the verdict as one token.
     """
     ids = tokenizer.encode(text, add_special_tokens=False)
     if len(ids) != 1:

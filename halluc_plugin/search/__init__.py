@@ -1,16 +1,16 @@
-"""Search at test time: answers are expanded, rolled back where the model takes something back, and selected.
+"""Search at test time: answers are expanded, rolled back where the model takes back, and selected.
 
 Read in this order: :mod:`halluc_plugin.sampling.states` (a response being written, and what a search asks of
 a model), :mod:`halluc_plugin.sampling.driver` (runs many searches on one sampler), :mod:`.backtracking`
 (Self-Backtracking, arXiv 2502.04404), :mod:`.baselines` (greedy, and steps breadth-first and depth-first),
-:mod:`.beams` (beam search), :mod:`.selection` (which answer to give), :mod:`.answers` (the answers judged,
-and what they cost).
+:mod:`.beams` (beam search), :mod:`.selection` (which answer is given), :mod:`.answers` (the judged answers,
+and their cost).
 
-Searches that values of steps guide: :mod:`.guided` (what they share), :mod:`.revision` (Algorithm 1 of
-OpenReview hJ2BCYGvFg), :mod:`.ranking` (best-of-N and weighted majority), :mod:`.value_beams`, :mod:`.trees`
-(TS-LLM and LATS), :mod:`.pools` (stochastic backtracking).
+The searches that values of steps guide are in :mod:`.guided` (their common parts), :mod:`.revision`
+(Algorithm 1 of OpenReview hJ2BCYGvFg), :mod:`.ranking` (best-of-N and weighted majority),
+:mod:`.value_beams`, :mod:`.trees` (TS-LLM and LATS), :mod:`.pools` (stochastic backtracking).
 
-:mod:`halluc_plugin.jobs.search` does all of it for a file of problems.
+:mod:`halluc_plugin.jobs.search` runs these searches for a file of problems.
 """
 
 from halluc_plugin.sampling.driver import Cost, Found, Sampler, run

@@ -1,4 +1,4 @@
-"""From what a search found to judged answers and what they cost."""
+"""Select and judge the answers that searches found, and count what they cost."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,23 +18,25 @@ from halluc_plugin.verifiers import Outcome, PrefixVerifier, final_vote
 
 @dataclass(frozen=True)
 class Answered:
-    """What a search made of a problem.
+    """The judged answer to a problem, with its cost.
 
     Attributes:
-        answer: The text selected, None where nothing was found.
-        correct: Whether it is right.
-        found: How many finished responses there were to select from.
-        reachable: Whether any of them is right.
-        tokens: Tokens sampled by the model that answers.
-        flops: Forward cost of all models, a scorer's included.
-        step_ends: Edits sampled where a step had just ended in a dead end, and how many such places there
-            were; the same where the goal was within reach. Zeros where nothing judges prefixes or edits.
-        scorer_tokens: Positions that a scorer of steps computed.
-        rollout_tokens: Tokens that the model that answers sampled for a scorer of steps, beside ``tokens``.
-        corrector_tokens: Tokens that a corrector sampled, beside ``tokens``.
-        scorer_flops: What of ``flops`` is a scorer's, its rollouts included.
-        actions: What was known of the answer's tokens as :func:`known_actions` has it; None where nothing was
-            found.
+        answer: The selected text, None if nothing was found.
+        correct: Whether the answer is right.
+        found: Number of finished responses to select from.
+        reachable: Whether any of these is right.
+        tokens: Number of tokens sampled by the model that answers.
+        flops: Forward FLOPs of all models, a scorer's included.
+        step_ends: Number of edits sampled where a step had just ended in a dead end, and number of such
+            places; then the same where the goal was within reach. All are 0 if nothing judges prefixes or
+            edits.
+        scorer_tokens: Number of positions that a scorer of steps computed.
+        rollout_tokens: Number of tokens that the model that answers sampled for a scorer of steps, not
+            counted in ``tokens``.
+        corrector_tokens: Number of tokens that a corrector sampled, not counted in ``tokens``.
+        scorer_flops: The part of ``flops`` that a scorer took, its rollouts included.
+        actions: What was known of the answer's tokens, as returned by :func:`known_actions`; None if nothing
+            was found.
     """
 
     answer: str | None
@@ -52,11 +54,11 @@ class Answered:
 
 
 def known_actions(response: Response, tokenizer: Any) -> dict[str, Any]:
-    """What was known of the tokens of a response when each was sampled.
+    """Return what was known of each token of a response when it was sampled.
 
     Returns:
-        ``tokens``, the text of each; ``log_probs`` and ``entropies`` in nats and ``edit_probs``, rounded, or
-        None where the engine does not say it.
+        ``tokens``, the text of each token; ``log_probs`` and ``entropies`` in nats and ``edit_probs``,
+        rounded, or None if the engine does not report them.
     """
     known = {
         "log_probs": response.logprobs, "entropies": response.entropies, "edit_probs": response.edit_probs,
@@ -69,12 +71,12 @@ def known_actions(response: Response, tokenizer: Any) -> dict[str, Any]:
 
 
 def answered(row: Mapping[str, Any]) -> Answered:
-    """An answer that was kept as JSON."""
+    """Return an answer from its JSON form."""
     return Answered(**{**row, "step_ends": tuple(row["step_ends"])})
 
 
 def canonical(problem: PosedProblem, tokenizer: Any) -> Canonical:
-    """What a response comes to where its verifier says, else its text without blanks."""
+    """Return a function that gives a response's final result, or its text without blanks if it has none."""
     return lambda response: final_vote(problem.verifier, problem.truth, text_of(response, tokenizer))
 
 
@@ -94,12 +96,17 @@ def judged(
     Args:
         problems: The problems.
         found: What was found for each.
-        rule: How to select; None takes what a search found first, as guided searches put their answer.
-        tokenizer: Of the ids.
+        rule: The rule that selects; None takes the first response found, as guided searches put their answer
+            first.
+        tokenizer: The tokenizer of the ids.
         shape: Sizes of the model, for costs.
-        scorer: For :attr:`Rule.VERIFIER`.
-        space: Where edits were sampled, to be judged at the ends of steps; None leaves them unjudged.
-        corrector_shape: Sizes of the corrector, where there is one.
+        scorer: The scorer for :attr:`Rule.VERIFIER`.
+        space: The space in which edits were sampled, to be judged at the ends of steps; None leaves them
+            unjudged.
+        corrector_shape: Sizes of the corrector, if there is one.
+
+    Yields:
+        The judged answer to each problem, in order.
     """
     for problem, result in zip(problems, found, strict=True):
         rated, score = result.cost.rated, None

@@ -18,7 +18,7 @@ from halluc_plugin.sampling.states import End, Response, Search, Space, wanted
 
 
 def self_backtracking(prompt: tuple[int, ...], space: Space, n: int, rounds: int) -> Search:
-    """Search one problem.
+    """Search one problem by Self-Backtracking.
 
     N samples are drawn. One that the model ends with an edit is rolled back by its last step, complete or
     not, and the state before is expanded in the next round; with no further round it is dropped. With the
@@ -26,10 +26,10 @@ def self_backtracking(prompt: tuple[int, ...], space: Space, n: int, rounds: int
     taken back is expanded again.
 
     Args:
-        prompt: Ids of the prompt.
-        space: Where to search; edits end a sample.
-        n: N, samples of a round.
-        rounds: b, rounds of backtracking after the first expansion.
+        prompt: Token ids of the prompt.
+        space: The space in which the search samples; edits end a sample.
+        n: Number of samples of a round, N.
+        rounds: Number of rounds of backtracking after the first expansion, b.
 
     Returns:
         The search; it finds every response that ended by EOS.

@@ -1,4 +1,4 @@
-"""Searches to compare with: greedy, and trees of steps."""
+"""Baseline searches: greedy decoding, and trees of steps."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,21 +12,23 @@ StepOracle = Callable[[Sequence[int]], bool]
 
 
 def greedy(prompt: tuple[int, ...], space: Space) -> Search:
-    """The likeliest token at each place."""
+    """Return a search that takes the likeliest token at each place."""
     return samples_that_end(prompt, replace(space, temperature=0.0), 1)
 
 
 def breadth_first(
     prompt: tuple[int, ...], space: Space, proposals: int, width: int, oracle: StepOracle | None = None
 ) -> Search:
-    """Step by step: every kept state proposes steps, and the best states are kept.
+    """Search step by step: every kept state proposes steps, and the best states are kept.
 
     Args:
-        prompt: Ids of the prompt.
-        space: Where to search. A proposal that ends with an edit or by length is a dead end.
-        proposals: Steps sampled from each state.
-        width: States kept at each depth, by mean log-probability.
-        oracle: Drops states that it does not hold for; None for the model alone.
+        prompt: Token ids of the prompt.
+        space: The space in which the search samples. A proposal that ends with an edit or by length is a dead
+            end.
+        proposals: Number of steps sampled from each state.
+        width: Number of states kept at each depth, by mean log-probability.
+        oracle: Function that returns whether a state can still succeed; other states are dropped. None for
+            the model alone.
 
     Raises:
         SettingsError: ``proposals`` or ``width`` is below 1.
@@ -56,14 +58,16 @@ def _breadth_first(
 def depth_first(
     prompt: tuple[int, ...], space: Space, proposals: int, budget: int, oracle: StepOracle | None = None
 ) -> Search:
-    """Follow the likeliest proposal, and return to the next one at a dead end; the first answer ends it.
+    """Follow the likeliest proposal and return to the next one at a dead end, until an answer is found.
 
     Args:
-        prompt: Ids of the prompt.
-        space: As :func:`breadth_first`.
-        proposals: Steps sampled from each state.
-        budget: Most states to expand.
-        oracle: As :func:`breadth_first`.
+        prompt: Token ids of the prompt.
+        space: The space in which the search samples. A proposal that ends with an edit or by length is a dead
+            end.
+        proposals: Number of steps sampled from each state.
+        budget: Largest number of states to expand.
+        oracle: Function that returns whether a state can still succeed; other states are dropped. None for
+            the model alone.
 
     Raises:
         SettingsError: ``proposals`` or ``budget`` is below 1.

@@ -1,4 +1,4 @@
-"""Beam search, by transformers."""
+"""Search by the beam search of transformers."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,20 +15,22 @@ from halluc_plugin.sampling.states import Response, Space
 
 @torch.no_grad()
 def beam_search(model: Any, prompts: Sequence[tuple[int, ...]], space: Space, beams: int) -> list[Found]:
-    """Beam search, by transformers. It knows no edits: a beam that an edit token ends is dropped.
+    """Search problems by transformers' beam search, which does not apply edits.
+
+    A beam that an edit token ends is dropped.
 
     Args:
         model: A causal language model in eval mode.
-        prompts: Prompts, searched one after the other.
-        space: Where to search; the temperature is not used.
+        prompts: Token ids of the prompts, which are searched one after the other.
+        space: The space of the search; its temperature is not used.
         beams: Number of beams.
 
     Returns:
-        The finished beams of each prompt, best first, each action's log-prob the model's own. A step of
-        beam search computes all beams, and is paid for.
+        The finished beams of each prompt, best first, with the model's own log-prob of each action. Each step
+        of beam search computes all beams, and is counted so.
 
     Raises:
-        SettingsError: The model has no positions for an answer.
+        SettingsError: The model has too few positions for an answer.
     """
     require_room(model.config, prompts, space.max_tokens)
     unknown = space.vocab.unknown_ids(model.config.get_text_config().vocab_size)

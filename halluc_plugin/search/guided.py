@@ -1,4 +1,4 @@
-"""What searches that a scorer of steps guides have in common: drawing, rating, and the rated response."""
+"""The common parts of searches that a scorer of steps guides: drawing, rating, and the rated response."""
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -19,11 +19,12 @@ class RatedResponse:
     """A response with the value of each of its prefixes.
 
     Attributes:
-        response: It, finished or not.
-        steps: Its steps; of one that was cut off the rest behind the last step is a step, too.
-        values: One more than there are steps, the first that of the bare prompt. What was cut off is worth 0:
-            no answer follows.
-        finished: Whether it ends with EOS.
+        response: The response, finished or not.
+        steps: Token ids of its steps. The rest after the last complete step of a response that was cut off
+            counts as a step.
+        values: Value of the bare prompt, then of the prefix that ends with each step. A step that was cut off
+            has the value 0, since no answer follows.
+        finished: Whether the response ends with EOS.
     """
 
     response: Response
@@ -33,33 +34,33 @@ class RatedResponse:
 
     @property
     def final(self) -> float:
-        """The value behind the last step: of a finished response, what an outcome verifier says."""
+        """The value after the last step, which for a finished response is that of an outcome verifier."""
         return self.values[-1]
 
     @property
     def worth(self) -> float:
-        """The final value of a finished response; one that was cut off is worth 0."""
+        """The final value of a finished response, 0 for one that was cut off."""
         return self.final if self.finished else 0.0
 
     @property
     def advantages(self) -> tuple[float, ...]:
-        """A_i = Q(s_i, a_i) - Q(s_{i-1}, a_{i-1}) of each step (OpenReview hJ2BCYGvFg, eq. 10)."""
+        """The advantage of each step, Q(s_i, a_i) - Q(s_{i-1}, a_{i-1}) (OpenReview hJ2BCYGvFg, eq. 10)."""
         return tuple(after - before for before, after in zip(self.values, self.values[1:], strict=False))
 
     def before(self, step: int) -> Response:
-        """The response before a step, counted from 1."""
+        """Return the response before a step; steps count from 1."""
         kept = sum(len(ids) for ids in self.steps[: step - 1])
         return self.response.begun(kept)
 
 
 def draw(requests: Sequence[Request]) -> Part[list[Sample]]:
-    """Have samples drawn."""
+    """Request samples from within a search."""
     given = yield list(requests)
     return [sample for sample in given if isinstance(sample, Sample)]
 
 
 def rate(prompt: tuple[int, ...], responses: Sequence[Response], space: Space) -> Part[list[RatedResponse]]:
-    """Have responses rated, finished ones and those that were cut off."""
+    """Request the rating of responses from within a search, finished ones and those that were cut off."""
     whole = [_whole_steps(response, space) for response in responses]
     given = yield [ToRate(prompt, steps) for steps in whole if steps]
     ratings = iter(given)
@@ -85,10 +86,10 @@ def _whole_steps(response: Response, space: Space) -> tuple[tuple[int, ...], ...
 
 
 def require_steps(response: Response, space: Space) -> None:
-    """Refuse a response that was not sampled here and cannot be rated.
+    """Refuse a response that comes from outside the search and cannot be rated.
 
     Raises:
-        TraceError: It ends no step, or goes on after an EOS.
+        TraceError: The response ends no step, or continues after an EOS.
     """
     if not _whole_steps(response, space):
         raise TraceError(
@@ -100,6 +101,6 @@ def require_steps(response: Response, space: Space) -> None:
 
 
 def answer_first(best: RatedResponse, others: Sequence[RatedResponse]) -> list[Response]:
-    """What a guided search returns: its answer where that is finished, then all others that are."""
+    """Return the result of a guided search: its answer if that is finished, then all other finished ones."""
     answer = [best.response] if best.finished else []
     return answer + [other.response for other in others if other.finished and other is not best]

@@ -1,9 +1,10 @@
-"""Stochastic backtracking: a pool of all prefixes, of which random parts compete (arXiv 2605.25143).
+"""Search by stochastic backtracking: a pool of all prefixes, random parts of which compete.
 
-D. Tran et al., "Beyond the Frontier: Stochastic Backtracking for Efficient Test-Time Scaling". Searches that
-keep their best prefixes alone lose, for one wrong value, a prefix from which a right answer follows. Here no
-prefix is dropped: each round draws a random part of the pool, and the best of that part go on. Only the
-abstract could be read, which says so much of its first method, Subpool Selection; the rest is ours:
+The method is that of D. Tran et al., "Beyond the Frontier: Stochastic Backtracking for Efficient Test-Time
+Scaling" (arXiv 2605.25143). A search that keeps only its best prefixes loses, by one wrong value, a prefix
+from which a right answer follows. Here no prefix is dropped: each round draws a random part of the pool, and
+the best of that part continue. Only the abstract could be read, which says this much of its first method,
+Subpool Selection. The rest was decided here:
 
 1. A subpool is a share of the pool, drawn without replacement, at least as many prefixes as go on.
 2. A prefix that goes on is continued by one sampled step, and stays in the pool; an equal child is kept once.
@@ -31,11 +32,11 @@ class Pooling:
     """How a pool is searched.
 
     Args:
-        n: N, prefixes that go on in a round.
-        rounds: Most rounds.
-        share: Share of the pool that competes in a round; 1 is greedy over all that was ever written.
+        n: Number of prefixes that continue in a round, N.
+        rounds: Largest number of rounds.
+        share: Share of the pool that competes in a round; 1 is greedy over all prefixes ever written.
         p_des: Final value at which an answer is good enough.
-        seed: Of the subpools.
+        seed: Seed of the subpools.
 
     Raises:
         SettingsError: A value is out of range.
@@ -61,12 +62,12 @@ def stochastic_backtracking(prompt: tuple[int, ...], space: Space, plan: Pooling
     """Search one problem by Subpool Selection.
 
     Args:
-        prompt: Ids of the prompt.
-        space: Where to search; a step that an edit or the length cuts off is dropped.
+        prompt: Token ids of the prompt.
+        space: The space in which the search samples; a step that an edit or the length cuts off is dropped.
         plan: How the pool is searched.
 
     Returns:
-        The search; it finds the answer of most value first.
+        The search; it finds the answer of greatest value first.
     """
     rng = np.random.default_rng([plan.seed, *prompt])
     pool: dict[tuple[int, ...], tuple[Response, float]] = {(): (Response(), 0.0)}

@@ -1,4 +1,4 @@
-"""Answers that are sampled independently and ranked by a scorer of steps: best-of-N and weighted majority."""
+"""Sample answers independently and rank them by a scorer of steps: best-of-N and weighted majority."""
 
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
@@ -11,7 +11,7 @@ from halluc_plugin.search.selection import Canonical
 
 
 class Reduction(StrEnum):
-    """How the values behind steps become one score (arXiv 2305.20050, 2408.03314)."""
+    """How the values after steps become one score (arXiv 2305.20050, 2408.03314)."""
 
     LAST = "last"
     """That behind the last step: the outcome verifier that a process reward model is, too."""
@@ -19,10 +19,10 @@ class Reduction(StrEnum):
     PRODUCT = "product"
 
     def of(self, values: Sequence[float]) -> float:
-        """The score.
+        """Return the score of a response.
 
         Args:
-            values: That of the bare prompt, which does not count, then one a step.
+            values: The value of the bare prompt, which does not count, then one for each step.
         """
         match self:
             case Reduction.LAST:
@@ -39,16 +39,16 @@ def ranked(
     reduction: Reduction,
     canonical: Canonical | None = None,
 ) -> GuidedSearch:
-    """N independent samples, the best first.
+    """Return a search for N independent samples that puts the best first.
 
     Args:
-        prompt: Ids of the prompt.
-        space: Where to search; a sample that does not end with EOS is dropped.
-        n: Samples.
+        prompt: Token ids of the prompt.
+        space: The space in which the search samples; a sample that does not end with EOS is dropped.
+        n: Number of samples, N.
         reduction: How the values of an answer's steps become its score.
-        canonical: What an answer comes to, for weighted majority: the scores of all that come to the same are
-            added up, and the best of those with the largest sum is the answer; one that abstains has no vote.
-            None for best-of-N.
+        canonical: Function that returns the final result of an answer, for weighted majority: the scores of
+            all answers with the same result are added up, and the best of those with the largest sum is the
+            answer. An answer without a result has no vote. None for best-of-N.
 
     Returns:
         The search; it finds its answer first.

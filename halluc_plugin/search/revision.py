@@ -1,9 +1,9 @@
-"""Backtracking that a process reward model guides: Algorithm 1 of OpenReview hJ2BCYGvFg.
+"""Backtrack as a process reward model guides: Algorithm 1 of OpenReview hJ2BCYGvFg.
 
 An answer is rated step by step; the step that lowers the chance of success most is taken back with all that
 follows, the rest is written anew several times, and the best new answer stays if it is better.
 
-What the paper leaves open, and what is done here:
+The paper leaves some points open, which are decided here as follows:
 
 1. The step of least advantage is itself written anew, as the prose says (section 3.2); line 9 of the listing
    can be read as one step more.
@@ -34,7 +34,7 @@ ROUNDING = 1e-6
 
 
 class Arm(StrEnum):
-    """Which step is revised."""
+    """The step that is revised."""
 
     MIN_ADVANTAGE = "min-advantage"
     """The one of least advantage, or an earlier one within the margin (eq. 16): the paper's."""
@@ -47,7 +47,7 @@ class Arm(StrEnum):
 
 
 class Better(StrEnum):
-    """Which new answer stays instead of the one that was revised."""
+    """The rule that decides whether a new answer replaces the one that was revised."""
 
     FINAL = "final"
     """One of larger final value."""
@@ -55,7 +55,7 @@ class Better(StrEnum):
     """That, or one of the same final value whose values, the bare prompt's too, have a larger mean."""
 
     def key(self, rated: RatedResponse) -> tuple[float, float]:
-        """What is compared, in this order."""
+        """Return the values by which answers are compared, in order."""
         return rated.worth, 0.0 if self is Better.FINAL else sum(rated.values) / len(rated.values)
 
 
@@ -64,15 +64,15 @@ class Revising:
     """How answers are revised.
 
     Args:
-        n: N, suffixes of a revision.
-        revisions: M, most revisions.
-        omega: ω, margin in which an earlier step is preferred.
+        n: Number of suffixes of a revision, N.
+        revisions: Largest number of revisions, M.
+        omega: Margin within which an earlier step is preferred, ω.
         p_des: Final value at which an answer is good enough.
-        arm: Which step is revised.
-        better: Which new answer stays.
-        width: Prefixes kept by a beam over steps, which writes the suffix then; None for best-of-N.
-        writer: Which model writes the suffixes.
-        seed: Of the steps that :attr:`Arm.RANDOM` draws.
+        arm: The step that is revised.
+        better: The rule that decides whether a new answer is kept.
+        width: Number of prefixes kept by a beam over steps, which then writes the suffix; None for best-of-N.
+        writer: The model that writes the suffixes.
+        seed: Seed of the steps that :attr:`Arm.RANDOM` draws.
 
     Raises:
         SettingsError: A value is out of range.
@@ -104,13 +104,13 @@ class Revising:
 
 @dataclass(frozen=True)
 class Revision:
-    """One revision, as it is told to whoever wants to draw it.
+    """One revision, as it is reported for drawing it.
 
     Attributes:
         before: The answer that was revised.
-        step: The first step that was written anew, counted from 1.
+        step: The first step that was rewritten, counted from 1.
         candidates: The finished answers with new suffixes.
-        after: The better one of what was there before and of the best candidate.
+        after: The better of the answer before and the best candidate.
     """
 
     before: RatedResponse
@@ -130,18 +130,18 @@ def revise(
     """Search one problem by Algorithm 1.
 
     Args:
-        prompt: Ids of the prompt.
-        space: Where to search.
+        prompt: Token ids of the prompt.
+        space: The space in which the search samples.
         plan: How to revise.
-        first: The answer to begin with; None lets the policy write one.
-        tell: Called with each revision.
+        first: The answer to begin with; None samples one from the policy.
+        tell: Function that is called with each revision; None for none.
 
     Returns:
         The search; it finds the best answer first, then all other finished ones that were rated.
 
     Raises:
-        TraceError: The first answer ends no step, or goes on after an EOS; or its least likely step is to be
-            revised, and it comes without log-probabilities.
+        TraceError: The first answer ends no step, or continues after an EOS; or its least likely step is to
+            be revised, and it has no log-probabilities.
     """
     if first is not None:
         require_steps(first, space)
@@ -181,12 +181,12 @@ def _revise(
 
 
 def step_to_revise(rated: RatedResponse, plan: Revising, rng: np.random.Generator) -> int:
-    """The step that is written anew, counted from 1.
+    """Return the step that is rewritten, counted from 1.
 
     Args:
         rated: An answer with values.
-        plan: Says which arm, and its margin.
-        rng: Draws the step of :attr:`Arm.RANDOM`.
+        plan: How answers are revised, with the arm and its margin.
+        rng: Source of randomness for :attr:`Arm.RANDOM`.
     """
     count = len(rated.steps)
     if plan.arm is Arm.FIRST:

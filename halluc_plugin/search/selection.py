@@ -1,4 +1,4 @@
-"""Which of the responses found is the answer."""
+"""Select the answer among the responses found."""
 
 import math
 from collections import defaultdict
@@ -12,7 +12,7 @@ Canonical = Callable[[Response], Hashable | None]
 
 
 class Rule(StrEnum):
-    """How the answer is selected."""
+    """The rule that selects the answer."""
 
     MEAN_LOGPROB = "mean-logprob"
     """The likeliest, by mean log-probability of its tokens: the paper's rule."""
@@ -31,16 +31,16 @@ def select(
     canonical: Canonical,
     scorer: Callable[[Sequence[Response]], Sequence[float]] | None = None,
 ) -> Response | None:
-    """The answer.
+    """Return the answer that a rule selects.
 
     Args:
         responses: Finished responses.
-        rule: How to select.
-        canonical: What a response comes to.
-        scorer: A score of each, for :attr:`Rule.VERIFIER`.
+        rule: The rule that selects.
+        canonical: Function that returns the final result of a response.
+        scorer: Function that returns a score of each response, for :attr:`Rule.VERIFIER`.
 
     Returns:
-        One of them, None where there is none, or where all abstain from a vote.
+        One of the responses; None if there is none, or if all abstain from a vote.
     """
     if not responses:
         return None

@@ -1,7 +1,7 @@
-"""Monte-Carlo tree search over steps, in the forms of TS-LLM (arXiv 2309.17179) and LATS (arXiv 2310.04406).
+"""Search trees of steps by Monte Carlo, as TS-LLM (arXiv 2309.17179) and LATS (arXiv 2310.04406) do.
 
-The value of a prefix is whatever rates it: a process reward model, an oracle, rollouts, likelihood, or what
-the model says itself. Where the papers leave it open, or the tree of a language model differs:
+The value of a prefix comes from any scorer: a process reward model, an oracle, rollouts, likelihood, or the
+model's own statement. The papers leave some points open, and a language model's tree differs in others:
 
 1. A state is expanded by N sampled steps; equal ones are one child.
 2. TS-LLM's prior is the probability of a child's step under the policy, normalised over the children.
@@ -28,7 +28,7 @@ from halluc_plugin.search.value_beams import finished_from
 
 
 class Form(StrEnum):
-    """How the next state is chosen, and what is passed back."""
+    """How the next state is chosen, and how values are passed back."""
 
     TS_LLM = "ts-llm"
     """PUCT; the value of the state that is expanded is passed back. The most visited child of the root is
@@ -39,12 +39,12 @@ class Form(StrEnum):
 
 @dataclass(frozen=True)
 class Reflection:
-    """How a model is asked what went wrong, and told of it the next time (LATS, section 4.1).
+    """How a model is asked what went wrong, and is told it in the next attempt (LATS, section 4.1).
 
     Attributes:
-        ask: Ids of a prompt that shows an answer and asks what is wrong with it.
-        carry: Ids of the problem's prompt with reflections, each the ids that the model wrote.
-        max_tokens: Most tokens of a reflection.
+        ask: Function that returns the ids of a prompt that shows an answer and asks what is wrong with it.
+        carry: Function that returns the ids of the problem's prompt with reflections, given the ids of each.
+        max_tokens: Largest number of tokens of a reflection.
     """
 
     ask: Callable[[Response], tuple[int, ...]]
@@ -57,16 +57,16 @@ class Growing:
     """How a tree grows.
 
     Args:
-        form: Which of the two.
-        n: N, steps sampled from a state.
-        simulations: Most times that a state is chosen and expanded; for :attr:`Form.TS_LLM` before each step
-            that is settled.
-        exploration: Weight of what was visited little.
+        form: The form of the tree search.
+        n: Number of steps sampled from a state, N.
+        simulations: Largest number of times that a state is chosen and expanded; for :attr:`Form.TS_LLM` this
+            applies before each step that is settled.
+        exploration: Weight of states that were rarely visited.
         p_des: Final value at which an answer is good enough.
-        reflection: How to reflect; None for not at all, and for LATS alone.
+        reflection: How to reflect, for LATS only; None for no reflection.
 
     Raises:
-        SettingsError: A value is out of range, or has no meaning beside another.
+        SettingsError: A value is out of range, or has no meaning together with another.
     """
 
     form: Form = Form.TS_LLM
@@ -107,15 +107,15 @@ class _Node:
 
 
 def tree_search(prompt: tuple[int, ...], space: Space, plan: Growing) -> GuidedSearch:
-    """Search one problem by a tree.
+    """Search one problem by a tree of steps.
 
     Args:
-        prompt: Ids of the prompt.
-        space: Where to search.
+        prompt: Token ids of the prompt.
+        space: The space in which the search samples.
         plan: How the tree grows.
 
     Returns:
-        The search; it finds the answer of most value first.
+        The search; it finds the answer of greatest value first.
     """
     root, found, told = _Node(Response(), 0.0), list[RatedResponse](), list[tuple[int, ...]]()
     asked = prompt

@@ -1,6 +1,6 @@
-"""Beam search over steps by their value (OpenReview hJ2BCYGvFg, eq. 5), and look-ahead (arXiv 2408.03314).
+"""Search by a beam over steps by their value (OpenReview hJ2BCYGvFg, eq. 5), with look-ahead.
 
-Where the papers leave it open:
+Look-ahead is that of arXiv 2408.03314. The papers leave some points open, which are decided here as follows:
 
 1. Every kept prefix proposes N steps, so that a depth takes width times N samples.
 2. A finished answer keeps its place in the beam by its value until better ones push it out; the search ends
@@ -21,17 +21,19 @@ from halluc_plugin.search.guided import Part, RatedResponse, draw, rate
 def value_beam(
     prompt: tuple[int, ...], space: Space, proposals: int, width: int, *, lookahead: int = 0
 ) -> GuidedSearch:
-    """Search one problem step by step, and keep the prefixes of most value.
+    """Search one problem step by step, and keep the prefixes of greatest value.
 
     Args:
-        prompt: Ids of the prompt.
-        space: Where to search. A proposal that ends with an edit or by length is dropped.
-        proposals: N, steps sampled from each kept prefix.
-        width: Prefixes kept at each depth.
-        lookahead: Steps that each candidate is continued by, greedily, before it is rated; 0 for none.
+        prompt: Token ids of the prompt.
+        space: The space in which the search samples. A proposal that ends with an edit or by length is
+            dropped.
+        proposals: Number of steps sampled from each kept prefix, N.
+        width: Number of prefixes kept at each depth.
+        lookahead: Number of steps by which each candidate is continued greedily before it is rated; 0 for
+            none.
 
     Returns:
-        The search; it finds the answer of most value first.
+        The search; it finds the answer of greatest value first.
 
     Raises:
         SettingsError: A number is out of range.
@@ -44,7 +46,7 @@ def check_beam(proposals: int, width: int, lookahead: int) -> None:
     """Refuse numbers that are out of range for :func:`value_beam`.
 
     Raises:
-        SettingsError: One is.
+        SettingsError: A number is out of range.
     """
     if proposals < 1 or width < 1 or lookahead < 0:
         raise SettingsError(
@@ -83,17 +85,17 @@ def finished_from(
     writer: Writer = Writer.POLICY,
     asked: tuple[int, ...] | None = None,
 ) -> Part[list[RatedResponse]]:
-    """The finished answers of a beam that begins behind a prefix, best first.
+    """Return the finished answers of a beam that begins after a prefix, best first.
 
     Args:
-        prompt: Ids of the prompt.
-        state: The prefix.
-        space: Where to search.
-        proposals: Steps sampled from each kept prefix.
-        width: Prefixes kept.
-        lookahead: Steps of look-ahead.
-        writer: Which model proposes.
-        asked: Ids of another prompt, behind which the model writes; None for the same.
+        prompt: Token ids of the prompt.
+        state: The response so far, after which the beam begins.
+        space: The space in which the search samples.
+        proposals: Number of steps sampled from each kept prefix.
+        width: Number of prefixes kept.
+        lookahead: Number of steps of look-ahead.
+        writer: The model that proposes.
+        asked: Token ids of another prompt, after which the model writes; None for the same.
     """
     ask = partial(wanted, prompt if asked is None else asked, writer=writer, steps=True)
     live, kept = [state], list[_Candidate]()

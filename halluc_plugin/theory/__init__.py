@@ -1,13 +1,13 @@
-"""The theory of backtracking, made executable: closed forms, and simulations that check them.
+"""The theory of backtracking in executable form: closed forms, and simulations that check them.
 
 Read in this order: :mod:`.recovery` (how often a checked chain comes out right), :mod:`.final_errors` (how
 many errors stay in it), :mod:`.regret` (how the price of an error grows with the horizon), :mod:`.mod10`
 (retries against best-of-N), :mod:`.credit` (where rewards and credit push a policy), :mod:`.search_law` (what
-taking back dead ends buys, by what :mod:`.proposals` remember; closed forms in :mod:`.tries`, samples beside
-one another in :mod:`.parallel`; checked by :mod:`.search_process`). The first three say where the usual
-statement of their bound is wrong. :mod:`.studies` and :mod:`.search_study` compare closed form and simulation
-(:mod:`.estimates`, with intervals; :mod:`.study` holds the numbers), :mod:`.figures` draws the comparison;
-``halluc theory`` does both.
+taking back dead ends gains, depending on what :mod:`.proposals` remember; closed forms are in :mod:`.tries`,
+parallel samples in :mod:`.parallel`, and :mod:`.search_process` checks it). The first three explain where the
+usual statement of their bound is wrong. :mod:`.studies` and :mod:`.search_study` compare closed form and
+simulation (:mod:`.estimates`, with intervals; :mod:`.study` holds the numbers), :mod:`.figures` draws the
+comparison; ``halluc theory`` does both.
 
 "The usual statement" means the theory notes of the Halluc project (``docs/research/theory/storyline.md`` of
 github.com/Tianyi-Billy-Ma/Halluc, January 2026): its sections 3.1 and 3.2 and its Theorem 1.

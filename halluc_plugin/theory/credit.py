@@ -1,9 +1,9 @@
-"""Where policy gradients push a policy that may backtrack, exactly: a short chain, every trace counted.
+"""Compute exactly where policy gradients push a policy that may backtrack, on a short chain.
 
-A policy writes ``length`` tokens, right or wrong, and ends; an answer is right if all its tokens are. It sees
-the live text alone (hard context), and each of its states has logits of its own. Rewards, masks and
-advantages are those of training, over all pairs of traces, weighted by their probability: the expected
-gradient of GRPO with groups of two, the loss summed over tokens.
+A policy writes ``length`` tokens, right or wrong, and ends; an answer is right if all its tokens are. The
+policy sees the live text alone (hard context), and each of its states has logits of its own. Rewards, masks
+and advantages are those of training. They are computed for all pairs of traces, weighted by their
+probability, which gives the expected gradient of GRPO with groups of two and the loss summed over tokens.
 """
 
 import math
@@ -47,13 +47,14 @@ class _ChainVerifier:
 
 @dataclass(frozen=True)
 class Rule:
-    """How answers and actions are paid.
+    """The reward and credit of answers and actions.
 
     Attributes:
-        reward: Of whole answers.
-        erased: What erased tokens get.
-        credit: What edits get.
-        normalize_by_std: As :func:`halluc_plugin.credit.group_relative`.
+        reward: The settings of the reward of whole answers.
+        erased: The treatment of erased tokens.
+        credit: The settings of the credit of edits.
+        normalize_by_std: Whether to divide by the standard deviation; see
+            :func:`halluc_plugin.credit.group_relative`.
     """
 
     reward: RewardSettings = field(default_factory=RewardSettings)
@@ -67,9 +68,9 @@ class Drift:
     """How fast probabilities change along the expected gradient; its scale is that of a learning rate.
 
     Attributes:
-        errors: Of P(wrong token), in each state that is right so far and goes on.
-        recalls: Of P(backtrack), in each state in which the last token alone is wrong.
-        alarms: Of P(backtrack), in each state that is right so far, but the empty one.
+        errors: Rate of change of P(wrong token), in each state that is right so far and continues.
+        recalls: Rate of change of P(backtrack), in each state in which only the last token is wrong.
+        alarms: Rate of change of P(backtrack), in each state that is right so far, except for the empty one.
     """
 
     errors: dict[str, float]
@@ -78,17 +79,17 @@ class Drift:
 
     @property
     def error(self) -> float:
-        """The fastest of the errors'."""
+        """The largest of the rates in ``errors``."""
         return max(self.errors.values())
 
     @property
     def recall(self) -> float:
-        """The slowest of the recalls'."""
+        """The smallest of the rates in ``recalls``."""
         return min(self.recalls.values())
 
     @property
     def alarm(self) -> float:
-        """The fastest of the alarms'."""
+        """The largest of the rates in ``alarms``."""
         return max(self.alarms.values())
 
 
@@ -97,11 +98,12 @@ class CreditChain:
     """A policy on the chain.
 
     Attributes:
-        length: Tokens of an answer, at least 1.
-        error: P(wrong token | right so far).
-        recall: P(backtrack | something is wrong).
-        alarm: P(backtrack | right so far), 0 where nothing is live.
-        budget: Backtracks of an answer; after as many they are banned, and the rest is renormalised.
+        length: Number of tokens of an answer, at least 1.
+        error: Probability of a wrong token if the text is right so far.
+        recall: Probability of a backtrack if something is wrong.
+        alarm: Probability of a backtrack if the text is right so far; 0 on an empty text.
+        budget: Number of backtracks of an answer, after which they are banned and the other probabilities
+            renormalised.
     """
 
     length: int = 3
@@ -111,7 +113,7 @@ class CreditChain:
     budget: int = 1
 
     def drift(self, rule: Rule) -> Drift:
-        """The drift under a rule."""
+        """Return the drift under a rule of reward and credit."""
         logits = self._logits.clone().requires_grad_()
         log_probs = self._log_probs(logits)
         weights = log_probs.detach().sum(-1).exp()

@@ -1,4 +1,4 @@
-"""What a simulation measured, with its interval, and the checks of what goes into one."""
+"""Estimate means of simulations with their intervals, and check the parameters of a simulation."""
 
 import math
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Mean:
 
     @classmethod
     def of(cls, values: npt.NDArray[np.floating | np.integer]) -> "Mean":
-        """Mean of one number a run, shape ``[n]``.
+        """Return the mean of one number for each run, of shape ``[n]``.
 
         Raises:
             SettingsError: There are fewer than two runs.
@@ -44,10 +44,10 @@ Estimate = Mean | Proportion
 
 
 def check_share(name: str, value: float, *, positive: bool = False) -> None:
-    """Refuse a probability outside [0, 1]; 0 too where ``positive``.
+    """Refuse a probability outside [0, 1], and 0 too with ``positive``.
 
     Raises:
-        SettingsError: It is outside.
+        SettingsError: The probability is out of range.
     """
     if not 0 <= value <= 1 or (positive and value == 0):
         interval = "above 0 and at most 1" if positive else "from 0 to 1"
@@ -55,7 +55,7 @@ def check_share(name: str, value: float, *, positive: bool = False) -> None:
 
 
 def check_samples(samples: int) -> None:
-    """Refuse a simulation too small for an interval.
+    """Refuse a simulation with too few samples for an interval.
 
     Raises:
         SettingsError: ``samples`` is below 2.

@@ -1,4 +1,4 @@
-"""Draws a study. Needs matplotlib, the extra ``plots``; nothing else in this package does."""
+"""Draw a study. This module alone needs matplotlib, the extra ``plots``."""
 
 from pathlib import Path
 from typing import Any

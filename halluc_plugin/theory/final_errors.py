@@ -1,19 +1,19 @@
-"""How many errors stay in the final answer, counted over all written tokens, rewritten ones too.
+"""Compute how many errors stay in the final answer, counted over all written tokens.
 
-The count. Let W tokens be written in all, of which W_bad are wrong. With recall r = share of the wrong tokens
-that were erased and *specificity* s = share of the right ones that were kept, both over everything that was
-written,
+Let W tokens be written in all, rewritten ones included, of which W_bad are wrong. Let recall r be the share
+of the wrong tokens that were erased, and *specificity* s the share of the right ones that were kept, both
+over all written tokens. Then
 
     final errors       = W_bad (1 - r)
     final right tokens = (W - W_bad) s
 
-hold for every trace as mere bookkeeping: a token is erased or it is not. Where every attempt is wrong with
+hold for every trace by definition, since a token is either erased or not. If every attempt is wrong with
 probability e and erased tokens are attempted again until L are kept (the chain of :mod:`.recovery`, f = 1 -
 s), W has mean L/k with k = (1 - e)s + e(1 - r), of which a share e is wrong, and so
 
     E[final errors] = L e (1 - r) / k.
 
-Where the usual statement is wrong. Theorem 1 of the notes reads
+The usual statement is wrong. Theorem 1 of the notes reads
 
     E[N_errors] <= N_initial (1 - r) + N_correct (1 - p)      "with precision p and recall r".
 
@@ -35,27 +35,32 @@ from halluc_plugin.theory.recovery import CheckedChain
 
 
 def expected_final_errors(chain: CheckedChain) -> float:
-    """Expected wrong steps in the final answer, L e (1 - r) / k.
+    """Return the expected number of wrong steps in the final answer, L e (1 - r) / k.
 
-    Steps are counted one by one: a step after a wrong one is wrong only by its own error. How an early error
-    spoils what follows is the subject of :mod:`.regret`.
+    Steps are counted one by one: a step after a wrong one is wrong only by its own error. :mod:`.regret`
+    treats the effect of an early error on later steps.
     """
     return chain.written * chain.error * (1 - chain.recall)
 
 
 def erasure_precision(chain: CheckedChain) -> float:
-    """Share of the erased steps that were wrong, e r / (e r + (1 - e) f); nan if none is ever erased."""
+    """Return the share of the erased steps that were wrong, e r / (e r + (1 - e) f).
+
+    The result is nan if none is ever erased.
+    """
     good = chain.error * chain.recall
     erased = good + (1 - chain.error) * chain.false_alarm
     return good / erased if erased else math.nan
 
 
 def usual_bound(chain: CheckedChain, p: float) -> float:
-    """Theorem 1 of the notes, L e (1 - r) + L (1 - e)(1 - p); no bound, see the module's docstring.
+    """Return the right side of Theorem 1 of the notes, L e (1 - r) + L (1 - e)(1 - p).
+
+    It is not a bound; the module docstring explains why.
 
     Args:
-        chain: Gives N_initial = L e, N_correct = L (1 - e) and the recall.
-        p: What is read into it: the precision, as the notes say, or the specificity, as its proof needs.
+        chain: The chain, which gives N_initial = L e, N_correct = L (1 - e) and the recall.
+        p: The value of p: the precision, as the notes say, or the specificity, as their proof needs.
 
     Raises:
         SettingsError: ``p`` is outside [0, 1].

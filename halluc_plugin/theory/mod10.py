@@ -1,14 +1,14 @@
-"""The mod-10 task: retries at the wrong digit against sampling whole answers again.
+"""Compare retries at a wrong digit with sampling whole answers again, on the mod-10 task.
 
-The didactic task of the paper on backtracking by a process reward model (OpenReview hJ2BCYGvFg): an answer
-counts in L digits, a_t = t mod 10. At K hard positions the policy writes the right digit with probability p,
-elsewhere always (the paper: L = 1500, hard where t = 6 mod 10, p = 0.05). The paper counts samples, 20 a hard
-position by step revision; here a wrong digit is seen at once and erased by one backtrack, so that a wrong
-attempt costs two actions: the digit and the backtrack. Nothing else is assumed about detection; for imperfect
-recall and false alarms see :mod:`.recovery`.
+This is the didactic task of the paper on backtracking by a process reward model (OpenReview hJ2BCYGvFg): an
+answer counts in L digits, a_t = t mod 10. At K hard positions the policy writes the right digit with
+probability p, elsewhere always (the paper: L = 1500, hard where t = 6 mod 10, p = 0.05). The paper counts
+samples, 20 for each hard position by step revision; here a wrong digit is seen at once and erased by one
+backtrack, so that a wrong attempt costs two actions: the digit and the backtrack. Nothing else is assumed
+about detection; for imperfect recall and false alarms see :mod:`.recovery`.
 
-Best of N. A whole answer is right with probability p^K, one of N with 1 - (1 - p^K)^N; sampling until one
-is right takes L p^-K tokens on average, exponential in the length.
+Best of N: a whole answer is right with probability p^K, one of N with 1 - (1 - p^K)^N; sampling until one is
+right takes L p^-K tokens on average, exponential in the length.
 
 Retries cost E[actions] = L + 2 K m, linear in the length, with m the mean number of wrong attempts at a hard
 position. It depends on what the policy knows of its failures:
@@ -17,12 +17,13 @@ position. It depends on what the policy knows of its failures:
     soft         m = (1 - p)/q               the erased digit stays in view; retries are right with chance q
     tabu         m = sum_i w_i/(w_i + p)     erased digits are banned there; w_i = P(wrong digit i)
 
-Whole suffixes. A search that writes the answer anew from its first wrong digit on, and keeps what is better,
-pays for the rest of the answer at each attempt: with hard positions t_k, counted from 0,
+Whole suffixes: a search that rewrites the answer from its first wrong digit on, and keeps the better answer,
+samples the rest of the answer at each attempt. With hard positions t_k, counted from 0, it costs
 
     E[tokens] = L + (1/p - 1) sum_k (L - t_k),
 
-2.1 million in the paper's setting: linear in samples (150 times 20), quadratic in the length in tokens.
+which is 2.1 million in the paper's setting: linear in samples (150 times 20), but quadratic in the length in
+tokens.
 
 Soft: the first attempt fails with probability 1 - p; each later one succeeds with chance q, so 1/q - 1 more
 fail. Tabu: digits are drawn without replacement until the right one. Give each digit an exponential clock
@@ -35,8 +36,8 @@ the wrong mass is spread evenly over n digits,
 and smallest, 1 - p, when there is a single wrong candidate; with n going to infinity it becomes 1/p - 1,
 memoryless.
 
-Where a short cut is wrong, which is neither the paper's nor the notes'. "Soft or tabu retries cost L + 2 K (1
-- p)" holds only if the second attempt is always right: q = 1 for soft context, a single wrong candidate for
+One short cut, which is neither the paper's nor the notes', is wrong: "Soft or tabu retries cost L + 2 K (1 -
+p)" holds only if the second attempt is always right: q = 1 for soft context, a single wrong candidate for
 tabu. Neither is a property of the method. With nine equally likely wrong digits tabu costs 3332 actions in
 the paper's setting, against 1785 by that formula and 7200 without memory; a soft context that drags the
 policy back to its error (q < p) is worse than none.
@@ -55,7 +56,7 @@ from halluc_plugin.theory.estimates import check_samples, check_share
 
 
 class Retry(StrEnum):
-    """What an attempt knows of the erased ones before it."""
+    """What an attempt knows of the erased attempts before it."""
 
     MEMORYLESS = "memoryless"
     """Nothing: the context is collapsed."""
@@ -67,14 +68,14 @@ class Retry(StrEnum):
 
 @dataclass(frozen=True)
 class Mod10:
-    """The task and the policy on it.
+    """The task, and the policy on it.
 
     Args:
-        length: Digits of the answer, L.
-        hard: Positions where the policy may be wrong, K.
-        p: Probability that a first attempt at one of them is right.
-        wrong: How the wrong mass 1 - p is shared among the wrong digits: relative weights, one a digit.
-        retry_p: Probability that an attempt is right when erased ones are in view, q; for :attr:`Retry.SOFT`.
+        length: Number of digits of the answer, L.
+        hard: Number of positions at which the policy may be wrong, K.
+        p: Probability that a first attempt at a hard position is right.
+        wrong: Relative weight of each wrong digit, by which the wrong mass 1 - p is shared.
+        retry_p: Probability q that an attempt is right when erased ones are in view; for :attr:`Retry.SOFT`.
 
     Raises:
         SettingsError: ``p`` or ``retry_p`` is not in (0, 1], ``hard`` is not in [0, length], or ``wrong``
@@ -106,23 +107,23 @@ class Mod10:
 
     @property
     def log10_restart_tokens(self) -> float:
-        """Decimal logarithm of the expected tokens of sampling whole answers until one is right, L p^-K."""
+        """Decimal logarithm of the expected tokens until one whole answer is right, L p^-K."""
         return math.log10(self.length) - self.log10_sample_success
 
     def pass_at(self, n: int) -> float:
-        """Probability that one of ``n`` whole answers is right, 1 - (1 - p^K)^n."""
+        """Return the probability that one of ``n`` whole answers is right, 1 - (1 - p^K)^n."""
         success = self.p**self.hard
         # By way of the logarithm: (1 - 1e-195)^n would be rounded to 1.
         return 1.0 if success == 1 else -math.expm1(n * math.log1p(-success))
 
     @property
     def wrong_shares(self) -> npt.NDArray[np.float64]:
-        """How a wrong first attempt is distributed over the wrong digits, Float[len(wrong)]; sums to 1."""
+        """The distribution of a wrong first attempt over the wrong digits, Float[len(wrong)]; sums to 1."""
         weights = np.asarray(self.wrong, dtype=np.float64)
         return weights / weights.sum()
 
     def wrong_attempts(self, retry: Retry) -> float:
-        """Expected wrong attempts at one hard position, m."""
+        """Return the expected number of wrong attempts at one hard position, m."""
         if retry is Retry.MEMORYLESS:
             return 1 / self.p - 1
         if retry is Retry.SOFT:
@@ -131,13 +132,13 @@ class Mod10:
         return float(np.sum(chances / (chances + self.p)))
 
     def expected_suffix_tokens(self, positions: Sequence[int]) -> float:
-        """Expected tokens of one right answer where each attempt writes the whole suffix.
+        """Return the expected number of tokens of a right answer if each attempt writes the whole suffix.
 
         Args:
-            positions: Where the hard digits stand, counted from 0; the paper's are 6, 16, 26 and so on.
+            positions: Positions of the hard digits, counted from 0; the paper's are 6, 16, 26 and so on.
 
         Raises:
-            SettingsError: There are not K of them, or one is outside the answer.
+            SettingsError: The number of positions is not K, or one is outside the answer.
         """
         inside = all(0 <= position < self.length for position in positions)
         if len(set(positions)) != self.hard or len(positions) != self.hard or not inside:
@@ -148,7 +149,7 @@ class Mod10:
         return self.length + (1 / self.p - 1) * sum(self.length - position for position in positions)
 
     def expected_tokens(self, retry: Retry) -> float:
-        """Expected actions of one right answer, digits and backtracks: L + 2 K m."""
+        """Return the expected number of actions of one right answer, digits and backtracks: L + 2 K m."""
         return self.length + 2 * self.hard * self.wrong_attempts(retry)
 
 
@@ -159,12 +160,12 @@ def simulate_tokens(
 
     Args:
         task: The task.
-        retry: What an attempt knows of the erased ones.
+        retry: What an attempt knows of the erased attempts.
         samples: Number of answers.
         rng: Source of randomness.
 
     Returns:
-        Long[samples], digits and backtracks of each answer.
+        The number of digits and backtracks of each answer, Long[samples].
 
     Raises:
         SettingsError: ``samples`` is below 2.
@@ -203,7 +204,7 @@ def _after_failure(
 
 
 def simulate_solved(task: Mod10, n: int, samples: int, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
-    """Whether one of ``n`` whole answers is right, in each of ``samples`` independent trials: Bool[samples].
+    """Return whether one of ``n`` whole answers is right, in independent trials, Bool[samples].
 
     Raises:
         SettingsError: ``samples`` is below 2.

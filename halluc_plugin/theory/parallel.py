@@ -1,7 +1,7 @@
-"""Answers beside one another: what majority and best-of-n make of samples that know nothing of each other.
+"""Compute what majority and best-of-n make of independent samples.
 
-The answers of one problem come to the right one with probability p, and to wrong ones with probabilities
-w_1, w_2, ...; what is left over comes to nothing, and abstains.
+Answers to one problem have the right result with probability p, and wrong results with probabilities w_1,
+w_2, ... The others have no result and abstain.
 """
 
 import math
@@ -14,24 +14,32 @@ from halluc_plugin.theory.estimates import check_share
 
 
 def best_of(right: float, samples: int) -> float:
-    """P(one of n samples is right), what n samples are worth with a free check of the goal: 1 - (1 - p)^n."""
+    """Return the probability that one of n samples is right, 1 - (1 - p)^n.
+
+    This is the accuracy of n samples with a free check of the goal.
+
+    Args:
+        right: The probability p that a sample is right.
+        samples: The number of samples n.
+    """
     check_share("right", right)
     return float(1 - (1 - right) ** samples)
 
 
 def majority(right: float, wrong: Sequence[float], samples: int) -> float:
-    """P(the answer that most of n samples come to is right); of equals each wins as often.
+    """Return the probability that the most frequent result of n samples is right; ties are shared.
 
-    A multinomial: with j votes for the right answer, n! p^j/j! times the coefficient of the other n - j votes
-    in the product of Σ_{c ≤ j} (w_i x)^c / c!, each way to c = j for t of them counted 1/(1 + t).
+    It is a sum over a multinomial: with j votes for the right result, n! p^j/j! times the coefficient of the
+    other n - j votes in the product of Σ_{c ≤ j} (w_i x)^c / c!, where each way to c = j for t of them counts
+    1/(1 + t).
 
     Args:
-        right: p.
-        wrong: w_1, w_2, ...
-        samples: n, at least 1.
+        right: The probability p of the right result.
+        wrong: The probabilities w_1, w_2, ... of the wrong results.
+        samples: The number of samples n, at least 1.
 
     Raises:
-        SettingsError: The probabilities are none, or n is below 1.
+        SettingsError: A probability is out of range, they add to more than 1, or n is below 1.
     """
     nothing = 1 - right - math.fsum(wrong)
     if samples < 1 or min(right, nothing + 1e-9, *wrong, 0.0) < 0:
@@ -60,11 +68,13 @@ def majority(right: float, wrong: Sequence[float], samples: int) -> float:
 
 
 def at_tokens(worth: Callable[[int], float], samples: float) -> float:
-    """What as many samples are worth as cost the same, between whole numbers by a line; below 1 one sample.
+    """Return the accuracy of samples at equal cost, interpolated between whole numbers of samples.
+
+    Below one sample it is that of one.
 
     Args:
-        worth: Of n samples.
-        samples: Tokens of what is compared, divided by those of a sample.
+        worth: Function that returns the accuracy of n samples.
+        samples: Number of tokens of the compared method, divided by those of one sample.
     """
     samples = max(1.0, samples)
     low = math.floor(samples)

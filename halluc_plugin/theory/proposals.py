@@ -1,8 +1,8 @@
-"""What a policy proposes where it stands, and what it remembers of what it took back there.
+"""Model what a policy proposes in a state, and what it remembers of what it took back there.
 
-A step is *live* where the goal stays within reach, a *slip* where the rules do not allow it, and a *dead end*
-where they do and the goal is out of reach behind it. What was taken back at a state is kept as two counts:
-steps that were not live, and live ones (false alarms).
+A step is *live* if the goal stays within reach, a *slip* if the rules do not allow it, and a *dead end* if
+they do and the goal is out of reach after it. Two counts describe what was taken back at a state: steps that
+were not live, and live ones (false alarms).
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from halluc_plugin.verifiers import StepKind
 
 
 class Tried(NamedTuple):
-    """What was taken back at a state: how many steps that were not live, and how many live ones."""
+    """The numbers of steps that were taken back at a state: those that were not live, and live ones."""
 
     failed: int = 0
     live: int = 0
@@ -26,31 +26,33 @@ Chances = dict[StepKind, float]
 
 
 class Proposal(Protocol):
-    """How steps are drawn.
+    """The interface of a distribution from which steps are drawn.
 
     Attributes:
-        remembers: Whether what was tried changes what is drawn.
+        remembers: Whether earlier tries change the distribution.
     """
 
     remembers: bool
 
     @property
     def depth(self) -> int:
-        """Steps of an answer, S."""
+        """The number of steps of an answer, S."""
         ...
 
     def chances(self, depth: int, tried: Tried, *, alive: bool) -> Chances | None:
-        """Of the step that makes a text ``depth`` steps long; None where nothing is left to try.
+        """Return the chances of the step that makes a text ``depth`` steps long.
+
+        The result is None if nothing is left to try.
 
         Args:
             depth: From 1 to S.
             tried: What was taken back at the state.
-            alive: Whether the state is live; of a dead one all steps are dead.
+            alive: Whether the state is live; from a dead state all steps are dead.
         """
         ...
 
     def after(self, tried: Tried, step: StepKind) -> Tried:
-        """What was tried, one step more."""
+        """Return what was tried at a state after one more step was taken back."""
         ...
 
 
@@ -75,14 +77,15 @@ def _of_rates(slip: float, dead: float) -> Chances:
 
 @dataclass(frozen=True)
 class Memoryless:
-    """The same chances at every try: uniform tries, a policy in hard context.
+    """A distribution that is the same at every try, as that of a policy in hard context.
 
     Args:
-        slips: For each step of an answer the probability of a slip where the text is live.
-        dead: The same of a dead end.
+        slips: Probability of a slip at each step of an answer if the text is live.
+        dead: Probability of a dead end at each step of an answer if the text is live.
 
     Raises:
-        SettingsError: Rates are no probabilities, add to more than 1, or are not one for each step.
+        SettingsError: A rate is not a probability, two rates add to more than 1, or there is not one for each
+            step.
     """
 
     slips: tuple[float, ...]
@@ -94,15 +97,15 @@ class Memoryless:
 
     @property
     def depth(self) -> int:
-        """Steps of an answer."""
+        """The number of steps of an answer, S."""
         return len(self.dead)
 
     def chances(self, depth: int, tried: Tried, *, alive: bool) -> Chances | None:  # noqa: ARG002
-        """The rates."""
+        """Return the rates of the step, whatever was tried."""
         return _of_rates(self.slips[depth - 1], self.dead[depth - 1]) if alive else {StepKind.DEAD: 1.0}
 
     def after(self, tried: Tried, step: StepKind) -> Tried:  # noqa: ARG002 - nothing is remembered
-        """As before."""
+        """Return ``tried`` unchanged, since nothing is remembered."""
         return tried
 
 
@@ -111,16 +114,16 @@ class Mixed:
     """Memoryless tries of a policy that finds some states harder than others.
 
     At each state the probability of a live step is drawn once, from a beta distribution. Failures at a state
-    tell that it is hard: behind t failures and l live steps that were taken back, the next is live with
+    show that it is hard: after t failures and l live steps that were taken back, the next is live with
     probability (A + l)/(A + B + t + l) (Pólya's urn; exact, since tries at one state are exchangeable).
 
     Args:
-        slips: As :class:`Memoryless`; means over states.
-        dead: Likewise.
-        certainty: A + B for each step, above 0; math.inf where all states are alike.
+        slips: Mean probability over states of a slip at each step if the text is live.
+        dead: Mean probability over states of a dead end at each step if the text is live.
+        certainty: A + B for each step, above 0; math.inf if all states are alike.
 
     Raises:
-        SettingsError: As :class:`Memoryless`, or a certainty is not positive.
+        SettingsError: The rates are refused by :class:`Memoryless`, or a certainty is not positive.
     """
 
     slips: tuple[float, ...]
@@ -135,18 +138,18 @@ class Mixed:
 
     @property
     def depth(self) -> int:
-        """Steps of an answer."""
+        """The number of steps of an answer, S."""
         return len(self.dead)
 
     def live_chance(self, depth: int, tried: Tried = Tried()) -> float:  # noqa: B008 - it is immutable
-        """Of a live step at a live state, behind what was tried there."""
+        """Return the probability of a live step at a live state, given what was tried there."""
         mean = max(0.0, 1 - self.slips[depth - 1] - self.dead[depth - 1])
         # Divided by A + B, which may be infinite.
         weight = 1 / self.certainty[depth - 1]
         return (mean + tried.live * weight) / (1 + sum(tried) * weight)
 
     def chances(self, depth: int, tried: Tried, *, alive: bool) -> Chances | None:
-        """By Pólya's urn; slips and dead ends in the proportion of their rates."""
+        """Return the chances by Pólya's urn, with slips and dead ends in the proportion of their rates."""
         if not alive:
             return {StepKind.DEAD: 1.0}
         slip, dead, live = self.slips[depth - 1], self.dead[depth - 1], self.live_chance(depth, tried)
@@ -154,7 +157,7 @@ class Mixed:
         return _of_rates((1 - live) * share, (1 - live) * (1 - share))
 
     def after(self, tried: Tried, step: StepKind) -> Tried:
-        """Every step counts."""
+        """Return what was tried with the step added; every step counts."""
         return Tried(tried.failed + (step is not StepKind.LIVE), tried.live + (step is StepKind.LIVE))
 
 
@@ -162,17 +165,17 @@ class Mixed:
 class Distinct:
     """Tries with a memory: a branch that was taken back is not tried again, until the state is left.
 
-    A slip is no branch and may come again. Of a dead state all branches are dead.
+    A slip is not a branch and may come again. All branches of a dead state are dead.
 
     Args:
-        slips: For each step of an answer the probability of a slip where the text is live.
-        dead: For each step, how many branches lead into dead ends.
-        live: For each step, how many do not; at least 1.
-        weights: For each step, how much likelier than a dead branch a live one is drawn, where both are left;
-            1 everywhere where none are given.
+        slips: Probability of a slip at each step of an answer if the text is live.
+        dead: Number of branches at each step that lead into dead ends.
+        live: Number of other branches at each step, at least 1.
+        weights: For each step, how much likelier a live branch is drawn than a dead one if both are left; 1
+            everywhere by default.
 
     Raises:
-        SettingsError: Slips are no probabilities, there is no live branch, a weight is not positive, or
+        SettingsError: A slip is not a probability, there is no live branch, a weight is not positive, or the
             lengths differ.
     """
 
@@ -199,11 +202,11 @@ class Distinct:
 
     @property
     def depth(self) -> int:
-        """Steps of an answer."""
+        """The number of steps of an answer, S."""
         return len(self.dead)
 
     def chances(self, depth: int, tried: Tried, *, alive: bool) -> Chances | None:
-        """By weight, over the branches that are left."""
+        """Return the chances by weight over the branches that are left."""
         slip, dead, live = self.slips[depth - 1], self.dead[depth - 1], self.live[depth - 1]
         if not alive:
             return {StepKind.DEAD: 1.0} if sum(tried) < dead + live else None
@@ -213,5 +216,5 @@ class Distinct:
         return _of_rates(slip, (1 - slip) * left_dead / (left_dead + left_live))
 
     def after(self, tried: Tried, step: StepKind) -> Tried:
-        """Branches count, slips do not."""
+        """Return what was tried with the step added; branches count, slips do not."""
         return Tried(tried.failed + (step is StepKind.DEAD), tried.live + (step is StepKind.LIVE))

@@ -1,10 +1,9 @@
-"""The error-recovery law: how often a chain of checked steps comes out right, and what that costs.
+"""Compute the error-recovery law: how often a chain of checked steps is right, and what that costs.
 
-The chain. An answer has L steps, written one after the other. An attempt at a step is wrong with
-probability e (the error rate). It is then judged once, before the next step: a wrong one is erased with
-probability r (the recall), a right one with probability f (the false alarm). An erased step is attempted
-afresh, with the same probabilities; a kept one is never looked at again. The answer is right if every kept
-step is.
+The chain: An answer has L steps, written one after the other. An attempt at a step is wrong with probability
+e (the error rate). It is then judged once, before the next step: a wrong one is erased with probability r
+(the recall), a right one with probability f (the false alarm). An erased step is attempted afresh, with the
+same probabilities; a kept one is never looked at again. The answer is right if every kept step is.
 
 One attempt ends in one of three ways:
 
@@ -19,16 +18,16 @@ right with probability (1 - e)(1 - f) / k, whatever that number was. Steps are i
     E[steps written]  = L / k
     E[actions]        = L (2/k - 1)      with one edit for each erased step.
 
-What the law says. Dividing by (1 - e)(1 - f), a step's odds of being wrong fall from e/(1 - e) to
-e/(1 - e) * (1 - r)/(1 - f): checking helps exactly when r > f, and a false alarm costs steps, hardly
-accuracy. The *precision* of the edits does not appear at all.
+The law's meaning: Dividing by (1 - e)(1 - f), a step's odds of being wrong fall from e/(1 - e) to e/(1 - e) *
+(1 - r)/(1 - f). Checking helps exactly when r > f, and a false alarm costs steps but hardly any accuracy. The
+*precision* of the edits does not appear at all.
 
-Where the usual statement is wrong. (1) Section 3.2 of the notes gives P(end in a bad state) = e (1 - r)^j
-after j "opportunities" to backtrack. There is no length in it: at r = 0 it says e, where a chain without
-checks is wrong with probability 1 - (1 - e)^L (the notes' own formula, a line before). And it goes to 0
-with j, because it forgets that every look has its false alarms: j independent looks at a step act as one
-with r' = 1 - (1 - r)^j and f' = 1 - (1 - f)^j, which the law covers, and whose cost grows without limit.
-(2) The cost L/k counts steps written; a raw trace holds the edits too, hence E[actions].
+The usual statement is wrong in two ways. (1) Section 3.2 of the notes gives P(end in a bad state) = e (1 -
+r)^j after j "opportunities" to backtrack. It does not depend on the length: at r = 0 it says e, where a chain
+without checks is wrong with probability 1 - (1 - e)^L (the notes' own formula, a line before). And it goes to
+0 with j, because it forgets that every look has its false alarms: j independent looks at a step act as one
+with r' = 1 - (1 - r)^j and f' = 1 - (1 - f)^j, which the law covers, and whose cost grows without limit. (2)
+The cost L/k counts steps written; a raw trace holds the edits too, hence E[actions].
 
 Assumptions to check on a model before the law is used: the error is seen at once (a later look also erases
 the steps in between), r and f are those of the model's *own* errors, attempts are independent of the erased
@@ -51,7 +50,7 @@ class CheckedChain:
     """A chain of steps, each judged once after it is written.
 
     Args:
-        length: Steps of the answer, L.
+        length: Number of steps of the answer, L.
         error: Probability that an attempt at a step is wrong, e.
         recall: Probability that a wrong attempt is erased, r.
         false_alarm: Probability that a right attempt is erased, f = 1 - specificity.
@@ -82,22 +81,22 @@ class CheckedChain:
 
     @cached_property
     def kept(self) -> float:
-        """Probability that an attempt is kept, k."""
+        """The probability that an attempt is kept, k."""
         return self._kept_right + self.error * (1 - self.recall)
 
     @property
     def success(self) -> float:
-        """Probability that the whole answer is right."""
+        """The probability that the whole answer is right."""
         return (self._kept_right / self.kept) ** self.length
 
     @property
     def written(self) -> float:
-        """Expected number of steps written, erased ones included."""
+        """The expected number of steps written, erased ones included."""
         return self.length / self.kept
 
     @property
     def actions(self) -> float:
-        """Expected number of actions: the steps written and one edit for each erased one."""
+        """The expected number of actions: the steps written and one edit for each erased one."""
         return self.length * (2 / self.kept - 1)
 
 
@@ -106,10 +105,10 @@ class ChainRuns:
     """Simulated runs of one chain; every array is Long[samples].
 
     Attributes:
-        length: Steps of the answer.
-        written: Steps written, erased ones included.
-        written_wrong: Those of them that were wrong.
-        final_wrong: Wrong steps in the final answer.
+        length: Number of steps of the answer.
+        written: Number of steps written, erased ones included.
+        written_wrong: Number of written steps that were wrong.
+        final_wrong: Number of wrong steps in the final answer.
     """
 
     length: int
@@ -119,12 +118,12 @@ class ChainRuns:
 
     @property
     def solved(self) -> int:
-        """How many runs ended with a right answer."""
+        """The number of runs that ended with a right answer."""
         return int(np.sum(self.final_wrong == 0))
 
     @property
     def actions(self) -> npt.NDArray[np.int64]:
-        """Steps written and edits made."""
+        """The number of steps written and edits made in each run."""
         return 2 * self.written - self.length
 
 
@@ -135,6 +134,9 @@ def simulate_chain(chain: CheckedChain, samples: int, rng: np.random.Generator) 
         chain: The chain.
         samples: Number of independent runs.
         rng: Source of randomness.
+
+    Returns:
+        The counts of each run.
 
     Raises:
         SettingsError: ``samples`` is below 2.

@@ -1,8 +1,8 @@
-"""How regret grows with the horizon: quadratic, linear, or in between, depending on the recall and the edit.
+"""Compute how regret grows with the horizon: quadratic, linear, or in between, by recall and edit.
 
-The walk. On the MDP of :mod:`halluc_plugin.edits` a state is the live text. Call it spoiled if it holds an
-error; then every longer text is spoiled too, and only edits lead back. Let d be how many live tokens stand
-from the first error on, 0 for a clean text. One action each:
+The walk: On the MDP of :mod:`halluc_plugin.edits` a state is the live text. Call it spoiled if it holds an
+error; then every longer text is spoiled too, and only edits lead back. Let d be the number of live tokens
+from the first error on, 0 for a clean text. In one action, d changes as follows:
 
     clean, d = 0      writes an error with probability e, to d = 1; else stays clean
     spoiled, d > 0    edits with probability r (the recall); else writes on, to d + 1
@@ -32,7 +32,7 @@ So a policy that looks only at the live text (hard context) and deletes single t
 one half *in spoiled states* for backtracking to change the order of growth; one that finishes an event once
 begun, or has a step backtrack, needs only r > 0.
 
-Where the usual statement is wrong. Section 3.1 of the notes claims R <= O(T e / (1 + p_b recall)).
+The usual statement is wrong in four ways. Section 3.1 of the notes claims R <= O(T e / (1 + p_b recall)).
 
 (1) At p_b = 0, no backtracking, it says O(T e) and contradicts the O(T^2 e) it started from: R lies above
     it by a factor (T + 1)/2. The recovery rate r must *divide*, e/(e + r), not be added to 1.
@@ -59,7 +59,7 @@ from halluc_plugin.theory.estimates import Mean, check_samples, check_share
 
 
 class Undo(StrEnum):
-    """What one edit in a spoiled text deletes."""
+    """The tokens that one edit in a spoiled text deletes."""
 
     LAST = "last"
     """The last live token."""
@@ -69,12 +69,12 @@ class Undo(StrEnum):
 
 @dataclass(frozen=True)
 class EditWalk:
-    """How far the live text is from its last clean state, action by action.
+    """The distance of the live text from its last clean state, action by action.
 
     Args:
         error: Probability that an action in a clean text spoils it, e.
         recall: Probability that an action in a spoiled text is an edit, r.
-        undo: What that edit deletes.
+        undo: The tokens that this edit deletes.
 
     Raises:
         SettingsError: A probability is outside [0, 1].
@@ -90,14 +90,14 @@ class EditWalk:
 
 
 def expected_regret(walk: EditWalk, horizon: int) -> npt.NDArray[np.float64]:
-    """Regret R(1), ..., R(horizon), exact: the state distribution is stepped, nothing is sampled.
+    """Return the exact regret R(1), ..., R(horizon), without sampling.
 
     Args:
         walk: The walk.
-        horizon: Number of actions; time grows with its square for single-token edits.
+        horizon: Number of actions. For single-token edits the computing time grows with its square.
 
     Returns:
-        Float[horizon].
+        The regret at each horizon, Float[horizon].
 
     Raises:
         SettingsError: ``horizon`` is below 1.
@@ -132,13 +132,16 @@ def _spoiled_by_last(walk: EditWalk, horizon: int) -> npt.NDArray[np.float64]:
 
 
 def regret_rate(walk: EditWalk) -> float:
-    """Limit of R(T)/T: the share of a long run that is spent in spoiled text."""
+    """Return the limit of R(T)/T, the share of a long run that is spent in spoiled text."""
     recovery = walk.recall if walk.undo is Undo.SPAN else max(0.0, 2 * walk.recall - 1)
     return walk.error / (walk.error + recovery) if walk.error else 0.0
 
 
 def usual_regret_bound(walk: EditWalk, horizon: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Section 3.1 of the notes with constant 1, T e / (1 + r); no bound, see the module's docstring."""
+    """Return the expression of section 3.1 of the notes with constant 1, T e / (1 + r).
+
+    It is not a bound; the module docstring explains why.
+    """
     return np.asarray(horizon, dtype=np.float64) * walk.error / (1 + walk.recall)
 
 
@@ -154,7 +157,7 @@ def simulate_regret(
         rng: Source of randomness.
 
     Returns:
-        Long[samples, len(horizons)]; columns of one row belong to one run.
+        The number of spoiled actions, Long[samples, len(horizons)]; the columns of a row belong to one run.
 
     Raises:
         SettingsError: ``samples`` is below 2, or ``horizons`` does not ascend from at least 1.
@@ -178,20 +181,20 @@ def simulate_regret(
 
 
 def growth_exponent(horizons: Sequence[int], regret: npt.ArrayLike) -> float:
-    """Exponent a of the best fit R(T) = c T^a: least squares of log R on log T.
+    """Return the exponent a of the best fit R(T) = c T^a, by least squares of log R on log T.
 
     Args:
         horizons: Two or more horizons, ascending.
-        regret: R at each, positive.
+        regret: Regret at each horizon, positive.
 
     Raises:
-        SettingsError: There is nothing to fit: one horizon, or a regret of 0.
+        SettingsError: There is only one horizon, or a regret is 0, so that nothing can be fitted.
     """
     return float(_slope_weights(horizons) @ np.log(_positive(regret)))
 
 
 def simulated_exponent(horizons: Sequence[int], runs: npt.NDArray[np.int64]) -> Mean:
-    """The same fit to simulated runs, with an interval.
+    """Return the exponent of the fit to simulated runs, with an interval.
 
     Regret at different horizons comes from the same runs, so the interval is the delta method's over runs:
     a run with counts x_i moves the exponent by sum_i w_i x_i / R_i, w being the weights of the
@@ -199,7 +202,7 @@ def simulated_exponent(horizons: Sequence[int], runs: npt.NDArray[np.int64]) -> 
 
     Args:
         horizons: Two or more horizons, ascending.
-        runs: Long[samples, len(horizons)] of :func:`simulate_regret`.
+        runs: The runs of :func:`simulate_regret`, Long[samples, len(horizons)].
 
     Raises:
         SettingsError: No run was ever spoiled by the first horizon.

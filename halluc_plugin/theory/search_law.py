@@ -1,21 +1,21 @@
-"""The law of a searched answer: how often it comes out right, and what it costs, by what is taken back.
+"""Compute the law of a searched answer: how often it is right, and what it costs, by what is taken back.
 
-The process. An answer has S steps. Where the text is live (the goal within reach) the next step is a slip, a
-dead end, or live (:mod:`.proposals`); behind a slip or a dead end all text is dead. Whenever the text is
-n > 0 steps long, a fresh step just written or others just taken back, the policy decides: it takes back with
-probability r_n (the recall) if the text is dead, f_n (the false alarm) if it is live, and else goes on: with
-another step, or at n = S with the end of the answer, which is right if the text is live. At most M times
-something is taken back; then edits are banned. Taken back is the last step (by one step backtrack, or by an
-edit for each of its tokens), or everything (restart).
+The process: An answer has S steps. If the text is live (the goal within reach), the next step is a slip, a
+dead end, or live (:mod:`.proposals`); after a slip or a dead end all text is dead. Whenever the text is n > 0
+steps long, after a new step or after others were taken back, the policy decides. It takes back with
+probability r_n (the recall) if the text is dead and f_n (the false alarm) if it is live. Otherwise it
+continues with another step, or at n = S with the end of the answer, which is right if the text is live.
+Something is taken back at most M times; then edits are banned. The policy takes back the last step (by one
+step backtrack, or by an edit for each of its tokens), or everything (restart).
 
-The law. At most M times something is taken back, so the states (n, live or not, budget left, what was tried
-here) have no circle, and a sum over the ways through them is exact. Each way carries its probability, its
+The law: As something is taken back at most M times, the states (n, live or not, budget left, what was tried
+here) have no cycle, and a sum over the ways through them is exact. Each way carries its probability, its
 tokens, their square, and the positions it attended to, so that one pass gives accuracy, tokens, and costs in
 both contexts. :mod:`.tries` has the closed forms of the cases that have one.
 
-Where nothing is left to try at a state, it is taken back whatever the policy would decide, as search traces
-do; at the root, or with edits banned, the memory begins anew. A policy that remembers nothing decides in a
-state that it has come back to as it did before: with f > 0 it may take back more, and more again.
+If nothing is left to try at a state, it is taken back whatever the policy would decide, as in search traces;
+at the root, or with edits banned, the memory is cleared. A policy without memory decides in a state that it
+has come back to as it did before: with f > 0 it may take back more each time.
 """
 
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ from halluc_plugin.verifiers import StepKind
 
 
 class Unit(StrEnum):
-    """What is taken back at a time."""
+    """The unit that is taken back at a time."""
 
     TOKEN = "token"  # noqa: S105 - of text
     """The last step, by an edit for each of its tokens: an event that is finished once begun."""
@@ -41,14 +41,14 @@ class Unit(StrEnum):
 
 
 class Flow(NamedTuple):
-    """Some ways together: their probability, and sums over them, each way weighted by its probability.
+    """A set of ways: their probability, and sums over them, each way weighted by its probability.
 
     Attributes:
-        chance: The probability.
-        tokens: Of N, the tokens sampled.
-        squares: Of N².
-        seen: Of the positions that the tokens attended to in hard context, the prompt left out.
-        back: Of the times that something was taken back.
+        chance: The probability of the ways.
+        tokens: Sum of N, the number of tokens sampled.
+        squares: Sum of N².
+        seen: Sum of the positions that the tokens attended to in hard context, without the prompt.
+        back: Sum of the number of times that something was taken back.
     """
 
     chance: float = 0.0
@@ -58,17 +58,17 @@ class Flow(NamedTuple):
     back: float = 0.0
 
     def plus(self, other: "Flow") -> "Flow":
-        """These ways, and others."""
+        """Return the union of these ways and others."""
         p, n, q, s, b = other
         return Flow(self.chance + p, self.tokens + n, self.squares + q, self.seen + s, self.back + b)
 
     def times(self, share: float) -> "Flow":
-        """A share of the ways."""
+        """Return a share of the ways."""
         p, n, q, s, b = self
         return Flow(share * p, share * n, share * q, share * s, share * b)
 
     def then(self, other: "Flow") -> "Flow":
-        """Each of these ways, followed by each of others."""
+        """Return each of these ways followed by each of the others."""
         p, q = self.chance, other.chance
         return Flow(
             p * q,
@@ -102,15 +102,17 @@ class _Ways:
 
 @dataclass(frozen=True)
 class SearchLaw:
-    """A policy that searches.
+    """The law for a policy that searches.
 
     Args:
-        proposal: How steps are drawn.
-        recall: r_n for n = 1 to S: P(taken back | dead, n steps long).
-        false_alarm: f_n: P(taken back | live, n steps long).
-        edits: M, how often something is taken back at most.
-        unit: What is taken back.
-        step_tokens: Tokens of each step, what ends it included; the end of an answer is one more.
+        proposal: The distribution from which steps are drawn.
+        recall: The recall r_n for n = 1 to S: the probability that a dead text of n steps is taken back.
+        false_alarm: The false alarm f_n for n = 1 to S: the probability that a live text of n steps is taken
+            back.
+        edits: Largest number of times that something is taken back, M.
+        unit: The unit that is taken back.
+        step_tokens: Number of tokens of each step, with the token that ends it; the end of an answer is one
+            more.
 
     Raises:
         SettingsError: A probability is outside [0, 1], a number is not one for each step or is too small, or
@@ -158,28 +160,28 @@ class SearchLaw:
 
     @property
     def success(self) -> float:
-        """P(the answer is right)."""
+        """The probability that the answer is right."""
         return self._outcome[0].chance
 
     @property
     def tokens(self) -> float:
-        """E[N], tokens sampled: all text, edits and the end."""
+        """The expected number of sampled tokens, E[N]: all text, edits and the end."""
         return self._all.tokens
 
     @property
     def taken_back(self) -> float:
-        """How often something is taken back, on average."""
+        """The expected number of times that something is taken back."""
         return self._all.back
 
     def context(self, prompt: int, *, hard: bool) -> float:
-        """Positions that all sampled tokens attended to together, on average.
+        """Return the expected number of positions that all sampled tokens attend to together.
 
         The t-th token of a raw trace attends to the prompt and t tokens in soft context, itself included; in
         hard context to the prompt, the live tokens and itself.
 
         Args:
-            prompt: Tokens of the prompt.
-            hard: Whether erased tokens are out of sight.
+            prompt: Number of tokens of the prompt.
+            hard: Whether the context is hard, so that erased tokens are not attended to.
         """
         flow = self._all
         behind = flow.seen if hard else (flow.squares + flow.tokens) / 2

@@ -1,4 +1,4 @@
-"""The process of :mod:`.search_law`, run step by step: no formula of that module is used."""
+"""Simulate the process of :mod:`.search_law` step by step, without any formula of that module."""
 
 import math
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from halluc_plugin.verifiers import StepKind
 
 @dataclass(frozen=True)
 class SearchRuns:
-    """Simulated runs; arrays are of one number a run.
+    """Simulated runs; every array has one number for each run.
 
     Attributes:
         right: Whether the answer was right.
-        tokens: Tokens sampled.
-        seen_soft: Positions that they attended to in soft context, without the prompt.
-        seen_hard: The same in hard context.
+        tokens: Number of sampled tokens.
+        seen_soft: Number of positions that the tokens attended to in soft context, without the prompt.
+        seen_hard: The same number in hard context.
     """
 
     right: npt.NDArray[np.bool_]
@@ -74,12 +74,15 @@ class _State:
 
 
 def simulate_search(law: SearchLaw, samples: int, rng: np.random.Generator) -> SearchRuns:
-    """Run the process.
+    """Simulate the process.
 
     Args:
-        law: Its parameters.
-        samples: Independent runs.
+        law: The law with the parameters of the process.
+        samples: Number of independent runs.
         rng: Source of randomness.
+
+    Returns:
+        The outcome and costs of each run.
 
     Raises:
         SettingsError: ``samples`` is below 2.

@@ -1,4 +1,4 @@
-"""The study of the search law: what tries, memory and the unit of taking back are worth."""
+"""Study the search law: what tries, memory and the unit of taking back are worth."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ STEPS, TOKENS, ERROR, TRIES = 6, 4.0, 0.3, 8
 
 
 def search_study(samples: int, rng: np.random.Generator) -> Study:
-    """Tries of one choice, and units of taking back over the number of steps."""
+    """Return the study of tries of one choice, and of units of taking back over the number of steps."""
     comparisons: list[Comparison] = []
     tries = _tries(samples, rng, comparisons)
     units = _units(samples, rng, comparisons)

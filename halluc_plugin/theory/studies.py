@@ -1,4 +1,4 @@
-"""The studies: each picks parameters, evaluates the closed forms, simulates, and lays out its figure."""
+"""Run the studies: each sets parameters, evaluates closed forms, simulates, and lays out its figure."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -42,7 +42,7 @@ def _line_and_markers(
 
 
 def recovery_study(samples: int, rng: np.random.Generator) -> Study:
-    """The error-recovery law against recall, and its cost against the false alarm."""
+    """Return the study of the error-recovery law by recall, and of its cost by the false alarm."""
     recalls, alarms = [0.0, 0.5, 0.8, 0.9, 0.95, 1.0], [0.0, 0.05, 0.1, 0.2, 0.3, 0.4]
     comparisons: list[Comparison] = []
     accuracy: list[Series] = []
@@ -83,7 +83,7 @@ def recovery_study(samples: int, rng: np.random.Generator) -> Study:
 
 
 def regret_study(samples: int, rng: np.random.Generator) -> Study:
-    """Regret against the horizon for both edits, and its growth exponent against the recall."""
+    """Return the study of regret by the horizon for both edits, and of its growth exponent by the recall."""
     error, horizons = 2e-4, [2**i for i in range(5, 11)]
     walks = {
         "no recovery": EditWalk(error),
@@ -140,7 +140,7 @@ def _regret_at(walk: EditWalk, horizons: Sequence[int]) -> list[float]:
 
 
 def final_errors_study(samples: int, rng: np.random.Generator) -> Study:
-    """Errors left per 100 steps: where the usual bound is too low, and where far too high."""
+    """Return the study of the errors left per 100 steps, where the usual bound is too low or far too high."""
     recalls, alarms = [0.0, 0.25, 0.5, 0.75, 0.9], [0.0, 0.05, 0.1, 0.2, 0.3]
     comparisons: list[Comparison] = []
 
@@ -192,7 +192,7 @@ def final_errors_study(samples: int, rng: np.random.Generator) -> Study:
 
 
 def mod10_study(samples: int, rng: np.random.Generator) -> Study:
-    """Actions against the chance of a first attempt, and against the length beside whole-answer restarts."""
+    """Return the study of actions by the chance of a first attempt and by the length, with restarts."""
     chances, lengths = [0.05, 0.1, 0.2, 0.5, 0.8], [10 * k for k in range(1, 21)]
     policies: dict[str, tuple[Retry, tuple[float, ...]]] = {
         "memoryless": (Retry.MEMORYLESS, (1.0,) * 9),

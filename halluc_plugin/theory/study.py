@@ -1,4 +1,4 @@
-"""A study: the numbers of one figure, and closed forms set beside simulations. Holds them, draws nothing."""
+"""The data of a study: the numbers of one figure, and closed forms compared with simulations."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -9,7 +9,7 @@ from halluc_plugin.theory.estimates import Estimate
 
 
 class Kind(StrEnum):
-    """Where the numbers of a series come from."""
+    """The source of the numbers of a series."""
 
     EXACT = "exact"
     """A closed form, or an exact recursion; a line."""
@@ -21,16 +21,16 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Series:
-    """One line, or one set of markers.
+    """One line of a panel, or one set of markers.
 
     Attributes:
-        label: What it shows; simulated series repeat the label of the line they check.
-        kind: Where its numbers come from.
-        x: Abscissae.
-        y: Ordinates, as many.
-        colour: Index into the palette: a line and the markers that check it share one.
-        low: Lower limits of the 95 % intervals; simulated series have them, others have none.
-        high: Upper limits, likewise.
+        label: Label of the series; simulated series repeat the label of the line that they check.
+        kind: The source of its numbers.
+        x: Abscissa of each point.
+        y: Ordinate of each point.
+        colour: Index into the palette. A line and the markers that check it have the same.
+        low: Lower limits of the 95 % intervals, for simulated series; otherwise none.
+        high: Upper limits of the 95 % intervals, for simulated series; otherwise none.
     """
 
     label: str
@@ -45,7 +45,7 @@ class Series:
     def simulated(
         cls, label: str, x: Sequence[float], estimates: Sequence[Estimate], colour: int
     ) -> "Series":
-        """Markers at ``x`` from as many estimates."""
+        """Return the markers at ``x`` for one estimate each."""
         values = [e.value for e in estimates]
         lows, highs = [e.low for e in estimates], [e.high for e in estimates]
         return cls(label, Kind.SIMULATED, x, values, colour, lows, highs)
@@ -59,7 +59,7 @@ class Panel:
         title: What the panel says, as a short sentence.
         x_label: Abscissa with its unit.
         y_label: Ordinate with its unit.
-        series: What is drawn, in order.
+        series: The series to draw, in order.
         x_log: Whether the abscissa is logarithmic.
         y_log: Whether the ordinate is logarithmic.
         y_limits: Range of the ordinate; None lets the figure choose.
@@ -76,12 +76,12 @@ class Panel:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One quantity in closed form and simulated.
+    """One quantity, in closed form and simulated.
 
     Attributes:
-        quantity: What it is, with its parameters.
-        exact: Closed form or exact recursion.
-        simulated: The simulation's estimate of it.
+        quantity: Name of the quantity, with its parameters.
+        exact: The value by a closed form or an exact recursion.
+        simulated: The estimate by a simulation.
     """
 
     quantity: str
@@ -96,13 +96,13 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Study:
-    """One figure's worth of theory.
+    """The theory behind one figure.
 
     Attributes:
-        name: Its name on the command line and in file names.
-        title: What it is about.
-        comparisons: Closed forms beside simulations.
-        panels: What the figure shows.
+        name: Name on the command line and in file names.
+        title: Title of the study.
+        comparisons: The comparisons of closed forms with simulations.
+        panels: The panels of the figure.
     """
 
     name: str
@@ -111,6 +111,6 @@ class Study:
     panels: list[Panel]
 
     def record(self, *, seed: int, samples: int) -> dict[str, Any]:
-        """All numbers, plotted and compared, as a JSON-able dict."""
+        """Return all numbers, plotted and compared, as a JSON-able dict."""
         comparisons = [asdict(c) | {"inside": c.inside} for c in self.comparisons]
         return asdict(self) | {"comparisons": comparisons, "seed": seed, "samples": samples}

@@ -1,7 +1,8 @@
-"""Closed forms of the search law: one step with uniform or distinct tries, several with restarts.
+"""Closed forms of the search law: one step with uniform or distinct tries, several steps with restarts.
 
-With e = P(a step is not live), r the recall, f the false alarm, and at most M times taken back. Derived in
-``docs/theory.md``; :class:`halluc_plugin.theory.search_law.SearchLaw` is the sum that they are cases of.
+In these forms e is P(a step is not live), r the recall, f the false alarm, and M the largest number of times
+that something is taken back. They are derived in ``docs/theory.md`` and are special cases of
+:class:`halluc_plugin.theory.search_law.SearchLaw`.
 """
 
 from math import prod
@@ -10,7 +11,7 @@ from halluc_plugin.errors import SettingsError
 
 
 def uniform_tries(error: float, recall: float, false_alarm: float, edits: int) -> float:
-    """P(right) of one step with memoryless tries: a (1 - x^M)/(1 - x) + x^M (1 - e).
+    """Return P(right) of one step with memoryless tries: a (1 - x^M)/(1 - x) + x^M (1 - e).
 
     a = (1 - e)(1 - f) is the chance of a try that is right and kept, x = e r + (1 - e) f that of one that is
     taken back; the last of M + 1 tries is kept, whatever it is.
@@ -28,10 +29,11 @@ def _kept(right: float, taken: float, last: float, edits: int) -> float:
 
 
 def distinct_tries(branches: int, recall: float, false_alarm: float, edits: int) -> float:
-    """P(right) of one step of d distinct branches, one of them right, M < d.
+    """Return P(right) of one step of d distinct branches, one of them right, M < d.
 
-    The right one is at place j of the tries with probability 1/d each. It is reached if the j - 1 before are
-    taken back, and kept with 1 - f, or for sure as the last try: [(1 - f) Σ_{j ≤ M} r^(j-1) + r^M]/d.
+    The right branch is try number j with probability 1/d each. It is reached if the j - 1 tries before are
+    taken back, and kept with probability 1 - f, or always as the last try: [(1 - f) Σ_{j ≤ M} r^(j-1) +
+    r^M]/d.
 
     Raises:
         SettingsError: There are more tries than branches.
@@ -44,10 +46,10 @@ def distinct_tries(branches: int, recall: float, false_alarm: float, edits: int)
 def restarts(
     errors: tuple[float, ...], recall: tuple[float, ...], false_alarm: tuple[float, ...], edits: int
 ) -> float:
-    """P(right) of S steps with memoryless restarts, the form of :func:`uniform_tries` for whole attempts.
+    """Return P(right) of S steps with memoryless restarts: :func:`uniform_tries` for whole attempts.
 
-    An attempt is right and kept with a = Π (1 - e_n)(1 - f_n). It is wrong and kept where it errs first at
-    some step n, having been live and left alone up to there, and nothing of what follows is noticed.
+    An attempt is right and kept with a = Π (1 - e_n)(1 - f_n). It is wrong and kept if its first error is at
+    some step n, no false alarm came before, and nothing that follows is noticed.
     """
     steps = range(len(errors))
     alive = [1.0]

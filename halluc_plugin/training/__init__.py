@@ -1,10 +1,10 @@
-"""Supervised fine-tuning on raw traces: masked or unmasked, on the transformers ``Trainer``.
+"""Fine-tune on raw traces with supervision, masked or unmasked, by the transformers ``Trainer``.
 
-Read in this order: :mod:`.settings` (how), :mod:`.dataset` (trace files as batches, with labels from the edit
-semantics), :mod:`.weights` (what labels weigh), :mod:`.trainer` (the loss), :mod:`.fine_tuning` (progress,
-checkpoints, resuming and TensorBoard), :mod:`.low_rank` with :mod:`.output_bias` (low-rank updates);
-:mod:`.matching` with :mod:`.match_settings` and :mod:`.replay` (SequenceMatch); :mod:`.attention` (short rows
-on a CPU).
+Read in this order: :mod:`.settings` (the settings of a run), :mod:`.dataset` (trace files as batches, with
+labels from the edit semantics), :mod:`.weights` (the weights of labels), :mod:`.trainer` (the loss),
+:mod:`.fine_tuning` (progress, checkpoints, resuming and TensorBoard), :mod:`.low_rank` with
+:mod:`.output_bias` (low-rank updates); :mod:`.matching` with :mod:`.match_settings` and :mod:`.replay`
+(SequenceMatch); :mod:`.attention` (short rows on a CPU).
 """
 
 from typing import TYPE_CHECKING

@@ -1,7 +1,7 @@
-"""Training on short rows on a CPU without torch's fused attention, whose backward is slow there.
+"""Train on short rows on a CPU without torch's fused attention, whose backward pass is slow there.
 
 A step of a 0.9M model in bfloat16 takes 1.8 times as long with it on rows of 44 tokens, 1.5 times on 128, and
-as long on 256 (``benchmarks/bench_training.py``, two cores with other jobs beside it).
+as long on 256 (``benchmarks/bench_training.py``, on two cores that also ran other jobs).
 """
 
 from collections.abc import Iterator
@@ -18,11 +18,13 @@ LONGEST = 128
 
 @contextmanager
 def unfused_attention(model: Any, longest_row: int, *, bf16: bool) -> Iterator[None]:
-    """Let a model attend by plain products where that is faster; afterwards it is as before.
+    """Make a model attend by plain products inside the block, where that is faster.
+
+    Afterwards the model is as before.
 
     Args:
-        model: A transformers model; one whose attention is not transformers' ``sdpa`` is left alone.
-        longest_row: Tokens of the longest row.
+        model: A transformers model; one whose attention is not transformers' ``sdpa`` is not changed.
+        longest_row: Number of tokens of the longest row.
         bf16: Whether forward passes compute in bfloat16.
     """
     config = model.config

@@ -1,4 +1,4 @@
-"""Raw traces as batches: ids of prompt and response, labels from the edit semantics."""
+"""Turn raw traces into batches: ids of prompt and response, with labels from the edit semantics."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ ROWS_AT_ONCE = 512
 
 
 class TraceDataset(torch.utils.data.Dataset[TraceRow]):
-    """Rows of trace files, by index."""
+    """The rows of trace files, by index."""
 
     def __init__(self, rows: Sequence[TraceRow]) -> None:
         self._rows = rows
@@ -33,13 +33,13 @@ class TraceDataset(torch.utils.data.Dataset[TraceRow]):
 
 
 class TraceCollator:
-    """Pads traces on the right and labels them, for a causal forward (soft context).
+    """Pads traces on the right and labels them, for a causal forward pass (soft context).
 
     Args:
-        vocab: Which ids edit.
-        pad_id: Id to pad with; what is padding is told by lengths, never by this id.
+        vocab: The edit vocabulary of the ids.
+        pad_id: The id at padding; lengths, never this id, tell what is padding.
         erased_tokens: Whether erased tokens are imitated.
-        weighing: What imitated tokens weigh in the loss; None for all alike.
+        weighing: The weights of imitated tokens in the loss; None if all have the same.
     """
 
     def __init__(
@@ -73,12 +73,15 @@ class TraceCollator:
         return batch if weights is None else batch | {"weights": _behind_prompts(rows, weights, 0.0)}
 
     def resolved(self, rows: Sequence[TraceRow]) -> Resolution:
-        """The responses of N rows, of width T."""
+        """Return the resolution of the responses of N rows, of width T."""
         responses = [row.response_ids for row in rows]
         return resolve(_pad(responses, self._pad_id), _valid(responses), self.vocab)
 
     def labels(self, resolution: Resolution, rows: Sequence[TraceRow]) -> torch.Tensor:
-        """Long[N, T]: what is imitated of each response; the one place where that is decided."""
+        """Return the ids to imitate of each response, Long[N, T].
+
+        No other code decides what is imitated.
+        """
         imitated = response_mask(resolution, self._erased_tokens)
         if self._erased_tokens is ErasedTokens.MASK:
             imitated &= ~taken_back(resolution, rows)
@@ -87,14 +90,14 @@ class TraceCollator:
     def weights(
         self, resolution: Resolution, labels: torch.Tensor, rows: Sequence[TraceRow]
     ) -> torch.Tensor | None:
-        """Float[N, T]: what each action weighs in the loss, None where all imitated ones weigh the same."""
+        """Return the weight of each action in the loss, Float[N, T]; None if all weigh the same."""
         if self._weighing is None:
             return None
         return self._weighing.of(resolution, labels, taken_back(resolution, rows))
 
 
 def taken_back(resolution: Resolution, rows: Sequence[TraceRow]) -> torch.Tensor:
-    """Bool[N, T]: what is taken back of each response, by edits or in words."""
+    """Return which tokens of each response are taken back, by edits or in words, Bool[N, T]."""
     erased = resolution.erased.clone()
     for number, row in enumerate(rows):
         if row.erased is not None:
@@ -110,17 +113,17 @@ def weighing_of(
     *,
     step_delimiter: str,
 ) -> Weighing | None:
-    """What tokens weigh, for shares of the loss to come out over all rows; None if no share is given.
+    """Return the weights of tokens that give the shares of the loss over all rows, None for no shares.
 
     Args:
-        rows: All of the data.
-        collator: Says what is imitated.
-        shares: What is wanted.
-        tokenizer: Whose ids the rows are in.
+        rows: All rows of the data.
+        collator: The collator, which decides what is imitated.
+        shares: The shares of the loss.
+        tokenizer: The tokenizer of the ids.
         step_delimiter: Text that ends a step.
 
     Raises:
-        DataError: A class of tokens is to have a share, and the rows have none of it.
+        DataError: A class of tokens is to have a share, and the rows have no such tokens.
         EditVocabError: No token ends with the delimiter.
     """
     if not shares.given:
@@ -139,7 +142,7 @@ def weighing_of(
 
 
 class TreeCollator(TraceCollator):
-    """Hands traces on for the trainer to lay out (hard context): each action sees the live text only."""
+    """Passes traces on for the trainer to lay out in hard context, where actions see only the live text."""
 
     def __call__(self, rows: Sequence[TraceRow]) -> dict[str, torch.Tensor]:
         """The batch.

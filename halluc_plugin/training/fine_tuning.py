@@ -1,4 +1,4 @@
-"""Fine-tuning a causal language model on trace files, on the transformers ``Trainer``."""
+"""Fine-tune a causal language model on trace files, by the transformers ``Trainer``."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -42,31 +42,32 @@ def fine_tune(
     callbacks: Sequence[TrainerCallback] = (),
     finish: Callable[[], None] = lambda: None,
 ) -> dict[str, float]:
-    """Train in place and save model and tokenizer side by side.
+    """Train a model in place, and save it with its tokenizer in one folder.
 
-    A run that was interrupted goes on from its last checkpoint when it is started again with the same
-    ``out``; its checkpoints are deleted when it is done.
+    An interrupted run resumes from its last checkpoint when it is started again with the same ``out``; its
+    checkpoints are deleted when it is done.
 
     Args:
         model: A transformers causal language model; on an accelerator it trains in bf16 autocast.
         tokenizer: Its tokenizer, whose ids the files are in.
-        files: Trace files.
+        files: The trace files.
         settings: How to train.
         out: Folder for the model, its checkpoints and its TensorBoard files.
         step_delimiter: Text that ends a step, for a tokenizer with a step backtrack token.
         show_progress: Whether to show a progress bar.
-        soft_collator: A collator of your own for soft context.
+        soft_collator: A class of collator for soft context that replaces :class:`TraceCollator`.
         callbacks: Further callbacks of the transformers trainer.
-        finish: What is left to do with the trained model, before its checkpoints are deleted.
+        finish: Function that is called with nothing after training, before the checkpoints are deleted.
 
     Returns:
-        ``train_loss`` (mean over the steps of this start, nats per label) and ``train_runtime`` (seconds).
+        ``train_loss`` (mean over the steps since this start, in nats per label) and ``train_runtime`` (in
+        seconds).
 
     Raises:
-        DataError: A file is malformed, is in another tokenizer's ids, or a trace is longer than the model's
+        DataError: A file is malformed or has another tokenizer's ids, or a trace is longer than the model's
             positions.
-        SettingsError: The context is hard and the model's attention cannot follow a tree; or the batch cannot
-            be divided among the devices; or ``out`` cannot be written to.
+        SettingsError: The context is hard and the model's attention cannot follow a tree, the batch cannot be
+            divided among the devices, or ``out`` cannot be written to.
     """
     make_folder(out)
     rows = read_rows_for(model, tokenizer, files)
@@ -105,18 +106,19 @@ def run(
     step_delimiter: str = "\n",
     beside: Callable[[], None] | None = None,
 ) -> dict[str, float]:
-    """Train to the end, from the last checkpoint where there is one; save model and tokenizer side by side.
+    """Train to the end, from the last checkpoint if there is one, and save model and tokenizer.
 
     Args:
-        trainer: Its output folder is ``checkpoints`` below ``out``.
-        tokenizer: The model's.
+        trainer: The trainer; its output folder is ``checkpoints`` below ``out``.
+        tokenizer: The model's tokenizer.
         out: Folder for the model and its TensorBoard files.
-        finish: As :func:`fine_tune`.
-        step_delimiter: As there.
-        beside: Saves what belongs beside the weights; by default tokenizer and card of a policy.
+        finish: Function that is called with nothing after training, before the checkpoints are deleted.
+        step_delimiter: Text that ends a step, for a tokenizer with a step backtrack token.
+        beside: Function that saves the files next to the weights; by default the tokenizer and card of a
+            policy.
 
     Returns:
-        As :func:`fine_tune`.
+        The figures that :func:`fine_tune` returns.
     """
     from torch.utils.tensorboard import SummaryWriter
 
@@ -137,11 +139,12 @@ def run(
 
 
 def read_rows_for(model: Any, tokenizer: Any, files: Sequence[Path]) -> list[TraceRow]:
-    """The rows of trace files, none longer than the model's positions.
+    """Read the rows of trace files, and check that they fit a model.
 
     Raises:
-        DataError: As :func:`fine_tune`.
-        TokenizerError: The model has no row for one of their tokens.
+        DataError: A file is malformed or has another tokenizer's ids, or a row is longer than the model's
+            positions.
+        TokenizerError: The model has no row for one of the ids.
     """
     rows = [row for path in files for row in read_traces(path, tokenizer)]
     refuse_overlong(longest_row(rows), max_positions(model.config))
@@ -151,36 +154,39 @@ def read_rows_for(model: Any, tokenizer: Any, files: Sequence[Path]) -> list[Tra
 
 
 def pad_id(tokenizer: Any) -> int:
-    """An id to pad with; what is padding is told by lengths, never by this id."""
+    """Return an id to pad with; lengths, never this id, tell what is padding."""
     return int(tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id)
 
 
 def processes() -> int:
-    """Processes that torchrun has started, this one among them."""
+    """Return the number of processes that torchrun has started, this one included."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def devices() -> int:
-    """Devices that share an optimizer step: torchrun's processes, or the accelerators of one process."""
+    """Return the number of devices that share an optimizer step.
+
+    They are torchrun's processes, or the accelerators of one process.
+    """
     if processes() > 1 or not torch.accelerator.is_available():
         return processes()
     return max(1, torch.accelerator.device_count())
 
 
 def longest_row(rows: Sequence[TraceRow]) -> int:
-    """Tokens of the longest row, with its prompt."""
+    """Return the number of tokens of the longest row, with its prompt."""
     return max(len(row.prompt_ids) + len(row.response_ids) for row in rows)
 
 
 def refuse_unknown(greatest: int, size: int) -> None:
-    """Refuse ids that a model has no row for.
+    """Refuse ids for which a model has no row.
 
     Args:
         greatest: The greatest id.
-        size: Rows of the model.
+        size: Number of rows of the model.
 
     Raises:
-        TokenizerError: It has none for the greatest id.
+        TokenizerError: The model has no row for the greatest id.
     """
     if greatest >= size:
         raise TokenizerError(
@@ -193,11 +199,11 @@ def refuse_overlong(longest: int, limit: int | None) -> None:
     """Refuse rows that are longer than a model's positions.
 
     Args:
-        longest: Tokens of the longest one, with its prompt.
-        limit: Positions; None where the model names none.
+        longest: Number of tokens of the longest row, with its prompt.
+        limit: Number of positions; None if the model names none.
 
     Raises:
-        DataError: It is longer.
+        DataError: The longest row exceeds the limit.
     """
     if limit is not None and longest > limit:
         raise DataError(
@@ -209,7 +215,13 @@ def refuse_overlong(longest: int, limit: int | None) -> None:
 def arguments(
     settings: TrainSettings, out: Path, *, show_progress: bool, **further: Any
 ) -> TrainingArguments:
-    """The transformers trainer's arguments for these settings, and further ones.
+    """Return the transformers trainer's arguments for these settings.
+
+    Args:
+        settings: The settings of the run.
+        out: Folder for checkpoints and TensorBoard files.
+        show_progress: Whether to show a progress bar.
+        **further: Further arguments of the transformers trainer.
 
     Raises:
         SettingsError: The batch cannot be divided among the devices.
@@ -248,9 +260,10 @@ def arguments(
 
 
 def last_checkpoint(out: Path) -> str | None:
-    """The folder of the last whole checkpoint of an interrupted run, None where there is none.
+    """Return the folder of the last complete checkpoint of an interrupted run, None if there is none.
 
-    One that a run was killed over has no state of the trainer yet, or half of it: that is written last.
+    A checkpoint that was being written when a run was killed lacks the trainer's state or has an incomplete
+    one, as that is written last.
     """
     folders = [path for path in (out / CHECKPOINTS).glob("checkpoint-*") if _step(path) >= 0]
     whole = [path for path in folders if _is_whole(path)]

@@ -1,8 +1,8 @@
-"""Fine-tuning by low-rank updates (LoRA, arXiv 2106.09685).
+"""Fine-tune by low-rank updates (LoRA, arXiv 2106.09685).
 
-A model's weights stay as they are, but for an update of rank r in each projection and, since a new token
-must be learned whole, the rows of the edit tokens in each parameter that has a row for each token. A plain
-model is saved, the updates merged.
+A model's weights stay unchanged except for an update of rank r in each projection and, since a new token must
+be learned whole, the rows of the edit tokens in each parameter that has a row for each token. The model is
+saved as a plain one, with the updates merged.
 """
 
 import json
@@ -30,10 +30,10 @@ OLDEST_PEFT = "0.19"
 
 
 def require_peft() -> None:
-    """Refuse low-rank updates where the package that makes them is missing or old.
+    """Refuse low-rank updates if the package that makes them is missing or too old.
 
     Raises:
-        SettingsError: It is.
+        SettingsError: peft is missing or too old.
     """
     try:
         found = version("peft")
@@ -47,15 +47,15 @@ def require_peft() -> None:
 
 
 def check_low_rank(rank: int, out: Path) -> None:
-    """What can be said of a run before its model is loaded.
+    """Refuse settings of a low-rank run that cannot work, before its model is loaded.
 
     Args:
-        rank: Of the updates.
+        rank: Rank of the updates.
         out: Folder for the model.
 
     Raises:
-        SettingsError: peft is missing; the rank is below 1; there is more than one device; ``out`` holds a
-            finished model, or an interrupted run that trains all weights.
+        SettingsError: peft is missing or too old, the rank is below 1, there is more than one device, or
+            ``out`` holds a finished model or an interrupted run that trains all weights.
     """
     require_peft()
     if rank < 1:
@@ -86,29 +86,30 @@ def fine_tune_low_rank(
 ) -> dict[str, float]:
     """Train low-rank updates of all projections and the rows of the edit tokens; save the merged model.
 
-    The rows are those of the embeddings, of the output's bias, and of what else has a row for each token.
+    The rows are those of the embeddings, of the output's bias, and of any other parameter with a row for each
+    token.
 
     Args:
-        model: As :func:`halluc_plugin.training.fine_tune`, also of half precision: what is trained is
-            float32, and rounded to the model's precision where it is merged. It is merged in place.
-        tokenizer: As there.
-        files: As there.
-        settings: As there.
-        out: Folder for the merged model. The updates as they were trained, checkpoints and TensorBoard
-            files are in ``out/adapter``.
-        rank: Of the updates, which are scaled by two.
-        step_delimiter: As there.
-        show_progress: As there.
-        callbacks: As there.
+        model: A transformers causal language model, which may be of half precision: the trained parameters
+            are float32, and rounded to the model's precision when they are merged, in place.
+        tokenizer: Its tokenizer, whose ids the files are in.
+        files: The trace files.
+        settings: How to train.
+        out: Folder for the merged model. The updates as they were trained, checkpoints and TensorBoard files
+            are in ``out/adapter``.
+        rank: Rank of the updates, which are scaled by two.
+        step_delimiter: Text that ends a step, for a tokenizer with a step backtrack token.
+        show_progress: Whether to show a progress bar.
+        callbacks: Further callbacks of the transformers trainer.
 
     Returns:
-        As there.
+        The figures that :func:`halluc_plugin.training.fine_tune` returns.
 
     Raises:
-        DataError: As there.
-        SettingsError: As :func:`check_low_rank`; an interrupted run in ``out`` had another model, rank or
-            edit tokens; a further head of the model has a bias; peft does not know its layers (Mamba); or
-            as there.
+        DataError: The files are refused by :func:`halluc_plugin.training.fine_tune`.
+        SettingsError: The settings are refused by :func:`check_low_rank` or
+            :func:`halluc_plugin.training.fine_tune`; an interrupted run in ``out`` had another model, rank or
+            edit tokens; a further head of the model has a bias; or peft does not support its layers (Mamba).
     """
     check_low_rank(rank, out)
     from peft import LoraConfig, get_peft_model

@@ -1,4 +1,4 @@
-"""How to match occupancies."""
+"""The settings of SequenceMatch."""
 
 from dataclasses import dataclass
 
@@ -8,18 +8,18 @@ from halluc_plugin.losses import Divergence
 
 @dataclass(frozen=True)
 class MatchSettings:
-    """How to match.
+    """How occupancies are matched.
 
     Args:
-        gamma: γ of the occupancies.
-        divergence: What is minimised.
-        imitate_steps: Optimizer steps of pure imitation (β = 1).
-        anneal_steps: Steps in which β goes from 1 to ``imitation``.
-        imitation: β at the end: the loss is β imitation + (1 - β) matching.
-        refresh_steps: Steps between draws of the model's responses.
-        fresh: Responses of a draw.
-        capacity: Responses that are kept.
-        max_actions: Most actions of a response.
+        gamma: Discount γ of the occupancies.
+        divergence: The divergence to minimise.
+        imitate_steps: Number of optimizer steps of pure imitation (β = 1).
+        anneal_steps: Number of optimizer steps in which β goes from 1 to ``imitation``.
+        imitation: Weight β of imitation at the end: the loss is β imitation + (1 - β) matching.
+        refresh_steps: Number of steps between draws of the model's responses.
+        fresh: Number of responses of a draw.
+        capacity: Number of responses that are kept.
+        max_actions: Largest number of actions of a response.
 
     Raises:
         SettingsError: A value is out of range.
@@ -47,6 +47,6 @@ class MatchSettings:
             )
 
     def beta(self, step: int) -> float:
-        """The weight of imitation at an optimizer step, from 0."""
+        """Return the weight of imitation β at an optimizer step; steps count from 0."""
         done = (step - self.imitate_steps) / self.anneal_steps if self.anneal_steps else float("inf")
         return 1.0 if step < self.imitate_steps else max(self.imitation, 1 - (1 - self.imitation) * done)

@@ -1,4 +1,4 @@
-"""SequenceMatch on the transformers ``Trainer``: imitation, then matching of occupancies with replay.
+"""Train by SequenceMatch: imitation first, then matching of occupancies with a replay buffer.
 
 Deviations from the paper (arXiv 2306.05426):
 
@@ -57,27 +57,27 @@ def match_sequences(
     show_progress: bool = True,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> dict[str, float]:
-    """Train in place, in hard context, and save model and tokenizer side by side.
+    """Train a model in place, in hard context, and save it with its tokenizer in one folder.
 
-    An interrupted run goes on from its last checkpoint, its replay buffer included.
+    An interrupted run resumes from its last checkpoint with its replay buffer.
 
     Args:
-        model: As :func:`halluc_plugin.hard.score_actions`.
+        model: The model, as for :func:`halluc_plugin.hard.score_actions`.
         tokenizer: Its tokenizer, whose ids the files are in.
-        files: Trace files; their prompts are those that the model's own responses are drawn to.
+        files: The trace files; the model's own responses answer their prompts.
         settings: How to train. Erased tokens are masked, or kept as actions of the policy.
         out: Folder for the model, its checkpoints and its TensorBoard files.
-        matching: How to match.
+        matching: How occupancies are matched.
         step_delimiter: Text that ends a step, for a tokenizer with a step backtrack token.
         show_progress: Whether to show a progress bar.
         callbacks: Further callbacks of the trainer.
 
     Returns:
-        As :func:`halluc_plugin.training.fine_tune`.
+        The figures that :func:`halluc_plugin.training.fine_tune` returns.
 
     Raises:
-        DataError: As :func:`halluc_plugin.training.fine_tune`.
-        SettingsError: The model's attention cannot follow a tree; or batches are to be split, which the ratio
+        DataError: The files are refused by :func:`halluc_plugin.training.fine_tune`.
+        SettingsError: The model's attention cannot follow a tree, or batches are to be split, which the ratio
             in the loss does not allow.
     """
     make_folder(out)
@@ -156,14 +156,22 @@ class MatchTrainer(Trainer):
         eos_ids: frozenset[int],
         settings: TrainSettings,
     ) -> None:
-        """Say how to match, and with which responses."""
+        """Set how occupancies are matched, and with which responses.
+
+        Args:
+            matching: How occupancies are matched.
+            replay: The model's own responses.
+            vocab: The edit vocabulary of the ids.
+            eos_ids: Ids that end a response.
+            settings: How to train.
+        """
         self.matching, self.replay, self.vocab, self.eos_ids = matching, replay, vocab, eos_ids
         self.settings = settings
         self._seen: defaultdict[str, list[float]] = defaultdict(list)
 
     @property
     def rows_needed(self) -> bool:
-        """Whether this step's loss wants responses of the model."""
+        """Whether the loss of this step needs responses of the model."""
         mixture = self.matching.divergence is Divergence.CHI2_MIXTURE
         return mixture and self.matching.beta(self.state.global_step) < 1
 
@@ -174,7 +182,10 @@ class MatchTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,  # noqa: ARG002 - the trainer's interface
     ) -> Any:
-        """β imitation + (1 - β) matching, in one forward over the data and as many responses of the model."""
+        """Return β imitation + (1 - β) matching, a scalar.
+
+        One forward pass covers the data and as many responses of the model.
+        """
         step, count = self.state.global_step, len(inputs["prompt_ids"])
         beta = self.matching.beta(step)
         batch = inputs
@@ -217,7 +228,7 @@ class MatchTrainer(Trainer):
         self._seen["replay_age"].append(self.replay.mean_age(self.state.global_step))
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """With the parts of the loss, and the size and age of the buffer, as means since the last time."""
+        """Log also the parts of the loss, and the size and age of the buffer, as means since the last log."""
         if "loss" in logs:
             logs = {**logs, **{name: sum(values) / len(values) for name, values in self._seen.items()}}
             self._seen.clear()
@@ -225,11 +236,11 @@ class MatchTrainer(Trainer):
 
 
 class Refresh(TrainerCallback):
-    """Draws responses of the model as it is, and saves the buffer with each checkpoint.
+    """Draws responses of the current model, and saves the buffer with each checkpoint.
 
     Args:
-        trainer: Whose buffer it is.
-        rows: Data whose prompts are answered.
+        trainer: The trainer whose buffer it is.
+        rows: The rows of the data, whose prompts are answered.
     """
 
     def __init__(self, trainer: MatchTrainer, rows: Sequence[TraceRow]) -> None:
@@ -243,7 +254,7 @@ class Refresh(TrainerCallback):
         model: Any = None,
         **kwargs: Any,  # noqa: ARG002
     ) -> None:
-        """Draw when it is time, or when there is nothing yet."""
+        """Draw responses if it is time, or if there are none yet."""
         trainer, matching = self._trainer, self._trainer.matching
         due = state.global_step % matching.refresh_steps == 0 or not len(trainer.replay)
         if not trainer.rows_needed or not due:
@@ -271,7 +282,7 @@ class Refresh(TrainerCallback):
         control: TrainerControl,  # noqa: ARG002 - the trainer's interface
         **kwargs: Any,  # noqa: ARG002
     ) -> None:
-        """Save the buffer beside the weights."""
+        """Save the buffer next to the weights."""
         self._trainer.replay.save(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
 
 

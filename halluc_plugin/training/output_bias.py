@@ -1,8 +1,8 @@
-"""The bias of a model's output beside rows that are trained: peft's rows of a linear layer have none.
+"""Train rows of the bias of a model's output, which peft cannot do for rows of a linear layer.
 
-peft (0.19 to 0.21) computes a linear layer some of whose rows are trained without the layer's bias, and
-trains no rows of a bias. So the bias becomes a table of its own, one value a token, whose rows are trained,
-saved and resumed like those of an embedding; it is added to the logits and, when all is merged, put back.
+peft (0.19 to 0.21) computes a linear layer with trained rows without the layer's bias, and trains no rows of
+a bias. So the bias becomes a table of its own with one value for each token, whose rows are trained, saved
+and resumed like those of an embedding. It is added to the logits and, when all updates are merged, put back.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ TABLE = "output_bias"
 
 
 class OutputBias:
-    """The bias of a model's output, while it lies in a table.
+    """The bias of a model's output while it is a table.
 
     Args:
         model: A transformers causal language model whose output has a bias; the table becomes its child.
@@ -28,11 +28,11 @@ class OutputBias:
 
     @classmethod
     def take_from(cls, model: Any) -> "OutputBias | None":
-        """Take it; None where the output has none."""
+        """Take the bias out of a model's output; return None if the output has none."""
         return None if getattr(model.get_output_embeddings(), "bias", None) is None else cls(model)
 
     def attach(self, tuned: Any) -> None:
-        """Add it to the logits of a model that peft has wrapped."""
+        """Add the bias to the logits of a model that peft has wrapped."""
         tuned.get_base_model().get_output_embeddings().register_forward_hook(self._add)
 
     def _add(self, module: Any, inputs: Any, logits: torch.Tensor) -> torch.Tensor:  # noqa: ARG002 - torch's
@@ -41,7 +41,7 @@ class OutputBias:
 
     @torch.no_grad()
     def put_back(self) -> None:
-        """Give it back to the output, with the rows that were trained; the model is whole again."""
+        """Put the bias back into the output, with its trained rows, so that the model is as before."""
         table = getattr(self._model, TABLE).weight
         self._bias.data = self._bias.data.to(table.device)  # the model may have moved meanwhile
         self._bias.copy_(table[:, 0])

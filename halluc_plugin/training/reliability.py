@@ -1,4 +1,4 @@
-"""The reliability plot of a scorer of steps; there is none without matplotlib, the extra ``plots``."""
+"""Draw the reliability plot of a scorer of steps, if matplotlib (the extra ``plots``) is installed."""
 
 from pathlib import Path
 
@@ -12,11 +12,11 @@ def draw_reliability(quality: StepValueQuality, path: Path) -> bool:
     """Write the plot as a PNG: the mean target of each bin of values over its mean value.
 
     Args:
-        quality: Of whom.
-        path: The file.
+        quality: The quality of the scorer's values.
+        path: The file to write.
 
     Returns:
-        Whether it was written; not so where matplotlib is missing.
+        Whether the plot was written; False if matplotlib is not installed.
     """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -1,4 +1,4 @@
-"""Responses of the model itself, kept while they are fresh enough to stand for it."""
+"""Keep recent responses of the model itself, which stand for its current ones."""
 
 import json
 from collections import deque
@@ -16,10 +16,10 @@ FILE = "replay.json"
 
 
 class ReplayBuffer:
-    """The last responses drawn, each with the step at which it was.
+    """The responses drawn last, each with the step at which it was drawn.
 
     Args:
-        capacity: Most responses; the oldest leave first.
+        capacity: Largest number of responses; the oldest are dropped first.
 
     Raises:
         SettingsError: The capacity is below 1.
@@ -34,33 +34,34 @@ class ReplayBuffer:
         return len(self._rows)
 
     def add(self, rows: Sequence[TraceRow], step: int) -> None:
-        """Keep responses that were drawn before an optimizer step."""
+        """Add responses that were drawn before an optimizer step."""
         self._rows.extend((step, row) for row in rows)
 
     def draw(self, count: int, rng: np.random.Generator) -> list[TraceRow]:
-        """So many of them, uniformly, with repetition.
+        """Draw ``count`` responses uniformly, with repetition.
 
         Raises:
-            SettingsError: There are none.
+            SettingsError: The buffer is empty.
         """
         if not self._rows:
             raise SettingsError("The replay buffer is empty.", "Draw responses before training on them.")
         return [self._rows[int(index)][1] for index in rng.integers(0, len(self._rows), count)]
 
     def mean_age(self, step: int) -> float:
-        """Optimizer steps since they were drawn, on average; nan where there are none."""
+        """Return the mean number of optimizer steps since the responses were drawn; nan if there are none."""
         ages = [step - drawn for drawn, _ in self._rows]
         return sum(ages) / len(ages) if ages else float("nan")
 
     def save(self, folder: Path) -> None:
-        """Write the buffer beside a checkpoint."""
+        """Write the buffer into the folder of a checkpoint."""
         rows = [[step, asdict(row)] for step, row in self._rows]
         write_whole(folder / FILE, json.dumps(rows))
 
     def load(self, folder: Path) -> None:
-        """Take over what was saved beside a checkpoint.
+        """Read the buffer from the folder of a checkpoint.
 
-        Nothing where a run was killed between the two: responses are drawn before they are needed.
+        The buffer stays empty if a run was killed before it was saved; responses are then drawn before they
+        are needed.
         """
         if not (folder / FILE).exists():
             return

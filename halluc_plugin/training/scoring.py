@@ -1,4 +1,4 @@
-"""Training a scorer of steps on files of values, on the transformers ``Trainer``, with early stopping."""
+"""Train a scorer of steps on files of values with early stopping, by the transformers ``Trainer``."""
 
 import json
 from collections.abc import Sequence
@@ -34,18 +34,18 @@ RELIABILITY = "reliability.png"
 
 @dataclass(frozen=True)
 class ScorerSettings:
-    """How to train a scorer of steps.
+    """How a scorer of steps is trained.
 
     Args:
-        objective: What for.
-        trunk: Whose trunk a head stands on; the policy's is left as it is.
-        held_out: Share of the problems that is held out: for early stopping, and for what is reported.
-        patience: Looks at the held-out loss, one at each checkpoint, without a new best one before training
-            stops. The best checkpoint is what is saved.
-        train: The rest; ``save_steps`` are the steps between looks.
+        objective: The training objective.
+        trunk: The model whose trunk a head uses; that of the policy is not changed.
+        held_out: Share of the problems that is held out, for early stopping and for the report, in (0, 1).
+        patience: Number of evaluations of the held-out loss, one at each checkpoint, without a new best one
+            before training stops. The best checkpoint is saved.
+        train: The other settings; ``save_steps`` is the number of steps between evaluations.
 
     Raises:
-        SettingsError: A value is out of range, or verdicts are to stand on the policy's trunk.
+        SettingsError: A value is out of range, or verdicts are to use the policy's trunk.
     """
 
     objective: Objective
@@ -68,11 +68,11 @@ class ScorerSettings:
 
 
 class ScorerTrainer(Trainer):
-    """The transformers trainer with the loss of an objective, in nats for each thing that is taught.
+    """The transformers trainer with the loss of an objective, in nats for each taught prefix or pair.
 
     Args:
-        objective: Which.
-        verdicts: Ids of wrong and right.
+        objective: The training objective.
+        verdicts: Ids of the verdicts wrong and right.
     """
 
     def __init__(
@@ -89,7 +89,10 @@ class ScorerTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
-        """The mean loss over what the optimizer step teaches; several processes hold a part of it each."""
+        """Return the mean loss over what the optimizer step teaches, a scalar.
+
+        Several processes hold a part of the step each.
+        """
         total = losses(model, inputs, self._objective, self._verdicts)
         if num_items_in_batch is None:
             loss = total / (inputs["labels"][:, 1:] >= 0).sum().clamp(min=1)
@@ -100,13 +103,13 @@ class ScorerTrainer(Trainer):
 
 @dataclass(frozen=True)
 class TrainedScorer:
-    """What training came to.
+    """The result of training a scorer.
 
     Attributes:
-        loss: Mean over the steps of this start, in nats.
-        seconds: They took.
-        steps: Optimizer steps until training stopped.
-        quality: Of the values of held-out problems' responses.
+        loss: Mean loss over the steps since this start, in nats.
+        seconds: Duration of these steps.
+        steps: Number of optimizer steps until training stopped.
+        quality: Quality of the values of held-out problems' responses.
     """
 
     loss: float
@@ -124,26 +127,29 @@ def train_step_scorer(
     trust_remote_code: bool = False,
     show_progress: bool = True,
 ) -> TrainedScorer:
-    """Train a scorer of steps, and save it with what is known of its quality.
+    """Train a scorer of steps, and save it with the measured quality of its values.
 
-    An interrupted run goes on when it is started again with the same ``out``. Beside the model
-    ``quality.json`` has the figures of :class:`halluc_plugin.metrics.StepValueQuality` on held-out problems,
-    and ``reliability.png`` the plot, where matplotlib is installed.
+    An interrupted run resumes when it is started again with the same ``out``. The model's folder gets
+    ``quality.json`` with the figures of :class:`halluc_plugin.metrics.StepValueQuality` on held-out problems,
+    and ``reliability.png`` with the plot if matplotlib is installed.
 
     Args:
-        policy: Folder or hub name of the model whose trunk it gets.
-        files: Files of values (:mod:`halluc_plugin.data.value_files`), of one step delimiter.
-        settings: How.
+        policy: Folder or hub name of the model whose trunk the scorer gets.
+        files: Files of values (:mod:`halluc_plugin.data.value_files`) with one step delimiter.
+        settings: How to train.
         out: Folder for the scorer.
         trust_remote_code: Whether code that comes with the policy may run.
         show_progress: Whether to show a progress bar.
 
+    Returns:
+        The loss, and the quality of the scorer.
+
     Raises:
-        DataError: A file is malformed, in another tokenizer's ids, or of another step delimiter than the
-            first; labels are all right or all wrong; there is one problem only; a row is longer than the
+        DataError: A file is malformed, or has another tokenizer's ids or another step delimiter than the
+            first; labels are all right or all wrong; there is only one problem; or a row is longer than the
             model's positions.
         SettingsError: The batch cannot be divided among the devices, or ``out`` cannot be written to.
-        TokenizerError: The policy cannot be loaded, or there is no head for its kind.
+        TokenizerError: The policy cannot be loaded, or transformers has no head for its kind.
     """
     make_folder(out)
     tokenizer = load_tokenizer(policy, trust_remote_code=trust_remote_code)
@@ -179,11 +185,11 @@ def train_step_scorer(
 
 
 def scored_responses(scorer: PrefixScorer, groups: Sequence[Sequence[ValueRow]]) -> list[ScoredResponse]:
-    """What a scorer says of rows, beside what is known of them.
+    """Return a scorer's values of rows, together with the known ones.
 
     Args:
         scorer: The scorer.
-        groups: Rows by problem.
+        groups: The rows of each problem.
     """
     rows = [(problem, row) for problem, group in enumerate(groups) for row in group]
     values = scorer.score([row.prompt_ids for _, row in rows], [row.step_ids for _, row in rows])

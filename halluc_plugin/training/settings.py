@@ -1,4 +1,4 @@
-"""How to fine-tune."""
+"""The settings of fine-tuning."""
 
 from dataclasses import dataclass, field
 
@@ -10,23 +10,24 @@ from halluc_plugin.losses.shares import LossShares
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """One fine-tuning run.
+    """The settings of one fine-tuning run.
 
     Args:
-        steps: Optimizer steps; data are repeated, reshuffled by ``seed``, as often as it takes.
-        batch_size: Traces in an optimizer step, over all devices.
-        micro_batch_size: Traces in a forward pass of one device; null for the whole batch.
+        steps: Number of optimizer steps; data are repeated, reshuffled by ``seed``, as often as needed.
+        batch_size: Number of traces in an optimizer step, over all devices.
+        micro_batch_size: Number of traces in a forward pass of one device; null for the whole batch.
         learning_rate: Peak learning rate of AdamW, cosine to zero.
-        warmup_steps: Steps from zero to the peak.
-        weight_decay: Of AdamW.
-        erased_tokens: Whether erased tokens are imitated (``keep``), imitated at a share of the loss that is
-            theirs (``weight``), or left out of the loss (``mask``).
-        shares: Which share of the loss decisions have, and with ``erased_tokens=weight`` erased tokens.
+        warmup_steps: Number of steps from zero to the peak.
+        weight_decay: Weight decay of AdamW.
+        erased_tokens: Whether erased tokens are imitated (``keep``), imitated at their own share of the loss
+            (``weight``), or left out of the loss (``mask``).
+        shares: The share of the loss of decisions, and with ``erased_tokens=weight`` of erased tokens.
         context: What each action sees in training: all before it (``soft``), or the live text (``hard``).
-        bf16: Whether forward passes compute in bfloat16 (weights keep theirs); null for accelerators only.
+        bf16: Whether forward passes compute in bfloat16 (weights keep their dtype); null for accelerators
+            only.
         seed: Seed of the order of the data and of dropout.
-        save_steps: Steps between checkpoints.
-        log_steps: Steps between logged losses.
+        save_steps: Number of steps between checkpoints.
+        log_steps: Number of steps between logged losses.
 
     Raises:
         SettingsError: A value is out of range.
@@ -62,11 +63,11 @@ class TrainSettings:
 
 
 def check_imitable(erased: ErasedTokens, shares: LossShares) -> None:
-    """Refuse what a likelihood cannot do with erased tokens.
+    """Refuse treatments of erased tokens that a likelihood does not allow.
 
     Raises:
-        SettingsError: They are to be discouraged; or they are to have a share of the loss that is not given,
-            or are not to have the one that is.
+        SettingsError: Erased tokens are to be discouraged; or they are to have a share of the loss and none
+            is given, or the reverse.
     """
     if erased is ErasedTokens.NEGATIVE:
         raise SettingsError(

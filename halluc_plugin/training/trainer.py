@@ -1,4 +1,4 @@
-"""The transformers trainer with a loss of ours: actions scored from what was live, labels with weights."""
+"""The transformers trainer with losses for raw traces: hard context, and labels with weights."""
 
 from typing import Any
 
@@ -11,12 +11,12 @@ from halluc_plugin.hard import Statistic, score_actions
 
 
 class TraceTrainer(Trainer):
-    """The transformers trainer with a loss of ours.
+    """The transformers trainer with a loss for raw traces.
 
-    In hard context an action is predicted from what was live; and labels may weigh more or less.
+    In hard context an action is predicted from the live text. Labels may have different weights.
 
     Args:
-        vocab: Which ids edit; needed in hard context, where batches are those of
+        vocab: The edit vocabulary of the ids; needed in hard context, where batches are those of
             :class:`halluc_plugin.training.dataset.TreeCollator`.
     """
 
@@ -33,10 +33,10 @@ class TraceTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
-        """Weighted cross entropy over the labelled actions, in nats per label of the whole optimizer step.
+        """Return the weighted cross entropy over the labels, in nats per label of the optimizer step.
 
-        Several processes hold a part of the step's labels each, and their gradients are averaged, not summed:
-        hence the factor, which transformers has in its own loss.
+        Several processes hold a part of the step's labels each, and their gradients are averaged, not summed.
+        The loss has a factor for that, as transformers' own loss does.
         """
         labels, weights = inputs.pop("labels")[:, 1:], inputs.pop("weights", None)
         output = None

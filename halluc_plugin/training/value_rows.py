@@ -1,4 +1,4 @@
-"""Rows of step values as batches: which are held out, what each objective is taught, and its loss."""
+"""Turn rows of step values into batches: held-out problems, the targets of each objective, and its loss."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ Example = tuple[ValueRow, ...]
 
 
 def by_problem(rows: Sequence[ValueRow]) -> list[list[ValueRow]]:
-    """Rows of one problem together.
+    """Return the rows grouped by problem.
 
-    A prompt that goes on behind another one is that of a later turn at the same problem.
+    A prompt that begins with another row's prompt is that of a later turn at the same problem.
     """
     groups: list[list[ValueRow]] = []
     root: list[int] | None = None
@@ -37,15 +37,15 @@ def by_problem(rows: Sequence[ValueRow]) -> list[list[ValueRow]]:
 def hold_out(
     rows: Sequence[ValueRow], share: float, seed: int
 ) -> tuple[list[list[ValueRow]], list[list[ValueRow]]]:
-    """Problems to train on, and problems that are held out: never one row of a problem here, another there.
+    """Return the rows of problems to train on, and those of problems that are held out, by problem.
 
     Args:
         rows: All rows.
-        share: Of the problems that are held out, above 0 and below 1; at least one problem.
-        seed: Of the draw.
+        share: Share of the problems that are held out, above 0 and below 1; at least one problem.
+        seed: Seed of the draw.
 
     Returns:
-        Rows by problem, of both.
+        The rows of each problem to train on, and of each held-out problem.
 
     Raises:
         DataError: There are fewer than two problems.
@@ -62,14 +62,16 @@ def hold_out(
 
 
 def examples(groups: Sequence[Sequence[ValueRow]], objective: Objective) -> list[Example]:
-    """What is drawn: each row; for the pairwise objective pairs of a problem, each row in one at least.
+    """Return the training examples: rows, or for the pairwise objective pairs of one problem's rows.
+
+    Every row of a problem with pairs is in at least one pair.
 
     Args:
-        groups: Rows by problem.
-        objective: What is trained for.
+        groups: The rows of each problem.
+        objective: The training objective.
 
     Raises:
-        DataError: Labels are all right or all wrong; or no problem has both, which pairs need.
+        DataError: Labels are all right or all wrong, or no problem has both, which pairs need.
     """
     rights = {row.correct for group in groups for row in group}
     if len(rights) < 2:
@@ -95,11 +97,11 @@ def examples(groups: Sequence[Sequence[ValueRow]], objective: Objective) -> list
 
 
 def targets(row: ValueRow, objective: Objective) -> list[float | None]:
-    """What each prefix of a row is taught; None where nothing is.
+    """Return the target of each prefix of a row, None for prefixes without one.
 
     Args:
-        row: The row.
-        objective: Other than the pairwise one, which compares.
+        row: The row of values.
+        objective: The training objective, other than the pairwise one, which has no targets.
     """
     if objective is Objective.OUTCOME:
         return [*[None] * len(row.step_ids), float(row.correct)]
@@ -108,11 +110,11 @@ def targets(row: ValueRow, objective: Objective) -> list[float | None]:
 
 @dataclass(frozen=True)
 class ValueCollator:
-    """Pads rows on the right, with what they are taught.
+    """Pads rows on the right, and adds their targets.
 
     Attributes:
-        objective: What is trained for.
-        pad_id: Id to pad with; what is padding is told by the mask, never by this id.
+        objective: The training objective.
+        pad_id: The id at padding; the mask, never this id, tells what is padding.
     """
 
     objective: Objective
@@ -150,19 +152,19 @@ class ValueCollator:
 def losses(
     model: Any, inputs: dict[str, torch.Tensor], objective: Objective, verdicts: tuple[int, int] | None
 ) -> torch.Tensor:
-    """The summed loss of a batch, in nats.
+    """Return the summed loss of a batch, in nats.
 
     Args:
         model: A token classifier with one label; for verdicts a causal language model.
-        inputs: As :class:`ValueCollator` gives them.
-        objective: What is trained for: soft binary cross-entropy of prefixes (eq. 2 of OpenReview
+        inputs: A batch of :class:`ValueCollator`.
+        objective: The training objective: soft binary cross-entropy of prefixes (eq. 2 of OpenReview
             hJ2BCYGvFg), the same of the whole response (eq. 3), soft cross-entropy of a verdict token over
             the vocabulary, or -log σ of the difference of the mean Q of the ids of a right and of a wrong
             response (arXiv 2505.23363, with its β = 1 and γ = 0).
-        verdicts: Ids of wrong and right, for verdicts.
+        verdicts: Ids of the verdicts wrong and right, for the objective of verdicts; else None.
 
     Returns:
-        Float[].
+        The loss, a scalar.
     """
     ids, mask, ends = (inputs[name] for name in ("input_ids", "attention_mask", "ends"))
     labels = inputs["labels"][:, 1:]

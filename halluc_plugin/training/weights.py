@@ -1,7 +1,7 @@
-"""What each imitated token weighs in the loss, so that decisions and erased tokens get their shares of it.
+"""Compute the weight of each imitated token that gives decisions and erased tokens their shares of the loss.
 
-The weights are the same for all batches: those with which the shares come out over all of the data. They are
-1 on average, and a function of the traces alone: the same in soft and in hard context.
+The weights are the same for all batches, and give the shares over all of the data. They are 1 on average and
+depend on the traces alone, so that they are the same in soft and in hard context.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from halluc_plugin.losses.shares import LossClass
 
 @dataclass(frozen=True)
 class Classes:
-    """Tells what is what in N responses of width T.
+    """Finds the class of each imitated token in N responses of width T.
 
     Attributes:
         delimiters: Ids that end a step.
@@ -30,12 +30,12 @@ class Classes:
     def of(
         self, resolution: Resolution, labels: torch.Tensor, erased: torch.Tensor
     ) -> dict[LossClass, torch.Tensor]:
-        """Bool[N, T] for each class; each imitated token is in one of them.
+        """Return the tokens of each class, Bool[N, T]; each imitated token is in exactly one class.
 
         Args:
-            resolution: The responses.
-            labels: Long[N, T], ``IGNORE_INDEX`` where nothing is imitated.
-            erased: Bool[N, T], what is taken back.
+            resolution: The resolution of the responses.
+            labels: The ids to imitate, Long[N, T], ``IGNORE_INDEX`` where nothing is imitated.
+            erased: Which tokens are taken back, Bool[N, T].
         """
         imitated = labels != IGNORE_INDEX
         decided = imitated & decisions(resolution, self.delimiters, self.end_ids) & ~erased
@@ -48,18 +48,21 @@ class Classes:
 
 @dataclass(frozen=True)
 class Weighing:
-    """The weights of one run.
+    """The weights of the tokens in one run.
 
     Attributes:
-        classes: Tells what is what.
-        weights: What a token of each class weighs.
+        classes: Finds the class of each token.
+        weights: The weight of a token of each class.
     """
 
     classes: Classes
     weights: Mapping[LossClass, float]
 
     def of(self, resolution: Resolution, labels: torch.Tensor, erased: torch.Tensor) -> torch.Tensor:
-        """Float[N, T]: the weight of each action, 0 where nothing is imitated; arguments as above."""
+        """Return the weight of each action, Float[N, T], 0 where nothing is imitated.
+
+        The arguments are those of :meth:`Classes.of`.
+        """
         members = self.classes.of(resolution, labels, erased)
         return sum(
             (member * self.weights[name] for name, member in members.items()), torch.zeros(labels.shape)

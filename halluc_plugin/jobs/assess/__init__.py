@@ -1,8 +1,8 @@
-"""Whether taking back would pay, asked of a model before any training on edits.
+"""Assess whether taking back would pay for a model, before any training on edits.
 
 Read in this order: :mod:`.steps` (answers cut into steps, judged by the oracle), :mod:`.records` and
-:mod:`.sampling` (what is kept of a problem, and how it is made), :mod:`.measures` and :mod:`.signals` (rates
-of slips and dead ends, what retries are worth, whether dead can be told from live), :mod:`.predictions` (the
-search law with these numbers, beside samples at as many tokens), :mod:`.advice` and :mod:`.plot` (what is
-said and drawn), :mod:`.job` (all of it, kept on disk with date and hash).
+:mod:`.sampling` (what is recorded for a problem, and how it is sampled), :mod:`.measures` and :mod:`.signals`
+(rates of slips and dead ends, what retries are worth, whether dead can be told from live),
+:mod:`.predictions` (the search law with these numbers, beside samples at as many tokens), :mod:`.advice` and
+:mod:`.plot` (the advice and the figure), :mod:`.job` (the whole assessment, kept on disk with date and hash).
 """

@@ -1,4 +1,4 @@
-"""An assessment: asked for, carried out in parts, and kept with its date and hash."""
+"""Carry out an assessment in parts, and keep it with its date and hash."""
 
 import hashlib
 import json
@@ -36,24 +36,24 @@ QUESTION = "\nCan a right answer still begin so? 1 for yes, 0 for no: "
 
 @dataclass(frozen=True)
 class AssessJob:
-    """What is asked for.
+    """The settings of an assessment.
 
     Args:
         model: Model folder or hub name, before any training on edits.
-        data: Problems whose verifier judges steps.
-        out: Folder for assessment, picture and records.
-        samples: Answers of each problem.
-        edits: How often a predicted policy takes back at most.
-        margin: Widest half of a 95 % interval of an accuracy that is accepted, in (0, 1).
-        verdict_prompt: Text behind an answer that asks for ``1`` or ``0``.
-        temperature: Of sampling.
-        max_tokens: Most tokens of an answer.
+        data: File of problems whose verifier judges steps.
+        out: Folder for the assessment, its figure and the records.
+        samples: Number of answers to each problem.
+        edits: Largest number of times that a predicted policy takes back in one answer.
+        margin: Widest half of an accuracy's 95 % interval that is accepted, in (0, 1).
+        verdict_prompt: Text after an answer that asks for ``1`` or ``0``.
+        temperature: Sampling temperature.
+        max_tokens: Largest number of tokens of an answer.
         step_delimiter: Text that ends a step.
-        limit: Problems, from the first; None for all.
-        seed: Of all samples.
-        backend: What samples; signals are read by transformers.
+        limit: Number of problems to read, from the first; None for all.
+        seed: Seed of all samples.
+        backend: The engine that samples; signals are always read by transformers.
         trust_remote_code: Whether code that comes with the model may run.
-        apply_chat_template_kwargs: What the model's chat template reads beside the messages.
+        apply_chat_template_kwargs: Further arguments of the model's chat template.
 
     Raises:
         SettingsError: A value is out of range.
@@ -87,23 +87,23 @@ class AssessJob:
             raise SettingsError(f"--margin is {self.margin}.", "Give a share above 0 and below 1.")
 
     def described(self) -> dict[str, Any]:
-        """All that decides the assessment, JSON-able."""
+        """Return a JSON-able description of everything that decides the assessment."""
         asked = {name: value for name, value in asdict(self).items() if name != "out"}
         return asked | {"model": named_model(self.model), "data": named(self.data)}
 
 
 @dataclass(frozen=True)
 class Assessment:
-    """What was found, predicted and advised.
+    """The measurements, predictions and advice of an assessment.
 
     Attributes:
-        date: When, in UTC, ISO 8601.
-        asked: The job, described.
-        measured: The model as it is.
-        plain: P(right) of one answer by its step rates alone, to be held against the measured accuracy.
-        signals: What tells dead from live.
-        predictions: Of the search law.
-        advice: Five lines.
+        date: Time of the assessment in UTC, ISO 8601.
+        asked: The description of the job.
+        measured: The measurements of the model as it is.
+        plain: P(right) of one answer by its step rates alone, to be compared with the measured accuracy.
+        signals: The signals that tell dead from live texts.
+        predictions: The predictions of the search law.
+        advice: The five lines of advice.
     """
 
     date: str
@@ -116,17 +116,17 @@ class Assessment:
 
 
 def assess(job: AssessJob, part: int, progress: Progress) -> Assessment:
-    """Assess a model; an interrupted assessment of the same goes on.
+    """Assess a model; an interrupted assessment with the same settings is resumed.
 
     Args:
-        job: What is asked for.
-        part: Problems that are asked together, and kept together.
-        progress: How to show progress.
+        job: The settings of the assessment.
+        part: Number of problems that are sampled and kept together.
+        progress: Shows the progress.
 
     Raises:
-        SettingsError: The folder holds an assessment, the problems are too few for the margin, or the model
-            has no positions for the answers.
-        DataError: A row's verifier judges no steps, or the model is right always or never.
+        SettingsError: The folder holds an assessment already, the problems are too few for the margin, or the
+            model has too few positions for the answers.
+        DataError: A row's verifier does not judge steps, or the model is always or never right.
         TokenizerError: The model cannot be loaded, or a token holds the end of a step and more.
     """
     from halluc_plugin.tokens import BACKTRACK_TOKEN, vocab_of
@@ -209,16 +209,16 @@ def _require_margin(problems: int, margin: float) -> None:
 
 
 def write_assessment(found: Assessment, path: Path) -> None:
-    """Write an assessment with the hash of all that it says."""
+    """Write an assessment with the hash of its whole content."""
     content = _plain(asdict(found))
     write_whole(path, json.dumps(content | {HASH: _hash(content)}, indent=1, allow_nan=False) + "\n")
 
 
 def read_assessment(path: Path) -> dict[str, Any]:
-    """An assessment as it was written.
+    """Read an assessment.
 
     Raises:
-        DataError: It is none, or was changed since.
+        DataError: The file is not an assessment, or was changed after it was written.
     """
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -233,10 +233,10 @@ def read_assessment(path: Path) -> dict[str, Any]:
 
 
 def told_hash(path: Path) -> str:
-    """The hash that an assessment bears, by which a result names the predictions that were made before it.
+    """Return the hash of an assessment, by which a result names the predictions made before it.
 
     Raises:
-        DataError: As :func:`read_assessment`.
+        DataError: The file is refused by :func:`read_assessment`.
     """
     return _hash(read_assessment(path))
 

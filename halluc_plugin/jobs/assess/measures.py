@@ -1,4 +1,4 @@
-"""What is measured before any training on edits, from the records of all problems."""
+"""Compute the measurements of a model before any training on edits, from the records of all problems."""
 
 import statistics
 from collections import Counter
@@ -14,16 +14,18 @@ from halluc_plugin.verifiers import StepKind
 
 @dataclass(frozen=True)
 class StepMeasure:
-    """A step of answers, by its number.
+    """The measurements of one step of answers, by its number.
 
     Attributes:
-        slip: Share of slips, of steps from live text.
-        dead: Share of dead ends, likewise.
-        tokens: Mean tokens.
-        dead_branches: Mean number of dead ends that a live state before it allows; None if unknown.
-        live_branches: The same of steps that keep the goal within reach.
-        seen: Share of dead texts of this many steps that show it; None where nothing says so.
-        retry: Share of live steps where this step failed and was sampled again, from the same good state.
+        slip: Share of slips among the steps from live text.
+        dead: Share of dead ends among the steps from live text.
+        tokens: Mean number of tokens.
+        dead_branches: Mean number of dead ends that a live state before the step allows; None if unknown.
+        live_branches: Mean number of steps that a live state before it allows and that keep the goal within
+            reach; None if unknown.
+        seen: Share of dead texts of this many steps that show that they are dead; None if the oracle does not
+            tell.
+        retry: Share of live steps where this step failed and was sampled again from the same good state.
     """
 
     slip: Proportion
@@ -37,20 +39,20 @@ class StepMeasure:
 
 @dataclass(frozen=True)
 class Measured:
-    """The model as it is.
+    """The measurements of the model as it is.
 
     Attributes:
-        problems: How many.
-        samples: Answers of each.
+        problems: Number of problems.
+        samples: Number of answers to each problem.
         accuracy: Share of right answers, with an interval over problems.
         unfinished: Share of answers that did not end.
-        tokens: Mean tokens of an answer.
-        prompt_tokens: Mean tokens of a prompt.
-        pass_at: pass@k by k, which best of k with a free check of the goal comes to.
+        tokens: Mean number of tokens of an answer.
+        prompt_tokens: Mean number of tokens of a prompt.
+        pass_at: pass@k by k, the accuracy of best of k with a free check of the goal.
         majority_at: maj@k by k.
-        retry_right: Share of right answers among those that go on from the last good state of a wrong one.
-        told_apart: Whether slips and dead ends are.
-        steps: By number, up to the length of right answers.
+        retry_right: Share of right answers among those that continue from the last good state of a wrong one.
+        told_apart: Whether the oracle tells slips from dead ends.
+        steps: The measurements of each step, by number, up to the length of right answers.
     """
 
     problems: int
@@ -67,13 +69,13 @@ class Measured:
 
 
 def measure(records: Sequence[ProblemRecord]) -> Measured:
-    """Measure.
+    """Compute the measurements of a model.
 
     Args:
-        records: One for each problem, with equally many answers.
+        records: One record for each problem, all with the same number of answers.
 
     Raises:
-        DataError: The model is right always or never: no law says what taking back would change.
+        DataError: The model is always or never right, so no law predicts what taking back would change.
     """
     answers = [answer for record in records for answer in record.answers]
     right = sum(answer.right for answer in answers)

@@ -1,4 +1,4 @@
-"""The picture of an assessment: predictions beside samples at equal tokens, and what tells dead from live."""
+"""Draw the figure of an assessment: predictions against samples at equal tokens, and the signals."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ COLOURS = {Context.SOFT: PALETTE[1], Context.HARD: PALETTE[0]}
 
 
 def draw(measured: Measured, signals: Signals, predictions: Sequence[Prediction], path: Path) -> None:
-    """Write the picture as a PNG.
+    """Write the figure of an assessment as a PNG.
 
     Raises:
         SettingsError: matplotlib is not installed.

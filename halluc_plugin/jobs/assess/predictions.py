@@ -1,12 +1,13 @@
-"""What the search law predicts of a measured model, beside samples of it at as many tokens.
+"""Predict by the search law what a measured model gains, compared with samples at as many tokens.
 
-Contexts. In hard context tries are memoryless: the measured rates, mixed over states as far as retries tell
-that some are harder (:class:`halluc_plugin.theory.proposals.Mixed`). In soft context a policy can see what it
-tried: distinct branches where the oracle counts them, drawn as unevenly as the measured rates say.
+Contexts: In hard context tries are memoryless. They have the measured rates, mixed over states as far as
+retries show that some are harder (:class:`halluc_plugin.theory.proposals.Mixed`). In soft context a policy
+can see what it tried. It draws distinct branches, if the oracle counts them, as unevenly as the measured
+rates say.
 
-Detection. ``now``: the best signal of today's model, cut at its threshold. ``seen``: every dead text that
-shows it is noticed, and no live one is taken for dead: what a policy can be taught from live text alone.
-``perfect``: every dead text is noticed at once.
+Detection: With ``now``, the model's best signal is cut at its threshold. With ``seen``, every dead text that
+shows that it is dead is noticed, and no live one is taken for dead, which a policy can be taught from live
+text alone. With ``perfect``, every dead text is noticed at once.
 """
 
 import math
@@ -27,7 +28,7 @@ CERTAIN = 1e9
 
 
 class Detection(StrEnum):
-    """How dead texts are noticed."""
+    """The way in which dead texts are noticed."""
 
     NOW = "now"
     SEEN = "seen"
@@ -36,21 +37,22 @@ class Detection(StrEnum):
 
 @dataclass(frozen=True)
 class Prediction:
-    """A policy that takes back, and samples that cost as many tokens.
+    """The prediction for one policy that takes back, with samples that cost as many tokens.
 
     Attributes:
-        unit: What is taken back.
-        context: What is seen after it.
-        detection: How dead texts are noticed.
-        success: P(the answer is right), in [0, 1].
-        tokens: Sampled, an answer.
-        taken_back: How often something is taken back, an answer.
-        positions: Positions that the sampled tokens attend to together.
-        flops: Forward FLOPs of an answer, prompt included.
-        samples: Plain answers that cost as many tokens.
-        majority: What that many are worth by majority.
-        best_of: What they are worth with a free check of the goal.
-        beyond: Whether that is more than were sampled: the two are then of all that were.
+        unit: The unit that is taken back.
+        context: What the model sees after taking back, soft or hard.
+        detection: The way in which dead texts are noticed.
+        success: Probability that the answer is right, in [0, 1].
+        tokens: Expected number of sampled tokens of an answer.
+        taken_back: Expected number of times that an answer takes something back.
+        positions: Expected number of positions that the sampled tokens attend to together.
+        flops: Expected forward FLOPs of an answer, prompt included.
+        samples: Number of plain answers that cost as many tokens.
+        majority: Accuracy of that many plain answers by majority.
+        best_of: Accuracy of that many plain answers with a free check of the goal.
+        beyond: Whether ``samples`` exceeds the number sampled; ``majority`` and ``best_of`` are then those of
+            all samples.
     """
 
     unit: Unit
@@ -70,12 +72,12 @@ class Prediction:
 def predict(
     measured: Measured, signal: SignalMeasure | None, edits: int, shape: DecoderShape
 ) -> list[Prediction]:
-    """All predictions.
+    """Return the predictions for all units, contexts and ways of detection.
 
     Args:
-        measured: The model.
-        signal: What tells dead from live now; None leaves :attr:`Detection.NOW` out.
-        edits: How often something is taken back at most.
+        measured: The measurements of the model.
+        signal: The signal that tells dead from live now; None leaves :attr:`Detection.NOW` out.
+        edits: Largest number of times that something is taken back in one answer.
         shape: Sizes of the model, for FLOPs.
     """
     found = []
@@ -90,7 +92,7 @@ def predict(
 
 
 def plain_success(measured: Measured) -> float:
-    """P(right) of one answer by its step rates alone, to be held against the measured accuracy."""
+    """Return P(right) of one answer by its step rates alone, to be compared with the measured accuracy."""
     return math.prod(_live(step) for step in measured.steps)
 
 
@@ -113,7 +115,7 @@ def _detections(measured: Measured, signal: SignalMeasure | None) -> Iterator[tu
 
 
 def proposal_of(measured: Measured, context: Context, unit: Unit) -> Proposal:
-    """How steps are drawn in a context."""
+    """Return the distribution from which steps are drawn in a context."""
     steps = measured.steps
     slips, dead = tuple(step.slip.value for step in steps), tuple(step.dead.value for step in steps)
     restarts = unit is Unit.RESTART and len(steps) > 1

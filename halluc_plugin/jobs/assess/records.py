@@ -1,4 +1,4 @@
-"""What is kept of a problem: its answers, retries and places, as a row of a file."""
+"""The record of a problem, its answers, retries and places, as a row of a file."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,13 +10,14 @@ from halluc_plugin.verifiers import StepKind
 
 @dataclass(frozen=True)
 class StepRecord:
-    """A step of an answer.
+    """The record of one step of an answer.
 
     Attributes:
-        kind: What it is. Where slips and dead ends are not told apart, all are dead ends.
-        seen: Whether problem and text show that what stands there is dead; None where nothing says so.
-        tokens: How many it has.
-        branches: As :class:`halluc_plugin.problem_sets.search.JudgedStep`; None where not known, too.
+        kind: The kind of the step. If slips and dead ends are not told apart, all are dead ends.
+        seen: Whether problem and text show that the state is dead; None if the oracle does not tell.
+        tokens: Number of tokens.
+        branches: The numbers of branches, as in :class:`halluc_plugin.problem_sets.search.JudgedStep`; None
+            if they are not known.
     """
 
     kind: StepKind
@@ -27,16 +28,16 @@ class StepRecord:
 
 @dataclass(frozen=True)
 class AnswerRecord:
-    """An answer.
+    """The record of one answer.
 
     Attributes:
-        right: Whether it is right.
-        ended: Whether it ended by itself.
-        comes_to: What it comes to, for votes; None if nothing.
-        vote_right: Whether what it comes to is right, whatever its steps.
-        tokens: How many it has.
-        steps: Its steps; an answer that ends too early has a slip without tokens at its end (a dead end
-            where the two are not told apart).
+        right: Whether the answer is right.
+        ended: Whether the answer ended by itself.
+        comes_to: The final result, for votes; None if there is none.
+        vote_right: Whether the final result is right, whatever the steps.
+        tokens: Number of tokens.
+        steps: The steps. An answer that ends too early has a slip without tokens at its end (a dead end if
+            the two are not told apart).
     """
 
     right: bool
@@ -49,12 +50,12 @@ class AnswerRecord:
 
 @dataclass(frozen=True)
 class RetryRecord:
-    """One retry from the last good state of an answer that failed.
+    """The record of one retry from the last good state of an answer that failed.
 
     Attributes:
         depth: Number of the step that failed, from 1.
         live: Whether the retried step is live.
-        right: Whether the answer that goes on from it is right.
+        right: Whether the answer that continues from it is right.
     """
 
     depth: int
@@ -64,13 +65,14 @@ class RetryRecord:
 
 @dataclass(frozen=True)
 class PlaceRecord:
-    """A place where a step has just been finished.
+    """The record of a place where a step has just been finished.
 
     Attributes:
-        depth: Steps that stand there.
+        depth: Number of steps of the text.
         dead: Whether the goal is out of reach.
-        signals: What the model tells there, by name: the higher, the more likely dead.
-        hidden: Its last hidden state.
+        signals: The model's signals at this place, by name. The higher a signal, the more likely the text is
+            dead.
+        hidden: The model's last hidden state at this place.
     """
 
     depth: int
@@ -81,7 +83,7 @@ class PlaceRecord:
 
 @dataclass(frozen=True)
 class ProblemRecord:
-    """All that was found out about one problem."""
+    """The record of one problem."""
 
     prompt_tokens: int
     answers: Sequence[AnswerRecord]
@@ -89,12 +91,12 @@ class ProblemRecord:
     places: Sequence[PlaceRecord]
 
     def as_json(self) -> str:
-        """For a file."""
+        """Return the record as JSON text, for a file."""
         return json.dumps(asdict(self))
 
     @classmethod
     def of(cls, text: str) -> "ProblemRecord":
-        """From a file."""
+        """Return the record in a JSON text from a file."""
         told = json.loads(text)
         return cls(
             told["prompt_tokens"],

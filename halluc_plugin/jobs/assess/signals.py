@@ -1,6 +1,6 @@
-"""Can a model already tell dead from live? Each signal, measured on problems that nothing was fitted on.
+"""Measure how well a model can already tell dead from live texts, on held-out problems.
 
-Problems of even number choose a threshold (the largest D) and fit the linear probe, those of odd number are
+Problems of even number choose a threshold (the largest D) and fit the linear probe; those of odd number are
 measured.
 """
 
@@ -23,17 +23,17 @@ Scored = Sequence[Sequence[tuple[PlaceRecord, float]]]
 
 @dataclass(frozen=True)
 class SignalMeasure:
-    """One signal.
+    """The measurements of one signal.
 
     Attributes:
-        name: Its name.
-        chosen_by: D on the problems that chose the threshold, to choose among signals; of the probability of
-            an edit that of the mean probabilities there.
-        ranked: How well the signal ranks: its ``auc`` alone has a meaning.
-        cut: Cut at the threshold: P(flagged | dead), P(flagged | live) and D. For the probability of an edit,
+        name: Name of the signal.
+        chosen_by: D on the problems that chose the threshold, used to choose among signals. For the
+            probability of an edit it is D of the mean probabilities there.
+        ranked: How well the signal ranks places; only its ``auc`` has a meaning.
+        cut: P(flagged | dead), P(flagged | live) and D at the threshold. For the probability of an edit,
             which acts by itself, the mean probabilities without a threshold.
-        recall: P(flagged | dead) by the number of steps that stand there; pooled where places are few.
-        false_alarm: P(flagged | live) likewise.
+        recall: P(flagged | dead) by the number of steps of the text, pooled where places are few.
+        false_alarm: P(flagged | live) by the number of steps of the text, pooled where places are few.
     """
 
     name: str
@@ -49,8 +49,8 @@ class Signals:
     """All signals that could be measured, and why others could not.
 
     Attributes:
-        measured: By name.
-        missing: Reason by name.
+        measured: The measurements by name of the signal.
+        missing: The reason why a signal could not be measured, by its name.
     """
 
     measured: dict[str, SignalMeasure]
@@ -58,7 +58,7 @@ class Signals:
 
     @property
     def best(self) -> SignalMeasure | None:
-        """The one with the largest D on the problems that chose thresholds."""
+        """The signal with the largest D on the problems that chose thresholds."""
         return max(self.measured.values(), key=lambda signal: signal.chosen_by, default=None)
 
 
@@ -66,10 +66,10 @@ def signals_of(records: Sequence[ProblemRecord], depth: int, *, edits: bool, ver
     """Measure all signals.
 
     Args:
-        records: Of all problems.
-        depth: Steps of an answer.
+        records: The records of all problems.
+        depth: Number of steps of an answer.
         edits: Whether the model has an edit token.
-        verdicts: Whether it was asked for verdicts.
+        verdicts: Whether the model was asked for verdicts.
     """
     missing: dict[str, str] = {}
     if not edits:

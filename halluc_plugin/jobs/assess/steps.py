@@ -1,4 +1,4 @@
-"""Answers cut into steps, and each step judged by the oracle of its problem."""
+"""Cut answers into steps, and judge each step by the oracle of its problem."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ class Cutter:
     """Cuts answers into steps.
 
     Attributes:
-        tokenizer: Of the ids.
-        space: Which ids end steps and answers.
+        tokenizer: The tokenizer of the ids.
+        space: The space that names the ids that end steps and answers.
         delimiter: The text that ends a step.
     """
 
@@ -27,7 +27,9 @@ class Cutter:
     delimiter: str
 
     def spans(self, ids: Sequence[int], *, ended: bool) -> list[tuple[int, int]]:
-        """First and last (exclusive) index of each step; what is not finished by ``ended`` is none.
+        """Return the first and last (exclusive) index of each step.
+
+        An unfinished step at the end counts only with ``ended``.
 
         Raises:
             TokenizerError: A token holds the end of one step and the beginning of the next.
@@ -48,12 +50,12 @@ class Cutter:
         return list(zip([0, *ends], ends, strict=False))
 
     def text(self, ids: Sequence[int]) -> str:
-        """The text of some ids, without EOS."""
+        """Return the text of some ids, without EOS."""
         found: str = self.tokenizer.decode(list(ids), skip_special_tokens=True)
         return found
 
     def lines(self, ids: Sequence[int], spans: Sequence[tuple[int, int]]) -> list[str]:
-        """The text of each step, without its delimiter."""
+        """Return the text of each step, without its delimiter."""
         before = [self.text(ids[:start]) for start, _ in spans]
         behind = [self.text(ids[:end]) for _, end in spans]
         return [b[len(a) :].removesuffix(self.delimiter) for a, b in zip(before, behind, strict=True)]
@@ -61,7 +63,7 @@ class Cutter:
 
 @dataclass(frozen=True)
 class Judged:
-    """A step that was judged; ``seen`` and ``branches`` are None where the oracle does not say them."""
+    """The judgement of a step; ``seen`` and ``branches`` are None if the oracle does not tell them."""
 
     kind: StepKind
     seen: bool | None
@@ -73,10 +75,10 @@ Judge = Callable[[Sequence[int], Sequence[tuple[int, int]]], list[Judged]]
 
 
 def judge_of(problem: PosedProblem, cutter: Cutter) -> Judge:
-    """The oracle of a problem's steps.
+    """Return the oracle that judges the steps of a problem.
 
     Raises:
-        DataError: Its verifier judges no steps.
+        DataError: The problem's verifier does not judge steps.
     """
     verifier, truth = problem.verifier, problem.truth
     if isinstance(verifier, SearchVerifier):

@@ -1,4 +1,4 @@
-"""Files and folders that are whole or absent: written beside their place, and renamed when they are done."""
+"""Write files and folders atomically: each is written under a temporary name and renamed when complete."""
 
 import os
 import shutil
@@ -15,16 +15,18 @@ PARTIAL = ".halluc-partial"
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Write a file; on an error there is none, or the one that was there before.
+    """Open a file for writing that appears only when it is complete.
+
+    If the block raises, the path holds no file, or the file that it held before.
 
     Args:
-        path: Where to; its folder is made.
+        path: The file to write. Its folder is created if it does not exist.
 
     Yields:
-        The path to write to, in the same folder.
+        The temporary path to write to, in the same folder.
 
     Raises:
-        SettingsError: There can be no file.
+        SettingsError: The file cannot be created or written.
     """
     if path.is_dir():
         raise SettingsError(f"{path} is a folder.", "Give the name of a file.")
@@ -39,23 +41,36 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a text, in UTF-8; on an error there is no file, or the one that was there before."""
+    """Write a text to a file in UTF-8, atomically.
+
+    On an error the path holds no file, or the file that it held before.
+
+    Args:
+        path: The file to write. Its folder is created if it does not exist.
+        text: The whole content of the file.
+
+    Raises:
+        SettingsError: The file cannot be created or written.
+    """
     with whole_file(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Write a new folder; on an error there is none, or an empty one if there was one before.
+    """Open a new folder for writing that appears only when it is complete.
+
+    If the block raises, the path holds nothing, or the empty folder that it held before.
 
     Args:
-        path: Where to: nothing, or an empty folder (which may be a mount, or the current one).
+        path: The folder to create: a path where nothing exists, or an empty folder (which may be a mount
+            point or the current directory).
 
     Yields:
-        The folder to write to, on the same file system.
+        The temporary folder to write to, on the same file system.
 
     Raises:
-        SettingsError: The place is taken, or cannot be written to.
+        SettingsError: The path is occupied, or cannot be written to.
     """
     refuse_occupied(path)
     there = path.is_dir()
@@ -81,10 +96,10 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def refuse_occupied(path: Path) -> None:
-    """Refuse a place where something is already.
+    """Refuse a path at which something already exists, other than an empty folder.
 
     Raises:
-        SettingsError: It is no folder, or there is something in it.
+        SettingsError: The path is a file, or a folder that is not empty.
     """
     taken = path.exists() or path.is_symlink()
     if taken and not (path.is_dir() and all(part.name == PARTIAL for part in path.iterdir())):
@@ -92,10 +107,10 @@ def refuse_occupied(path: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and those above it, that can be written to.
+    """Create a folder and its parents, and make sure that it can be written to.
 
     Raises:
-        SettingsError: It cannot be.
+        SettingsError: The folder cannot be created or written to.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Where prepared models and data are cached, and how an entry is built so that it is whole or absent."""
+"""Cache prepared models and data in folders, each of which is either complete or absent."""
 
 import errno
 import fcntl
@@ -24,23 +24,24 @@ MANIFEST = "halluc_manifest.json"
 
 
 def halluc_home() -> Path:
-    """Root of the cache: ``HALLUC_HOME``, by default ``~/.cache/halluc``."""
+    """Return the root of the cache: ``HALLUC_HOME`` if it is set, else ``~/.cache/halluc``."""
     return Path(os.environ.get("HALLUC_HOME") or "~/.cache/halluc").expanduser().absolute()
 
 
 def load_or_build(name: str, settings: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
-    """The cached folder for these settings, built when missing and rebuilt when damaged.
+    """Return the cached folder for these settings; it is built when missing and rebuilt when damaged.
 
     Args:
-        name: What it is; the folder is called ``<name>-<key>``.
-        settings: JSON-able settings that determine the content.
-        build: Writes the content into the folder it is given; never called twice at a time.
+        name: The kind of entry; its folder is called ``<name>-<key>``.
+        settings: JSON-able settings that determine the content, from which the key is computed.
+        build: Writes the content into the folder that it is given. It is never called twice at the same time
+            for one entry.
 
     Returns:
-        The folder; its files match the checksums of its manifest.
+        The folder. Its files match the checksums of its manifest.
 
     Raises:
-        SettingsError: The cache cannot be written to, or is full.
+        SettingsError: The cache cannot be written to, or its disk is full.
     """
     described = {"format": FORMAT, "name": name, "settings": dict(settings)}
     key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]

@@ -1,11 +1,11 @@
-"""What a check found and what to do about it: the lines of ``halluc doctor``."""
+"""The result of a check and what to do about it: the lines of ``halluc doctor``."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class CheckStatus(StrEnum):
-    """How a check ended."""
+    """The outcome of a check."""
 
     OK = "ok"
     """Nothing to do."""
@@ -23,9 +23,9 @@ class Check:
 
     Args:
         name: What was checked.
-        status: How it ended.
+        status: The outcome of the check.
         detail: What was found, with the values.
-        fix: What to do, as an imperative sentence; empty when there is nothing to do.
+        fix: What the user should do, as an imperative sentence. It is empty when there is nothing to do.
     """
 
     name: str

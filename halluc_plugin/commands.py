@@ -1,7 +1,7 @@
-"""Commands that are printed for a user to paste: they run word for word, whatever is in their paths.
+"""Build commands that are printed for a user to paste, whatever characters their paths contain.
 
-Every such line is put together here, quoted for a POSIX shell, and where a host parses values of its own
-(lm-eval's ``--model_args``, Hydra's overrides), quoted for that host first.
+Every such line is built here. It is quoted for a POSIX shell; a value that a host parses with its own grammar
+(lm-eval's ``--model_args``, Hydra's overrides) is quoted for that host first.
 """
 
 import json
@@ -17,31 +17,31 @@ _QUOTE = re.compile(r"(\\*)('|\Z)")
 
 
 def shell(*words: "str | PathLike[str]", **environment: "str | PathLike[str]") -> str:
-    """A command line.
+    """Return a command line, quoted for a POSIX shell.
 
     Args:
-        *words: The program and its arguments. A path that begins like an option or a home is said to lie in
-            the working directory.
-        **environment: Variables that are set for it.
+        *words: The program and its arguments. A path that begins with a dash or a tilde is written as lying
+            in the working directory, so that it is not read as an option or a home.
+        **environment: Variables that are set for this command.
     """
     sets = [f"{name}={shlex.quote(_place(value))}" for name, value in environment.items()]
     return " ".join([*sets, *(shlex.quote(_place(word)) for word in words)])
 
 
 def export(name: str, value: "str | PathLike[str]") -> str:
-    """The line that sets an environment variable for all that follows."""
+    """Return the line that sets an environment variable for all commands that follow."""
     return f"export {shell(**{name: value})}"
 
 
 def model_args(model: "str | PathLike[str]", **given: Any) -> str:
-    """The value of lm-eval's ``--model_args`` that names a model, and gives it more arguments.
+    """Return a value of lm-eval's ``--model_args`` that names a model and its further arguments.
 
-    Its own grammar splits at commas and takes ``1e5`` or ``None`` for no text, so other names, and what is no
-    word, number or truth value, go in the JSON form, which lm-eval 0.4.13 takes too.
+    lm-eval's own grammar splits at commas and does not read ``1e5`` or ``None`` as text. Names and values to
+    which that matters are written in the JSON form, which lm-eval 0.4.13 also accepts.
 
     Args:
-        model: Folder or hub name.
-        **given: JSON-able.
+        model: The model's folder or hub name.
+        **given: Further arguments with JSON-able values.
     """
     name = _place(model)
     simple = all(isinstance(value, int) or str(value).isalpha() for value in given.values())
@@ -51,7 +51,7 @@ def model_args(model: "str | PathLike[str]", **given: Any) -> str:
 
 
 def override(key: str, value: "str | PathLike[str]") -> str:
-    """A Hydra override whose value is this text, neither parsed nor interpolated."""
+    """Return a Hydra override whose value is this text, neither parsed nor interpolated by Hydra."""
     text = _place(value)
     if "/" in text and _PLAIN.fullmatch(text):
         return f"{key}={text}"

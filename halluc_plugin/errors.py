@@ -1,4 +1,4 @@
-"""Errors that name their cause and their fix.
+"""Errors whose messages name the cause and the fix.
 
 The tree:
 
@@ -17,12 +17,15 @@ import traceback
 
 
 def in_one_line(error: BaseException) -> str:
-    """Kind and message of any exception as one line, also of one that has no text or cannot tell it."""
+    """Return the kind and message of any exception in one line.
+
+    An exception without a message, or whose message cannot be read, gives a line, too.
+    """
     return " ".join("".join(traceback.format_exception_only(error)).split())
 
 
 class HallucError(Exception):
-    """Base of all errors raised on purpose; the message says what is wrong and what to do.
+    """Base class of all errors raised on purpose; the message says what is wrong and what to do.
 
     Args:
         cause: What is wrong, with the offending value.

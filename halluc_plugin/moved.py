@@ -1,8 +1,8 @@
-"""Modules that have moved: for one release their old names lead to the new ones, with one warning each.
+"""Keep the old names of moved modules importable for one release, with one warning each.
 
-Only names that users type are owed this (configs, command lines, documentation), and every module that has
-moved gets it; what has left a module that is still there is found where the documentation names it. What
-moved where is told in docs/migration.md.
+Every module that has moved keeps its old name. A single object that has left a module keeps its old name only
+where documentation or configurations name it, since users type those. docs/migration.md lists what has moved
+and where to.
 """
 
 import sys
@@ -21,12 +21,12 @@ UNTIL = "0.2"
 
 
 def install(modules: "Mapping[str, str]", names: "Mapping[str, str]") -> None:
-    """Let modules be imported by their old names.
+    """Make moved modules importable by their old names.
 
     Args:
-        modules: Old name of each module, and its new one.
-        names: Dotted old name of each object that is not found under its old name in the module's new place,
-            and its dotted new name. One whose old module is still there is found by :func:`forward`.
+        modules: The new name of each module, by its old name.
+        names: The new dotted name of each object that its module's new place does not hold, by its old dotted
+            name. :func:`forward` serves objects whose old module still exists.
     """
     finder = _finder()
     finder.modules.update(modules)
@@ -34,7 +34,11 @@ def install(modules: "Mapping[str, str]", names: "Mapping[str, str]") -> None:
 
 
 def forward(module: str) -> None:
-    """Let what has left a module that is still there be found in it; called at the module's end."""
+    """Make objects that have left a module available in it; called at the end of that module.
+
+    Args:
+        module: The dotted name of the module, which still exists.
+    """
     found = sys.modules[module]
     names = _finder().names
     others: Callable[[str], Any] | None = vars(found).get("__getattr__")
@@ -55,7 +59,12 @@ def forward(module: str) -> None:
 
 
 def warn(old: str, new: str) -> None:
-    """Say to whoever called the caller that a name has changed."""
+    """Warn the caller's caller that a name has changed.
+
+    Args:
+        old: The old name.
+        new: The new name.
+    """
     import warnings
 
     message = f"{old} is now {new}; the old name goes in halluc {UNTIL}. See docs/migration.md."
@@ -108,7 +117,7 @@ class _MovedLoader:
         self._moved = moved
 
     def create_module(self, spec: "ModuleSpec") -> None:
-        """Nothing of our own."""
+        """Return None, so that Python creates the module."""
 
     def exec_module(self, module: "ModuleType") -> None:
         old = module.__name__

@@ -1,4 +1,4 @@
-"""Where each module was before the house was put in order; :mod:`halluc_plugin.moved` reads it."""
+"""The old name of each module that has moved, for :mod:`halluc_plugin.moved`."""
 
 MODULES = {
     "halluc_plugin.credit.moves": "halluc_plugin.credit.event_values",

@@ -1,7 +1,8 @@
-"""How far a command is, told to whoever started it: marked lines among all that it prints.
+"""Report the progress of a command to its parent, as marked lines among its output.
 
-``halluc quiet`` asks for them by the variable :data:`ASKED`, reads them, and shows a bar for each phase;
-without it nothing is told. They go the way of all output, so those of Ray's workers arrive, too.
+``halluc quiet`` sets the environment variable :data:`ASKED`, reads the lines, and shows a bar for each phase.
+Without the variable nothing is printed. The lines travel with all other output, so those of Ray's workers
+arrive, too.
 """
 
 import io
@@ -24,12 +25,12 @@ _told: dict[str, float] = {}
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a phase is.
+    """The progress of one phase.
 
     Attributes:
-        phase: What is done, as it is shown; a new one ends the one before.
-        done: How much of it.
-        total: Of how much; None where nobody knows.
+        phase: The name of the phase as it is shown. A new name ends the phase before it.
+        done: How many units of the phase are done.
+        total: How many units there are, None where the number is not known.
     """
 
     phase: str
@@ -38,17 +39,19 @@ class Progress:
 
 
 def is_asked() -> bool:
-    """Whether somebody reads what is told."""
+    """Return whether a parent process reads the progress lines."""
     return bool(os.environ.get(ASKED))
 
 
 def tell(phase: str, done: int = 0, total: int | None = None) -> None:
-    """Say how far a phase is, where somebody asked; begin and end of it always, what is between now and then.
+    """Report how far a phase is, if a parent process reads it.
+
+    The begin and the end of a phase are always reported, intermediate steps at most at a fixed rate.
 
     Args:
-        phase: As :class:`Progress`, like all that follows.
-        done: As above.
-        total: As above.
+        phase: The name of the phase, as in :class:`Progress`.
+        done: How many units are done.
+        total: How many units there are, None where the number is not known.
     """
     if not is_asked():
         return
@@ -61,7 +64,10 @@ def tell(phase: str, done: int = 0, total: int | None = None) -> None:
 
 
 def parsed(line: str) -> Progress | None:
-    """What a line tells; None for a line that tells nothing. Ray writes the name of its worker before it."""
+    """Return the progress that a line reports, None for any other line.
+
+    Ray's prefix, which names the worker, is allowed before it.
+    """
     _, found, told = line.partition(MARK)
     if not found:
         return None
@@ -73,9 +79,10 @@ def parsed(line: str) -> Progress | None:
 
 @contextmanager
 def report() -> Iterator[None]:
-    """Mark what is printed inside as the report of the command, which a reader wants to see whole.
+    """Mark what is printed inside the block as the command's report, which is shown whole.
 
-    Where nobody asked, nothing is changed. An error inside still shows what was printed before it.
+    Without a parent process that reads it, nothing changes. If the block raises, what was printed before the
+    error is still shown.
     """
     if not is_asked():
         yield

@@ -1,4 +1,4 @@
-"""A command of which only the progress, warnings of ours and the report are shown; the rest goes to a log."""
+"""Run a command and show only its progress, halluc's warnings and its report; the rest goes to a log."""
 
 import os
 import re
@@ -31,18 +31,19 @@ _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def run_quietly(command: Sequence[str], log: Path, console: Console | None = None) -> int:
-    """Run a command to its end.
+    """Run a command to its end, showing its progress and logging its output.
 
     Args:
-        command: The program and its arguments, started as they are.
-        log: Gets all that it prints, to either stream, in order; its folder is made.
-        console: Where to show what is shown; standard output by default.
+        command: The program and its arguments, started as given.
+        log: The file that receives everything the command prints to either stream, in order. Its folder is
+            created if it does not exist.
+        console: The console to show progress and report on; standard output by default.
 
     Returns:
-        The command's exit status; 130 where it was interrupted.
+        The command's exit status, 130 if it was interrupted.
 
     Raises:
-        SettingsError: There is no such program, or the log cannot be written.
+        SettingsError: The program does not exist, or the log cannot be written.
     """
     console = console or Console(highlight=False)
     make_folder(log.parent)

@@ -1,7 +1,8 @@
-"""What a training run learned: the first and the last validation, side by side.
+"""Report what a training run learned: the first and the last validation, side by side.
 
-Reads the JSONL files that verl's ``file`` logger writes (one object a line: ``step`` and ``data``), one
-file for each start of the run, so that a resumed run is still compared with its true beginning.
+This module reads the JSONL files that verl's ``file`` logger writes (one object a line: ``step`` and
+``data``), one file for each start of the run, so that a resumed run is still compared with its true
+beginning.
 """
 
 from collections.abc import Callable, Mapping
@@ -56,11 +57,11 @@ PHASE_ROWS: dict[str, Callable[[Phase], str]] = {
 
 @dataclass(frozen=True)
 class Validation:
-    """Means over one validation pass.
+    """The means of one validation pass.
 
     Attributes:
-        step: Global training step it was taken at; 0 is before training.
-        means: For each data source, the mean of each reward-manager key.
+        step: The global training step at which it ran; 0 is before training.
+        means: For each data source, the mean of each key of the reward manager.
     """
 
     step: int
@@ -68,10 +69,10 @@ class Validation:
 
 
 def read_validations(metrics_dir: Path) -> list[Validation]:
-    """All validation passes logged under ``metrics_dir``, by step; a repeated step keeps the latest.
+    """Return all validation passes logged in a folder, by step; a repeated step keeps the latest.
 
     Raises:
-        DataError: A line is not the JSON that verl's file logger writes.
+        DataError: A line is not JSON as verl's file logger writes it.
     """
     found: dict[int, dict[str, dict[str, float]]] = {}
     for path in sorted(metrics_dir.glob("*.jsonl")):
@@ -97,14 +98,14 @@ def render(
     where: Mapping[str, str],
     console: Console | None = None,
 ) -> None:
-    """Print the closing table.
+    """Print the closing table of a run.
 
     Args:
-        validations: As :func:`read_validations` returns them.
-        answers: How many answers of each data source a validation scored; accuracies of others get no
-            interval.
-        where: Label to path or command, printed below the table.
-        console: Where to print; standard output by default.
+        validations: The passes that :func:`read_validations` returns.
+        answers: The number of answers that a validation scored, by data source. Accuracies of other sources
+            are printed without an interval.
+        where: Paths or commands by label, printed below the table.
+        console: The console to print to; standard output by default.
     """
     console = console or Console()
     if validations:
@@ -118,9 +119,9 @@ def tell(lines: Mapping[str, str], console: Console | None = None, heading: str 
     """Print labelled lines: paths, and commands to paste.
 
     Args:
-        lines: Label to path or command.
-        console: Where to print; standard output by default.
-        heading: A line above them.
+        lines: Paths or commands by label.
+        console: The console to print to; standard output by default.
+        heading: A line that is printed above them.
     """
     console = console or Console()
     if heading:
@@ -132,11 +133,11 @@ def tell(lines: Mapping[str, str], console: Console | None = None, heading: str 
 
 
 def render_phases(phases: Mapping[str, Phase | ShippedPhase], console: Console | None = None) -> None:
-    """Print what models are worth, side by side: a column for each.
+    """Print the figures of several models side by side, one column for each.
 
     Args:
-        phases: By the name of the column; shipped figures are marked as such.
-        console: Where to print; standard output by default.
+        phases: The figures by the name of their column. Shipped figures are marked as such.
+        console: The console to print to; standard output by default.
     """
     table = Table(title="What the models are worth, on the same held-out problems")
     table.add_column("")

@@ -1,6 +1,6 @@
-"""What is drawn of a training run: the same charts in ``halluc plot`` and in ``halluc view``.
+"""The charts of a training run, the same in ``halluc plot`` and in ``halluc view``.
 
-:func:`charts` makes them of what :func:`halluc_plugin.run_metrics.read_run` has read.
+:func:`charts` makes them from the metrics that :func:`halluc_plugin.run_metrics.read_run` reads.
 """
 
 from collections.abc import Iterator
@@ -12,14 +12,14 @@ from halluc_plugin.run_metrics import RunMetrics
 
 @dataclass(frozen=True)
 class Series:
-    """A line of a chart.
+    """One line of a chart.
 
     Attributes:
-        label: What it shows.
-        steps: Global steps at which it is known, ascending.
-        values: As many.
-        low: Lower ends of 95 % intervals, as many; empty where there are none.
-        high: Upper ends, likewise.
+        label: The name of the line in the legend.
+        steps: The global steps at which the value is known, ascending.
+        values: The value at each of these steps.
+        low: The lower end of the 95 % interval at each step; empty if there are no intervals.
+        high: The upper end of the 95 % interval at each step; empty if there are no intervals.
     """
 
     label: str
@@ -31,14 +31,14 @@ class Series:
 
 @dataclass(frozen=True)
 class Chart:
-    """What is drawn in one pair of axes, over steps.
+    """The lines that are drawn in one pair of axes, over global steps.
 
     Attributes:
-        key: Its name in file names and addresses.
-        title: Its heading.
-        y: What the vertical axis says.
-        share: Whether values are shares, within [0, 1].
-        series: Its lines; at least one.
+        key: The name of the chart in file names and addresses.
+        title: The heading of the chart.
+        y: The label of the vertical axis.
+        share: Whether the values are shares, within [0, 1].
+        series: The lines, at least one.
     """
 
     key: str
@@ -49,7 +49,7 @@ class Chart:
 
 
 def charts(run: RunMetrics) -> list[Chart]:
-    """What is drawn of a run, in order: charts of which nothing was logged are left out."""
+    """Return the charts of a run in order; those for which nothing was logged are left out."""
     drawn = (Chart(plan.key, plan.title, plan.y, plan.share, tuple(_series(plan, run))) for plan in _PLANS)
     return [chart for chart in drawn if chart.series]
 

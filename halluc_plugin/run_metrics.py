@@ -1,7 +1,7 @@
-"""What a training run logged, as numbers by step.
+"""Read the metrics that a training run logged, as numbers by step.
 
-Whoever shows a run reads it here, by :func:`read_run`; :mod:`halluc_plugin.run_charts` makes charts of it.
-Two layouts are read: that of verl's ``file`` logger (``metrics/*.jsonl`` in the run's folder, one file for
+All code that shows a run reads it by :func:`read_run`; :mod:`halluc_plugin.run_charts` makes charts of it.
+Two layouts are known: that of verl's ``file`` logger (``metrics/*.jsonl`` in the run's folder, one file for
 each start, a line ``{"step": ..., "data": {...}}``), and that of :mod:`halluc_plugin.rl.grpo`
 (``metrics.jsonl``, a line ``{"step": ..., NAME: VALUE, ...}``).
 """
@@ -21,13 +21,13 @@ FOLDER, FILE, REPORT = "metrics", "metrics.jsonl", "report.json"
 
 @dataclass(frozen=True)
 class RunMetrics:
-    """The numbers of one run.
+    """The metrics of one run.
 
     Attributes:
-        name: The run's, to tell it from others: the name of its folder.
-        steps: For each global step, in order, every finite number that was logged, by its name in verl's
+        name: The name of the run's folder, which tells it from other runs.
+        steps: Every finite number that was logged, by global step (ascending) and by its name in verl's
             trackers. Step 0 is before training. A step that was logged again keeps the latest numbers.
-        report: What ``report.json`` says of the run; empty where there is none.
+        report: The content of ``report.json``; empty if the run has none.
     """
 
     name: str
@@ -35,22 +35,22 @@ class RunMetrics:
     report: dict[str, Any] = field(default_factory=dict)
 
     def values(self, name: str) -> dict[int, float]:
-        """The numbers of one name by step; empty where it was never logged."""
+        """Return the numbers of one metric by step; empty if it was never logged."""
         return {step: numbers[name] for step, numbers in self.steps.items() if name in numbers}
 
     @property
     def tokens_per_second(self) -> float | None:
-        """Tokens of prompts and answers, over the seconds of all steps together; None where not logged."""
+        """Return prompt and answer tokens per second over all steps; None if they were not logged."""
         tokens, seconds = self.values("perf/total_num_tokens"), self.values("perf/time_per_step")
         known = [step for step in tokens if seconds.get(step)]
         return sum(tokens[s] for s in known) / sum(seconds[s] for s in known) if known else None
 
     @property
     def peak_memory(self) -> dict[str, float] | None:
-        """Most memory that was seen, in 2^30 bytes; None where it was not logged.
+        """Return the peak memory in GiB (2^30 bytes); None if it was not logged.
 
-        ``device`` is the most that torch had allocated on one device (0 on a CPU), ``host`` what was in use
-        on the whole machine, other programs included, at the end of an update.
+        ``device`` is the most that torch had allocated on one device (0 on a CPU). ``host`` is the most that
+        was in use on the whole machine, other programs included, at the end of an update.
         """
         names = {"device": "actor/perf/max_memory_allocated_gb", "host": "actor/perf/cpu_memory_used_gb"}
         found = {
@@ -60,13 +60,16 @@ class RunMetrics:
 
 
 def read_run(place: Path) -> RunMetrics:
-    """The numbers of a run.
+    """Read the metrics of a run.
 
     Args:
-        place: Its folder, or a file of its metrics.
+        place: The run's folder, or one file of its metrics.
+
+    Returns:
+        The metrics of all files found.
 
     Raises:
-        DataError: No metrics are there, or a line other than the last is not one.
+        DataError: There are no metrics, or a line other than the last is not a record of metrics.
     """
     if not place.exists():
         raise DataError(f"{place} does not exist.", "Name a run's folder: checkpoints/PROJECT/EXPERIMENT.")
@@ -87,12 +90,12 @@ def read_run(place: Path) -> RunMetrics:
 
 
 def logged_records(path: Path) -> Iterator[dict[str, Any]]:
-    """The records of one file of verl's file logger: ``step`` and ``data``.
+    """Yield the records of one file of verl's file logger: ``step`` and ``data``.
 
-    Half a line at its end, as a run leaves it that was stopped, is left out.
+    An incomplete last line, as a stopped run leaves it, is skipped.
 
     Raises:
-        DataError: Another line is not JSON.
+        DataError: A line other than the last is not JSON.
     """
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     while lines and not lines[-1]:

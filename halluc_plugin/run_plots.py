@@ -1,4 +1,4 @@
-"""The charts of training runs as one figure. Needs matplotlib, the extra ``plots``."""
+"""Draw the charts of training runs in one figure. This needs matplotlib, the extra ``plots``."""
 
 import math
 from collections.abc import Sequence
@@ -20,15 +20,16 @@ SALT = "halluc"
 
 
 def draw_runs(runs: Sequence[RunMetrics], path: Path) -> None:
-    """Draw runs on top of one another: a chart for each kind of number that one of them logged.
+    """Draw runs on top of one another, one chart for each kind of metric that any of them logged.
 
     Args:
-        runs: The runs, whose names differ; a line is solid in the first, dashed in the second, and so on.
-        path: The file; its ending says the format.
+        runs: The runs, whose names must differ. Lines are solid for the first run, dashed for the second, and
+            so on.
+        path: The file to write; its suffix decides the format.
 
     Raises:
-        SettingsError: The ending is none of a format's, matplotlib is not installed, or nothing that is drawn
-            was logged.
+        SettingsError: No format has this suffix, matplotlib is not installed, or the runs logged nothing that
+            is drawn.
     """
     form = path.suffix.removeprefix(".").lower()
     if form not in FORMATS:

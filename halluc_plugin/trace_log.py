@@ -1,12 +1,12 @@
-"""Answers of a training run, kept to be read: one JSONL file a step, a few answers in each.
+"""Log some answers of a training run for reading: one JSONL file for each step, a few answers in each.
 
-The layout has a version. A line is a JSON object with the fields of :class:`LoggedTrace`; ``trace`` is
+The layout is versioned. A line is a JSON object with the fields of :class:`LoggedTrace`; ``trace`` is
 :func:`halluc_plugin.edits.trace_record`. ``docs/traces.md`` shows one.
 
-Version 2 added what was known of each action before it was taken (``log_probs``, ``entropies``,
-``edit_probs``), the values around events, the verdicts on states, and the data source. Each of these is null
-where it is not known: no source had it, or the record is of version 1. Single places are null where a number
-is not finite.
+Version 2 added the probabilities known before each action (``log_probs``, ``entropies``, ``edit_probs``), the
+values around events, the verdicts on states, and the data source. Each of these is null where it is not
+known: because the run does not compute it, or because the record has version 1. A single number that is not
+finite is null.
 """
 
 import json
@@ -39,26 +39,27 @@ class LoggedTrace:
     """One answer of T actions.
 
     Attributes:
-        version: Of this layout.
+        version: Version of the layout.
         step: Global training step.
-        answer: Name of the answer, unique in its run; answers to one prompt begin alike.
+        answer: Name of the answer, unique in its run. The names of answers to one prompt begin alike.
         prompt: Text of the prompt.
-        trace: :func:`halluc_plugin.edits.trace_record` of the sampled ids.
-        tokens: What each action adds to the text as sampled.
-        response_mask: 1 for each action that learns, else 0.
-        advantages: Advantage of each action.
-        reward: What the answer was paid.
-        scores: The reward manager's other figures by name: components unweighted, verdicts, counts.
-        text: What is left, decoded as a whole; None in records of before it was kept.
-        data_source: Of the problem.
-        log_probs: Of each action, in nats, under the policy that it was sampled from: at the temperature of
-            sampling, in the run's context, what was banned out of the softmax; under verl those of the
-            actor's pass before the update (``old_log_probs``).
-        entropies: Of that policy before each action, in nats.
-        edit_probs: Probability before each action that it is an edit, whatever it was.
-        event_values: For each event the value of the state before it and after it, as edits are paid by.
-        verdicts: Whether the verifier finds the text that is live before each action fine (nothing wrong in
-            it, and the goal within reach), and one more for the text at the end: T + 1.
+        trace: The record that :func:`halluc_plugin.edits.trace_record` makes of the sampled ids.
+        tokens: The text that each action adds to the sampled text, T of them.
+        response_mask: 1 for each action that contributes to the loss, else 0, T of them.
+        advantages: Advantage of each action, T of them.
+        reward: Reward of the answer.
+        scores: The reward manager's other figures by name: unweighted components, verdicts, counts.
+        text: The resolved text, decoded as a whole. None in records that were written before it was kept.
+        data_source: The data source of the problem.
+        log_probs: Log-probability of each action in nats, T of them, under the policy that sampled it: at the
+            sampling temperature, in the run's context, banned tokens left out of the softmax. Under verl they
+            are those of the actor's pass before the update (``old_log_probs``).
+        entropies: Entropy of that policy before each action, in nats, T of them.
+        edit_probs: Probability before each action that it is any edit token, T of them.
+        event_values: For each event, the value of the state before it and of the state after it, by which
+            edits are credited.
+        verdicts: Whether the verifier accepts the live text before each action (no error in it, and the goal
+            still within reach), and once more for the text at the end: T + 1 of them.
     """
 
     version: int
@@ -81,10 +82,10 @@ class LoggedTrace:
 
     @cached_property
     def record(self) -> "TraceRecord":
-        """What became of each action.
+        """Return what became of each action.
 
         Raises:
-            TraceError: It is of another version of its layout.
+            TraceError: The record has another version of its layout.
         """
         from halluc_plugin.edits import read_record
 
@@ -92,13 +93,13 @@ class LoggedTrace:
 
 
 class TraceLog:
-    """Writes answers below a run's folder, up to a size.
+    """Writer of answers below a run's folder, up to a total size.
 
-    A full disk must not end a training run: what cannot be written is reported once, and logging stops.
+    A full disk does not end the training run: the error is reported once, and logging stops.
 
     Args:
-        run_dir: Folder of the run.
-        max_megabytes: Nothing more is written once the files have this size together.
+        run_dir: The folder of the run.
+        max_megabytes: Nothing more is written once the files together have this size, in megabytes.
     """
 
     def __init__(self, run_dir: Path, max_megabytes: float) -> None:
@@ -111,7 +112,7 @@ class TraceLog:
 
         Args:
             step: Global training step.
-            traces: Its answers.
+            traces: The answers of the step to write.
         """
         if self._stopped:
             return
@@ -131,10 +132,10 @@ class TraceLog:
 
 
 def logged_steps(run_dir: Path) -> dict[int, Path]:
-    """The files of a run by step, in order.
+    """Return the trace files of a run by step, in ascending order.
 
     Raises:
-        DataError: There is none.
+        DataError: The run has no trace files.
     """
     folder = run_dir if run_dir.name == FOLDER else run_dir / FOLDER
     found = {
@@ -151,10 +152,10 @@ def logged_steps(run_dir: Path) -> dict[int, Path]:
 
 
 def read_step(path: Path) -> list[LoggedTrace]:
-    """The answers of one step.
+    """Read the answers of one step.
 
     Raises:
-        DataError: A line is no answer, or of a version of the layout that is not known here.
+        DataError: A line is not an answer, or has an unknown version of the layout.
     """
     # Not splitlines: a sampled text may hold one of the other line breaks that Unicode knows.
     text = path.read_text(encoding="utf-8")
@@ -171,15 +172,15 @@ def _parsed(path: Path, number: int, line: str) -> LoggedTrace:
 
 
 def parsed_record(path: Path, number: int, record: Mapping[str, Any]) -> LoggedTrace:
-    """The answer of a line.
+    """Return the answer in one line of a trace file.
 
     Args:
-        path: The file, for messages.
-        number: The line, from 1, likewise.
-        record: The line as JSON.
+        path: The file, for error messages.
+        number: The number of the line, from 1, for error messages.
+        record: The parsed JSON of the line.
 
     Raises:
-        DataError: It is no answer, or of a version of the layout that is not known here.
+        DataError: The line is not an answer, or has an unknown version of the layout.
     """
     try:
         version = record["version"]
@@ -227,25 +228,28 @@ def logged_trace(
     event_values: Sequence[Sequence[float]] | None = None,
     verdicts: Sequence[bool] | None = None,
 ) -> LoggedTrace:
-    """Make a record from ids.
+    """Return the record of an answer, made from its ids.
+
+    Arguments that are not described here are the fields of :class:`LoggedTrace` of the same name.
 
     Args:
-        step: As in :class:`LoggedTrace`, like all that is not said here.
-        answer: As above.
-        prompt: Its ids.
-        response: Ids of the raw trace.
-        response_mask: As above.
-        advantages: As above.
-        reward: As above.
-        scores: As above.
+        step: Global training step.
+        answer: Name of the answer, unique in its run.
+        prompt: The token ids of the prompt, Int[P].
+        response: The token ids of the raw trace, Int[T].
+        response_mask: 1 for each action that contributes to the loss, else 0: Float[T].
+        advantages: Advantage of each action, Float[T].
+        reward: Reward of the answer.
+        scores: The reward manager's other figures by name.
         tokenizer: The tokenizer of the ids.
-        vocab: Which ids edit.
-        data_source: As above, None where it is not known, like all that follows.
-        log_probs: As above.
-        entropies: As above.
-        edit_probs: As above.
-        event_values: As above.
-        verdicts: As above.
+        vocab: The edit vocabulary of the ids.
+        data_source: Data source of the problem, None if not known.
+        log_probs: Log-probability of each action in nats, Float[T], None if not known.
+        entropies: Entropy before each action in nats, Float[T], None if not known.
+        edit_probs: Probability of an edit before each action, Float[T], None if not known.
+        event_values: The values before and after each event, None if not known.
+        verdicts: The verdict on the live text before each action and at the end, Bool[T + 1], None if not
+            known.
     """
     from halluc_plugin.edits import trace_record
     from halluc_plugin.edits.texts import token_texts
@@ -273,7 +277,7 @@ def logged_trace(
 
 
 def rounded(values: Sequence[float] | None) -> list[float | None] | None:
-    """Numbers of actions as records keep them: short, and null where JSON has no number for them."""
+    """Return numbers rounded as records keep them, None in place of those that are not finite."""
     if values is None:
         return None
     return [round(float(value), DIGITS) if math.isfinite(value) else None for value in values]

@@ -1,10 +1,10 @@
-"""Makes our tasks and models visible to ``lm_eval``, which has no hook for either (0.4.13).
+"""Make halluc's tasks and models visible to ``lm_eval``, which has no hook for either (0.4.13).
 
-Run at interpreter start by ``halluc_lm_eval.pth``, so it imports nothing but ``sys`` and ``os``, and waits.
-When ``lm_eval.tasks`` is imported, the task index gets one more folder, between lm_eval's own and the user's
-``--include_path``, and entries without files for what other packages declare (:mod:`lm_eval_tasks.others`);
-our models join the registry. A host that reads our entry points itself has them already, and is left alone.
-``HALLUC_LM_EVAL=0`` switches this off.
+``halluc_lm_eval.pth`` runs this module at interpreter start, so it imports nothing but ``sys`` and ``os``,
+and waits. When ``lm_eval.tasks`` is imported, the task index gets one more folder, between lm_eval's own and
+the user's ``--include_path``, and entries without files for what other packages declare
+(:mod:`lm_eval_tasks.others`); halluc's models join the registry. An lm_eval that reads the entry points
+itself has them already, and is not changed. ``HALLUC_LM_EVAL=0`` switches this off.
 """
 
 import os

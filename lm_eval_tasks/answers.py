@@ -1,4 +1,4 @@
-"""What our models share: their edit vocabulary, and what they hand to lm_eval."""
+"""The common parts of halluc's models: their edit vocabulary, and the answers that they give lm_eval."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,10 +12,10 @@ from lm_eval_tasks.trace import TracedAnswer, TraceReader
 
 
 def reader_vocab(reader: TraceReader, model: str) -> EditVocab:
-    """The edit vocabulary of a model's tokenizer.
+    """Return the edit vocabulary of a model's tokenizer.
 
     Raises:
-        TokenizerError: It has no edit token.
+        TokenizerError: The tokenizer has no edit token.
     """
     if reader.vocab is None:
         raise TokenizerError(
@@ -26,7 +26,7 @@ def reader_vocab(reader: TraceReader, model: str) -> EditVocab:
 
 
 def as_list(until: str | Sequence[str] | None) -> list[str]:
-    """Stop strings, however a task or a user gives them."""
+    """Return stop strings as a list, however a task or a user gives them."""
     return [] if until is None else [until] if isinstance(until, str) else list(until)
 
 
@@ -40,16 +40,16 @@ def traced_answer(
     entropies: Sequence[float] | None = None,
     edit_probs: Sequence[float] | None = None,
 ) -> TracedAnswer:
-    """The answer of sampled ids; stop strings cut what is left after collapsing, never the trace.
+    """Return the answer of sampled ids; stop strings cut the collapsed text, never the trace.
 
     Args:
-        reader: Reads the ids.
-        ids: The ids.
+        reader: The reader of the model's ids.
+        ids: Token ids that were sampled, Int[T].
         until: Stop strings.
-        stopped: As :meth:`lm_eval_tasks.trace.TraceReader.read_ids`.
-        log_probs: As :class:`lm_eval_tasks.trace.Trace`, like what follows.
-        entropies: As there.
-        edit_probs: As there.
+        stopped: Whether the last id only ended the answer: it is counted and not shown.
+        log_probs: Log-probability of each id in nats, None if not known.
+        entropies: Entropy before each id in nats, None if not known.
+        edit_probs: Probability of an edit before each id, None if not known.
     """
     trace = replace(
         reader.read_ids(ids, stopped=stopped),

@@ -1,4 +1,4 @@
-"""Local data sets, so that tasks run offline: files below a folder the user names."""
+"""Find local data sets, so that tasks run offline: files below a folder that the user names."""
 
 import difflib
 import os
@@ -16,20 +16,20 @@ METADATA = "data_dir"
 def local_folder(
     name: str, files: Sequence[str], metadata: Mapping[str, Any], *, suffixes: Sequence[str] = ("",)
 ) -> Path | None:
-    """The folder that holds a data set, None where the task's default source is to be used.
+    """Return the folder that holds a data set, None to use the task's default source.
 
-    ``HALLUC_DATA_DIR`` is a folder of data sets: one that has no folder ``name`` leaves this data set to its
-    default source. ``data_dir`` of the task's metadata wins; it names such a folder, or the data set's own,
-    and must hold the files.
+    ``HALLUC_DATA_DIR`` is a folder of data sets. If it has no folder ``name``, the data set has its default
+    source. ``data_dir`` of the task's metadata takes precedence; it names such a folder, or the data set's
+    own, and must hold the files.
 
     Args:
-        name: The data set's folder.
+        name: Name of the data set's folder.
         files: The files it must hold.
         metadata: The task's metadata.
-        suffixes: What the files' names may end in; any will do.
+        suffixes: Suffixes of the files' names, any of which is accepted.
 
     Raises:
-        SettingsError: The metadata has a key that looks like ``data_dir`` misspelt.
+        SettingsError: The metadata has a key that looks like a misspelling of ``data_dir``.
         DataError: A named folder does not exist, or lacks a file.
     """
     _refuse_misspelt(metadata)
@@ -59,11 +59,13 @@ def local_folder(
 
 
 def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
-    """The rows of a file, reduced to ``columns``: a JSON array (``.json``), else JSON lines.
+    """Read the rows of a file, reduced to some columns.
+
+    A ``.json`` file holds an array, any other file JSON lines.
 
     Raises:
-        DataError: As :func:`halluc_plugin.data.json_files.read_json`; or a row is not a JSON object or lacks
-            a column, or there is none.
+        DataError: The file is refused by :func:`halluc_plugin.data.json_files.read_json`, a row is not a JSON
+            object or lacks a column, or there are no rows.
     """
     rows = []
     for number, row in enumerate(read_json(path), 1):

@@ -1,7 +1,8 @@
-"""lm-eval's tasks on generated problems, made from what a task declares as its evaluation.
+"""Make lm-eval's tasks on generated problems from the evaluations that tasks declare.
 
-A configuration of lm-eval is made here once and used twice: written as YAML (ours by ``make docs``, all by
-``halluc lm-eval-path``), and handed to lm-eval as it is, for tasks of other packages.
+A configuration of lm-eval is made here once and used twice: written as YAML (for halluc's tasks by ``make
+docs``, for all tasks by ``halluc lm-eval-path``), and passed to lm-eval as it is, for tasks of other
+packages.
 """
 
 import re
@@ -26,12 +27,12 @@ WIDTH = 110
 
 @dataclass(frozen=True)
 class Function:
-    """Something that lm-eval is to import, by its dotted name."""
+    """A function that lm-eval is to import, by its dotted name."""
 
     name: str
 
     def found(self) -> Any:
-        """What the name leads to."""
+        """Import and return the function."""
         module, _, attribute = self.name.rpartition(".")
         return getattr(import_module(module), attribute)
 
@@ -43,10 +44,12 @@ FINDINGS = Function("lm_eval_tasks.filters.Findings")
 
 
 def configs(task: Task) -> dict[str, Config]:
-    """The configuration of each split, by the name of its lm-eval task; none where no evaluation is declared.
+    """Return the configuration of each split by the name of its lm-eval task.
+
+    The result is empty if the task declares no evaluation.
 
     Raises:
-        TaskError: The evaluation cannot be an lm-eval task.
+        TaskError: The evaluation cannot be made into an lm-eval task.
     """
     if task.eval is None:
         return {}
@@ -56,7 +59,7 @@ def configs(task: Task) -> dict[str, Config]:
 
 
 def resolved(part: Any) -> Any:
-    """A configuration, or a part of one, with what its functions' names lead to."""
+    """Return a configuration, or a part of one, with its functions imported."""
     if isinstance(part, Function):
         return part.found()
     if isinstance(part, Mapping):
@@ -65,11 +68,13 @@ def resolved(part: Any) -> Any:
 
 
 def yaml_files(task: Task, written_by: str) -> dict[str, str]:
-    """The same as YAML files, by their names; those after the first say how they differ from it.
+    """Return the configurations as YAML files, by file name.
+
+    Files after the first contain only how they differ from it.
 
     Args:
         task: The task.
-        written_by: Who writes them and from what, for the line on top.
+        written_by: What writes the files and from what, for the line on top.
     """
     made = configs(task)
     if not made:
@@ -85,7 +90,7 @@ def yaml_files(task: Task, written_by: str) -> dict[str, str]:
 
 
 def folder(task: Task) -> str:
-    """The folder of its files."""
+    """Return the name of the folder of a task's files."""
     return f"{task.name}{MARK}"
 
 

@@ -1,4 +1,4 @@
-"""Room "lm-eval": whether our tasks and models, and other packages' tasks, are listed without any flag."""
+"""Room "lm-eval": check that halluc's tasks and models, and other packages' tasks, are listed."""
 
 import os
 import site
@@ -18,10 +18,10 @@ RENAME = f"{BY_FLAG} A name that lm-eval has already has to change."
 
 
 def checks(call: fresh.Call) -> list[Check]:
-    """Look at lm-eval's task index and model registry, and at what fills them.
+    """Check lm-eval's task index and model registry, and what fills them.
 
     Args:
-        call: Calls a function in another Python; see :class:`halluc_plugin.doctor.fresh.Call`.
+        call: Calls a function in another Python process; see :class:`halluc_plugin.doctor.fresh.Call`.
     """
     if find_spec("lm_eval") is None:
         return [Check("lm-eval", CheckStatus.ABSENT, "not installed", "pip install 'halluc[eval]'")]
@@ -45,7 +45,7 @@ def checks(call: fresh.Call) -> list[Check]:
 
 
 def observe() -> dict[str, Any]:
-    """What a Python that imports lm-eval finds; called in one of its own."""
+    """Import lm-eval and return what was found; called in a Python process of its own."""
     from lm_eval.api.registry import model_registry
     from lm_eval.tasks import TaskManager
 
@@ -57,9 +57,9 @@ def observe() -> dict[str, Any]:
 
 
 def observe_others() -> dict[str, Any]:
-    """What other packages declare: lm-eval tasks of each, and cause and fix of what none can be made from.
+    """Return the lm-eval tasks that other packages declare, and why others cannot be made.
 
-    A task that cannot be used at all has its line in the room of tasks.
+    A task that cannot be used at all is reported in the room "tasks".
     """
     from halluc_plugin.tasks.registry import broken
     from lm_eval_tasks.others import declared

@@ -1,4 +1,4 @@
-"""The first steps of each pipeline: which text of a trace the rest of it sees, and what is found in it."""
+"""The first steps of each pipeline: choose the text of a trace, and find the answer in it."""
 
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -45,24 +45,24 @@ class _TextOfTrace(Filter):
 
 @register_filter("halluc_collapsed")
 class Collapsed(_TextOfTrace):
-    """What is left after all edits."""
+    """Passes on the text that is left after all edits."""
 
     def text(self, trace: Trace) -> str:
-        """The resolved text."""
+        """Return the resolved text."""
         return trace.resolved
 
 
 @register_filter("halluc_raw")
 class Raw(_TextOfTrace):
-    """What was sampled, edit tokens included: what the stock task would have scored."""
+    """Passes on the text as sampled, edit tokens included, which the stock task would have scored."""
 
     def text(self, trace: Trace) -> str:
-        """The raw text."""
+        """Return the raw text."""
         return trace.raw
 
 
 class Findings(Filter):
-    """What a regular expression finds in a text: :func:`halluc_plugin.tasks.evaluation.findings`.
+    """Finds a regular expression in a text by :func:`halluc_plugin.tasks.evaluation.findings`.
 
     Args:
         pattern: The regular expression.
@@ -77,12 +77,12 @@ class Findings(Filter):
         resps: Iterable[Sequence[str]],
         docs: Sequence[dict[str, Any]],  # noqa: ARG002 - the host's signature
     ) -> list[list[str]]:
-        """The findings of each text, nested like the texts."""
+        """Return the findings of each text, nested like the texts."""
         return [[findings(self._pattern, text) for text in texts] for texts in resps]
 
 
 def without_stops(pipeline: FilterEnsemble) -> FilterEnsemble:
-    """A pipeline whose texts end at no stop string."""
+    """Return a pipeline without the stop strings of its filters."""
     steps = [
         partial(step, until=()) if _makes_text(getattr(step, "func", step)) else step
         for step in pipeline.filters

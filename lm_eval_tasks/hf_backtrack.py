@@ -1,4 +1,4 @@
-"""``hf-backtrack``: lm-eval's ``hf`` under the edit semantics, its answers collapsed on the sampled ids."""
+"""The model ``hf-backtrack``: lm-eval's ``hf`` with edits applied to the sampled ids."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -27,22 +27,23 @@ class HFBacktrack(HFLM):
 
     Answers are :class:`lm_eval_tasks.trace.TracedAnswer`. A task's stop strings end the text after
     collapsing; generation ends at an end-of-text token or after ``max_gen_toks`` raw actions. Generation
-    arguments and the model's generation config do what they do for ``hf``, to what the model sees: in soft
-    context all that was written, in hard context what is left.
+    arguments and the model's generation config act as for ``hf``, on what the model sees: in soft context all
+    that was written, in hard context the live text.
 
     Args:
-        pretrained: As for ``hf``.
+        pretrained: The model's folder or hub name, as for ``hf``.
         context: ``soft`` (the model goes on seeing errors and edits) or ``hard`` (only the collapsed text).
-        max_backtracks: Most edits that erase something per answer, None for no limit.
-        boundary: ``noop`` or ``mask``: what an edit does on an empty response.
-        tabu: ``off``, ``last`` or ``first``: what an edit bans of what it erases, see
-            :class:`halluc_plugin.decoding.Tabu`; true is ``last``, false ``off``.
+        max_backtracks: Largest number of effective edits of an answer, None for no limit.
+        boundary: The effect of an edit on an empty response, ``noop`` or ``mask``.
+        tabu: The tokens that an edit bans of the span it erases, ``off``, ``last`` or ``first``; see
+            :class:`halluc_plugin.decoding.Tabu`. True stands for ``last``, False for ``off``.
         step_delimiter: Text that ends a step, for a tokenizer with a step backtrack token.
-        **kwargs: As for ``hf``.
+        **kwargs: Further arguments of ``hf``.
 
     Raises:
         SettingsError: An argument has an unknown value, or the model has an encoder.
-        TokenizerError: The tokenizer has no backtrack token, or has it special; or the model no row for it.
+        TokenizerError: The tokenizer has no backtrack token, or has it as a special token; or the model has
+            no row for it.
     """
 
     def __init__(

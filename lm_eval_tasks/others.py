@@ -1,4 +1,4 @@
-"""lm-eval tasks that other packages declare (entry points of the group ``halluc.tasks``)."""
+"""Add lm-eval tasks that other packages declare (entry points of the group ``halluc.tasks``)."""
 
 import sys
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
@@ -34,7 +34,7 @@ class Declared:
 
 
 def declared() -> tuple[list[Declared], list[HallucError]]:
-    """The tasks of other packages that have lm-eval tasks, and why others cannot have any."""
+    """Return the tasks of other packages that have lm-eval tasks, and why others have none."""
     found: list[Declared] = []
     errors: list[HallucError] = []
     for name in names():
@@ -71,11 +71,11 @@ def _contested(found: Sequence[Declared]) -> dict[str, TaskError]:
 
 
 def add_to(index: "MutableMapping[str, Entry]", listed_before: Sequence[Path]) -> None:
-    """Add them to lm-eval's index of tasks, without files.
+    """Add the tasks of other packages to lm-eval's index, without files.
 
     Args:
-        index: The index; a name that it has stays what it is.
-        listed_before: The folders of lm-eval's own tasks and of ours: whose names these are is told.
+        index: The index; a name that it already has is not changed.
+        listed_before: The folders of lm-eval's own tasks and of halluc's, to report whose name is taken.
     """
     from lm_eval.tasks._index import Entry, Kind
 
@@ -90,13 +90,13 @@ def add_to(index: "MutableMapping[str, Entry]", listed_before: Sequence[Path]) -
 
 
 def name_taken(name: str, by: str) -> TaskError:
-    """What is told of an lm-eval task whose name there is already."""
+    """Return the error for an lm-eval task whose name is already taken."""
     cause = f"The lm-eval task {name!r} of {by} is not listed, as there is one of that name."
     return TaskError(cause, f"Ask the authors of {by} to rename theirs.")
 
 
 def tell(errors: Sequence[HallucError]) -> None:
-    """Write each as one line, once."""
+    """Print each error as one line, once."""
     for line in _new(errors):
         sys.stderr.write(f"halluc: {line}\n")
 

@@ -1,7 +1,7 @@
-"""What tasks of ours report: the rows of each pipeline, and how lm_eval aggregates them over documents.
+"""The rows that halluc's tasks report for each pipeline, and their aggregation over documents.
 
-lm_eval hands an aggregation the values of all documents. Shares of things that a document has many of, such
-as tokens and events, are handed over as (counted, all): they are ratios of sums, never means of ratios.
+lm_eval passes the values of all documents to an aggregation. Shares of things that a document has many of,
+such as tokens and events, are passed as pairs (counted, all): they are ratios of sums, never means of ratios.
 """
 
 import json
@@ -36,14 +36,14 @@ Aggregation = Callable[[Sequence[Any]], float]
 
 @dataclass(frozen=True)
 class JudgedAnswers:
-    """What one pipeline made of all samples of a document.
+    """The answers that one pipeline extracted from all samples of a document, with their scores.
 
     lm_eval writes it as ``str`` into its samples file: the answer, or JSON of several.
 
     Attributes:
-        answers: What was extracted from each sample.
-        scores: 1 for each that is right, else 0.
-        votes: Canonical answer of each sample, None where it has none; empty for a single sample.
+        answers: The answer extracted from each sample.
+        scores: 1 for each right answer, else 0.
+        votes: Canonical answer of each sample, None for a sample without one; empty for a single sample.
     """
 
     answers: tuple[str, ...]
@@ -54,7 +54,7 @@ class JudgedAnswers:
         return self.answers[0] if len(self.answers) == 1 else json.dumps(self.answers, ensure_ascii=False)
 
     def rows(self) -> dict[str, float]:
-        """Accuracy over the samples, pass@k and maj@k."""
+        """Return the accuracy over the samples, pass@k and maj@k."""
         n, right = len(self.scores), sum(score > 0 for score in self.scores)
         accuracy = sum(self.scores) / n
         rows = dict.fromkeys(("exact_match", "exact_match_low", "exact_match_high"), accuracy)
@@ -83,7 +83,7 @@ class LoggedTraces(UserList[dict[str, Any]]):
         return json.dumps(self[0] if len(self) == 1 else self.data, ensure_ascii=False)
 
     def rows(self) -> dict[str, float | Pair]:
-        """Edits, flips, and what the samples cost."""
+        """Return the rows on edits, flips and costs of the samples."""
         raw = sum(trace["raw_tokens"] for trace in self)
         return {
             "backtracks": self._mean(lambda trace: trace["backtracks"]),
@@ -101,11 +101,11 @@ class LoggedTraces(UserList[dict[str, Any]]):
 
 
 def event_rows(judged: Sequence[JudgedTrace], places: Sequence[StepEnd]) -> dict[str, Pair | Counts]:
-    """What the backtracks of a document's samples were worth, by a prefix oracle.
+    """Return the rows on a document's backtracks, judged by a prefix oracle.
 
     Args:
-        judged: The samples.
-        places: The ends of their steps, with what was sampled there.
+        judged: The judged samples.
+        places: The ends of their steps, with the sampled actions there.
     """
     erased, aims = erased_tokens(judged), localisation(judged).shares
     precision, recall = _pair(event_precision(judged)), _pair(event_recall(judged))
@@ -133,64 +133,67 @@ def _pair(share: Proportion) -> Pair:
 
 
 def vote_sizes(samples: int) -> list[int]:
-    """The k of pass@k and maj@k: powers of two, up to the number of samples."""
+    """Return the k of pass@k and maj@k: powers of two, up to the number of samples."""
     return [1 << power for power in range(1, samples.bit_length()) if 1 << power <= samples]
 
 
 def ratio_of_sums(pairs: Sequence[Pair]) -> float:
-    """Σ first / Σ second; 1 where nothing was counted, as then nothing was erased either."""
+    """Return Σ first / Σ second, or 1 if nothing was counted, as then nothing was erased either."""
     whole = sum(second for _, second in pairs)
     return sum(first for first, _ in pairs) / whole if whole else 1.0
 
 
 def cost_of_one(pairs: Sequence[Pair]) -> float:
-    """Σ first / Σ second; infinite where there is no second."""
+    """Return Σ first / Σ second, or infinity if the second sum is 0."""
     whole = sum(second for _, second in pairs)
     return sum(first for first, _ in pairs) / whole if whole else math.inf
 
 
 def share(pairs: Sequence[Pair]) -> float:
-    """Σ first / Σ second; nan where nothing was counted."""
+    """Return Σ first / Σ second, or nan if nothing was counted."""
     return _clustered(pairs).value
 
 
 def share_low(pairs: Sequence[Pair]) -> float:
-    """Lower 95 % limit of :func:`share`, each document a cluster."""
+    """Return the lower 95 % limit of :func:`share`, with each document a cluster."""
     return _clustered(pairs).low
 
 
 def share_high(pairs: Sequence[Pair]) -> float:
-    """Upper 95 % limit of :func:`share`, each document a cluster."""
+    """Return the upper 95 % limit of :func:`share`, with each document a cluster."""
     return _clustered(pairs).high
 
 
 def gap(counts: Sequence[Counts]) -> float:
-    """D, P(edit | dead) less P(edit | live); nan where one kind of place is missing."""
+    """Return D, P(edit | dead) minus P(edit | live), or nan if one kind of place is missing."""
     return counted_discrimination(counts).difference.value
 
 
 def gap_low(counts: Sequence[Counts]) -> float:
-    """Lower 95 % limit of :func:`gap`, each document a cluster; -1 where nothing is known."""
+    """Return the lower 95 % limit of :func:`gap`, with each document a cluster; -1 if nothing is known."""
     return counted_discrimination(counts).difference.low
 
 
 def gap_high(counts: Sequence[Counts]) -> float:
-    """Upper 95 % limit of :func:`gap`, each document a cluster; 1 where nothing is known."""
+    """Return the upper 95 % limit of :func:`gap`, with each document a cluster; 1 if nothing is known."""
     return counted_discrimination(counts).difference.high
 
 
 def area(counts: Sequence[Counts]) -> float:
-    """How often a dead place has the larger probability of an edit; of what was sampled, (1 + D) / 2."""
+    """Return how often a dead place has the larger probability of an edit than a live one.
+
+    For sampled actions it is (1 + D) / 2.
+    """
     return counted_discrimination(counts).auc.value
 
 
 def mean_low(scores: Sequence[float]) -> float:
-    """Lower 95 % limit of a mean of scores in [0, 1], by Wilson."""
+    """Return the lower 95 % limit of a mean of scores in [0, 1], by Wilson's interval."""
     return Proportion.of_scores(scores).low
 
 
 def mean_high(scores: Sequence[float]) -> float:
-    """Upper 95 % limit of a mean of scores in [0, 1], by Wilson."""
+    """Return the upper 95 % limit of a mean of scores in [0, 1], by Wilson's interval."""
     return Proportion.of_scores(scores).high
 
 
@@ -249,5 +252,5 @@ EVENT_ROWS: Described = {
 
 
 def sample_rows(samples: int) -> Described:
-    """Rows that several samples of a document add to each pipeline of answers."""
+    """Return the rows that several samples of a document add to each pipeline of answers."""
     return {f"{name}@{k}": (mean, True) for k in vote_sizes(samples) for name in ("pass", "maj")}

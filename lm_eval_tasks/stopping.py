@@ -1,7 +1,7 @@
-"""What an answer cost up to its stop string.
+"""Count what an answer cost up to its stop string.
 
-Engines are not given stop strings that could still be taken back, so they sample on behind one. What they
-sample there is no part of the answer: it is neither scored nor counted.
+Engines are not given stop strings that could still be taken back, so they continue to sample after one. Those
+tokens are not part of the answer: they are neither scored nor counted.
 """
 
 from bisect import bisect_left
@@ -15,22 +15,22 @@ from lm_eval_tasks.trace import Trace, TraceReader
 
 
 def stops_of(pipeline: FilterEnsemble) -> list[str]:
-    """The stop strings at which a pipeline's filters cut."""
+    """Return the stop strings at which a pipeline's filters cut."""
     options = [getattr(step, "keywords", {}) for step in pipeline.filters]
     return [stop for given in options for stop in given.get("until", ())]
 
 
 def up_to_stop(reader: TraceReader, trace: Trace, stops: Sequence[str]) -> Trace:
-    """A trace as it would have been had generation ended with the first stop string of what is left.
+    """Return a trace as if generation had ended with the first stop string of the collapsed text.
 
     Args:
-        reader: Of the trace.
-        trace: With all that was sampled in its counts and its record.
+        reader: The reader of the trace.
+        trace: The trace, with all that was sampled in its counts and its record.
         stops: The stop strings.
 
     Returns:
         The same texts, with the counts and the record of the actions up to the one that completes the stop
-        string. One that is taken back stops nothing.
+        string. A stop string that is taken back does not count.
     """
     if reader.tokenizer is None:
         return trace

@@ -1,19 +1,19 @@
-"""A generation task scored on collapsed text, beside its scores on raw text and the cost of backtracking.
+"""A generation task scored on collapsed text and on raw text, with the cost of backtracking.
 
-A task of ours is an lm-eval YAML with ``class: !function lm_eval_tasks.task.BacktrackTask`` and the pipelines
+A task of this package is an lm-eval YAML with ``class: !function lm_eval_tasks.task.BacktrackTask`` and the
+pipelines
 
 - ``strict-match``, ``flexible-extract``: the stock task's, behind a ``Collapsed`` filter;
 - ``strict-match-raw``, ``flexible-extract-raw``: the same behind a ``Raw`` filter;
 - ``trace``: the trace itself, from which the rows of :data:`lm_eval_tasks.rows.TRACE_ROWS` come.
 
 Its stop strings are EOS-like markers only; the stock task's others move into ``until`` of the two filters.
-Stop strings that a user gives (``--gen_kwargs until=...``) take the place of both, as in the stock task. An
-engine is given those alone that are such markers or special tokens, so that none ends an answer inside text
-that is taken back; all of them cut what is left.
-A server that was asked for collapsed text (``vllm_xargs`` in the generation arguments, docs/engine.md) hands
-over what is left and no trace: of such answers there are the first two pipelines only, and no rows of traces.
-``repeats`` in the metadata draws several samples a document: accuracies are then means over them, and pass@k
-and maj@k join the rows.
+Stop strings that a user gives (``--gen_kwargs until=...``) replace both, as in the stock task. An engine is
+given only those that are such markers or special tokens, so that none ends an answer inside text that is
+taken back; all of them cut the collapsed text. A server that was asked for collapsed text (``vllm_xargs`` in
+the generation arguments, docs/engine.md) returns no trace: such answers have only the first two pipelines,
+and no rows of traces. ``repeats`` in the metadata draws several samples for each document: accuracies are
+then means over them, and pass@k and maj@k are added to the rows.
 """
 
 import re
@@ -49,18 +49,18 @@ NO_MATCH = "[invalid]"
 class BacktrackTask(ConfigurableTask):
     """Reads answers as traces, and lets the YAML's pipelines score their texts.
 
-    Data come from ``dataset_path`` on the hub, or from ``metadata.local_data`` (``folder``, ``columns``,
-    ``splits``: file of each split) below the folder that :func:`lm_eval_tasks.data.local_folder` finds.
+    Data come from ``dataset_path`` on the hub, or from ``metadata.local_data`` (``folder``, ``columns``, and
+    ``splits``, the file of each split) below the folder that :func:`lm_eval_tasks.data.local_folder` finds.
 
     Args:
-        config: The YAML, with the model's arguments merged into ``metadata``.
+        config: The configuration in the YAML, with the model's arguments merged into ``metadata``.
 
     Attributes:
         verdict: The pipeline that decides whether an answer is right, for flips and costs.
         needs_traces: Whether answers cannot be judged without their traces.
 
     Raises:
-        SettingsError: ``repeats`` in the metadata is no count.
+        SettingsError: The value of ``repeats`` in the metadata is not a count.
     """
 
     verdict = "strict-match"
@@ -77,7 +77,7 @@ class BacktrackTask(ConfigurableTask):
         super().__init__(config=kept)
 
     def download(self, dataset_kwargs: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        """Load the splits from local files where there are some, else from the hub."""
+        """Load the splits from local files if there are any, else from the hub."""
         local = self.config.metadata["local_data"]
         folder = local_folder(local["folder"], list(local["splits"].values()), self.config.metadata)
         if folder is not None:
@@ -94,23 +94,23 @@ class BacktrackTask(ConfigurableTask):
             ) from error
 
     def set_config(self, key: str, value: Any, update: bool = False) -> None:
-        """Set a part of the configuration; the host does it with a user's generation arguments."""
+        """Set a part of the configuration; lm_eval passes a user's generation arguments this way."""
         super().set_config(key, value, update)
         if key == "generation_kwargs" and "until" in value:
             self._filters = [without_stops(pipeline) for pipeline in self._filters]
 
     def construct_requests(self, doc: dict[str, Any], ctx: str, **options: Any) -> Any:
-        """The request of a document, with the stop strings that an engine may see."""
+        """Return the request of a document, with the stop strings that an engine may see."""
         request = super().construct_requests(doc, ctx, **options)
         request.arguments[1]["until"] = self._ends
         return request
 
     def build_all_requests(self, **options: Any) -> None:
-        """Make the requests.
+        """Make the requests of all documents.
 
         Raises:
-            SettingsError: Several samples are wanted of greedy decoding, which would be all the same; or a
-                server is to collapse answers that cannot be judged without their traces.
+            SettingsError: Several samples are asked for with greedy decoding, which would all be the same; or
+                a server is to collapse answers that cannot be judged without their traces.
         """
         if not self._has_traces and self.needs_traces:
             raise SettingsError(
@@ -126,7 +126,7 @@ class BacktrackTask(ConfigurableTask):
         super().build_all_requests(**options)
 
     def apply_filters(self) -> None:
-        """Run the pipelines on traces; the answers themselves stay as they were, for the samples file."""
+        """Run the pipelines on traces; the answers themselves are not changed, for the samples file."""
         answers = [instance.resps for instance in self._instances]
         # Where processes must have equally many requests, lm_eval adds some; the surplus is no sample.
         samples = [[self._trace(answer) for answer in resps[: self.config.repeats]] for resps in answers]
@@ -139,7 +139,7 @@ class BacktrackTask(ConfigurableTask):
             instance.filtered_resps = self._judged(instance.doc, of_samples)
 
     def process_results(self, doc: dict[str, Any], results: Sequence[Any]) -> dict[str, Any]:
-        """The rows of one pipeline for one document."""
+        """Return the rows of one pipeline for one document."""
         (result,) = results
         if not self._scores:
             return super().process_results(doc, [str(result)])
@@ -155,23 +155,23 @@ class BacktrackTask(ConfigurableTask):
         answers: Sequence[str],
         pipeline: str,  # noqa: ARG002 - for subclasses
     ) -> list[Hashable | None]:
-        """Canonical answers, by which maj@k counts; None abstains."""
+        """Return the canonical answers, by which maj@k counts; None abstains."""
         return [self._canonical(answer) for answer in answers]
 
     def trace_rows(self, doc: dict[str, Any], traces: LoggedTraces) -> dict[str, Any]:  # noqa: ARG002 - for subclasses
-        """The rows of the trace pipeline for one document."""
+        """Return the rows of the trace pipeline for one document."""
         return traces.rows()
 
     def described_rows(self) -> Described:
-        """Every row there can be: how it is aggregated, and whether higher is better."""
+        """Return all rows that the task may report: their aggregation, and whether higher is better."""
         return ANSWER_ROWS | sample_rows(self.config.repeats) | TRACE_ROWS
 
     def aggregation(self) -> dict[str, Any]:
-        """How each row is aggregated over documents."""
+        """Return how each row is aggregated over documents."""
         return super().aggregation() | {name: how for name, (how, _) in self.described_rows().items()}
 
     def higher_is_better(self) -> dict[str, bool | None]:
-        """Which rows are better when higher; None where neither is."""
+        """Return whether a higher value of each row is better, None if neither is."""
         return super().higher_is_better() | {
             name: better for name, (_, better) in self.described_rows().items()
         }

@@ -1,8 +1,8 @@
-"""From what a model answered to a trace: the text as sampled, the text that is left, and what it cost.
+"""Read a model's answer as a trace: the text as sampled, the text that is left, and its cost.
 
-Stock lm-eval models hand over text only. It is then tokenised again by the model's tokenizer, which need not
-give the sampled ids back; an answer collapsed that way says ``exact=False``. An answer without an edit token
-needs no collapsing and is exact by definition.
+Stock lm-eval models return text only. It is then tokenised again by the model's tokenizer, which need not
+give the sampled ids; an answer collapsed that way has ``exact=False``. An answer without an edit token needs
+no collapsing and is exact by definition.
 """
 
 import logging
@@ -30,18 +30,20 @@ class Trace:
     """One answer of a model.
 
     Attributes:
-        raw: The text as sampled, edit tokens included; behind the thinking, where the model was told its end.
-        resolved: The text that is left after all edits, likewise.
+        raw: The text as sampled, edit tokens included, without the thinking if the model was told what ends
+            it.
+        resolved: The text that is left after all edits, without the thinking likewise.
         raw_tokens: Number of sampled tokens; 0 when no tokenizer is known (there are no edits then).
         resolved_tokens: Number of tokens left.
         backtracks: Number of edits that erased something.
         exact: Whether ``resolved`` is certain: no edits, or edits applied to the sampled ids.
-        record: :func:`halluc_plugin.edits.trace_record` of the ids, None for a model without edit tokens.
-        tokens: What each action adds to the text as sampled, None for a model without edit tokens.
-        log_probs: Of each action, in nats, under the distribution that it was sampled from; None where the
-            engine does not say, like what follows.
-        entropies: Of that distribution before each action, in nats.
-        edit_probs: Probability before each action that it is an edit.
+        record: The :func:`halluc_plugin.edits.trace_record` of the ids, None for a model without edit tokens.
+        tokens: The text that each action adds to the sampled text, None for a model without edit tokens.
+        log_probs: Log-probability of each action in nats under the distribution that it was sampled from;
+            None if the engine does not report it.
+        entropies: Entropy of that distribution before each action in nats; None if the engine does not report
+            it.
+        edit_probs: Probability of an edit before each action; None if the engine does not report it.
     """
 
     raw: str
@@ -57,7 +59,7 @@ class Trace:
     edit_probs: list[float | None] | None = None
 
     def begun(self, length: int) -> "Trace":
-        """With what is known of the first actions alone; the rest is unchanged."""
+        """Return the trace with its per-action values cut to the first ``length`` actions."""
         names = ("tokens", "log_probs", "entropies", "edit_probs")
         known = {name: getattr(self, name) for name in names}
         return replace(self, **{name: values and values[:length] for name, values in known.items()})
@@ -69,7 +71,7 @@ class TraceReader:
     Args:
         tokenizer: A transformers tokenizer, None if unknown.
         step_delimiter: Text that ends a step, for tokenizers with a step backtrack token.
-        think_end_token: Text or id behind whose last place the answer begins, None without thinking.
+        think_end_token: Text or id after whose last occurrence the answer begins, None without thinking.
         keeps_special: Whether the text of sampled ids shows special tokens.
 
     Raises:
@@ -92,11 +94,11 @@ class TraceReader:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, Any]) -> "TraceReader":
-        """The reader for a task's metadata, into which lm-eval merges the model's arguments.
+        """Return the reader for a task's metadata, into which lm-eval merges the model's arguments.
 
         Args:
-            metadata: ``tokenizer`` or ``pretrained`` names the tokenizer (or is one); ``step_delimiter`` and
-                ``think_end_token`` are optional.
+            metadata: The metadata. ``tokenizer`` or ``pretrained`` names the tokenizer (or is one);
+                ``step_delimiter`` and ``think_end_token`` are optional.
         """
         source = metadata.get("tokenizer") or metadata.get("pretrained")
         delimiter = metadata.get("step_delimiter", "\n")
@@ -116,17 +118,17 @@ class TraceReader:
 
     @property
     def vocab(self) -> EditVocab | None:
-        """Which ids edit, None if the tokenizer has no edit token."""
+        """The edit vocabulary, None if the tokenizer has no edit token."""
         return self._vocab
 
     def read(self, answer: "str | Trace") -> Trace:
-        """The trace of an answer.
+        """Return the trace of an answer.
 
         Args:
-            answer: Text; or the answer of a model of ours, or a trace, which are exact.
+            answer: A text; or an answer of halluc's models or a trace, which are exact.
 
         Raises:
-            TokenizerError: A text has edit tokens and no tokenizer is known to apply them.
+            TokenizerError: A text has edit tokens, and no tokenizer is known to apply them.
         """
         if isinstance(answer, Trace):
             return answer
@@ -144,10 +146,10 @@ class TraceReader:
         return Trace(answer, answer, 0, 0, backtracks=0, exact=True, record=None)
 
     def read_ids(self, ids: Sequence[int], *, stopped: bool = False) -> Trace:
-        """The trace of sampled ids.
+        """Return the trace of sampled ids.
 
         Args:
-            ids: Without prompt and padding; an end-of-text token counts as text.
+            ids: Token ids without prompt and padding; an end-of-text token counts as text.
             stopped: Whether the last id only ended the answer: it is counted and not shown.
         """
         shown = -1 if stopped else None
@@ -158,7 +160,7 @@ class TraceReader:
         return self._trace(ids, text(ids), text, sampled=True)
 
     def thinking(self, ids: Sequence[int]) -> int:
-        """How many of the ids are thinking, with what ends it: no stop string counts there."""
+        """Return the number of ids that are thinking, with what ends it; no stop string counts there."""
         end = self._think_end_token
         if end is None:
             return 0
@@ -199,15 +201,18 @@ class TraceReader:
         )
 
     def decode(self, ids: Sequence[int], *, keeps_special: bool = False) -> str:
-        """The text of ids, without special tokens unless they are kept. A tokenizer must be known."""
+        """Return the text of ids, without special tokens unless they are kept.
+
+        A tokenizer must be known.
+        """
         assert self._tokenizer is not None
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=not keeps_special))
 
 
 class TracedAnswer(str):
-    """The text that is left of an answer, as any task reads it, with the trace for tasks that ask.
+    """The collapsed text of an answer, which any task can read, with its trace for tasks that use it.
 
-    Models of ours return it: a stock task scores the collapsed text without knowing.
+    Halluc's models return it, so that a stock task scores the collapsed text.
     """
 
     __slots__ = ("trace",)

@@ -1,4 +1,4 @@
-"""Tasks on generated data: verl rows as documents, training prompts as prompts, their verifiers as judges."""
+"""Tasks on generated data: verl rows as documents, training prompts as prompts, verifiers as judges."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
@@ -32,21 +32,21 @@ SUFFIXES = (".parquet", ".jsonl", ".json")
 
 
 class VerifiedTask(BacktrackTask):
-    """Reads verl's rows.
+    """A task that reads verl's rows.
 
-    ``metadata.local_rows`` says where they are: ``folder``, ``splits`` (a file each, parquet or JSON), the
+    ``metadata.local_rows`` describes them: ``folder``, ``splits`` (a file each, parquet or JSON), the
     ``command`` that writes them, and ``what`` they are.
 
     ``strict-match`` is the verifier's verdict on the text as a whole. ``flexible-extract`` is its verdict on
-    what the text comes to, where it judges that by itself. A verifier that judges prefixes adds the rows
-    of :data:`lm_eval_tasks.rows.EVENT_ROWS`.
+    the final result, if it can judge that alone. A verifier that judges prefixes adds the rows of
+    :data:`lm_eval_tasks.rows.EVENT_ROWS`.
 
     Args:
-        config: The YAML; ``verifier`` in its metadata names another judge of the answers that the task of the
-            rows has (:attr:`halluc_plugin.tasks.Task.judges`). The rows of prefixes stay the verifier's.
+        config: The configuration in the YAML. ``verifier`` in its metadata names another judge of the answers
+            (:attr:`halluc_plugin.tasks.Task.judges`). The rows on prefixes are still judged by the verifier.
 
     Raises:
-        SettingsError: The task has no such judge.
+        SettingsError: The task does not have such a judge.
     """
 
     def __init__(self, config: dict[str, Any]) -> None:
@@ -57,7 +57,7 @@ class VerifiedTask(BacktrackTask):
                 _require_judge(source, self._named_judge)
 
     def download(self, dataset_kwargs: dict[str, Any] | None = None, **kwargs: Any) -> None:  # noqa: ARG002
-        """Load the splits."""
+        """Load the splits from the local files."""
         local = self.config.metadata["local_rows"]
         splits = list(local["splits"])
         folder = local_folder(local["folder"], splits, self.config.metadata, suffixes=SUFFIXES)
@@ -71,7 +71,7 @@ class VerifiedTask(BacktrackTask):
         )
 
     def score(self, doc: dict[str, Any], answer: str, pipeline: str) -> float:
-        """Ask the row's verifier, or the judge that the metadata name."""
+        """Return 1 if the row's verifier, or the judge in the metadata, finds an answer right, else 0."""
         verifier = _verifier(doc)
         if self._named_judge is not None:
             verifier = _require_judge(doc["data_source"], self._named_judge)
@@ -80,12 +80,12 @@ class VerifiedTask(BacktrackTask):
         return float(verifier.verify(doc["ground_truth"], answer) is Outcome.CORRECT)
 
     def votes(self, doc: dict[str, Any], answers: Sequence[str], pipeline: str) -> list[Hashable | None]:
-        """What the answers come to, else their text as it is judged; what cannot be read abstains."""
+        """Return the final results of answers, else their judged text; None for an unreadable answer."""
         vote = final_vote if pipeline.startswith("flexible") else whole_vote
         return [vote(_verifier(doc), doc["ground_truth"], answer) for answer in answers]
 
     def trace_rows(self, doc: dict[str, Any], traces: LoggedTraces) -> dict[str, Any]:
-        """Beside the rows of every trace, those of its events."""
+        """Return the rows of the trace pipeline for one document, with those on its events."""
         if not self._judges_prefixes:
             return super().trace_rows(doc, traces)
         judged = self._judge(doc, traces)
@@ -93,7 +93,7 @@ class VerifiedTask(BacktrackTask):
         return super().trace_rows(doc, traces) | event_rows(judged, places)
 
     def described_rows(self) -> Described:
-        """Every row there can be."""
+        """Return all rows that the task may report."""
         return super().described_rows() | (EVENT_ROWS if self._judges_prefixes else {})
 
     @property

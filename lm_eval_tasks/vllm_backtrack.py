@@ -1,4 +1,4 @@
-"""``vllm-backtrack``: lm-eval's ``vllm`` under the edit semantics, collapsed on the sampled ids."""
+"""The model ``vllm-backtrack``: lm-eval's ``vllm`` with edits applied to the sampled ids."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -40,19 +40,19 @@ class VLLMBacktrack(VLLM):
     Answers and stop strings are as for :class:`lm_eval_tasks.hf_backtrack.HFBacktrack`.
 
     Args:
-        pretrained: As for ``vllm``.
+        pretrained: The model's folder or hub name, as for ``vllm``.
         context: ``soft`` (the model goes on seeing errors and edits) or ``hard`` (only the collapsed text:
-            the engine is started with our scheduler, which rewinds).
-        max_backtracks: Most edits that erase something per answer, None for no limit.
-        boundary: ``noop`` or ``mask``: what an edit does on an empty response.
-        tabu: ``off``, ``last`` or ``first``: what an edit bans of what it erases, see
-            :class:`halluc_plugin.decoding.Tabu`; true is ``last``, false ``off``.
+            the engine is started with the scheduler that rewinds).
+        max_backtracks: Largest number of effective edits of an answer, None for no limit.
+        boundary: The effect of an edit on an empty response, ``noop`` or ``mask``.
+        tabu: The tokens that an edit bans of the span it erases, ``off``, ``last`` or ``first``; see
+            :class:`halluc_plugin.decoding.Tabu`. True stands for ``last``, False for ``off``.
         step_delimiter: Text that ends a step, for a tokenizer with a step backtrack token.
-        **kwargs: As for ``vllm``.
+        **kwargs: Further arguments of ``vllm``.
 
     Raises:
-        SettingsError: An argument has an unknown value, or is set here.
-        TokenizerError: The tokenizer has no backtrack token, or has it special.
+        SettingsError: An argument has an unknown value, or is one that the model sets itself.
+        TokenizerError: The tokenizer has no backtrack token, or has it as a special token.
     """
 
     def __init__(

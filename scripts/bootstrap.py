@@ -37,7 +37,7 @@ def pip_settings(listing: str) -> dict[str, list[str]]:
 
 
 def uv_environment(settings: dict[str, list[str]]) -> dict[str, str]:
-    """The variables that tell uv what pip is told; the user's own ``UV_...`` variables win."""
+    """Return the variables that pass pip's settings to uv; the user's own ``UV_...`` variables win."""
     handed_over = {
         variable: separator.join(settings[key])
         for key, (variable, separator) in PIP_TO_UV.items()
@@ -50,12 +50,12 @@ def uv_environment(settings: dict[str, list[str]]) -> dict[str, str]:
 
 
 def torch_source(environment: dict[str, str]) -> list[str]:
-    """The option that makes uv take torch from PyTorch's CPU index, when no find-links can have it."""
+    """Return the option for PyTorch's CPU index, which uv takes torch from if no find-links have it."""
     return [] if environment.get("UV_FIND_LINKS") else ["--torch-backend", "cpu"]
 
 
 def main(folder: Path) -> None:
-    """Create or complete the environment in ``folder``; what is there already is kept."""
+    """Create or complete the environment in ``folder``; existing parts are kept."""
     python, uv = folder / "bin" / "python", folder / "bin" / "uv"
     if not python.exists():
         run(sys.executable, "-m", "venv", folder)
@@ -73,7 +73,7 @@ def main(folder: Path) -> None:
 
 
 def run(*command: str | Path, environment: dict[str, str] | None = None) -> None:
-    """Run a command that is shown first, so that a failure needs no guessing."""
+    """Print a command, then run it, so that a failure shows what failed."""
     print("+", *command, flush=True)
     subprocess.run(command, check=True, env=environment)
 

@@ -36,7 +36,7 @@ needs omegaconf.
 
 
 def page() -> str:
-    """The text of the page."""
+    """Return the text of the page."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     requirements = list(chain(project["dependencies"], *project["optional-dependencies"].values()))
     tested = tested_versions((ROOT / "constraints" / "cpu.txt").read_text())

@@ -44,7 +44,7 @@ WIDTH, MARGIN, LINE = 8.0, 1.1, 0.3
 
 
 class ResultsError(SystemExit):
-    """A chosen effect cannot be read from the tables."""
+    """An error of a chosen effect that cannot be read from the tables."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Effect:
     """A difference with the ends of its 95 % interval, in the unit of its table.
 
     Args:
-        label: What is compared.
+        label: Label of the effect, which says what is compared.
         value: The difference.
         low: Lower end of the interval.
         high: Upper end of the interval.
@@ -66,16 +66,16 @@ class Effect:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of a page: its headings, and its rows without markup, first cells that are empty filled in."""
+    """A table of a page: its headings, and its rows without markup, with empty first cells filled in."""
 
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
 
     def cell(self, row: Sequence[str], column: int) -> str:
-        """The cell of the one row that begins with these cells.
+        """Return the cell of the one row that begins with these cells.
 
         Raises:
-            ResultsError: No row begins so, or several do.
+            ResultsError: No row begins with these cells, or several do.
         """
         found = [cells for cells in self.rows if list(cells[: len(row)]) == list(row)]
         if len(found) != 1:
@@ -83,10 +83,10 @@ class Table:
         return found[0][column]
 
     def column(self, heading: str) -> int:
-        """The first column with this heading.
+        """Return the index of the first column with this heading.
 
         Raises:
-            ResultsError: There is none.
+            ResultsError: No column has this heading.
         """
         if heading not in self.headings:
             raise ResultsError(f"No column is named {heading!r}: {self.headings}.")
@@ -94,7 +94,7 @@ class Table:
 
 
 def tables(text: str) -> list[Table]:
-    """The tables of a Markdown page, in order."""
+    """Return the tables of a Markdown page, in order."""
     found: list[list[list[str]]] = [[]]
     for line in text.splitlines():
         if line.startswith("|"):
@@ -105,7 +105,7 @@ def tables(text: str) -> list[Table]:
 
 
 def effects(folder: Path) -> list[Effect]:
-    """The effects that a folder of results chooses, in its order.
+    """Return the effects that a folder of results chooses, in its order.
 
     Raises:
         ResultsError: A choice leads to no cell, or to one that holds no effect.
@@ -139,7 +139,7 @@ def draw(title: str, shown: Sequence[Effect], path: Path) -> None:
 
 
 def described(shown: Sequence[Effect]) -> str:
-    """What a picture holds of the effects that it shows, to the digits of the tables."""
+    """Return the text that a picture holds of its effects, to the digits of the tables."""
     return json.dumps([{k: round(v, 3) if k != "label" else v for k, v in asdict(e).items()} for e in shown])
 
 

@@ -21,7 +21,7 @@ sliding window, recurrent state), or whose teacher or critic does not know the e
 
 
 def page() -> str:
-    """The text of the page."""
+    """Return the text of the page."""
     return "\n".join([INTRODUCTION, *_tables(TABLE, "main_ppo"), *_tables(SFT_TABLE, "sft_trainer")])
 
 

@@ -1,9 +1,9 @@
-"""Write the lm-eval tasks of our generated problems from what each task declares: ``make docs``.
+"""Write the lm-eval tasks of the generated problems from what each task declares: ``make docs``.
 
-Of ``lm_eval_tasks/NAME_backtrack/`` all YAML is written, and of ``README.md`` the part between two marks:
-the tasks and their data. The rest of a page (paper, citation, what rows mean, changelog) is written by hand.
-So are the tasks on published data, GSM8K, MATH and ProcessBench: their examples, extraction and sources are
-those of lm-eval's own tasks, or of the publication, and no task of ours declares them.
+In ``lm_eval_tasks/NAME_backtrack/`` it writes all YAML, and the part of ``README.md`` between two marks: the
+tasks and their data. The rest of a page (paper, citation, meaning of rows, changelog) is written by hand. So
+are the tasks on published data, GSM8K, MATH and ProcessBench: their examples, extraction and sources are
+those of lm-eval's own tasks, or of the publication, and no task here declares them.
 """
 
 from pathlib import Path
@@ -24,7 +24,7 @@ BEGIN, END = "<!-- Written by `make docs` from here -->\n", "<!-- to here -->\n"
 
 
 def pages() -> dict[Path, str]:
-    """Every file, by its path, as it should be."""
+    """Return the text of every file that should exist, by its path."""
     found: dict[Path, str] = {}
     for task in map(load, (name for name in names() if package(name) == OURS)):
         if task.eval is None:

@@ -15,7 +15,7 @@ NAMES = {**old_names.NAMES, **verl_ext.old_names.NAMES}
 
 
 def page() -> str:
-    """The text of the page."""
+    """Return the text of the page."""
     text = PAGE.read_text(encoding="utf-8")
     for marker, table in (("modules", MODULES), ("names", NAMES)):
         begin = f"<!-- {marker} -->\n"

@@ -14,7 +14,7 @@ HEADER = """\
 
 
 def main() -> None:
-    """Replace the pins by what is installed beside the running interpreter."""
+    """Replace the pins by the versions installed for the running interpreter."""
     uv = Path(sys.executable).parent / "uv"
     freeze = [str(uv), "pip", "freeze", "--python", sys.executable, "--exclude-editable"]
     lines = subprocess.run(freeze, check=True, capture_output=True, text=True).stdout.splitlines()

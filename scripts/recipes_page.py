@@ -32,7 +32,7 @@ KINDS = ("verl.trainer.main_ppo", "verl.trainer.sft_trainer", "halluc_plugin.rec
 
 
 def page() -> str:
-    """The text of the page."""
+    """Return the text of the page."""
     found = {readme.parent.name: readme.read_text(encoding="utf-8") for readme in ROOT.glob("*/README.md")}
     rows = {name: _row(name, text) for name, text in found.items()}
     ordered = sorted(rows, key=lambda name: _place(name, found[name]))

@@ -1,6 +1,6 @@
 """Make the pictures of docs/viewer.md from the log of a run: ``python scripts/viewer_screenshots.py RUN``.
 
-Needs Chromium and its driver, and selenium. The run should have whole groups in its log
+This needs Chromium and its driver, and selenium. The run should have whole groups in its log
 (``++halluc.trace_log.per_step``), some answers that edits turned right, and metrics.
 """
 

@@ -1,4 +1,4 @@
-"""verl's advantage estimator ``backtrack_grpo``."""
+"""The advantage estimator ``backtrack_grpo`` for verl."""
 
 from typing import Any
 
@@ -14,16 +14,19 @@ from halluc_plugin.credit import group_relative, spread
 def backtrack_grpo(
     token_level_rewards: Tensor, response_mask: Tensor, index: np.ndarray, config: Any = None, **_: Any
 ) -> tuple[Tensor, Tensor]:
-    """Group-relative advantage on the unmasked actions; verl's ``grpo`` when nothing is masked inside.
+    """Return group-relative advantages at the unmasked actions.
+
+    Without a mask inside the answers they are those of verl's ``grpo``.
 
     Args:
-        token_level_rewards: Float[B, T]; an answer's reward is their sum.
-        response_mask: Bool or number[B, T]: the actions that learn; the agent loop masks erased tokens.
-        index: Object[B]: the prompt's uid, equal within a group.
+        token_level_rewards: Rewards of the actions, Float[B, T]; an answer's reward is their sum.
+        response_mask: Nonzero for actions that contribute to the loss, Bool[B, T] or a number; the agent loop
+            masks erased tokens.
+        index: The uid of each answer's prompt, Object[B], equal within a group.
         config: The ``algorithm`` block; ``norm_adv_by_std_in_grpo`` is read (default true).
 
     Returns:
-        Advantages and returns, one tensor, Float[B, T].
+        Advantages and returns, the same tensor, Float[B, T].
     """
     normalize_by_std = True if config is None else bool(config.get("norm_adv_by_std_in_grpo", True))
     groups = torch.from_numpy(np.unique(index, return_inverse=True)[1]).to(token_level_rewards.device)

@@ -1,4 +1,4 @@
-"""Names under which facts of ours travel with an answer, from the agent loop to whoever reads them."""
+"""The names of the columns that carry edit statistics with an answer through verl."""
 
 ERASED = "backtrack_erased"
 """Column, Long[T]: 1 at text tokens that were erased."""

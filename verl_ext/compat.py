@@ -1,4 +1,4 @@
-"""Every dependence on a version of verl, with the version in the condition."""
+"""Keep every dependence on a version of verl in one place, with the version in the condition."""
 
 from importlib.metadata import version
 from typing import Any
@@ -12,7 +12,9 @@ FIRST_UNTESTED_VERL = Version("0.10")
 
 
 def require_tested_verl() -> None:
-    """Refuse a verl outside the tested window; called when one of our names is selected, never on install.
+    """Refuse a verl outside the tested window.
+
+    It is called when one of halluc's names is selected, never on installation.
 
     Raises:
         HostVersionError: verl is too old or too new.
@@ -35,9 +37,9 @@ class AnswersToSync:
 
     @property
     def trainer_mode(self) -> str:
-        """Always ``sync``."""
+        """The mode that verl reads, always ``sync``."""
         return "sync"
 
     @trainer_mode.setter
     def trainer_mode(self, _registered_name: Any) -> None:
-        """The base class assigns the registered name; ignored."""
+        """Ignore the registered name, which the base class assigns."""

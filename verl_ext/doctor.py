@@ -1,4 +1,4 @@
-"""Room "verl": whether the plugin is loaded, its names are registered and its recipes are found."""
+"""Room "verl": check that the plugin is loaded, its names are registered and its recipes are found."""
 
 import os
 from importlib.metadata import entry_points
@@ -15,10 +15,10 @@ SEE_ERROR = (
 
 
 def checks(call: fresh.Call) -> list[Check]:
-    """Look at verl's registries and at Hydra's search path.
+    """Check verl's registries and Hydra's search path.
 
     Args:
-        call: Calls a function in another Python; see :class:`halluc_plugin.doctor.fresh.Call`.
+        call: Calls a function in another Python process; see :class:`halluc_plugin.doctor.fresh.Call`.
     """
     if find_spec("verl") is None:
         return [Check("verl", CheckStatus.ABSENT, "not installed", "pip install 'halluc[verl]'")]
@@ -32,7 +32,7 @@ def checks(call: fresh.Call) -> list[Check]:
 
 
 def observe() -> dict[str, Any]:
-    """What a Python that imports verl finds; called in one of its own."""
+    """Import verl and return what was found; called in a Python process of its own."""
     from hydra import initialize_config_module
     from hydra.core.global_hydra import GlobalHydra
     from verl.plugin.platform.platform_manager import get_platform

@@ -1,13 +1,14 @@
-"""An FSDP2 engine whose log-probs are those of the policy that was sampled from.
+"""An FSDP2 engine whose log-probs are those of the policy that was sampled.
 
-Two things make it another one than a causal forward over the raw trace. Whatever bans tokens during sampling
-renormalises the behaviour policy (verl trains on vLLM's *processed* log-probs): limits on edits, and verl
-itself, which lets vLLM sample none of the rows that a model has beyond its tokenizer's tokens. And in hard
-context an action saw the live text only. All are functions of the trace: they are recomputed here from the
-ids, never transported, for old, reference and current log-probs and for the entropy.
+That policy differs from a causal forward pass over the raw trace in two ways. Tokens that are banned during
+sampling renormalise the policy (verl trains on vLLM's *processed* log-probs): bans come from limits on edits,
+and from verl, which keeps vLLM from sampling rows beyond the tokenizer's tokens. And in hard context an
+action saw the live text only. Both are functions of the trace: they are recomputed here from the ids, never
+transported, for old, reference and current log-probs and for the entropy.
 
-Logits are made where an action reads them and never held whole (:mod:`halluc_plugin.hard.head`). In hard
-context the engine lays micro-batches out itself: packed, whatever ``use_remove_padding`` says.
+Logits are computed only where an action reads them and never held as a whole
+(:mod:`halluc_plugin.hard.head`). In hard context the engine lays micro-batches out itself, packed whatever
+``use_remove_padding`` says.
 """
 
 import copy
@@ -61,7 +62,7 @@ class BacktrackFSDPEngine(FSDPEngineWithLMHead):
     """verl's FSDP2 engine with banned edit tokens out of the softmax and, in hard context, tree attention.
 
     Raises:
-        SettingsError: The config asks for something that cannot be done here.
+        SettingsError: The config asks for something that the engine cannot do.
     """
 
     def __init__(self, model_config: Any, engine_config: FSDPEngineConfig, *args: Any, **kwargs: Any) -> None:
@@ -80,7 +81,10 @@ class BacktrackFSDPEngine(FSDPEngineWithLMHead):
         super().__init__(model_config, stock_config, *args, **kwargs)
 
     def forward_step(self, micro_batch: TensorDict, loss_function: Any, forward_only: bool) -> Any:
-        """The base class's; before the first one, what is read is compared with the model's own logits."""
+        """Return the result of the base class's step.
+
+        Before the first step, a short row is compared with the model's own logits.
+        """
         if not self._checked:
             self._checked = True
             check_reading(
@@ -94,7 +98,7 @@ class BacktrackFSDPEngine(FSDPEngineWithLMHead):
             return super().forward_step(micro_batch, loss_function, forward_only)
 
     def prepare_model_inputs(self, micro_batch: TensorDict) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The base class's inputs, in hard context packed rows; and which actions to read."""
+        """Return the base class's inputs, or packed rows in hard context, and the actions to read."""
         traces = _Traces.of(micro_batch, self._vocab)
         if self._hard:
             _refuse_media(micro_batch)
@@ -112,7 +116,7 @@ class BacktrackFSDPEngine(FSDPEngineWithLMHead):
     def prepare_model_outputs(
         self, output: Any, output_args: dict[str, Any], micro_batch: TensorDict, logits_processor_func: Any
     ) -> dict[str, Any]:
-        """What was read of each action, in verl's layout."""
+        """Return the statistics of each action, in verl's layout."""
         if not isinstance(output, ActionOutput):
             return super().prepare_model_outputs(output, output_args, micro_batch, logits_processor_func)
         traces: _Traces = output_args[TRACES]

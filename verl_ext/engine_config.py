@@ -1,4 +1,4 @@
-"""The actor's engine config with our settings in it: how the ``halluc:`` block reaches a training worker."""
+"""The actor's engine config with the ``halluc:`` block, by which it reaches a training worker."""
 
 from dataclasses import dataclass, field
 from typing import Any

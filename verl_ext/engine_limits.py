@@ -1,4 +1,4 @@
-"""What the rollout engine allows an answer, and which ids end one there."""
+"""Find what the rollout engine allows an answer, and which ids end one there."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,7 +13,10 @@ from verl_ext.preflight.models import known_model
 
 
 class ById:
-    """Makes an object a cache key by identity; verl builds a loop for every trajectory of one config."""
+    """Makes an object a cache key by its identity.
+
+    verl builds a loop for every trajectory of one config.
+    """
 
     def __init__(self, value: Any) -> None:
         self.value = value
@@ -27,12 +30,12 @@ class ById:
 
 @dataclass(frozen=True)
 class EngineLimits:
-    """Limits of one run's rollout engine.
+    """The limits of one run's rollout engine.
 
     Attributes:
-        response_length: Raw actions that verl asks for where nobody asks for others.
-        positions: Tokens that a prompt and its answer may have together, None if unknown.
-        ends: Ids that end an answer: EOS of the tokenizer and all of the model's; none with ``ignore_eos``.
+        response_length: Number of raw actions that verl asks for by default.
+        positions: Number of tokens that a prompt and its answer may have together; None if unknown.
+        ends: Ids that end an answer: EOS of the tokenizer and of the model; none with ``ignore_eos``.
     """
 
     response_length: int
@@ -41,7 +44,7 @@ class EngineLimits:
 
     @classmethod
     def of(cls, config: DictConfig, tokenizer: Any) -> "EngineLimits":
-        """The limits that follow from verl's whole config, as its server works them out."""
+        """Return the limits that follow from verl's whole config, as its server computes them."""
         rollout, model = config.actor_rollout_ref.rollout, config.actor_rollout_ref.model
         known = known_model(model)
         positions = rollout.get("max_model_len") or getattr(known, "max_position_embeddings", None)
@@ -53,13 +56,14 @@ class EngineLimits:
     def cut_off(
         self, ids: list[int], prompt: int, sampling_params: dict[str, Any], reason: str | None = None
     ) -> bool:
-        """Whether an answer was cut off.
+        """Return whether an answer was cut off.
 
         Args:
-            ids: The raw trace.
-            prompt: Tokens before it.
-            sampling_params: What was asked for; without ``max_tokens`` it is verl's own limit.
-            reason: verl's ``stop_reason``.
+            ids: Token ids of the raw trace.
+            prompt: Number of tokens of the prompt.
+            sampling_params: The sampling parameters of the request; without ``max_tokens`` verl's own limit
+                applies.
+            reason: The ``stop_reason`` of verl.
         """
         allowed = int(sampling_params.get("max_tokens") or self.response_length)
         if self.positions is not None:
@@ -70,5 +74,5 @@ class EngineLimits:
 
 @lru_cache(maxsize=8)
 def limits_of(config: ById, tokenizer: ById) -> EngineLimits:
-    """:meth:`EngineLimits.of`, read once for the loops of a run."""
+    """Return the limits of :meth:`EngineLimits.of`, computed once for the loops of a run."""
     return EngineLimits.of(config.value, tokenizer.value)

@@ -1,4 +1,4 @@
-"""Run our code right after a host module has been imported, without importing it ourselves."""
+"""Run code right after a host module has been imported, without importing it."""
 
 import importlib.abc
 import importlib.util
@@ -12,7 +12,8 @@ from types import ModuleType
 def after_import(host_module: str, target: str) -> None:
     """Import ``target`` (``module``) or call it (``module:function``) once ``host_module`` is imported.
 
-    At once, if it is imported already. An error of ours is not swallowed: it fails the import.
+    This happens at once if the module is imported already. An error of the target is not suppressed: it fails
+    the import.
 
     Args:
         host_module: Full name of the module to wait for.

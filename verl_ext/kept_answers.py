@@ -1,4 +1,4 @@
-"""Answers of a step in verl's queue, read to be judged state by state and to be kept for readers."""
+"""Read the answers of a step from verl's queue, to judge their states and to log them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -22,15 +22,15 @@ _NUMBERS = ("prompts", "responses", "response_mask", "advantages", "rm_scores", 
 
 
 def problem_rows(config: DictConfig, partition_id: str, keys: Sequence[str]) -> list[ProblemRow]:
-    """Answers with their problems, and with the probability of an edit where the actor has told it.
+    """Return answers with their problems, and the probabilities of edits if the actor computed them.
 
     Args:
         config: verl's whole config.
-        partition_id: Of the queue.
-        keys: Of the answers.
+        partition_id: Partition of the queue.
+        keys: Keys of the answers.
 
     Returns:
-        One for each key; none where somebody else than our verifiers judges.
+        One row for each key; none if the answers are not judged by halluc's verifiers.
     """
     if not keys or has_reward_function(config) or judged_by_model(config):
         return []
@@ -57,16 +57,16 @@ def logged_traces(
     tokenizer: Any,
     judges: bool,
 ) -> list[LoggedTrace]:
-    """Records of answers.
+    """Return the log records of answers.
 
     Args:
         config: verl's whole config.
-        partition_id: Of the queue.
-        keys: Of the answers.
+        partition_id: Partition of the queue.
+        keys: Keys of the answers.
         step: Global training step.
-        reader: How their ids are read.
-        tokenizer: Of the ids.
-        judges: Whether verifiers of ours are asked about every state.
+        reader: The reader of the ids.
+        tokenizer: The tokenizer of the ids.
+        judges: Whether verifiers judge every state.
     """
     own, passes = _tells_edit_probs(config), _actor_passes(config)
     numbers = (*_NUMBERS, *(("entropy",) if passes else ()))

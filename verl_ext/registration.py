@@ -1,4 +1,4 @@
-"""What the plugin adds to verl: a table, and the hooks that fill it in.
+"""Register the plugin with verl: a table of additions, and the hooks that apply them.
 
 Each row names a module of verl and what happens right after verl has imported it. Nothing of verl is
 imported by registering.

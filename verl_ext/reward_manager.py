@@ -1,4 +1,4 @@
-"""verl's reward manager ``backtrack``: resolves ids, then scores the text that is left."""
+"""The reward manager ``backtrack`` for verl: it resolves ids, then scores the text that is left."""
 
 import asyncio
 import inspect
@@ -33,7 +33,7 @@ from verl_ext.run_settings import from_config, has_reward_function
 
 @register("backtrack")
 class BacktrackRewardManager(RewardManagerBase):
-    """Scores resolved answers, of runs with and without backtracking alike.
+    """Scores the resolved answers of runs with and without backtracking.
 
     The scorer of a row is, in this order: the run's ``reward.custom_reward_function``; the verifier of the
     row's ``data_source``; verl's own scoring function for sources it knows.
@@ -71,14 +71,14 @@ class BacktrackRewardManager(RewardManagerBase):
         """Score one trajectory.
 
         Args:
-            data: Its rows; the last one is the answer.
+            data: The rows of the trajectory; the last one is the answer.
 
         Returns:
             ``reward_score``, and ``reward_extra_info``: :func:`halluc_plugin.rl.answers.reward_info`.
 
         Raises:
-            DataError: Nothing can score the row's data source, its scorer raised, or continuations are
-                asked for and missing.
+            DataError: Nothing can score the row's data source, its scorer raised an error, or continuations
+                are asked for and missing.
         """
         ids = data.batch["responses"][-1:]
         valid = data.batch["attention_mask"][-1:, -ids.shape[1] :].bool()
@@ -120,13 +120,15 @@ class BacktrackRewardManager(RewardManagerBase):
         return self._limits.cut_off(ids[mask[prompt:]].tolist(), int(mask[:prompt].sum()), {})
 
     def collapsed(self, data: DataProto) -> DataProto:
-        """Answers without their edits and what these erased, for whoever reads answers past this manager.
+        """Return answers without their edits and the text these erased.
+
+        They are for code that reads answers without this manager.
 
         Args:
-            data: Rows as verl hands them to a reward worker.
+            data: The rows, as verl passes them to a reward worker.
 
         Returns:
-            The rows with what is left as ``responses``, padded on the right, and the mask to it.
+            The rows with the resolved ids as ``responses``, padded on the right, and the mask for them.
         """
         ids, mask = data.batch["responses"], data.batch["attention_mask"]
         prompt = mask.shape[1] - ids.shape[1]

@@ -1,7 +1,8 @@
-"""verl's reward models judge what is left after the edits.
+"""Let verl's reward models judge the collapsed text of answers.
 
-verl 0.9.1 asks a discriminative model (``reward.reward_model`` without a reward function) past every reward
-manager, about the raw ids. A generative one is asked by the user's reward function, which our manager calls.
+verl 0.9.1 bypasses every reward manager for a discriminative model (``reward.reward_model`` without a reward
+function) and gives it the raw ids. A generative model is called by the user's reward function, which the
+reward manager ``backtrack`` calls.
 """
 
 import functools
@@ -12,7 +13,10 @@ from verl import DataProto
 
 
 def ask_about_what_is_left(reward_loop: ModuleType) -> None:
-    """Let verl's reward worker collapse answers before it asks, where the run has our reward manager."""
+    """Make verl's reward worker collapse answers before it calls a reward model.
+
+    This applies to runs with the reward manager ``backtrack``.
+    """
     worker = reward_loop.RewardLoopWorker
     ask = worker.compute_score_disrm
 

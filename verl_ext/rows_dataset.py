@@ -1,4 +1,4 @@
-"""verl's data set for rows whose ``extra_info`` is no mapping: written as JSON text, for example."""
+"""A data set for verl of rows whose ``extra_info`` is not a mapping, but for example JSON text."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from halluc_plugin.data.rows import extra_info
 
 
 class RowsDataset(RLHFDataset):
-    """As verl's own, with ``extra_info`` read as everywhere (:func:`halluc_plugin.data.rows.extra_info`)."""
+    """verl's own data set, with ``extra_info`` read by :func:`halluc_plugin.data.rows.extra_info`."""
 
     def _build_messages(self, example: dict[str, Any], key: str) -> Any:
         # The first thing that is done with a row; what follows wants a mapping.

@@ -1,6 +1,6 @@
-"""The ``halluc:`` block inside verl's processes, and what it demands of the rest of verl's config.
+"""The ``halluc:`` block inside verl's processes, and what it requires of the rest of verl's config.
 
-How the block travels: agent loop, reward manager and trainer are given verl's whole config and read
+The block travels as follows: agent loop, reward manager and trainer are given verl's whole config and read
 ``config.halluc``; a training worker is given ``actor_rollout_ref`` only and finds it in its ``fsdp_config``
 (:mod:`verl_ext.engine_config`); the rollout engine is told per request, in ``SamplingParams.extra_args``
 (:mod:`halluc_plugin.vllm_engine.request`). The advantage estimator needs none of it.
@@ -27,44 +27,44 @@ _ATTENTION = "actor_rollout_ref.model.override_config.attn_implementation"
 
 
 def from_config(config: DictConfig) -> Settings:
-    """The settings of a run; the defaults when its config has no ``halluc`` block.
+    """Return the settings of a run, or the defaults if its config has no ``halluc`` block.
 
     Args:
         config: verl's whole config.
 
     Raises:
         HostVersionError: verl is outside the tested window.
-        SettingsError: See :func:`halluc_plugin.settings.load`.
+        SettingsError: The block is refused by :func:`halluc_plugin.settings.load`.
     """
     require_tested_verl()
     return load(config.get("halluc"))
 
 
 def is_ours(config: DictConfig) -> bool:
-    """Whether a run has anything of ours: a ``halluc`` block, or an agent loop or a reward manager."""
+    """Return whether a run uses halluc: a ``halluc`` block, or its agent loop or reward manager."""
     loop = OmegaConf.select(config, "actor_rollout_ref.rollout.agent.default_agent_loop")
     manager = OmegaConf.select(config, "reward.reward_manager.name")
     return "halluc" in config or loop in OUR_LOOPS or manager == "backtrack"
 
 
 def judged_by_model(config: DictConfig) -> bool:
-    """Whether verl asks a reward model itself, past every reward manager (``reward.reward_model``)."""
+    """Return whether verl calls a reward model without the reward manager (``reward.reward_model``)."""
     return bool(config.reward.reward_model.enable) and not has_reward_function(config)
 
 
 def has_reward_function(config: DictConfig) -> bool:
-    """Whether a function of the user's scores all answers (``reward.custom_reward_function``)."""
+    """Return whether a user's function scores all answers (``reward.custom_reward_function``)."""
     return bool((config.reward.get("custom_reward_function") or {}).get("path"))
 
 
 def complete(config: DictConfig, settings: Settings) -> None:
-    """Fill in what bans on edit tokens and hard context need elsewhere: in rollout engine and actor.
+    """Fill in the settings of rollout engine and actor that bans on edits and hard context need.
 
-    A run with neither is left on verl's stock engines.
+    A run with neither keeps verl's stock engines.
 
     Args:
         config: verl's whole config, changed in place before any worker starts.
-        settings: Of the run.
+        settings: The settings of the run.
 
     Raises:
         SettingsError: The run cannot do what the settings ask for (see :func:`check`).
@@ -88,14 +88,14 @@ def complete(config: DictConfig, settings: Settings) -> None:
 
 
 def check(config: DictConfig, settings: Settings) -> None:
-    """Refuse a config that does not go with the settings, or in which engine and actor are not one policy.
+    """Refuse a config that contradicts the settings, or in which engine and actor differ in their policy.
 
     Args:
         config: verl's whole config.
-        settings: Of the run.
+        settings: The settings of the run.
 
     Raises:
-        SettingsError: Naming what would go wrong, and the setting that mends it.
+        SettingsError: Two settings contradict each other; the message names what would go wrong and the fix.
     """
     require_supported_host(config, settings)
     if not settings.steers_rollouts:
@@ -114,14 +114,14 @@ def check(config: DictConfig, settings: Settings) -> None:
 
 
 def require_supported_host(config: DictConfig, settings: Settings) -> None:
-    """Hold the run against the table of verl's settings.
+    """Refuse a run with a setting of verl that its table refuses.
 
     Args:
         config: verl's whole config.
-        settings: Of the run.
+        settings: The settings of the run.
 
     Raises:
-        SettingsError: A setting of verl does not go with ours.
+        SettingsError: A setting of verl cannot be combined with the run's.
     """
     if settings.erased_tokens is ErasedTokens.WEIGHT or settings.shares.given:
         raise SettingsError(

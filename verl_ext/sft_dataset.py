@@ -1,4 +1,4 @@
-"""Trace files as a data set of verl's SFT trainer: ids as they are, targets from the edit semantics."""
+"""Trace files as a data set for verl's SFT trainer: ids as they are, targets from the edit semantics."""
 
 import random
 from collections.abc import Sequence
@@ -19,20 +19,20 @@ from halluc_plugin.training.settings import check_imitable
 
 
 class TraceSFTDataset(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
-    """Rows of trace files, for ``data.custom_cls`` and ``data.pad_mode=no_padding``.
+    """The rows of trace files, for ``data.custom_cls`` and ``data.pad_mode=no_padding``.
 
-    verl's sampler shuffles with a seed of its own, always the same. So the rows are put in an order that the
-    run's seed decides (``halluc.prepare.seed``).
+    verl's sampler always shuffles with the same seed, so the rows are put in an order that the run's seed
+    decides (``halluc.prepare.seed``).
 
     Args:
-        parquet_files: One file or several.
-        tokenizer: Whose ids the files are in.
-        config: verl's ``data`` block, with the run's ``halluc`` block in it.
-        processor: Unused: traces are text.
-        max_samples: At most so many rows; all if negative.
+        parquet_files: The path of a file, or of several.
+        tokenizer: The tokenizer of the ids.
+        config: The ``data`` block of verl, with the run's ``halluc`` block in it.
+        processor: It is not used, since traces are text.
+        max_samples: Largest number of rows; negative for all.
 
     Raises:
-        DataError: A file is missing or malformed, in another tokenizer's ids, or has a row longer than
+        DataError: A file is missing or malformed, has another tokenizer's ids, or has a row longer than
             ``data.max_length``.
         SettingsError: The ``halluc`` block is wrong.
         TokenizerError: The tokenizer has an edit token in a form that cannot be used.
@@ -79,15 +79,15 @@ class TraceSFTDataset(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
 
 
 def collator_of(rows: Sequence[TraceRow], tokenizer: Any, settings: Settings) -> TraceCollator:
-    """What makes targets of traces, and says what each of them weighs for shares to come out over all rows.
+    """Return the collator that makes targets and weights, with the loss shares computed over all rows.
 
     Args:
         rows: All rows that a run trains on, or is tested on.
-        tokenizer: Whose ids they are in.
+        tokenizer: The tokenizer of the ids.
         settings: The run's ``halluc`` block.
 
     Raises:
-        SettingsError: A likelihood cannot do with erased tokens what is asked.
+        SettingsError: The treatment of erased tokens is not possible with a likelihood.
         DataError: A class of tokens is to have a share of the loss, and the rows have none of it.
         TokenizerError: The tokenizer has an edit token in a form that cannot be used.
     """
@@ -100,15 +100,15 @@ def collator_of(rows: Sequence[TraceRow], tokenizer: Any, settings: Settings) ->
 
 
 def read_checked(files: str | Sequence[str], tokenizer: Any, max_length: int) -> list[TraceRow]:
-    """All rows of trace files.
+    """Read all rows of trace files, and check their length.
 
     Args:
-        files: One file or several.
-        tokenizer: Whose ids they are in.
-        max_length: Most tokens of a prompt with its trace.
+        files: The path of a file, or of several.
+        tokenizer: The tokenizer of the ids.
+        max_length: Largest number of tokens of a prompt with its trace.
 
     Raises:
-        DataError: See :class:`TraceSFTDataset`.
+        DataError: The files are refused by :class:`TraceSFTDataset`.
     """
     paths = [Path(file).expanduser() for file in ([files] if isinstance(files, str) else files)]
     rows = [row for path in paths for row in read_traces(path, tokenizer)]

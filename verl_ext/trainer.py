@@ -1,4 +1,4 @@
-"""verl's synchronous trainer with the guard on, and our metrics in every tracker."""
+"""verl's synchronous trainer with a guard against drift, and halluc's metrics in every tracker."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -45,7 +45,7 @@ _SHAPED = ("responses", "response_mask", "advantages", "rm_scores", "extra_field
 
 @register_trainer("backtrack_sync")
 class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
-    """verl's ``sync`` trainer; it stops when engine and actor drift apart and logs ``backtrack/`` metrics.
+    """verl's ``sync`` trainer, which stops if engine and actor drift apart and logs ``backtrack/`` metrics.
 
     Raises:
         SettingsError: The ``halluc:`` block is wrong or contradicts verl's config.
@@ -199,7 +199,7 @@ def _divides_by_deviation(config: DictConfig) -> bool | None:
 
 
 def why_incomparable(config: DictConfig) -> str | None:
-    """Why the engine's log-probs say nothing about the actor's weights in this run; None if they do.
+    """Return why log-probs of engine and actor cannot be compared in this run, None if they can.
 
     Args:
         config: verl's whole config.
@@ -220,7 +220,7 @@ def why_incomparable(config: DictConfig) -> str | None:
 
 
 def precision(config: DictConfig) -> Precision:
-    """The coarser of the dtypes of rollout engine and actor.
+    """Return the coarser of the dtypes of rollout engine and actor.
 
     Args:
         config: verl's whole config.

@@ -1,9 +1,10 @@
-"""``halluc doctor``: what is installed, what is registered where, and what to do about each red line.
+"""Examine an installation for ``halluc doctor``: what is installed, what is registered, and what to fix.
 
-One module per room (:mod:`.packages`, :mod:`.tasks`, :mod:`.rewards`, :mod:`.vllm`, :mod:`.model`,
-:mod:`.engine`). Each has ``checks(...)``, which returns the lines of its room; what may be slow to import,
-fail, or print (hosts, tasks of others) is looked at in another Python (:mod:`.fresh`). The rooms of adapters,
-and of other packages, are found by the entry-point group :data:`GROUP`.
+There is one module per room (:mod:`.packages`, :mod:`.tasks`, :mod:`.rewards`, :mod:`.vllm`, :mod:`.model`,
+:mod:`.engine`), a room being one section of the report. Each has ``checks(...)``, which returns the lines of
+its room. Hosts and tasks of other packages may be slow to import, fail, or print, so they are examined in
+another Python process (:mod:`.fresh`). The rooms of adapters and of other packages are found by the
+entry-point group :data:`GROUP`.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,15 +33,15 @@ ORDER = ("packages", "tasks", "rewards", "verl", "vLLM", "lm-eval", "model", "en
 def examine(
     model_path: str | None = None, *, engine: bool = False, trust_remote_code: bool = False
 ) -> dict[str, Room]:
-    """Look into every room.
+    """Run the checks of every room.
 
     Args:
-        model_path: A folder or hub name whose model and tokenizer are examined too.
-        engine: Whether to try vLLM's engine in hard context too.
+        model_path: A folder or hub name whose model and tokenizer are examined too; None for none.
+        engine: Whether to try vLLM's engine in hard context, which takes about half a minute.
         trust_remote_code: Whether code that comes with the model may run.
 
     Returns:
-        The checks of each room, in the order of a report.
+        The checks of each room by the name of the room, in the order of the report.
     """
     seen = dict(visit(model_path, engine=engine, trust_remote_code=trust_remote_code))
     known = [room for room in ORDER if room in seen]
@@ -50,12 +51,12 @@ def examine(
 def visit(
     model_path: str | None = None, *, engine: bool = False, trust_remote_code: bool = False
 ) -> Iterator[tuple[str, Room]]:
-    """Look into every room as :func:`examine`, and tell of each as soon as it is done.
+    """Run the checks of every room as :func:`examine` does, and yield each room as soon as it is done.
 
-    Two at a time, as each keeps a core busy.
+    Two rooms are examined at a time, as each keeps a core busy.
 
     Yields:
-        Each room with its checks.
+        The name of a room, and its checks.
     """
     yield "packages", _look_into(packages.checks)  # in no time
     with fresh.FreshPythons() as pythons, ThreadPoolExecutor(2) as pool:
@@ -92,5 +93,5 @@ def _look_into(look: Callable[[], Room]) -> Room:
 
 
 def healthy(rooms: dict[str, Room]) -> bool:
-    """Whether no line of any room is red."""
+    """Return whether every check of every room has passed or only warns."""
     return all(check.status is not CheckStatus.FAIL for checks in rooms.values() for check in checks)

@@ -1,7 +1,7 @@
-"""Room "engine" (``halluc doctor --engine``): does the installed vLLM rewind exactly?
+"""Room "engine" (``halluc doctor --engine``): check that the installed vLLM rewinds exactly.
 
-A tiny random model is asked in hard context, and every action is recomputed by transformers from the
-collapsed text. It takes about half a minute.
+A tiny random model answers in hard context, and transformers recomputes every action from the collapsed text.
+This takes about half a minute.
 """
 
 import os
@@ -20,10 +20,10 @@ FIX = "Do not use context=hard with this vLLM; report its version and what else 
 
 
 def checks(call: fresh.Call) -> list[Check]:
-    """Try the engine in a Python of its own.
+    """Try the engine in another Python process and return the lines of the room.
 
     Args:
-        call: Calls a function in another Python; see :class:`halluc_plugin.doctor.fresh.Call`.
+        call: Calls a function in another Python process; see :class:`halluc_plugin.doctor.fresh.Call`.
     """
     if find_spec("vllm") is None:
         return [Check("engine", CheckStatus.ABSENT, "vLLM is not installed", packages.INSTALL_VLLM)]
@@ -34,7 +34,7 @@ def checks(call: fresh.Call) -> list[Check]:
 
 
 def checks_of(seen: dict[str, Any]) -> list[Check]:
-    """The lines about what :func:`observe` saw."""
+    """Return the lines about what :func:`observe` returned."""
     strays, traces = seen["strays"], seen["traces"]
     lines = [Check("engine", CheckStatus.OK, f"vLLM {seen['version']} on {seen['device']}")]
     same = f"{traces - strays} of {traces} greedy traces are those of a model without a cache"
@@ -50,10 +50,15 @@ def _verdict(*, good: bool, detail: str) -> tuple[CheckStatus, str, str]:
 
 
 def observe(**engine_args: Any) -> dict[str, Any]:
-    """Start an engine here and compare; called in a Python of its own.
+    """Start an engine in this process and compare it with transformers.
+
+    It is called in a Python process of its own.
 
     Args:
-        **engine_args: Override those of the engine.
+        **engine_args: Arguments of vLLM's engine that override those of the trial.
+
+    Returns:
+        The JSON-able findings that :func:`checks_of` reads.
     """
     # The second because a CPU engine else takes half of the memory.
     os.environ |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_LOGGING_LEVEL": "ERROR"}

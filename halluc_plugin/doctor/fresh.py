@@ -1,4 +1,4 @@
-"""Call functions in a fresh Python, so that what hosts do at import stays out of this one."""
+"""Call functions in a fresh Python process, so that what hosts do at import does not affect this one."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ from typing import Any, Protocol, Self
 
 
 class Call(Protocol):
-    """Calls functions in another Python."""
+    """Calls functions in another Python process."""
 
     def __call__(self, target: str, *, beside: str | None = None) -> Any:
         """Call ``module:function`` without arguments.
@@ -44,15 +44,16 @@ for line in sys.stdin:
 
 
 class FreshPythonError(Exception):
-    """The function raised, or its Python died; the message is the last thing it said."""
+    """The function raised an error, or its process died; the message is the last line it printed."""
 
 
 class FreshPython:
-    """A Python of its own, in which functions are called one after the other.
+    """A Python process in which functions are called one after the other.
 
-    Imports are most of what a host costs, and hosts import each other: what the next function needs is often
-    there already. Other threads wait for their turn. A call that fails ends this Python. If another was made
-    in it before, the call is made once more in a new one: no function fails by what another left behind.
+    Importing a host takes most of the time, and hosts import each other, so what the next function needs is
+    often imported already. Calls from other threads wait for their turn. A call that fails ends this process.
+    If another call was made in it before, the failed call is repeated once in a new process, so that no
+    function fails because of what another left behind.
     """
 
     def __init__(self) -> None:
@@ -73,13 +74,13 @@ class FreshPython:
         """Call ``module:function`` without arguments.
 
         Args:
-            target: The function; it returns something JSON can hold.
+            target: The function as ``module:function``. It must return a JSON-able value.
 
         Returns:
             What the function returned.
 
         Raises:
-            FreshPythonError: It did not return.
+            FreshPythonError: The function raised an error, or its process died.
         """
         with self._lock:
             used = self._process is not None
@@ -135,7 +136,7 @@ class FreshPython:
 
 
 class FreshPythons:
-    """Pythons for calls that come from several threads; see :class:`Call`."""
+    """Python processes for calls from several threads; see :class:`Call`."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -151,7 +152,16 @@ class FreshPythons:
         self._open.close()
 
     def call(self, target: str, *, beside: str | None = None) -> Any:
-        """Call a function; see :class:`Call`."""
+        """Call ``module:function`` without arguments and return its result; see :class:`Call`.
+
+        Args:
+            target: The function as ``module:function``.
+            beside: A host whose import takes most of the time. Calls that name the same host share a process;
+                None for a process of its own.
+
+        Raises:
+            FreshPythonError: The function raised an error, or its process died.
+        """
         if beside is None:
             return call(target)
         with self._lock:
@@ -161,6 +171,6 @@ class FreshPythons:
 
 
 def call(target: str) -> Any:
-    """Call one function in a Python of its own; see :meth:`FreshPython.call`."""
+    """Call one function in a Python process of its own; see :meth:`FreshPython.call`."""
     with FreshPython() as python:
         return python.call(target)

@@ -1,4 +1,4 @@
-"""Room "model": whether a model and its tokenizer are ready for edit tokens."""
+"""Room "model": check that a model and its tokenizer are ready for edit tokens."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ def checks(path: str, *, trust_remote_code: bool = False) -> list[Check]:
         trust_remote_code: Whether code that comes with it may run.
 
     Returns:
-        Lines about loading, then those of :func:`halluc_plugin.tokens.inspect_tokenizer`.
+        The lines about loading, then those of :func:`halluc_plugin.tokens.inspect_tokenizer`.
     """
     from halluc_plugin.tokens import inspect_tokenizer
     from halluc_plugin.tokens.loading import load_config, load_tokenizer

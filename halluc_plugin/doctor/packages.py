@@ -1,4 +1,4 @@
-"""Room "packages": installed versions beside the tested ones."""
+"""Room "packages": compare the installed versions with the tested ones."""
 
 import platform
 from collections.abc import Iterable
@@ -19,11 +19,11 @@ INSTALL_VLLM = "`pip install vllm`, or without an accelerator `pip install vllm-
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A package whose version decides whether ours works.
+    """A package whose version decides whether halluc works.
 
     Args:
-        distributions: The names it is distributed under; the first one installed counts.
-        install: What installs it; empty for what halluc itself requires.
+        distributions: The names under which it is distributed; the first one that is installed counts.
+        install: The command that installs it; empty for a package that halluc itself requires.
     """
 
     distributions: tuple[str, ...]
@@ -49,7 +49,7 @@ DEMANDING = ("verl", "lm-eval")
 
 
 def checks() -> list[Check]:
-    """Compare every host, and Python, with the tested stack."""
+    """Compare every host, and Python, with the tested versions."""
     tested = tested_versions((files(__package__) / "tested.txt").read_text())
     lines = [_python()]
     lines += [_host(host, tested, requires("halluc") or []) for host in HOSTS]
@@ -60,7 +60,7 @@ def tested_versions(pins: str) -> dict[str, str]:
     """Read a constraints file.
 
     Args:
-        pins: Its text, ``name==version`` a line.
+        pins: The text of the file, with ``name==version`` on each line.
 
     Returns:
         The version of each package, by canonical name.
@@ -70,7 +70,7 @@ def tested_versions(pins: str) -> dict[str, str]:
 
 
 def installed_version(name: str) -> str | None:
-    """The installed version of a distribution, None when it is not installed."""
+    """Return the installed version of a distribution, None if it is not installed."""
     try:
         return version(name)
     except PackageNotFoundError:
@@ -78,7 +78,7 @@ def installed_version(name: str) -> str | None:
 
 
 def accepted(requirements: Iterable[str], name: str) -> str:
-    """The versions that requirements accept of a package, such as ``>=0.9.1``; empty when any."""
+    """Return the versions of a package that requirements accept, such as ``>=0.9.1``; empty for any."""
     specifiers = {
         str(requirement.specifier)
         for requirement in map(Requirement, requirements)

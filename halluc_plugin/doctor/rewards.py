@@ -1,4 +1,4 @@
-"""Room "rewards": whether each reward component that a package brings can be used."""
+"""Room "rewards": check that each reward component of another package can be used."""
 
 from importlib.metadata import entry_points
 
@@ -10,15 +10,15 @@ GROUP = "halluc.rewards"
 
 
 def brought() -> bool:
-    """Whether any package brings a reward component; without one there is no such room."""
+    """Return whether any package provides a reward component; otherwise this room is left out."""
     return bool(entry_points(group=GROUP))
 
 
 def checks(call: fresh.Call) -> list[Check]:
-    """Import every component that a package brings, and say of each broken one why it is none.
+    """Import every component that a package provides, and report why each broken one cannot be used.
 
     Args:
-        call: Calls a function in another Python; see :class:`halluc_plugin.doctor.fresh.Call`.
+        call: Calls a function in another Python process; see :class:`halluc_plugin.doctor.fresh.Call`.
     """
     try:
         seen: dict[str, str | None] = call("halluc_plugin.doctor.rewards:observe")
@@ -35,7 +35,10 @@ def checks(call: fresh.Call) -> list[Check]:
 
 
 def observe() -> dict[str, str | None]:
-    """For each component that a package brings why it cannot be used; called in a Python of its own."""
+    """Return for each component that a package provides why it cannot be used, None if it can.
+
+    It is called in a Python process of its own.
+    """
     from halluc_plugin.rewards.registry import broken_components
 
     broken = broken_components()

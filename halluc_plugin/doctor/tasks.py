@@ -1,4 +1,4 @@
-"""Room "tasks": whether every task can be used, those of other packages too, and who claims what twice."""
+"""Room "tasks": check that every task can be used, and that no name is claimed by two packages."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ Seen = dict[str, list[dict[str, Any]]]
 
 
 def checks(call: fresh.Call) -> list[Check]:
-    """Import every task, and say of each broken one which package brings it.
+    """Import every task, and report which package each broken one comes from.
 
     Args:
-        call: Calls a function in another Python; see :class:`halluc_plugin.doctor.fresh.Call`.
+        call: Calls a function in another Python process; see :class:`halluc_plugin.doctor.fresh.Call`.
     """
     try:
         seen: Seen = call("halluc_plugin.doctor.tasks:observe")
@@ -29,7 +29,7 @@ def checks(call: fresh.Call) -> list[Check]:
 
 
 def observe() -> Seen:
-    """What a Python that imports all tasks finds; called in one of its own."""
+    """Import all tasks and return what was found; called in a Python process of its own."""
     from halluc_plugin.tasks import registry
 
     errors = registry.broken()

@@ -1,4 +1,4 @@
-"""Room "vLLM": whether its engine can load our logits processor."""
+"""Room "vLLM": check that its engine can load halluc's logits processor."""
 
 from importlib.util import find_spec
 from typing import Any
@@ -12,7 +12,7 @@ def checks(call: fresh.Call) -> list[Check]:
     """Import the logits processor as vLLM's engine does.
 
     Args:
-        call: Calls a function in another Python; see :class:`halluc_plugin.doctor.fresh.Call`.
+        call: Calls a function in another Python process; see :class:`halluc_plugin.doctor.fresh.Call`.
     """
     if find_spec("vllm") is None:
         return [Check("vLLM", CheckStatus.ABSENT, "not installed", packages.INSTALL_VLLM)]
@@ -32,7 +32,7 @@ def checks(call: fresh.Call) -> list[Check]:
 
 
 def observe() -> dict[str, Any]:
-    """What a Python that imports vLLM finds; called in one of its own."""
+    """Import vLLM and return what was found; called in a Python process of its own."""
     from importlib import import_module
 
     from vllm.platforms import current_platform

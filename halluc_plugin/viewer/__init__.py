@@ -1,7 +1,7 @@
-"""Answers to look at: in a terminal, or on a page that opens from disk.
+"""Show answers in a terminal, or on a page that opens from disk.
 
-Readers (:mod:`.sources`) turn what was kept, whoever kept it, into one form (:mod:`.answers`).
-:mod:`.terminal` prints it, :mod:`.page` writes it into a file of HTML.
+Readers (:mod:`.sources`) turn saved answers of any kind into one form (:mod:`.answers`). :mod:`.terminal`
+prints it, :mod:`.page` writes it into a file of HTML.
 """
 
 from halluc_plugin.viewer.terminal import EDIT, ERASED, SYMBOLS, answer, sampled, show

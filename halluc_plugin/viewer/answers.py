@@ -1,4 +1,4 @@
-"""The one form of an answer that is looked at, whoever kept it; what a source did not keep is None."""
+"""The form in which answers are shown, whatever saved them; values that a source lacks are None."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from halluc_plugin.verifiers import Outcome
 
 
 class Flip(StrEnum):
-    """What edits made of an answer, by its verdict without them and with them."""
+    """The effect of an answer's edits, by its verdict without them and with them."""
 
     NONE = "none"
     """It takes nothing back, stayed wrong, or was not judged twice."""
@@ -28,7 +28,7 @@ class Flip(StrEnum):
 
 
 class Kind(StrEnum):
-    """What kept the answers."""
+    """The kind of source that saved the answers."""
 
     RUN = "run"
     """The trace log of a training run."""
@@ -45,27 +45,28 @@ class ShownAnswer:
     """One answer of T actions.
 
     Attributes:
-        answer: Its name, unique in its source and step.
+        answer: Name of the answer, unique in its source and step.
         prompt: Text of the prompt.
-        tokens: What each action adds to the text as sampled. Where no tokenizer is known: the text in pieces,
-            edit tokens apart.
-        record: What became of each action; None where the ids are not known.
+        tokens: The text that each action adds to the sampled text. Without a tokenizer, the text in pieces,
+            with edit tokens apart.
+        record: What became of each action; None if the ids are not known.
         step: Training step.
-        group: Name of what it shares with the other answers to its prompt.
-        data_source: Of its problem.
-        outcome: Its verdict; None where nothing judged it.
-        first_outcome: The verdict without its edits: of an answer sampled without; else of the text before
-            its first edit, where the verifier judges prefixes (fine stands for right); else of the raw text.
-        reward: What it was paid.
-        advantages: Of each action.
-        response_mask: 1 for each action that learns, else 0.
-        log_probs: Of each action, in nats.
-        entropies: Of the policy before each action, in nats.
+        group: Name that it shares with the other answers to its prompt.
+        data_source: Data source of the problem.
+        outcome: Verdict on the answer; None if nothing judged it.
+        first_outcome: Verdict without its edits: on an answer sampled without edits if there is one; else on
+            the text before its first edit, if the verifier judges prefixes (an ok prefix counts as right);
+            else on the raw text.
+        reward: Reward of the answer.
+        advantages: Advantage of each action.
+        response_mask: 1 for each action that contributes to the loss, else 0.
+        log_probs: Log-probability of each action, in nats.
+        entropies: Entropy of the policy before each action, in nats.
         edit_probs: Probability of an edit before each action.
         event_values: Value before and after each event.
-        verdicts: Whether the verifier finds the prefix before each action fine, and one more for the end.
+        verdicts: Whether the verifier accepts the prefix before each action, and once more for the end.
         scores: Other figures by name.
-        text: What is left, decoded as a whole.
+        text: The resolved text, decoded as a whole.
     """
 
     answer: str
@@ -90,7 +91,7 @@ class ShownAnswer:
 
     @cached_property
     def is_edit(self) -> list[bool]:
-        """Of each action, whether it is an edit."""
+        """Whether each action is an edit."""
         if self.record is None:
             return [token in EDIT_TOKENS for token in self.tokens]
         fates = zip(self.record.live, self.record.erased_at, strict=True)
@@ -98,24 +99,24 @@ class ShownAnswer:
 
     @property
     def edits(self) -> int:
-        """How many edit tokens it has."""
+        """The number of edit tokens."""
         return sum(self.is_edit)
 
     @property
     def raw_length(self) -> int | None:
-        """Number of actions, None where tokens are not known."""
+        """The number of actions, None if tokens are not known."""
         return None if self.record is None else len(self.record.ids)
 
     @property
     def deepest(self) -> int | None:
-        """Tokens that its widest event erased, None where that is not known."""
+        """The number of tokens that the widest event erased, None if that is not known."""
         if self.record is None:
             return None
         return max((len(event.erased) for event in self.record.events), default=0)
 
     @property
     def flip(self) -> Flip:
-        """What its edits made of it."""
+        """The effect of the edits on the verdict."""
         effective = self.edits if self.record is None else self.record.num_effective
         if self.outcome is None or self.first_outcome is None or not effective:
             return Flip.NONE
@@ -126,7 +127,7 @@ class ShownAnswer:
 
     @property
     def left(self) -> str:
-        """What is left, put together from its tokens where it was not kept as a whole."""
+        """The resolved text, put together from its tokens if it was not kept as a whole."""
         if self.text is not None:
             return self.text
         live = self.record.live if self.record else [not edit for edit in self.is_edit]
@@ -138,16 +139,16 @@ _EDITS = re.compile("(" + "|".join(map(re.escape, EDIT_TOKENS)) + ")")
 
 @dataclass(frozen=True)
 class Source:
-    """Answers that were kept together: of a run, of a model under a task, of a file.
+    """Answers that were saved together: of a run, of a model under a task, or of a file.
 
     Attributes:
-        name: As it is told apart from others on a page.
-        kind: What kept it.
-        path: Where it lies.
+        name: Name that tells it from the other sources of a page.
+        kind: The kind of source.
+        path: Path of the source.
         answers: The answers.
-        skipped: Records that were left out because they are not whole.
-        charts: What a run logged, as it is drawn.
-        notes: What a reader should know, a sentence each.
+        skipped: Number of records that were left out because they are incomplete.
+        charts: The charts of what a run logged.
+        notes: Notes for the reader, a sentence each.
     """
 
     name: str
@@ -160,15 +161,15 @@ class Source:
 
 
 def judged(score: float | None) -> Outcome | None:
-    """The verdict that a score of an answer stands for: right above 0."""
+    """Return the verdict for a score of an answer, which is right above 0."""
     return None if score is None else Outcome.CORRECT if score > 0 else Outcome.WRONG
 
 
 def require_one_vocabulary(path: Path, answers: Sequence[ShownAnswer]) -> None:
-    """Check that the ids of all answers of a source mean the same.
+    """Refuse a source in which an id does not mean the same in all answers.
 
     Raises:
-        DataError: An edit token has two ids, or an id is an edit here and text there.
+        DataError: An edit token has two ids, or an id is an edit in one answer and text in another.
     """
     ids: dict[str, int] = {}
     texts: dict[int, str] = {}
@@ -191,5 +192,5 @@ def require_one_vocabulary(path: Path, answers: Sequence[ShownAnswer]) -> None:
 
 
 def pieces(text: str) -> list[str]:
-    """A text whose tokens are not known: edit tokens apart from what is between them."""
+    """Return a text whose tokens are not known in pieces: edit tokens, and the text between them."""
     return [piece for piece in _EDITS.split(text) if piece]

@@ -1,4 +1,4 @@
-"""Answers as a page carries them: an index that is read at once, and parts read when they are needed.
+"""Pack answers for a page: an index that is read at once, and parts that are read when needed.
 
 Both are JSON, compressed and in base64, so that they stand in HTML as they are. The index has a column for
 each thing that is filtered or sorted by; a part has the actions of :data:`PART` answers.
@@ -45,7 +45,7 @@ SHARED: dict[str, Callable[[ShownAnswer], Hashable]] = {
 
 
 def index(sources: Sequence[Source]) -> dict[str, Any]:
-    """What a page knows of all answers before any is looked at.
+    """Return what a page knows of all answers before any of them is shown.
 
     Args:
         sources: The answers, in the page's order.
@@ -67,14 +67,17 @@ def index(sources: Sequence[Source]) -> dict[str, Any]:
 
 
 def parts(sources: Sequence[Source]) -> Iterable[list[dict[str, Any]]]:
-    """The answers with all that is known of them, :data:`PART` at a time, in the order of :func:`index`."""
+    """Yield the answers with all their data, :data:`PART` at a time, in the order of :func:`index`."""
     shown = _all(sources)
     for start in range(0, len(shown), PART):
         yield [_answer(answer) for answer in shown[start : start + PART]]
 
 
 def compressed(value: Any) -> str:
-    """JSON, gzip, base64: nothing in it means anything in HTML. Characters beyond ASCII are escaped."""
+    """Return a value as JSON, compressed by gzip and encoded in base64, which is safe inside HTML.
+
+    Characters beyond ASCII are escaped.
+    """
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     return base64.b64encode(gzip.compress(text.encode("ascii"), 6, mtime=0)).decode("ascii")
 

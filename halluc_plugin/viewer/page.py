@@ -1,4 +1,4 @@
-"""Answers as one file of HTML that opens from disk and asks nothing of any network."""
+"""Write answers as one HTML file that opens from disk and uses no network."""
 
 import base64
 import hashlib
@@ -37,8 +37,8 @@ def write_page(sources: Sequence[Source], out: Path) -> None:
     """Write a page.
 
     Args:
-        sources: What is on it.
-        out: The file; it appears when it is complete.
+        sources: The sources to show.
+        out: The file to write; it appears when it is complete.
 
     Raises:
         SettingsError: The file cannot be written.

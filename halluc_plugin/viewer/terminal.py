@@ -1,4 +1,4 @@
-"""Answers in a terminal: what was sampled, what was taken back, what is left."""
+"""Show answers in a terminal: what was sampled, what was taken back, what is left."""
 
 from collections.abc import Iterator
 
@@ -24,7 +24,7 @@ def show(shown: ShownAnswer, console: Console) -> None:
 
     Args:
         shown: The answer.
-        console: Where to print.
+        console: The console to print to.
     """
     name = visible(shown.answer) if shown.step is None else f"step {shown.step}, {visible(shown.answer)}"
     console.print(Panel(Group(*_lines(shown)), title=Text(name), title_align="left"))
@@ -44,7 +44,7 @@ def _lines(shown: ShownAnswer) -> Iterator[Text]:
 
 
 def sampled(shown: ShownAnswer) -> Text:
-    """Every action in order: erased ones struck through, edits as symbols, line ends as ``↵``."""
+    """Return every action in order: erased text struck through, edits as symbols, line ends as ``↵``."""
     text = Text()
     lives = shown.record.live if shown.record else [True] * len(shown.tokens)
     for token, live, edit in zip(shown.tokens, lives, shown.is_edit, strict=True):
@@ -54,7 +54,7 @@ def sampled(shown: ShownAnswer) -> Text:
 
 
 def answer(shown: ShownAnswer) -> Text:
-    """What is left."""
+    """Return the resolved text."""
     return Text(visible(shown.left))
 
 

@@ -1,4 +1,4 @@
-"""Text of a model as it may be shown: what would act on a terminal, or not be seen, is named instead."""
+"""Make a model's text safe to show: characters that act on a terminal or are invisible are named."""
 
 import unicodedata
 
@@ -15,10 +15,10 @@ ACTING = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 
 
 def visible(text: str) -> str:
-    """The text with every character that is not seen as ``<U+XXXX>``, line ends as ``↵``.
+    """Return the text with invisible characters as ``<U+XXXX>``, and line ends as ``↵``.
 
     Args:
-        text: Any text, lone surrogates among it.
+        text: Any text, which may contain lone surrogates.
     """
     if text.isascii() and text.isprintable():
         return text

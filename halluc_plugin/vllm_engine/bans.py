@@ -1,4 +1,4 @@
-"""The logits processor of an engine that rewinds; serves soft and hard requests."""
+"""The logits processor of an engine that rewinds, for soft and hard requests."""
 
 import torch
 from vllm.config import VllmConfig

@@ -1,4 +1,4 @@
-"""The logits processor of soft context: it bans what a request's own limits ban."""
+"""The logits processor of soft context, which bans what a request's own limits ban."""
 
 from typing import ClassVar
 
@@ -19,13 +19,13 @@ from halluc_plugin.vllm_engine.requirements import check_request
 
 
 class EditBudget(LogitsProcessor):
-    """Bans tokens of requests that set limits (:class:`.request.EditRequest`); free for all others.
+    """Bans tokens for requests that set limits (:class:`.request.EditRequest`); costs others nothing.
 
     The rule is that of :class:`halluc_plugin.decoding.EditPolicy`, applied as the response grows. With
     ``logprobs_mode="processed_logprobs"`` the returned log-probs are those of the policy so restricted.
 
     Attributes:
-        limits_edits: What tells it from the processors of others, by class.
+        limits_edits: Marks the class among the logits processors of others.
         rewinds: Whether the engine answers in hard context.
     """
 
@@ -34,10 +34,10 @@ class EditBudget(LogitsProcessor):
 
     @classmethod
     def validate_params(cls, sampling_params: SamplingParams) -> None:
-        """Refuse a request that would go wrong, in the front end, before it is queued.
+        """Refuse a request that would fail, in the front end, before it is queued.
 
         Raises:
-            ValueError: Naming what is wrong; a server answers 400.
+            ValueError: A setting is wrong; the message names it, and a server answers 400.
         """
         try:
             request = EditRequest.from_extra_args(sampling_params.extra_args)
@@ -63,7 +63,7 @@ class EditBudget(LogitsProcessor):
         """Long[bans] rows and ids, on the device; None when nothing is banned."""
 
     def is_argmax_invariant(self) -> bool:
-        """A banned token may be the likeliest one."""
+        """Return False, since a banned token may be the likeliest one."""
         return False
 
     def update_state(self, batch_update: BatchUpdate | None) -> None:
@@ -71,16 +71,17 @@ class EditBudget(LogitsProcessor):
         self._moved |= process_dict_updates(self._gates, batch_update, Gate.of)
 
     def apply(self, logits: torch.Tensor) -> torch.Tensor:
-        """Ban in place.
+        """Set the logits of banned tokens to -inf, in place.
 
         Args:
-            logits: Float[requests, vocabulary].
+            logits: The logits of each request, Float[requests, vocabulary].
 
         Returns:
             The same tensor.
 
         Raises:
-            TraceError: The engine did what no action can do; vLLM then ends the engine, with this as cause.
+            TraceError: A request's output changed as no action can change it. vLLM then ends the engine with
+                this error as cause.
         """
         moved, self._moved = self._moved, False
         if moved:

@@ -1,8 +1,8 @@
-"""Every dependence on a version of vLLM.
+"""Keep every dependence on a version of vLLM in one place.
 
-There is none but the window, and where vLLM's front end keeps what a request is checked against: one code
-runs on all of it. tests/vllm_engine/rewind_on_cpu.py was run with the CPU builds 0.24.0, 0.25.1, 0.26.0,
-0.27.1, 0.28.0 and 0.29.0 (which wants blocks of 32), each exact.
+These are the window of tested versions, and the place where vLLM's front end keeps what a request is checked
+against. The same code runs on the whole window: tests/vllm_engine/rewind_on_cpu.py was run with the CPU
+builds 0.24.0, 0.25.1, 0.26.0, 0.27.1, 0.28.0 and 0.29.0 (which wants blocks of 32), each exact.
 """
 
 import inspect
@@ -23,9 +23,10 @@ FIRST_UNTESTED_VLLM = Version("0.30")
 
 
 def require_tested_vllm() -> None:
-    """Refuse a vLLM outside the tested window; called when a rewinding engine starts, never on install.
+    """Refuse a vLLM outside the tested window.
 
-    The scheduler uses private parts of vLLM, whose change could corrupt answers silently.
+    It is called when a rewinding engine starts, never on installation. The scheduler uses private parts of
+    vLLM, whose change could corrupt answers silently.
 
     Raises:
         HostVersionError: vLLM is too old or too new.
@@ -40,10 +41,10 @@ def require_tested_vllm() -> None:
 
 
 async def look_up_server(state: Any) -> Served:
-    """What the middleware of :mod:`.serving` must know of its server.
+    """Return the description of its server that the middleware of :mod:`.serving` needs.
 
     Args:
-        state: Of the server's application, which vLLM's ``init_app_state`` has filled.
+        state: The state of the server's application, which vLLM's ``init_app_state`` has filled.
     """
     from transformers import PreTrainedTokenizerBase
 
@@ -65,11 +66,11 @@ def _limits_edits(processor: Any) -> bool:
 
 @dataclass(frozen=True)
 class Model:
-    """What a request is checked against.
+    """The properties of a model against which a request is checked.
 
     Attributes:
-        vocab_size: How many ids the model has.
-        eos_ids: Its ends of a text, as far as they are known.
+        vocab_size: Number of ids of the model.
+        eos_ids: Ids that end a text, as far as they are known.
     """
 
     vocab_size: int
@@ -77,7 +78,7 @@ class Model:
 
 
 def model_of_checked_request() -> Model | None:
-    """The model for which vLLM's front end is checking a request right now; None outside of such a check.
+    """Return the model for which vLLM's front end is checking a request now, None outside of a check.
 
     ``LogitsProcessor.validate_params`` is given the sampling parameters and nothing else, in a process where
     no processor is ever built. ``SamplingParams.verify``, which calls it on the whole window, has the model's

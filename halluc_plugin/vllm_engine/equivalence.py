@@ -1,7 +1,8 @@
-"""What an engine's answers must equal: every action recomputed by transformers from the context it sees.
+"""Recompute every action of an engine's answers by transformers, from the context that it sees.
 
-No cache, no rewinding, no batch: in hard context the live tokens before each action are fed to the model as
-they are. Used by the tests and by ``halluc doctor --engine``; needs no vLLM.
+An exact engine's answers agree with this. There is no cache, rewinding or batch: in hard context the live
+tokens before each action are fed to the model as they are. The tests and ``halluc doctor --engine`` use this
+module, which needs no vLLM.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -21,10 +22,10 @@ VOCAB_SIZE = 48
 
 
 def random_model(path: Path) -> Any:
-    """Save a small random Qwen2 with sharp predictions, of which one in sixteen is an edit, and return it.
+    """Make a small random Qwen2 with sharp predictions, one in sixteen an edit; save and return it.
 
     Args:
-        path: Folder to write; no tokenizer is written.
+        path: The folder to write to; no tokenizer is written.
     """
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
@@ -60,20 +61,21 @@ def replay(
     min_tokens: int = 0,
     stop_ids: Collection[int] = (),
 ) -> torch.Tensor:
-    """The distribution that each action of a trace was to be sampled from.
+    """Return the distribution from which each action of a trace should have been sampled.
 
     Args:
         model: A transformers causal language model in eval mode.
-        prompt: Token ids.
-        ids: The raw trace.
-        request: What was asked of the engine, None for a request without settings of ours.
-        temperature: Of the sampling; 0 is taken as 1.
-        logit_bias: Added to the logits, by id.
-        min_tokens: While fewer tokens are live (in soft context: sampled), ``stop_ids`` are banned.
-        stop_ids: EOS and stop ids.
+        prompt: Token ids of the prompt.
+        ids: Token ids of the raw trace, Int[T].
+        request: The edit settings of the request; None for a request without them.
+        temperature: Sampling temperature; 0 is treated as 1.
+        logit_bias: Numbers that are added to the logits, by id.
+        min_tokens: Number of live tokens (in soft context: of sampled tokens) below which ``stop_ids`` are
+            banned.
+        stop_ids: Ids of EOS and stop tokens.
 
     Returns:
-        Float[T, vocabulary] log-probabilities after bias, bans and temperature.
+        Log-probabilities after bias, bans and temperature, Float[T, vocabulary].
     """
     hard = request is not None and request.context is Context.HARD
     policy = None

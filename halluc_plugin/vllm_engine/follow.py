@@ -1,8 +1,8 @@
-"""The requests of a batch that have limits, followed together: a step costs what it changes.
+"""Follow the requests of a batch that have limits, at a cost that depends on what changes.
 
-Almost every action changes no ban: a token of text, a token taken back while the budget lasts. Such actions
-are told from the lengths of the output lists, for the whole batch at once, and kept until a gate needs them.
-Only the other requests are looked at one by one.
+Almost every action changes no ban: a token of text, or a token taken back while the budget lasts. Such
+actions are recognised by the lengths of the output lists, for the whole batch at once, and kept until a gate
+needs them. Only the other requests are examined one by one.
 """
 
 from collections.abc import Iterable
@@ -17,10 +17,10 @@ NONE = -1
 
 
 class Followed:
-    """Gates of a batch, at one step after another.
+    """The gates of a batch, advanced step by step.
 
     Args:
-        gates: Of requests that are in the batch. Until :meth:`release` they must not be advanced by others.
+        gates: The gates of requests in the batch. Until :meth:`release` nothing else may advance them.
     """
 
     def __init__(self, gates: Iterable[Gate] = ()) -> None:
@@ -38,7 +38,7 @@ class Followed:
         """From which of these steps on a gate has not."""
 
     def advance(self) -> list[Gate]:
-        """Take in what was sampled since the last call.
+        """Take the tokens sampled since the last call into account.
 
         Returns:
             The gates whose bans have changed.
@@ -74,7 +74,7 @@ class Followed:
         return changed
 
     def release(self) -> None:
-        """Let every gate take in what it has not."""
+        """Bring every gate up to date."""
         if self._steps:
             columns = zip(*self._steps, strict=True)
             for gate, actions, since in zip(self._gates, columns, self._since, strict=True):

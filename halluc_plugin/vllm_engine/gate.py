@@ -1,7 +1,7 @@
-"""What one request may sample next, worked out from the output that vLLM keeps of it.
+"""Decide what one request may sample next, from the output that vLLM keeps of it.
 
-In soft context vLLM appends every action to that list. In hard context it holds the live tokens: a text
-token extends it, an effective edit shortens it, an edit on an empty response leaves it alone.
+In soft context vLLM appends every action to that list. In hard context the list holds the live tokens: a text
+token extends it, an effective edit shortens it, and an edit on an empty response does not change it.
 """
 
 import logging
@@ -25,18 +25,19 @@ class Gate:
     """Follows one request through the steps of the engine.
 
     Args:
-        request: What it asked for.
-        params: Its sampling parameters.
+        request: The edit settings of the request.
+        params: The sampling parameters of the request.
         output_ids: The list that vLLM updates in place.
 
     Attributes:
-        bans: Ids that must not be sampled after what is taken in.
-        length: How long the list was then.
-        wake: Below this length the bans stay as the list grows by text.
-        low: From this length on the bans stay as single tokens are taken back,
-        slack: for so many times.
-        settled: Whether the bans stay until the request ends.
-        edits_in_output: Ids that are no text where the list holds them.
+        bans: Ids that must not be sampled after the actions taken into account.
+        length: Length of the list at that point.
+        wake: Length below which the bans stay the same while text is appended.
+        low: Length from which on the bans stay the same while single tokens are taken back, at most ``slack``
+            times.
+        slack: Number of single tokens that can be taken back before the bans may change.
+        settled: Whether the bans stay the same until the request ends.
+        edits_in_output: Ids that are edits if the list holds them.
         backtrack: Id of the edit that takes one token back.
     """
 
@@ -68,11 +69,11 @@ class Gate:
     def of(
         cls, params: SamplingParams, _prompt_ids: list[int] | None, output_ids: list[int]
     ) -> "Gate | None":
-        """The gate of a request that joins the batch; None when nothing can ever be banned for it.
+        """Return the gate of a request that joins the batch, None if nothing can ever be banned for it.
 
-        In hard context it stays with the parameters (which :class:`.scheduler.RewindScheduler` made the
-        request's own): budget spent and states rejected are not in the output list, and a preempted request
-        joins the batch anew.
+        In hard context the gate is kept with the parameters, of which :class:`.scheduler.RewindScheduler`
+        gave the request its own copy: the spent budget and rejected states cannot be seen in the output list,
+        and a preempted request joins the batch again.
         """
         gate = getattr(params, GATE, None)
         if isinstance(gate, Gate):
@@ -95,7 +96,7 @@ class Gate:
         return gate
 
     def banned(self) -> frozenset[int]:
-        """Ids that must not be sampled now.
+        """Return the ids that must not be sampled now.
 
         Raises:
             TraceError: The output changed as no single action can change it.
@@ -104,7 +105,7 @@ class Gate:
         return self.bans
 
     def note(self, actions: Sequence[int]) -> None:
-        """Take in actions that change no ban: text, and in hard context single tokens taken back."""
+        """Take actions into account that change no ban: text, or in hard context single tokens taken back."""
         if self.settled:
             return
         taken_back = actions.count(self.backtrack)
@@ -113,7 +114,7 @@ class Gate:
         self.slack -= taken_back
 
     def advance(self) -> bool:
-        """Take in what was sampled since; in hard context an action at most.
+        """Take what was sampled since into account; in hard context that is at most one action.
 
         Returns:
             Whether the bans have changed.

@@ -1,4 +1,4 @@
-"""The logits processor that keeps vLLM to the ids that its tokenizer has tokens for.
+"""The logits processor that restricts vLLM to the ids for which its tokenizer has tokens.
 
 Models often have more rows than their tokenizer has tokens, and vLLM samples from all of them.
 """
@@ -12,7 +12,7 @@ from halluc_plugin.tokens.vocabulary import edit_free_vocab
 
 
 class KnownIds(LogitsProcessor):
-    """Bans ids that are no token, for all requests; with processed log-probs those of the others sum to 1."""
+    """Bans ids that are not tokens, for all requests; processed log-probs of the others sum to 1."""
 
     def __init__(self, vllm_config: VllmConfig, device: torch.device, is_pin_memory: bool) -> None:  # noqa: ARG002 (vLLM's signature)
         model = vllm_config.model_config
@@ -21,17 +21,17 @@ class KnownIds(LogitsProcessor):
         self._unknown = torch.tensor(unknown, dtype=torch.long, device=device)
 
     def is_argmax_invariant(self) -> bool:
-        """A banned row may be the likeliest one."""
+        """Return False, since a banned row may be the likeliest one."""
         return False
 
     def update_state(self, batch_update: BatchUpdate | None) -> None:
-        """Nothing depends on the requests."""
+        """Do nothing, since the bans do not depend on the requests."""
 
     def apply(self, logits: torch.Tensor) -> torch.Tensor:
-        """Ban in place.
+        """Set the logits of ids that are not tokens to -inf, in place.
 
         Args:
-            logits: Float[requests, vocabulary].
+            logits: The logits of each request, Float[requests, vocabulary].
 
         Returns:
             The same tensor.

@@ -1,4 +1,4 @@
-"""What an engine must be started with, in hard context and in soft; needs no vLLM."""
+"""The arguments with which an engine must be started, in hard context and in soft; they need no vLLM."""
 
 from typing import Any
 

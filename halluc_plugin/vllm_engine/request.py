@@ -1,7 +1,7 @@
-"""How a request tells the engine its edit tokens, its context and its limits: flat keys in ``extra_args``.
+"""Pass edit tokens, context and limits of a request to the engine, as flat keys in ``extra_args``.
 
-``SamplingParams.extra_args`` reaches the engine as given; ``vllm serve`` fills it from ``vllm_xargs``, which
-holds no nested mappings, hence the flat keys.
+``SamplingParams.extra_args`` reaches the engine as given. ``vllm serve`` fills it from ``vllm_xargs``, which
+cannot hold nested mappings, so the keys are flat.
 """
 
 import difflib
@@ -25,7 +25,7 @@ Choice = TypeVar("Choice", bound=StrEnum)
 
 
 class Length(StrEnum):
-    """What ``max_tokens`` counts in hard context."""
+    """The tokens that ``max_tokens`` counts in hard context."""
 
     RAW = "raw"
     """Every action, so that it bounds the cost and the length of the trace."""
@@ -35,18 +35,18 @@ class Length(StrEnum):
 
 @dataclass(frozen=True)
 class EditRequest:
-    """What one request asks of the engine.
+    """The edit settings of one request.
 
     Args:
-        vocab: Which ids edit.
-        budget: How many effective edits it may sample, None for no limit.
+        vocab: The edit vocabulary.
+        budget: Largest number of effective edits, None for no limit.
         boundary: Whether an edit may be sampled on an empty response.
-        context: Soft: the model goes on seeing errors and edits. Hard: an edit rewinds the request, which
-            needs :class:`halluc_plugin.vllm_engine.scheduler.RewindScheduler`.
-        tabu: What an edit bans of what it erases (evaluation only, see
-            :class:`halluc_plugin.decoding.EditPolicy`); true is :attr:`Tabu.LAST`.
-        length: What ``max_tokens`` counts.
-        max_actions: Most raw actions when ``max_tokens`` counts collapsed tokens.
+        context: With ``soft`` the model goes on seeing errors and edits. With ``hard`` an edit rewinds the
+            request, which needs :class:`halluc_plugin.vllm_engine.scheduler.RewindScheduler`.
+        tabu: The tokens that an edit bans of the span it erases (evaluation only, see
+            :class:`halluc_plugin.decoding.EditPolicy`). True stands for :attr:`Tabu.LAST`.
+        length: The tokens that ``max_tokens`` counts.
+        max_actions: Largest number of raw actions if ``max_tokens`` counts collapsed tokens.
 
     Raises:
         SettingsError: A number is out of range, or two settings contradict each other.
@@ -84,10 +84,10 @@ class EditRequest:
         """Refuse ids that the model does not have.
 
         Args:
-            vocab_size: How many ids it has.
+            vocab_size: Number of ids of the model.
 
         Raises:
-            SettingsError: Naming the first of them.
+            SettingsError: The model does not have an id; the message names the first of them.
         """
         delimiters = ((name, max(getattr(self.vocab, name), default=0)) for name in DELIMITERS.values())
         named = [*self.vocab.roles.items(), *delimiters]
@@ -99,7 +99,7 @@ class EditRequest:
                 )
 
     def to_extra_args(self) -> dict[str, Any]:
-        """The request as ``extra_args``; absent keys mean none."""
+        """Return the request as ``extra_args``; values that are not set have no key."""
         values = {
             **{role: int(token_id) for role, token_id in self.vocab.roles.items()},
             **{name: sorted(getattr(self.vocab, name)) or None for name in DELIMITERS.values()},
@@ -114,16 +114,16 @@ class EditRequest:
 
     @classmethod
     def from_extra_args(cls, extra_args: Mapping[str, Any] | None) -> "EditRequest | None":
-        """Read ``extra_args``.
+        """Read a request from ``extra_args``.
 
         Args:
-            extra_args: Of a request; other people's keys are left alone.
+            extra_args: The extra arguments of a request, or None; keys of other packages are ignored.
 
         Returns:
-            The request, or None when no key of ours is in it.
+            The request, None if ``extra_args`` has no key of this package.
 
         Raises:
-            SettingsError: A key of ours is unknown, is written in another way, or has a wrong value.
+            SettingsError: A key of this package is unknown, is spelled in another way, or has a wrong value.
             EditVocabError: The ids contradict each other.
         """
         if extra_args is None:
@@ -166,7 +166,7 @@ def _is_meant_for_us(key: Any) -> bool:
 
 
 def as_ours(key: str) -> str:
-    """A key as we would write it: without upper case, hyphens and blanks around it."""
+    """Return a key in this package's spelling: in lower case, with underscores and without outer blanks."""
     return key.strip().casefold().replace("-", "_")
 
 

@@ -1,4 +1,4 @@
-"""What a rewinding engine cannot do, refused before it starts or before a request is queued."""
+"""Refuse what a rewinding engine cannot do, before it starts or before a request is queued."""
 
 from typing import Any
 
@@ -21,10 +21,10 @@ def check_config(config: VllmConfig) -> None:
     """Refuse a configuration in which a request cannot be rewound exactly.
 
     Args:
-        config: Of the engine.
+        config: The configuration of the engine.
 
     Raises:
-        SettingsError: Naming the feature and what to do without it.
+        SettingsError: A feature does not allow rewinding; the message names it and how to do without it.
     """
     parallel, model = config.parallel_config, config.model_config
     one = parallel.decode_context_parallel_size == parallel.prefill_context_parallel_size == 1
@@ -66,7 +66,7 @@ def check_config(config: VllmConfig) -> None:
 
 
 def check_processors(config: VllmConfig) -> None:
-    """Refuse a rewinding scheduler without the processor that bans for it.
+    """Refuse a rewinding scheduler without the logits processor that bans for it.
 
     Raises:
         SettingsError: The processor is missing.
@@ -80,10 +80,10 @@ def check_processors(config: VllmConfig) -> None:
 
 
 def check_scheduler(config: VllmConfig) -> None:
-    """Refuse the processor of hard context on a scheduler that does not rewind.
+    """Refuse the logits processor of hard context on a scheduler that does not rewind.
 
     Raises:
-        SettingsError: The scheduler is another one.
+        SettingsError: The scheduler does not rewind.
     """
     scheduler = config.scheduler_config.get_scheduler_cls()
     if not getattr(scheduler, "rewinds", False):
@@ -94,7 +94,7 @@ def check_scheduler(config: VllmConfig) -> None:
 
 
 def check_kv_cache(kv_cache: KVCacheConfig) -> None:
-    """Refuse a KV cache that forgets or compresses old positions.
+    """Refuse a KV cache that drops or compresses old positions.
 
     Raises:
         SettingsError: A layer has no full attention.
@@ -109,15 +109,15 @@ def check_kv_cache(kv_cache: KVCacheConfig) -> None:
 
 
 def check_request(request: EditRequest, params: SamplingParams, model: Model | None) -> None:
-    """Refuse a request that would go wrong, or take the engine with it.
+    """Refuse a request that would fail, or end the engine.
 
     Args:
-        request: What it asks of us.
-        params: All that it asks.
-        model: Which answers it; None where that is not known, and ids are not compared with it.
+        request: The edit settings of the request.
+        params: All sampling parameters of the request.
+        model: The model that answers it; None if it is not known, so that ids are not compared with it.
 
     Raises:
-        SettingsError: Naming the setting.
+        SettingsError: A setting cannot be honoured; the message names it.
     """
     edit_ids = request.vocab.edit_ids
     if model is not None:

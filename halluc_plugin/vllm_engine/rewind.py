@@ -1,13 +1,14 @@
-"""Taking back the last tokens of a running request: its ids, its KV blocks, its prefix-cache entries.
+"""Take back the last tokens of a running request: its ids, its KV blocks, its prefix-cache entries.
 
-Before: N tokens, all computed. After: n < N tokens (n = N when an edit had nothing to erase), of which n - 1
-count as computed, so that the next step feeds the last kept token at its old position. That rewrites its
-keys and values as they were, and its logits see the collapsed context: one forward slot, as for any action.
-The blocks behind it stay with the request and are written over as it grows again.
+Before, the request has N tokens, all computed. Afterwards it has n < N tokens (n = N if an edit had nothing
+to erase), of which n - 1 count as computed, so that the next step feeds the last kept token at its old
+position. That rewrites its keys and values with the same numbers, and its logits see the collapsed context,
+which takes one forward slot, as any action does. The blocks after it stay with the request and are
+overwritten as it grows again.
 
-That is where prefix caching needs care. vLLM publishes a block under the hash of its tokens when it becomes
-full; written over, it would go on serving the erased tokens' hash with other contents. So such a block is
-taken out of the cache; and when another request has already taken it up, it must not be written at all.
+Prefix caching needs care there. vLLM publishes a block under the hash of its tokens when it becomes full;
+after it is overwritten, the erased tokens' hash would lead to other contents. So such a block is taken out of
+the cache, and if another request already uses it, it must not be written at all.
 """
 
 from enum import Enum, auto
@@ -17,7 +18,7 @@ from vllm.v1.request import Request, RequestStatus
 
 
 class Blocks(Enum):
-    """Whether the request may go on with the blocks that it has."""
+    """Whether the request may continue with its blocks."""
 
     OWN = auto()
     """It may: nobody else reads what it will write over."""
@@ -26,15 +27,15 @@ class Blocks(Enum):
 
 
 def rewind(request: Request, num_output_tokens: int, manager: KVCacheManager) -> Blocks:
-    """Forget all output tokens but the first, and make their blocks safe to be written over.
+    """Drop all output tokens but the first ones, and make their blocks safe to be overwritten.
 
     Args:
         request: A running request, or one that was preempted while its action was being computed.
-        num_output_tokens: How many to keep.
-        manager: The scheduler's.
+        num_output_tokens: Number of output tokens to keep.
+        manager: The KV cache manager of the scheduler.
 
     Returns:
-        Whether the blocks are safe; if not, they are as they were.
+        Whether the blocks are safe; if they are not, they are unchanged.
     """
     num_tokens = request.num_prompt_tokens + num_output_tokens
     del request._output_token_ids[num_output_tokens:]  # noqa: SLF001 - the request has no method for it

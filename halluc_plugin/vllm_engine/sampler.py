@@ -1,8 +1,8 @@
-"""Samples of a vLLM engine for :mod:`halluc_plugin.sampling`.
+"""Sample from a vLLM engine for :mod:`halluc_plugin.sampling`.
 
-vLLM biases ids in the whole of a sample or not at all. So a request that bans what its sample may begin with
-is asked twice: for its first token, with the ban, and for what follows, without; the prefix cache has the
-prefix by then. Whatever engine is given can do that, and the log-probs are those of what was sampled from.
+vLLM can bias ids only in a whole sample. So a request that bans ids at the beginning is sent twice: for its
+first token, with the ban, and for the rest, without it; the prefix is then in the prefix cache. Any engine
+can do that, and the log-probs are those of the sampling distribution.
 """
 
 from collections.abc import Collection, Sequence
@@ -20,23 +20,24 @@ from halluc_plugin.sampling.states import Request, Sample, Space
 class VLLMSampler:
     """Samples from a ``vllm.LLM``; with its prefix cache on, a state is computed once.
 
-    The engine's seed decides what is sampled. Requests carry none of their own: equal ones would be copies,
-    and vLLM's CPU build (0.28) fails on a seeded request whose prompt it computes in several parts.
+    The engine's seed decides what is sampled. Requests have no seeds of their own: equal requests would get
+    copies, and vLLM's CPU build (0.28) fails on a seeded request whose prompt it computes in several parts.
 
     Args:
-        llm: The engine, with ``logprobs_mode="processed_logprobs"``, vLLM's own scheduler or ours.
-        space: Where searches take place.
+        llm: The engine, with ``logprobs_mode="processed_logprobs"`` and vLLM's own scheduler or the rewinding
+            one.
+        space: The space in which searches take place.
     """
 
     def __init__(self, llm: Any, space: Space) -> None:
         self._llm, self._space = llm, space
 
     def sample(self, requests: Sequence[Request]) -> list[Sample]:
-        """One sample for each request.
+        """Return one sample for each request, in order.
 
         Raises:
-            TraceError: A request bans all that its sample could begin with, or bans at a temperature so high
-                that vLLM cannot.
+            TraceError: A request bans all ids with which its sample could begin, or has bans at a temperature
+                so high that vLLM cannot apply them.
         """
         banned = self._space.vocab.edit_ids if self._space.edits_banned else frozenset[int]()
         begins = [replace(request, max_tokens=1) if request.banned_first else request for request in requests]

@@ -1,4 +1,4 @@
-"""The scheduler of hard context: a sampled edit token rewinds its request."""
+"""The scheduler of hard context, in which a sampled edit token rewinds its request."""
 
 import copy
 import logging
@@ -45,12 +45,12 @@ class _Trace:
 class RewindScheduler(Scheduler):
     """vLLM's synchronous scheduler, in which edits of requests with ``context=hard`` take effect.
 
-    The client receives every action with its log-prob, erased tokens and edits included; the model sees
-    the live tokens only. Requests in soft context and requests of others are scheduled as ever.
+    The client receives every action with its log-prob, erased tokens and edits included; the model sees only
+    the live tokens. Requests in soft context and requests without edit settings are scheduled as by vLLM.
 
-    Given to vLLM with :data:`halluc_plugin.vllm_engine.launch.ENGINE_ARGS`. Stop ids, EOS, ``min_tokens``
-    and ``max_model_len`` act on the live tokens; ``max_tokens`` counts raw actions unless the request
-    says otherwise (:class:`.request.EditRequest`).
+    vLLM gets the scheduler by :data:`halluc_plugin.vllm_engine.launch.ENGINE_ARGS`. Stop ids, EOS,
+    ``min_tokens`` and ``max_model_len`` act on the live tokens; ``max_tokens`` counts raw actions unless the
+    request says otherwise (:class:`.request.EditRequest`).
 
     Raises:
         HostVersionError: vLLM is outside the tested window.
@@ -79,10 +79,10 @@ class RewindScheduler(Scheduler):
     def add_request(self, request: Request) -> None:
         """Queue a request.
 
-        One that is wrong ends with an error where it would be answered: what is raised here ends the engine
-        for everyone. The front end refuses whatever it can see (:class:`.bans.RewindBans`); what is left are
-        prompts that arrive in parts, a generation config that ends texts with an edit token, and front ends
-        that do not ask us.
+        A wrong request ends with an error in place of an answer, since an exception here would end the engine
+        for everyone. The front end refuses what it can see (:class:`.bans.RewindBans`). The rest are prompts
+        that arrive in parts, a generation config that ends texts with an edit token, and front ends without
+        that check.
         """
         if request.request_id not in self.requests:  # else the next part of a prompt
             try:

@@ -1,4 +1,4 @@
-"""What the middleware must know of its server."""
+"""Describe a server to the middleware."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,12 +10,12 @@ from halluc_plugin.tokens import edit_vocab
 
 @dataclass(frozen=True)
 class Served:
-    """What is known of the server.
+    """The description of a server.
 
     Attributes:
         tokenizer: The model's transformers tokenizer, None if the server has none.
-        parses_chats: Whether it takes chat answers apart, into reasoning and calls of tools.
-        limits_edits: Whether its engine applies what a request says of edits.
+        parses_chats: Whether the server parses chat answers into reasoning and tool calls.
+        limits_edits: Whether its engine applies the edit settings of a request.
     """
 
     tokenizer: Any | None
@@ -24,9 +24,9 @@ class Served:
 
     @cached_property
     def vocab(self) -> EditVocab:
-        """Which ids edit, by the tokenizer.
+        """The edit vocabulary of the tokenizer.
 
         Raises:
-            TokenizerError: It has no backtrack token, or none that text survives.
+            TokenizerError: The tokenizer has no backtrack token, or one that decoding drops.
         """
         return edit_vocab(self.tokenizer)

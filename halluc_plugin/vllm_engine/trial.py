@@ -1,6 +1,7 @@
-"""Putting an engine that rewinds to the test; for an engine in this very process.
+"""Test an engine that rewinds, in this process.
 
-``VLLM_ENABLE_V1_MULTIPROCESSING=0`` keeps it there. Answers are compared by :mod:`.equivalence`.
+``VLLM_ENABLE_V1_MULTIPROCESSING=0`` keeps the engine in this process. Answers are compared by
+:mod:`.equivalence`.
 """
 
 from collections.abc import Sequence
@@ -20,12 +21,12 @@ class TrialAnswer:
     """One answer of an engine.
 
     Attributes:
-        prompt: Token ids.
-        params: What was asked for.
-        ids: The raw trace.
-        logprobs: Of each action, in nats.
-        finish: Why it ended, in vLLM's words.
-        stop: Which stop id ended it.
+        prompt: Token ids of the prompt.
+        params: The sampling parameters of the request.
+        ids: Token ids of the raw trace, Int[T].
+        logprobs: Log-probability of each action, in nats.
+        finish: The reason why it ended, in vLLM's words.
+        stop: The stop id that ended it, if one did.
     """
 
     prompt: list[int]
@@ -36,7 +37,7 @@ class TrialAnswer:
     stop: int | str | None
 
     def distributions(self, model: Any) -> torch.Tensor:
-        """Float[T, vocabulary]: log-probs of the reference, see :func:`.equivalence.replay`."""
+        """Return the log-probs of the reference, Float[T, vocabulary]; see :func:`.equivalence.replay`."""
         return replay(
             model,
             self.prompt,
@@ -47,7 +48,7 @@ class TrialAnswer:
         )
 
     def difference(self, model: Any) -> float:
-        """Largest difference between a log-prob of the engine and the reference's, in nats."""
+        """Return the largest difference between the engine's and the reference's log-probs, in nats."""
         want = self.distributions(model).gather(1, torch.tensor(self.ids)[:, None])[:, 0]
         return float((want - torch.tensor(self.logprobs)).abs().max())
 
@@ -57,7 +58,7 @@ Question = tuple[list[int], SamplingParams]
 
 
 def ask(llm: LLM, questions: Sequence[Question]) -> list[TrialAnswer]:
-    """Answers to all questions at once, in order; n of them to a question that asks for n."""
+    """Return the answers to all questions at once, in order; a question that asks for n has n answers."""
     prompts = [{"prompt_token_ids": prompt} for prompt, _ in questions]
     outputs = llm.generate(prompts, [params for _, params in questions], use_tqdm=False)
     return [
@@ -68,11 +69,12 @@ def ask(llm: LLM, questions: Sequence[Question]) -> list[TrialAnswer]:
 
 
 def ask_with_readers(llm: LLM, questions: Sequence[Question], block_size: int) -> list[TrialAnswer]:
-    """Answers to all questions, and to those of readers: the hard test of the prefix cache.
+    """Return the answers to all questions, and those to readers of the prefix cache.
 
-    Whenever the text of an answer fills a block, another request is sent whose prompt is that text, so that
-    it takes up the block while the answer may yet rewind into it. When all are done, every such text is
-    asked about once more, so that whatever the cache still offers under its hash is read.
+    This is the hard test of the prefix cache. Whenever the text of an answer fills a block, another request
+    is sent whose prompt is that text, so that it uses the block while the answer may still rewind into it.
+    When all are done, every such text is requested once more, so that whatever the cache still offers under
+    its hash is read.
     """
     engine = llm.llm_engine
     scheduler = engine.engine_core.engine_core.scheduler

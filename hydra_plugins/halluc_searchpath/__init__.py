@@ -1,4 +1,4 @@
-"""Makes our recipes selectable as ``+recipe=NAME`` in verl's programs, and in nobody else's.
+"""Make halluc's recipes selectable as ``+recipe=NAME`` in verl's programs, and in no others.
 
 Hydra imports this module in every Hydra application on the machine, so it imports nothing but Hydra.
 """
@@ -11,10 +11,10 @@ RECIPES = "pkg://halluc_plugin.recipes"
 
 
 class HallucSearchPath(SearchPathPlugin):
-    """Appends our recipes when the application's own configs are verl's."""
+    """Appends halluc's recipes if the application's own configs are verl's."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        """See Hydra's base class."""
+        """Append the folder of recipes to the search path of verl's programs."""
         main = [element.path or "" for element in search_path.get_path() if element.provider == "main"]
         if any(_is_verl(path) for path in main):
             search_path.append("halluc", RECIPES)

@@ -1,4 +1,4 @@
-"""Names that YAML files of users may have: for one release they lead to what all tasks share now."""
+"""Old names that users' YAML files may have, which for one release lead to what all tasks share."""
 
 from halluc_plugin import moved
 from halluc_plugin.tasks.countdown.verifier import EQUATION
@@ -10,11 +10,11 @@ moved.warn(f"{__name__}.Equations", f"{Findings.__module__}.Findings with the pa
 
 
 class CountdownTask(VerifiedTask):
-    """Judges by the row's verifier, or as a published one does."""
+    """Judges by the row's verifier, or by a published one."""
 
 
 class Equations(Findings):
-    """The equations of a text, one a line, whatever stands between them."""
+    """Finds the equations of a text, one on each line, whatever text is between them."""
 
     def __init__(self) -> None:
         super().__init__(EQUATION.pattern)

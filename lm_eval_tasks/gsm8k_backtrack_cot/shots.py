@@ -1,4 +1,4 @@
-"""The worked examples, which lm_eval ships."""
+"""The worked examples of GSM8K, which lm_eval ships."""
 
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,10 @@ from halluc_plugin.errors import HostVersionError
 
 
 def stock_samples() -> list[dict[str, Any]]:
-    """The few-shot examples of lm_eval's ``gsm8k_cot``.
+    """Return the few-shot examples of lm_eval's ``gsm8k_cot``.
 
     Raises:
-        HostVersionError: This lm_eval keeps them elsewhere.
+        HostVersionError: This lm_eval keeps them in another place.
     """
     file = Path(lm_eval.tasks.__file__).parent / "gsm8k" / "gsm8k-cot.yaml"
     try:

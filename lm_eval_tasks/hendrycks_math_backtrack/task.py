@@ -1,4 +1,4 @@
-"""The MATH tasks: two judges of equal answers."""
+"""The MATH tasks, with two judges of equal answers."""
 
 from collections.abc import Hashable, Sequence
 from functools import lru_cache
@@ -11,7 +11,7 @@ from lm_eval_tasks.task import BacktrackTask
 
 
 class MathTask(BacktrackTask):
-    """Two judges: ``strict-match`` is lm_eval's ``hendrycks_math``, ``math-verify`` that library.
+    """Judges by lm_eval's ``hendrycks_math`` (``strict-match``) and by math-verify (``math-verify``).
 
     Raises:
         HostVersionError: math-verify is not installed.
@@ -29,7 +29,7 @@ class MathTask(BacktrackTask):
         super().__init__(config)
 
     def score(self, doc: dict[str, Any], answer: str, pipeline: str) -> float:
-        """Compare with the reference solution."""
+        """Return 1 if an answer equals the reference solution, else 0."""
         if pipeline.startswith("strict"):
             return float(process_results(doc, [answer])["exact_match"])
         return float(_equal(doc["solution"], answer))
@@ -40,7 +40,7 @@ class MathTask(BacktrackTask):
         answers: Sequence[str],
         pipeline: str,  # noqa: ARG002 - the same in all
     ) -> list[Hashable | None]:
-        """The first of the samples with an equal answer; one without anything that can be read abstains."""
+        """Return for each answer the first of the samples that equals it, None for an unreadable answer."""
         found: list[Hashable | None] = []
         for answer in answers:
             equal = (text for text in found if isinstance(text, str) and _equal(text, answer))

@@ -47,13 +47,14 @@ which the model erased something of the given steps.
 
 
 class ProcessBenchTask(BacktrackTask):
-    """Hands the model the steps up to the first wrong one; and apart, the right steps before it.
+    """Gives the model the steps up to the first wrong one, and separately the right steps before it.
 
-    The steps are text of the prompt for the engine. They are erased when the edits that were sampled after
+    For the engine the steps are part of the prompt. They are erased when the edits that were sampled after
     them are applied to both together, in the ids that the model saw.
 
     Raises:
-        SettingsError: Hard context or the masked boundary: there a model cannot erase what is in the prompt.
+        SettingsError: The context is hard or the boundary is masked, so that a model cannot erase steps in
+            the prompt.
     """
 
     needs_traces = True
@@ -77,14 +78,14 @@ class ProcessBenchTask(BacktrackTask):
         self.dataset = datasets.DatasetDict({split: datasets.Dataset.from_list(documents)})
 
     def apply_filters(self) -> None:
-        """Judge the answers, each after the ids that its model was given; there is no text to extract."""
+        """Judge the answers, each after the ids that its model was given; no text is extracted."""
         for instance in self._instances:
             traces = [self._trace(answer) for answer in instance.resps[: self.config.repeats]]
             samples = [up_to_stop(self._reader, trace, self._stops) for trace in traces]
             instance.filtered_resps = {TRACE_PIPELINE: self._reactions(instance, samples)}
 
     def trace_rows(self, doc: dict[str, Any], traces: LoggedTraces) -> dict[str, Any]:
-        """The rows of one document."""
+        """Return the rows of one document."""
         wrong, costs = doc["label"] >= 0, traces.rows()
         right = sum(trace["correct"] for trace in traces) / len(traces)
         erased = (sum(trace["reaction"] != Reaction.KEPT for trace in traces), len(traces))
@@ -101,7 +102,7 @@ class ProcessBenchTask(BacktrackTask):
         }
 
     def described_rows(self) -> Described:
-        """Every row there is."""
+        """Return all rows that the task reports."""
         return REACTION_ROWS
 
     def _reactions(self, instance: Instance, samples: Sequence[Trace]) -> LoggedTraces:

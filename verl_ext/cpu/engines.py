@@ -1,10 +1,14 @@
-"""verl's FSDP2 engines, offered for the device ``cpu`` too (verl 0.9.1 registers them for cuda and npu)."""
+"""Offer verl's FSDP2 engines for the device ``cpu`` (verl 0.9.1 registers them for cuda and npu)."""
 
 from types import ModuleType
 
 
 def register_for_cpu(transformer_impl: ModuleType) -> None:
-    """Add rows to verl's engine registry; FSDP1 is left out, it cannot run on a CPU."""
+    """Add rows to verl's engine registry; FSDP1 is left out, as it cannot run on a CPU.
+
+    Args:
+        transformer_impl: verl's module of engines, once imported.
+    """
     from verl.workers.engine.base import EngineRegistry
 
     engines = {

@@ -1,4 +1,7 @@
-"""What verl 0.9.1 needs on a CPU beside the platform. Each is called right after its module is imported."""
+"""Change what verl 0.9.1 needs changed on a CPU, apart from the platform.
+
+Each function is called right after its module of verl has been imported.
+"""
 
 import datetime as dt
 import os
@@ -9,13 +12,16 @@ from verl_ext.cpu.platform import is_cpu_run
 
 
 def export_platform(_vllm: ModuleType | None = None) -> None:
-    """On CPU: hand the choice of platform to every process started from here."""
+    """Pass the choice of the CPU platform on to every process started from here."""
     if is_cpu_run():
         os.environ["VERL_PLATFORM"] = "cpu"
 
 
 def give_ray_time_to_start(_constants: ModuleType) -> None:
-    """On CPU: busy cores need longer than Ray's default half minute, and gain nothing by prestarting."""
+    """Give Ray more time to start on a CPU, and switch prestarting off.
+
+    Busy cores need longer than Ray's default of half a minute, and gain nothing by prestarting.
+    """
     export_platform()
     if is_cpu_run():
         os.environ.setdefault("RAY_raylet_start_wait_time_s", "300")
@@ -24,7 +30,10 @@ def give_ray_time_to_start(_constants: ModuleType) -> None:
 
 
 def use_gloo_alone(distributed: ModuleType) -> None:
-    """On CPU: verl asks for ``cpu:gloo,cpu:gloo``, and torch refuses to hear of a device twice."""
+    """Make verl initialise process groups with gloo on a CPU.
+
+    verl asks for ``cpu:gloo,cpu:gloo``, and torch refuses a device that is named twice.
+    """
     if not is_cpu_run():
         return
     import torch
@@ -63,7 +72,10 @@ def use_gloo_alone(distributed: ModuleType) -> None:
 
 
 def offload_without_pinning(fsdp_utils: ModuleType) -> None:
-    """On CPU: a frozen reference model is offloaded with pinned memory, which needs an accelerator."""
+    """Make verl offload a frozen reference model without pinned memory on a CPU.
+
+    Pinned memory needs an accelerator.
+    """
     if not is_cpu_run():
         return
     policy = fsdp_utils.CPUOffloadPolicy

@@ -18,12 +18,12 @@ from verl.plugin.platform.platform_manager import PlatformRegistry, get_platform
 
 
 def is_cpu_run() -> bool:
-    """Whether verl runs on the CPU platform in this process."""
+    """Return whether verl runs on the CPU platform in this process."""
     return get_platform().device_name == "cpu"
 
 
 def may_choose_cpu() -> bool:
-    """Whether this process may conclude from its own host that the run has no accelerator."""
+    """Return whether this process may conclude from its own host that the run has no accelerator."""
     if os.environ.get("RAY_ADDRESS"):
         return False
     # The driver exports its choice; a worker without it belongs to a cluster that others set up.
@@ -94,90 +94,90 @@ class PlatformCPU(PlatformBase):
 
     @property
     def device_name(self) -> str:
-        """See the base class."""
+        """The name of the device for torch, ``cpu``."""
         return "cpu"
 
     @property
     def vendor_name(self) -> str:
-        """See the base class."""
+        """The name of the vendor, ``cpu``."""
         return "cpu"
 
     @property
     def device_module(self) -> ModuleType:
-        """See the base class."""
+        """The module of the device, with the functions that verl expects."""
         return _CPU_MODULE
 
     def is_available(self) -> bool:
-        """A CPU is always there."""
+        """Return True, since there is always a CPU."""
         return True
 
     def is_platform_available(self, use_smi_check: bool = False) -> bool:  # noqa: ARG002 - the base class's signature
-        """Whether verl may choose the CPU by itself here; see the module docstring."""
+        """Return whether verl may choose the CPU by itself here; see the module docstring."""
         return may_choose_cpu()
 
     def current_device(self) -> Any:
-        """A device, not an index: ``tensor.to(0)`` would mean cuda:0."""
+        """Return the torch device; an index would be wrong, as ``tensor.to(0)`` means cuda:0."""
         return torch.device("cpu")
 
     def device_count(self) -> int:
-        """See the base class."""
+        """Return the number of devices, 1."""
         return 1
 
     def set_device(self, device_index: int) -> None:
-        """There is one."""
+        """Do nothing, since there is only one device."""
 
     def synchronize(self, device_index: int | None = None) -> None:
-        """CPU work is synchronous."""
+        """Do nothing, since CPU work is synchronous."""
 
     def manual_seed(self, seed: int) -> None:
-        """See the base class."""
+        """Seed torch's CPU generator."""
         torch.manual_seed(seed)
 
     def manual_seed_all(self, seed: int) -> None:
-        """See the base class."""
+        """Seed torch's CPU generator."""
         torch.manual_seed(seed)
 
     def set_allocator_settings(self, settings: str) -> None:
-        """The CPU allocator has none."""
+        """Do nothing, since the CPU allocator has no settings."""
 
     def empty_cache(self) -> None:
-        """Nothing is cached."""
+        """Do nothing, since nothing is cached."""
 
     def get_device_capability(self, device_index: int = 0) -> tuple[int | None, int | None]:  # noqa: ARG002
-        """A CPU has no compute capability."""
+        """Return a pair of None, since a CPU has no compute capability."""
         return None, None
 
     def communication_backend_name(self) -> str:
-        """See the base class."""
+        """Return the name of torch's communication backend, ``gloo``."""
         return "gloo"
 
     def visible_devices_envvar(self) -> str:
-        """Ray sets this one for its (pretended) GPU."""
+        """Return the name of the variable that Ray sets for the CPU, which it takes for a GPU."""
         return "CUDA_VISIBLE_DEVICES"
 
     @contextmanager
     def nvtx_range(self, msg: str) -> Iterator[None]:  # noqa: ARG002 - the base class's signature
-        """No profiler to tell."""
+        """Run the block without marking a range, since there is no profiler."""
         yield
 
     def profiler_start(self) -> None:
-        """No device profiler."""
+        """Do nothing, since there is no device profiler."""
 
     def profiler_stop(self) -> None:
-        """No device profiler."""
+        """Do nothing, since there is no device profiler."""
 
     def ray_resource_name(self) -> str:
-        """See the base class."""
+        """Return the name of Ray's resource under which the CPU is presented, ``GPU``."""
         return "GPU"
 
     def ray_noset_envvars(self) -> list[str]:
-        """See the base class."""
+        """Return the variables that keep Ray from setting visible devices, none."""
         return []
 
     def is_ipc_supported(self) -> bool:
-        """No: weights travel through shared memory."""
+        """Return False, since weights travel through shared memory."""
         return False
 
     def cudart(self) -> Any:
-        """There is no CUDA runtime."""
+        """Return None, since there is no CUDA runtime."""
         return None

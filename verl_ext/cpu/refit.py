@@ -1,4 +1,4 @@
-"""Weight sync into vLLM on a CPU.
+"""Synchronise weights into vLLM on a CPU.
 
 vLLM's CPU backend repacks every linear layer for oneDNN and drops the original parameter, so verl's plain
 ``load_weights`` cannot run a second time. vLLM's own layerwise reload can; what it leaves out is the output
@@ -16,9 +16,11 @@ from halluc_plugin.errors import SettingsError
 
 
 class CpuRefitExtension(vLLMColocateWorkerExtension):
-    """verl's worker extension with a refit that works on CPU; elsewhere verl's own.
+    """Extends vLLM workers, as verl's own extension does, with a refit that works on a CPU.
 
-    Selected by ``actor_rollout_ref.rollout.engine_kwargs.vllm.worker_extension_cls``.
+    It is selected by ``actor_rollout_ref.rollout.engine_kwargs.vllm.worker_extension_cls``.
+
+    On other devices verl's own refit is used.
     """
 
     def update_weights_from_ipc(
@@ -26,8 +28,8 @@ class CpuRefitExtension(vLLMColocateWorkerExtension):
     ) -> None:
         """Receive all weights, then reload the model with them.
 
-        Everything is received first: the sender waits for each acknowledgement without a timeout, so an
-        error in between would leave the trainer hanging instead of failing.
+        Everything is received first: the sender waits for each acknowledgement without a timeout, so an error
+        in between would make the trainer hang instead of fail.
         """
         if torch.device(self.device or "cpu").type != "cpu":
             super().update_weights_from_ipc(peft_config, base_sync_done, use_shm)

@@ -1,10 +1,10 @@
-"""Settings of verl beside ours: what goes with what, as data.
+"""The settings of verl that can be combined with halluc's, as data.
 
-:data:`TABLE` is of ``verl.trainer.main_ppo``, :data:`SFT_TABLE` of ``verl.trainer.sft_trainer``. The checks
-before a run, the documentation (docs/host-settings.md) and the tests read them; nothing else says it.
+:data:`TABLE` is for ``verl.trainer.main_ppo``, :data:`SFT_TABLE` for ``verl.trainer.sft_trainer``. The checks
+before a run, the documentation (docs/host-settings.md) and the tests all read these tables.
 
-Read in this order: :mod:`.table` (what a row says, and how a run is held against it), :mod:`.keys` (verl's
-keys by name), then the rows: :mod:`.engines`, :mod:`.trainers`, :mod:`.sft`.
+Read in this order: :mod:`.table` (the form of a row, and how a run is checked against it), :mod:`.keys`
+(verl's keys by name), then the rows: :mod:`.engines`, :mod:`.trainers`, :mod:`.sft`.
 """
 
 from verl_ext.host_settings.engines import ENGINES

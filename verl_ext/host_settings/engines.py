@@ -1,4 +1,4 @@
-"""Which settings of verl's rollout engines, actors and critics go with ours."""
+"""The settings of verl's rollout engines, actors and critics that can be combined with halluc's."""
 
 from typing import Any
 

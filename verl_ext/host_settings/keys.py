@@ -1,4 +1,4 @@
-"""Keys of verl's config that the tables and the checks name."""
+"""The keys of verl's config that the tables and the checks name."""
 
 OWN_STRATEGY, STOCK_STRATEGY = "backtrack_fsdp2", "fsdp2"
 TREE_ATTENTION = ("sdpa", "eager", "flex_attention")

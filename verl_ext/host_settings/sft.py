@@ -1,4 +1,4 @@
-"""Which settings of ``verl.trainer.sft_trainer`` go with ours."""
+"""The settings of ``verl.trainer.sft_trainer`` that can be combined with halluc's."""
 
 from verl_ext.host_settings.keys import OWN_STRATEGY, STOCK_STRATEGY, TREE_ATTENTION
 from verl_ext.host_settings.table import Row, Table, Where, above, given, on, other_than

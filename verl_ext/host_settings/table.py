@@ -1,4 +1,4 @@
-"""What a row of the tables says, and how a run is held against them."""
+"""The rows of the tables of host settings, and the check of a run against them."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ Meets = Callable[[Any], bool]
 
 
 class Where(Enum):
-    """The runs in which a setting is refused; the value is how documentation calls them."""
+    """The runs in which a setting is refused; the value is their name in the documentation."""
 
     NOWHERE = "nowhere"
     HARD = "hard context"
@@ -28,13 +28,13 @@ class Where(Enum):
 
 @dataclass(frozen=True)
 class Values:
-    """Values of a key of the host's config.
+    """A set of values of one key of the host's config.
 
     Args:
-        key: The key.
-        text: Which values, as documentation writes them.
-        meets: Whether a value is one of them; a key that is missing has the value None.
-        example: One of them, as on the command line.
+        key: The dotted key.
+        text: The set of values, as documentation writes it.
+        meets: Function that returns whether a value is in the set; a missing key has the value None.
+        example: One of the values, as on the command line.
     """
 
     key: str
@@ -43,56 +43,56 @@ class Values:
     example: str
 
     def hold(self, config: DictConfig) -> bool:
-        """Whether the run has one of them."""
+        """Return whether the run's value is in the set."""
         return self.meets(OmegaConf.select(config, self.key))
 
     def given(self, config: DictConfig) -> str:
-        """The run's own, as on the command line."""
+        """Return the run's own setting, as on the command line."""
         return f"{self.key}={OmegaConf.select(config, self.key)}"
 
 
 def on(key: str) -> Values:
-    """True, or anything else that verl takes for it."""
+    """Return the set of values that verl takes for true."""
     return Values(key, "true", bool, "true")
 
 
 def off(key: str) -> Values:
-    """False, empty or missing."""
+    """Return the set of values that are false, empty or missing."""
     return Values(key, "false or empty", lambda value: not value, "null")
 
 
 def given(key: str, example: str) -> Values:
-    """Anything."""
+    """Return the set of all values that are not empty."""
     return Values(key, "any", lambda value: value is not None and value != "", example)
 
 
 def above(key: str, number: int) -> Values:
-    """Numbers above ``number``."""
+    """Return the set of numbers above ``number``."""
     return Values(
         key, f"above {number}", lambda value: value is not None and float(value) > number, str(number + 1)
     )
 
 
 def one_of(key: str, *names: str) -> Values:
-    """Some names."""
+    """Return the set of some names."""
     return Values(key, ", ".join(f"`{name}`" for name in names), lambda value: value in names, names[0])
 
 
 def other_than(key: str, *names: str, example: str) -> Values:
-    """All names but some; a key that is missing has none."""
+    """Return the set of all names except for some; a missing key is not in it."""
     text = f"other than {', '.join(f'`{name}`' for name in names)}"
     return Values(key, text, lambda value: value is not None and value not in names, example)
 
 
 @dataclass(frozen=True)
 class Row:
-    """What becomes of a setting of the host.
+    """A setting of the host, with the runs in which it is refused.
 
     Args:
-        when: The values; all of them together.
-        refused: In which runs.
-        why: What would go wrong, or of a supported setting what it does: continues "KEY=VALUE".
-        fix: What to do instead; empty where it is supported.
+        when: The sets of values, all of which must hold.
+        refused: The runs in which the setting is refused.
+        why: The reason, or the effect of a supported setting, which continues "KEY=VALUE".
+        fix: What to do instead; empty for a supported setting.
     """
 
     when: tuple[Values, ...]
@@ -106,7 +106,7 @@ class Row:
 
 
 def supported(why: str, *when: Values) -> Row:
-    """A row that refuses nothing."""
+    """Return a row for a supported setting, which refuses nothing."""
     return Row(when, Where.NOWHERE, why)
 
 
@@ -115,12 +115,12 @@ Table = Mapping[str, tuple[Row, ...]]
 
 
 def hit(config: DictConfig, runs: Collection[Where], rows: Iterable[Row]) -> Row | None:
-    """The first row that refuses the run, None if there is none.
+    """Return the first row that refuses the run, None if there is none.
 
     Args:
         config: The host's whole config.
-        runs: What kind of run it is.
-        rows: Of a table.
+        runs: The kinds of run that it is.
+        rows: The rows of a table.
     """
     for row in rows:
         if row.refused in runs and all(values.hold(config) for values in row.when):
@@ -129,16 +129,17 @@ def hit(config: DictConfig, runs: Collection[Where], rows: Iterable[Row]) -> Row
 
 
 def refuse(config: DictConfig, settings: Settings, runs: Collection[Where], table: Table) -> None:
-    """Refuse a run with a setting of the host that does not go with its own.
+    """Refuse a run whose host settings cannot be combined with its own.
 
     Args:
         config: The host's whole config.
-        settings: Of the run.
-        runs: What kind of run it is.
-        table: What is refused.
+        settings: The settings of the run.
+        runs: The kinds of run that it is.
+        table: The table of refused settings.
 
     Raises:
-        SettingsError: Naming both settings, what would go wrong, and what to do instead.
+        SettingsError: A host setting is refused; the message names both settings, what would go wrong, and
+            the fix.
     """
     row = hit(config, runs, (row for rows in table.values() for row in rows))
     if row is not None:
@@ -152,7 +153,7 @@ _OWN = {Where.HARD, Where.LIMITED, Where.STEERED}
 
 
 def asked_for(settings: Settings) -> str:
-    """Which settings of ours make a run another one than verl's own, and what they do."""
+    """Return the settings that make a run differ from verl's own, with what they do."""
     if settings.context is Context.HARD:
         return "halluc.context=hard rewinds the context after an edit"
     if settings.bans_edits:
@@ -166,10 +167,10 @@ def asked_for(settings: Settings) -> str:
 
 
 def runs_of(settings: Settings, *, editing: bool) -> frozenset[Where]:
-    """What kind of run it is.
+    """Return the kinds of run that a run is.
 
     Args:
-        settings: Of the run.
+        settings: The settings of the run.
         editing: Whether its answers may hold edits.
     """
     kinds = {

@@ -1,4 +1,4 @@
-"""Which of verl's agent loops, trainers and rewards go with our settings."""
+"""The agent loops, trainers and rewards of verl that can be combined with halluc's settings."""
 
 from verl_ext.host_settings.keys import LOOP, REWARD_FUNCTION, REWARD_MODEL, ROLLOUT, TRAINER
 from verl_ext.host_settings.table import (

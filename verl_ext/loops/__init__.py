@@ -1,6 +1,6 @@
-"""Agent loops: a prompt becomes ids, as the engine sampled them, with what the edits made of them beside.
+"""Agent loops: they turn a prompt into ids as the engine sampled them, with what the edits did.
 
 :mod:`.backtrack` is one generation, :mod:`.refinement` the baseline in two turns; :mod:`.continuations`
 samples answers from states on the way, :mod:`.seeds` gives each sample its seed. verl imports
-:mod:`.registered`. What an answer carries from here on is named in :mod:`verl_ext.columns`.
+:mod:`.registered`. :mod:`verl_ext.columns` names the columns that an answer carries from here on.
 """

@@ -1,4 +1,4 @@
-"""verl's agent loop ``backtrack``: one generation, kept as it was sampled, with the edits' mask on it."""
+"""The agent loop ``backtrack`` for verl: one generation, kept as it was sampled, with the edits' mask."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -28,12 +28,12 @@ from verl_ext.run_settings import check, from_config, has_reward_function
 
 
 class BacktrackOutput(AgentLoopOutput):
-    """One row of training data, with the edits as columns of its own.
+    """One row of training data, with columns for the edits.
 
     Attributes:
         erased: For each action, 1 if it is a text token that was erased, else 0.
         event: For each action, the number of its event, -1 outside events.
-        budget: Effective edits that could be sampled, None for no limit.
+        budget: Number of effective edits that could be sampled, None for no limit.
     """
 
     erased: list[int]
@@ -41,11 +41,11 @@ class BacktrackOutput(AgentLoopOutput):
     budget: int | None
 
     def as_dict(self) -> dict[str, Any]:
-        """The row for verl.
+        """Return the row for verl.
 
-        With columns ``backtrack_erased`` and ``backtrack_event`` (Long[T]) and ``backtrack_budget``
-        (Long[1]). Continuations were sampled to be scored, and are many times as long as the answer: once it
-        is scored they are dropped, as the scores hold their values.
+        It has the columns ``backtrack_erased`` and ``backtrack_event`` (Long[T]) and ``backtrack_budget``
+        (Long[1]). Continuations, which are many times as long as the answer, are dropped once it is scored,
+        as the scores hold their values.
         """
         continuations = self.extra_fields.pop(CONTINUATIONS, None)
         row = super().as_dict()
@@ -60,11 +60,11 @@ class BacktrackOutput(AgentLoopOutput):
 
 @register("backtrack")
 class BacktrackAgentLoop(AgentLoopBase):
-    """One generation is a whole rollout, in soft and in hard context.
+    """Runs one generation as a whole rollout, in soft or in hard context.
 
     In soft context the model goes on seeing what it erased; in hard context the engine rewinds, and still
-    returns every action. Ids and sampled log-probs are stored exactly as the engine returned them; here the
-    edits act on the ``response_mask`` and the reward alone. Text only.
+    returns every action. Ids and sampled log-probs are stored exactly as the engine returned them; edits act
+    only on the ``response_mask`` and the reward. Only text is supported.
 
     Raises:
         SettingsError: The ``halluc:`` block is wrong or contradicts verl's config.
@@ -86,7 +86,7 @@ class BacktrackAgentLoop(AgentLoopBase):
         """Sample one answer.
 
         Args:
-            sampling_params: verl's, passed on with the limits on edits.
+            sampling_params: The sampling parameters of verl, passed on with the limits on edits.
             **kwargs: The data row; ``raw_prompt`` holds the messages.
 
         Returns:

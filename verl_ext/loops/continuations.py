@@ -1,4 +1,4 @@
-"""Answers sampled from states on the way: what the policy would come to from there without an edit."""
+"""Sample answers from states on the way: what the policy would reach from there without an edit."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ Generate = Callable[[list[int], dict[str, Any], int], Awaitable[Sequence[int]]]
 
 
 def packed(sampled: Mapping[int, Sequence[Sequence[int]]]) -> dict[int, list[np.ndarray]]:
-    """The same answers as Int32[T] arrays: a ninth of the memory of Python's integers."""
+    """Return the same answers as Int32[T] arrays, a ninth of the memory of Python's integers."""
     return {at: [np.asarray(ids, dtype=np.int32) for ids in answers] for at, answers in sampled.items()}
 
 
@@ -26,11 +26,11 @@ class Continuations:
     """Samples from the states of a trace.
 
     Attributes:
-        settings: Of the step.
-        vocab: Which ids edit.
-        marks: Where steps end; states after steps are sampled from only if a component that reads them is
-            paid.
-        max_tokens: Raw actions of a whole response.
+        settings: The settings of the step.
+        vocab: The edit vocabulary of the ids.
+        marks: The ids that end steps. States after steps are sampled from only if a component that reads them
+            has a weight.
+        max_tokens: Largest number of raw actions of a whole response.
     """
 
     settings: Settings
@@ -46,19 +46,20 @@ class Continuations:
         resolution: Resolution,
         sampling_params: Mapping[str, Any],
     ) -> dict[int, list[list[int]]]:
-        """Sample ``halluc.values.continuations`` answers from each state; one where decoding is greedy.
+        """Sample ``halluc.values.continuations`` answers from each state, one if decoding is greedy.
 
         In soft context a continuation sees all that the policy saw there, in hard context the live text.
 
         Args:
-            generate: The rollout server.
-            prompt_ids: Of the prompt.
-            ids: The raw trace.
-            resolution: Its one row.
-            sampling_params: verl's.
+            generate: Function that samples from the rollout server.
+            prompt_ids: Token ids of the prompt.
+            ids: Token ids of the raw trace.
+            resolution: The resolution with the trace as its only row.
+            sampling_params: The sampling parameters of verl.
 
         Returns:
-            By position (see :class:`halluc_plugin.rewards.States`), the resolved ids of the answers.
+            The resolved ids of the answers, by the position of the state (see
+            :class:`halluc_plugin.rewards.States`).
         """
         marks = self.marks if self.settings.pays_steps else Marks(ends=self.marks.ends)
         positions = states_of(resolution, 0, marks).positions()

@@ -1,4 +1,7 @@
-"""verl's agent loop ``refine``: an answer, a request to try again, a second answer; the baseline in turns."""
+"""The agent loop ``refine`` for verl: an answer, a request to try again, a second answer.
+
+It is the baseline with two turns.
+"""
 
 from typing import Any
 from uuid import uuid4
@@ -16,10 +19,10 @@ from verl_ext.run_settings import from_config
 
 @register("refine")
 class RefineAgentLoop(AgentLoopBase):
-    """Two attempts in one response, which together are at most ``data.max_response_length`` tokens.
+    """Runs two attempts in one response of at most ``data.max_response_length`` tokens.
 
-    The first one gets half of what the request to try again (``halluc.turns.instruction``) leaves. The model
-    learns from both attempts, never from the request. Text only.
+    The first attempt gets half of the tokens that the request to try again (``halluc.turns.instruction``)
+    leaves. The model learns from both attempts, never from the request. Only text is supported.
 
     Raises:
         SettingsError: The ``halluc:`` block is wrong.
@@ -35,7 +38,7 @@ class RefineAgentLoop(AgentLoopBase):
         """Sample both attempts.
 
         Args:
-            sampling_params: verl's.
+            sampling_params: The sampling parameters of verl.
             **kwargs: The data row; ``raw_prompt`` holds the messages.
 
         Returns:

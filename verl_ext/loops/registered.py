@@ -1,4 +1,4 @@
-"""Importing this module registers every agent loop of ours with verl."""
+"""Register every agent loop of this package with verl, by importing this module."""
 
 from verl_ext.loops import backtrack, refinement
 

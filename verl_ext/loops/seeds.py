@@ -1,4 +1,4 @@
-"""Seeds of single samples, where verl is asked for full determinism."""
+"""Give each sample a seed of its own if verl is asked for full determinism."""
 
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
@@ -16,20 +16,20 @@ def seeded(
     *,
     part: int = 0,
 ) -> dict[str, Any]:
-    """Parameters of one sample, under ``rollout.full_determinism`` with a seed of its own.
+    """Return the parameters of one sample, with a seed under ``rollout.full_determinism``.
 
     verl's default there is one seed for all requests, with which the answers of a group are copies of one
-    another. The seed here is a function of ``rollout.seed``, the step, the row, the answer's number in its
-    group and the part, so a resumed run asks for the samples of an uninterrupted one. Without full
-    determinism requests carry no seed: the engine's own stream makes them differ, and batches are sampled at
-    once. Other engines than vLLM name their seeds otherwise and are left to verl.
+    another. The seed here depends on ``rollout.seed``, the step, the row, the answer's number in its group
+    and the part, so a resumed run gets the samples of an uninterrupted one. Without full determinism requests
+    carry no seed: the engine's own random stream makes them differ, and batches are sampled at once. Engines
+    other than vLLM name their seeds differently and are left to verl.
 
     Args:
-        sampling_params: verl's.
-        rollout: verl's rollout config.
-        row: The data row, as an agent loop gets it.
-        prompt_ids: Of the row's prompt, which tell rows without an ``index`` apart.
-        part: Which of the row's samples: an attempt, or a continuation.
+        sampling_params: The sampling parameters of verl.
+        rollout: The rollout config of verl.
+        row: The data row, as an agent loop receives it.
+        prompt_ids: Token ids of the row's prompt, which tell rows without an ``index`` apart.
+        part: Number of the row's sample: of an attempt, or of a continuation.
 
     Returns:
         A copy, with ``seed`` (unsigned, 32 bits) if asked for.

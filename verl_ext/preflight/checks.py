@@ -1,4 +1,4 @@
-"""Checks of a composed verl config before any worker starts: each failure is one clear message."""
+"""Check a composed verl config before any worker starts; each failure is one clear message."""
 
 from collections.abc import Iterable, Mapping
 from math import prod
@@ -27,11 +27,11 @@ def check_run(config: DictConfig, settings: Any) -> list[dict[str, Any]]:
 
     Raises:
         TokenizerError: The backtrack agent loop is selected and the tokenizer is not ready for it; a loop
-            that knows no edits is, and the tokenizer has them; a teacher knows none; or a scorer of steps
-            is missing or made for others.
+            without edits is selected and the tokenizer has them; a teacher has none; or a scorer of steps is
+            missing or made for other steps.
         DataError: A data file is missing or malformed, or nothing scores its answers.
-        SettingsError: Values of states are paid for and nothing judges them, a setting would be passed over,
-            or the model cannot be trained so.
+        SettingsError: Values of states have a weight and nothing judges them, a setting would be ignored, or
+            the model cannot be trained as asked.
     """
     tokenizer = _load_tokenizer(config)
     if config.actor_rollout_ref.rollout.agent.default_agent_loop == "backtrack":

@@ -1,4 +1,4 @@
-"""Who says whether answers, and states on the way to them, are right: found out before any worker starts."""
+"""Check that something judges answers, and states on the way to them, before any worker starts."""
 
 from collections.abc import Collection
 from contextlib import redirect_stdout
@@ -16,15 +16,15 @@ from verl_ext.run_settings import has_reward_function, judged_by_model
 
 
 def require_scorers(path: Path, sources: Collection[Any], config: DictConfig) -> None:
-    """Refuse rows whose answers nobody can score.
+    """Refuse rows whose answers nothing can score.
 
     Args:
-        path: Of the rows, for the message.
-        sources: Their data sources.
+        path: The file of the rows, for the message.
+        sources: The data sources of the rows.
         config: verl's whole config.
 
     Raises:
-        DataError: Neither the run's own reward function or model, nor a verifier of ours, nor verl does.
+        DataError: Neither the run's own reward function or model, nor a verifier, nor verl scores a source.
     """
     manager = config.reward.reward_manager
     if has_reward_function(config) or judged_by_model(config) or manager.source != "register":
@@ -56,11 +56,11 @@ def _require_host_scorer(path: Path, source: Any, config: DictConfig) -> None:
 
 
 def unknown_source(data_source: Any, where: str = "") -> DataError:
-    """The refusal of a data source that nothing can score.
+    """Return the error for a data source that nothing can score.
 
     Args:
         data_source: The source.
-        where: Continues its name in the message.
+        where: Text that continues the name of the source in the message.
     """
     return DataError(
         f"Nothing can score the data source {data_source!r}{where}.{broken_note()}",
@@ -70,7 +70,7 @@ def unknown_source(data_source: Any, where: str = "") -> DataError:
 
 
 def require_judges(path: Path, sources: Collection[str], config: DictConfig, settings: Settings) -> None:
-    """Refuse to pay for values of states that nobody judges: they would silently be worth nothing."""
+    """Refuse a weight for values of states that nothing judges, as they would silently be 0."""
     loop = config.actor_rollout_ref.rollout.agent.default_agent_loop
     scored = settings.values.source is ValueSource.PRM
     if scored and loop == "refine":
@@ -115,13 +115,14 @@ def require_step_scorer(
 
     Args:
         path: The data file.
-        sources: Of its problems.
-        config: The run's.
+        sources: The data sources of its problems.
+        config: The config of the run.
         settings: The ``halluc:`` block.
-        tokenizer: The policy's.
+        tokenizer: The policy's tokenizer.
 
     Raises:
-        TokenizerError: It is no scorer, or was made for another tokenizer, step delimiter or task.
+        TokenizerError: The scorer cannot be loaded, or was made for another tokenizer, step delimiter or
+            task.
     """
     name = settings.values.scorer
     if name is None:

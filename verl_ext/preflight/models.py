@@ -1,4 +1,4 @@
-"""What a run's own model is, from its folder or hub name, before any worker starts."""
+"""Check the models of a run, by folder or hub name, before any worker starts."""
 
 import warnings
 from pathlib import Path
@@ -17,10 +17,10 @@ RATES = {"actor_rollout_ref.actor.optim.lr": 1e-4, "optim.lr": 1e-3}
 
 
 def expand_paths(block: DictConfig) -> None:
-    """Write out ``~`` in the paths of a model: neither verl nor transformers does.
+    """Expand ``~`` in the paths of a model, which neither verl nor transformers does.
 
     Args:
-        block: The block with ``path`` and perhaps ``tokenizer_path``, writable.
+        block: The writable block with ``path`` and possibly ``tokenizer_path``.
     """
     for key in ("path", "tokenizer_path"):
         given = block.get(key)
@@ -29,7 +29,10 @@ def expand_paths(block: DictConfig) -> None:
 
 
 def known_model(block: DictConfig) -> Any | None:
-    """The transformers config of a model's text part, None where it cannot be read: the host says why."""
+    """Return the transformers config of a model's text part, None if it cannot be read.
+
+    The host then reports the error.
+    """
     from halluc_plugin.tokens.loading import load_config
 
     try:
@@ -40,17 +43,17 @@ def known_model(block: DictConfig) -> Any | None:
 
 
 def check_models(config: DictConfig, settings: Settings, tokenizer: Any) -> None:
-    """Refuse models of a run that cannot do what it asks of them.
+    """Refuse models that cannot do what the run asks of them.
 
     Args:
         config: verl's whole config, with real paths.
-        settings: Of the run.
-        tokenizer: Of the policy.
+        settings: The settings of the run.
+        tokenizer: The policy's tokenizer.
 
     Raises:
         SettingsError: The policy cannot follow hard context, or low-rank updates would leave an edit token
-            as it was added.
-        TokenizerError: A teacher or a critic does not know the edit tokens that it would read.
+            untrained.
+        TokenizerError: A teacher or a critic does not have the edit tokens that it would read.
     """
     model = config.actor_rollout_ref.model
     if settings.context is Context.HARD:
@@ -68,7 +71,7 @@ def require_rewindable(block: DictConfig) -> None:
         block: The block of the host's config with the model's path and overrides.
 
     Raises:
-        SettingsError: See :func:`halluc_plugin.hard.require_full_attention`.
+        SettingsError: The model is refused by :func:`halluc_plugin.hard.require_full_attention`.
     """
     from halluc_plugin.hard import require_full_attention
 
@@ -82,15 +85,15 @@ def require_rewindable(block: DictConfig) -> None:
 
 
 def require_learnable_tokens(block: DictConfig, tokenizer: Any, path: str) -> None:
-    """Refuse low-rank updates of a model whose edit tokens nothing has trained: their rows would stay so.
+    """Refuse low-rank updates of a model whose edit tokens are untrained, as their rows would stay so.
 
     Args:
         block: The block of the host's config with the model's path and its low-rank updates.
-        tokenizer: The model's.
+        tokenizer: The model's tokenizer.
         path: Key of the block.
 
     Raises:
-        SettingsError: See above.
+        SettingsError: The edit tokens are untrained, and the updates do not reach their rows.
     """
     from halluc_plugin.tokens.untouched import untouched_tokens
 
@@ -136,15 +139,15 @@ def _require_readers(config: DictConfig, tokenizer: Any) -> None:
 
 
 def warn_of_rate(config: DictConfig, *, model: str, rate: str, usual: str) -> None:
-    """Warn where the learning rate of the embedded small model, or a larger one, meets a large model.
+    """Warn if a large model is trained with the learning rate of the embedded small one, or a larger rate.
 
-    Low-rank updates, which take larger rates, are left alone.
+    There is no warning for low-rank updates, which need larger rates.
 
     Args:
         config: The composed config.
         model: Key of the block that holds the model's path.
         rate: Key of the learning rate.
-        usual: What models of a billion parameters are trained with.
+        usual: The usual rate for models of a billion parameters, in words.
     """
     block, given = OmegaConf.select(config, model), float(OmegaConf.select(config, rate))
     width = getattr(known_model(block), "hidden_size", 0)

@@ -1,4 +1,4 @@
-"""The names verl knows us by, and whether they still lead to us.
+"""Check that the names registered with verl still lead to halluc.
 
 verl refuses a second owner of most names, but lets a second agent loop of one name replace the first.
 """
@@ -60,7 +60,7 @@ NAMES: tuple[tuple[str, str, str, Callable[[str], str]], ...] = (
 
 
 def owner(look_up: Callable[[str], str], name: str) -> str | None:
-    """Where the object of that name is defined, None when verl does not know the name."""
+    """Return where the object of a name is defined, None if verl does not know the name."""
     try:
         return look_up(name)
     except (KeyError, ValueError, AssertionError):
@@ -68,13 +68,13 @@ def owner(look_up: Callable[[str], str], name: str) -> str | None:
 
 
 def require_ours(config: DictConfig) -> None:
-    """Refuse a run in which a name of ours that it selects leads to somebody else.
+    """Refuse a run in which a name of halluc that it selects leads to another plugin.
 
     Args:
         config: verl's whole config.
 
     Raises:
-        SettingsError: Another plugin has taken a name, or ours is not registered.
+        SettingsError: Another plugin has taken a name, or the name is not registered.
     """
     _require_our_loop(config)
     for kind, name, path, look_up in NAMES:

@@ -1,4 +1,4 @@
-"""Settings of ours that need parts of ours, and what edits need, beside the parts that are selected."""
+"""Check that the selected parts of verl apply the settings, and that edits have the parts they need."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from verl_ext.run_settings import judged_by_model
 
 
 def require_our_parts(config: DictConfig, settings: Settings) -> None:
-    """Refuse settings that the parts of verl which are selected would pass over without a word."""
+    """Refuse settings that the selected parts of verl would silently ignore."""
     from halluc_plugin.edits.builders import ErasedTokens
     from halluc_plugin.rl.answers import shapes_actions
 
@@ -62,7 +62,7 @@ def _require_paying_judge(config: DictConfig, paid: tuple[str, ...], settings: S
 
 
 def require_tolerance(config: DictConfig, settings: Settings) -> None:
-    """Refuse that verl should replace prompts that failed, where the run stops at the first of them."""
+    """Refuse that verl replaces failed prompts if the run stops at the first failure."""
     replaces = OmegaConf.select(config, "trainer.v1.sampler.sync_refill_failed_groups")
     if replaces and not settings.failures.tolerated:
         raise SettingsError(
@@ -73,7 +73,10 @@ def require_tolerance(config: DictConfig, settings: Settings) -> None:
 
 
 def refuse_unknown_edits(config: DictConfig, tokenizer: Any) -> None:
-    """Refuse a model with edit tokens where nothing but the reward would apply them: no baseline is that."""
+    """Refuse a model with edit tokens if nothing but the reward would apply them.
+
+    Such a run cannot serve as a baseline: its model writes edits that are not applied while it samples.
+    """
     from halluc_plugin.tokens import EDIT_TOKENS
 
     loop = config.actor_rollout_ref.rollout.agent.default_agent_loop

@@ -1,4 +1,4 @@
-"""The data files of a run before any worker starts: what verl would fail at, or pass over, in one of them."""
+"""Check the data files of a run before any worker starts, for what verl would fail at or ignore."""
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,10 +20,10 @@ OWN_DATASET = {"path": "pkg://verl_ext.rows_dataset", "name": "RowsDataset"}
 
 
 def data_files(config: DictConfig, key: str) -> list[Path]:
-    """The files that a key of the config names, one or several.
+    """Return the files that a key of the config names, one or several.
 
     Raises:
-        SettingsError: There is none, or one is no local path.
+        SettingsError: No file is named, or one is not a local path.
     """
     given = OmegaConf.select(config, key)
     paths = [given] if isinstance(given, str) else list(given or ())
@@ -36,10 +36,10 @@ def data_files(config: DictConfig, key: str) -> list[Path]:
 
 
 def asked_with(config: DictConfig) -> dict[str, Any]:
-    """What the chat template reads beside the messages.
+    """Return the further arguments of the chat template.
 
     Raises:
-        SettingsError: See :func:`halluc_plugin.data.prompts.template_kwargs`.
+        SettingsError: The arguments are refused by :func:`halluc_plugin.data.prompts.template_kwargs`.
     """
     given = OmegaConf.select(config, f"data.{TEMPLATE_KWARGS}")
     if OmegaConf.is_config(given):
@@ -48,11 +48,12 @@ def asked_with(config: DictConfig) -> dict[str, Any]:
 
 
 def check_files(config: DictConfig, tokenizer: Any) -> dict[Path, Rows]:
-    """Check every data file of a run; returns the rows of each.
+    """Check every data file of a run, and return the rows of each.
 
     Raises:
-        DataError: One is missing or malformed, or the model's chat template cannot write a prompt.
-        SettingsError: No file is named, or ``data.apply_chat_template_kwargs`` is not the template's.
+        DataError: A file is missing or malformed, or the model's chat template cannot render a prompt.
+        SettingsError: No file is named, or ``data.apply_chat_template_kwargs`` are not the template's
+            arguments.
     """
     kwargs = asked_with(config)
     found = {}
@@ -120,21 +121,21 @@ def _warn_long_references(path: Path, rows: Rows, limit: int, tokenizer: Any) ->
 
 
 def complete_rows(config: DictConfig, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Select our data set where rows need it; a data set of the user's is left alone.
+    """Select halluc's data set class if rows need it; a data set of the user's is not changed.
 
     Args:
         config: verl's whole config, writable.
-        rows: Of all data files.
+        rows: The rows of all data files.
     """
     if _needs_own_dataset(config, rows):
         config.data.custom_cls.update(OWN_DATASET)
 
 
 def require_rows(config: DictConfig, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Refuse rows that need our data set where it is not selected.
+    """Refuse rows that need halluc's data set class if it is not selected.
 
     Raises:
-        SettingsError: Naming the settings that select it.
+        SettingsError: The class is not selected; the message names the settings that select it.
     """
     if _needs_own_dataset(config, rows):
         wanted = " ".join(f"data.custom_cls.{key}={value}" for key, value in OWN_DATASET.items())

@@ -1,7 +1,7 @@
-"""What the Hydra callbacks of all recipes share: when they act, how they refuse, where a run's files are.
+"""The common parts of all recipes' Hydra callbacks: when they act, how they refuse, where files are.
 
-Hydra turns an exception of a callback into a warning and goes on: training would start unchecked. So whatever
-is raised here ends the process with one message.
+Hydra turns an exception of a callback into a warning and continues: training would start unchecked. Any
+exception here therefore ends the process with one message.
 """
 
 import copy
@@ -33,26 +33,26 @@ class RecipeCallback(Callback, ABC):
     """Acts before and after the host's own main; a recipe names a subclass by ``hydra.callbacks.halluc``.
 
     Attributes:
-        embedded: Keys of the config that may hold an embedded name, and the name or how it begins.
+        embedded: Keys of the config that may hold an embedded name, and the name or its beginning.
     """
 
     embedded: ClassVar[dict[str, str]]
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
-        """Check the input and prepare what the recipe embeds; ``--cfg`` and ``--help`` never get here."""
+        """Check the input and prepare what the recipe embeds; ``--cfg`` and ``--help`` do not get here."""
         with _refusing():
             tell("checking the run")
             self.prepare(config)
             tell("starting the workers")
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Refuse a sweep over the embedded data, or into one folder."""
+        """Refuse a sweep that uses the embedded data or writes into one folder."""
         with _refusing():
             self._refuse_embedded_sweep(config)
             _refuse_one_folder(config)
 
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
-        """Check a job of a sweep. Its config cannot be filled in: Hydra has made the job's copy by now."""
+        """Check a job of a sweep, whose config cannot be filled in since Hydra has already copied it."""
         from hydra.types import RunMode
 
         with _refusing():
@@ -60,9 +60,9 @@ class RecipeCallback(Callback, ABC):
                 self.check(copy.deepcopy(config))
 
     def on_run_end(self, config: DictConfig, job_return: Any = None, **_: Any) -> None:
-        """Give the saved models their cards, and report, when the run ended well.
+        """Write the cards of the saved models, and report, if the run ended well.
 
-        What fails here takes nothing away from the run, and says so.
+        A failure here does not affect the run, and is printed.
         """
         from hydra.core.utils import JobStatus
 
@@ -92,7 +92,7 @@ class RecipeCallback(Callback, ABC):
 
     @abstractmethod
     def report(self, config: DictConfig) -> None:
-        """Print what the run learned."""
+        """Print a report on what the run learned."""
 
     def _refuse_embedded_sweep(self, config: DictConfig) -> None:
         if any(name in str(OmegaConf.select(config, key)) for key, name in self.embedded.items()):
@@ -145,12 +145,12 @@ def _told(error: BaseException) -> str:
 
 
 def run_dir(config: DictConfig) -> Path:
-    """The folder of a run's checkpoints and logs."""
+    """Return the folder of a run's checkpoints and logs."""
     return Path(config.trainer.default_local_dir).absolute()
 
 
 def log_places(config: DictConfig) -> dict[str, str]:
-    """Environment variables that put metrics and TensorBoard files beside the checkpoints.
+    """Return the environment variables that put metrics and TensorBoard files next to the checkpoints.
 
     A resumed run adds files and never truncates one.
     """
@@ -160,10 +160,10 @@ def log_places(config: DictConfig) -> dict[str, str]:
 
 
 def is_embedded(files: Any, task: str) -> bool:
-    """Whether a setting names embedded data, which must be those of this task.
+    """Return whether a setting names embedded data, which must be those of this task.
 
     Raises:
-        SettingsError: It names another's.
+        SettingsError: The setting names the data of another task.
     """
     if not isinstance(files, str) or not files.startswith(EMBEDDED_DATA):
         return False
@@ -176,7 +176,7 @@ def is_embedded(files: Any, task: str) -> bool:
 
 
 def latest_step(config: DictConfig) -> Path | None:
-    """The folder of the last checkpoint, None if there is none."""
+    """Return the folder of the last checkpoint, None if there is none."""
     marker = run_dir(config) / "latest_checkpointed_iteration.txt"
     if not marker.exists():
         return None

@@ -1,4 +1,4 @@
-"""The Hydra callback of our reinforcement learning recipes.
+"""The Hydra callback of the recipes for reinforcement learning.
 
 Before any worker starts it checks the user's input, prepares the embedded model and data when the recipe
 asks for them, and gives each run a place for its logs. Afterwards it prints what the run learned.
@@ -42,7 +42,7 @@ class RunCallback(RecipeCallback):
     }
 
     def prepare(self, config: DictConfig) -> None:
-        """See the base class."""
+        """Check the input, fill in embedded names, and set the places of logs."""
         self._began = monotonic()
         self._embedded = all(
             name in str(OmegaConf.select(config, key)) for key, name in self.embedded.items()
@@ -50,11 +50,11 @@ class RunCallback(RecipeCallback):
         _prepare(config)
 
     def check(self, config: DictConfig) -> None:
-        """See the base class."""
+        """Check the input of a job whose config cannot be filled in."""
         _check_job(config)
 
     def report(self, config: DictConfig) -> None:
-        """Both validations and both models side by side, some answers, where the files are, what is next."""
+        """Print both validations and both models side by side, some answers, files, and further commands."""
         began = getattr(self, "_began", None)
         seconds = None if began is None else monotonic() - began
         _report(config, seconds, embedded=getattr(self, "_embedded", False))

@@ -1,4 +1,4 @@
-"""``+recipe=NAME`` without our search path is a plain new key to Hydra: stock verl would train silently."""
+"""Refuse ``+recipe=NAME`` if Hydra did not compose it, as stock verl would train without an error."""
 
 import functools
 from types import ModuleType
@@ -10,7 +10,7 @@ from halluc_plugin.errors import SettingsError
 
 
 def refuse_bare_recipe(verl_config: ModuleType) -> None:
-    """Let verl's own config validation refuse a config that still holds ``recipe`` as a text."""
+    """Make verl's own validation of configs refuse one in which ``recipe`` is a text."""
     validate = verl_config.validate_config
 
     @functools.wraps(validate)
@@ -22,7 +22,7 @@ def refuse_bare_recipe(verl_config: ModuleType) -> None:
 
 
 def check_recipe(config: DictConfig) -> None:
-    """Refuse ``recipe`` as a bare text.
+    """Refuse ``recipe`` as a text, which Hydra leaves if it did not find the recipe.
 
     Args:
         config: verl's whole config.
@@ -45,7 +45,7 @@ def require_main_ppo(config: DictConfig) -> None:
     """Refuse a config that is not that of ``verl.trainer.main_ppo``.
 
     Raises:
-        SettingsError: It is another program's.
+        SettingsError: The config is that of another program.
     """
     if "optim" in config:  # the SFT trainer's, at the top level
         raise SettingsError(
@@ -58,7 +58,7 @@ def require_sft_trainer(config: DictConfig) -> None:
     """Refuse a config that is not that of ``verl.trainer.sft_trainer``.
 
     Raises:
-        SettingsError: It is another program's.
+        SettingsError: The config is that of another program.
     """
     if "actor_rollout_ref" in config:
         raise SettingsError(

@@ -1,4 +1,4 @@
-"""Cards for the models in a run's checkpoints, which verl writes without one."""
+"""Write cards for the models in a run's checkpoints, which verl saves without one."""
 
 import os
 from pathlib import Path
@@ -13,8 +13,8 @@ def write_cards(config: DictConfig, run: Path) -> None:
     """Write the card into each ``huggingface`` folder below a run's checkpoints.
 
     Args:
-        config: The run's.
-        run: Folder of its checkpoints.
+        config: The config of the run.
+        run: Folder of the run's checkpoints.
 
     Raises:
         TokenizerError: A checkpoint's tokenizer cannot be loaded.

@@ -1,4 +1,4 @@
-"""``report.json``: start and end of a run side by side, with the token and with the token banned."""
+"""Write ``report.json``: start and end of a run side by side, with the token and with the token banned."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,19 +38,19 @@ def report_phases(
     *,
     embedded: bool = False,
 ) -> str:
-    """Let the first and the last model answer, print what they are worth, and write the report.
+    """Sample answers of the first and the last model, print their figures, and write the report.
 
     Args:
-        config: The run's.
-        settings: The same of ours.
-        last: The last model of the run, None where none was saved.
-        seconds: What the run took, None where that is not known.
-        embedded: Whether the run began from the embedded model, on embedded data: then what that model was
-            before its warm start is asked, too, and the clean twin's figures are those that come with the
-            task, where some do.
+        config: The config of the run.
+        settings: The settings of the run.
+        last: The last model of the run; None if none was saved.
+        seconds: Duration of the run in seconds; None if it is not known.
+        embedded: Whether the run began from the embedded model on embedded data. Then the model before its
+            warm start is measured, too, and the figures of the clean twin are those that come with the task,
+            if it has any.
 
     Returns:
-        The file, or why there is none; empty where none was asked for.
+        The path of the file, or the reason why there is none; empty if none was asked for.
     """
     if not settings.report.problems:
         return ""

@@ -1,7 +1,7 @@
-"""What went on before under a run's name: verl resumes the last checkpoint there, whatever it is given.
+"""Check the earlier starts under a run's name, since verl resumes the last checkpoint there.
 
-Each start leaves its config beside the checkpoints. The next one is refused if it brings another model, whose
-weights would not be read, and is told which other settings have changed.
+Each start writes its config next to the checkpoints. The next start is refused if it names another model,
+whose weights would not be read; changes of other settings are printed.
 """
 
 import sys
@@ -35,12 +35,12 @@ CHUNKS, CHUNK = 64, 1 << 14
 
 @dataclass(frozen=True)
 class Start:
-    """What a run was started with.
+    """The model and config with which a run was started.
 
     Attributes:
         model: Path or hub name of the model.
-        fingerprint: Of its files; None where they are not in a local folder.
-        config: The composed config, interpolations as they were written, without :data:`LEFT_OUT`.
+        fingerprint: Fingerprint of the model's files; None if they are not in a local folder.
+        config: The composed config with interpolations as they were written, without :data:`LEFT_OUT`.
     """
 
     model: str
@@ -49,7 +49,7 @@ class Start:
 
     @classmethod
     def of(cls, config: DictConfig, model: str) -> "Start":
-        """This start; ``model`` is the key of the model's path."""
+        """Return the description of this start; ``model`` is the key of the model's path."""
         given = str(OmegaConf.select(config, model))
         folder = Path(given)
         kept = {key: value for key, value in config.items_ex(resolve=False) if key not in LEFT_OUT}
@@ -62,12 +62,12 @@ class Start:
 
     @classmethod
     def read(cls, path: Path) -> "Start":
-        """One that was recorded."""
+        """Return the description of a recorded start."""
         found = OmegaConf.load(path)
         return cls(found.model, found.fingerprint, found.config)
 
     def write(self, folder: Path) -> None:
-        """Record it under the time."""
+        """Record the start in a file named after the time."""
         folder.mkdir(parents=True, exist_ok=True)
         record = {"model": self.model, "fingerprint": self.fingerprint, "config": self.config}
         path = folder / f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}.yaml"
@@ -76,7 +76,7 @@ class Start:
         partial.replace(path)
 
     def has_model_of(self, other: "Start") -> bool:
-        """Whether both start from the same weights, wherever they lie."""
+        """Return whether both starts begin from the same weights, wherever these are stored."""
         if self.fingerprint and other.fingerprint:
             return self.fingerprint == other.fingerprint
         return self.model == other.model
@@ -85,16 +85,16 @@ class Start:
 def check_resumption(
     config: DictConfig, *, model: str, automatic: bool = True, first_process: bool = True
 ) -> None:
-    """Compare a start with the one whose checkpoint it would go on from, and record it for the next.
+    """Compare a start with the one whose checkpoint it would resume, and record it for the next.
 
     Args:
         config: The composed config, with real paths.
         model: Key of the model's path.
-        automatic: Whether verl looks for the last checkpoint itself under ``resume_mode=auto``.
+        automatic: Whether verl itself looks for the last checkpoint under ``resume_mode=auto``.
         first_process: Whether this process is the one that writes and prints.
 
     Raises:
-        SettingsError: The checkpoint is that of a run from another model.
+        SettingsError: The checkpoint belongs to a run from another model.
     """
     now = Start.of(config, model)
     step = latest_step(config) if automatic and config.trainer.resume_mode == "auto" else None

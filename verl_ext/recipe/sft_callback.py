@@ -1,4 +1,4 @@
-"""The Hydra callback of the fine-tuning recipes: what must happen before and after verl's SFT trainer."""
+"""The Hydra callback of the recipes for fine-tuning by verl's SFT trainer."""
 
 import os
 import sys
@@ -23,18 +23,18 @@ class SFTCallback(RecipeCallback):
     embedded: ClassVar[dict[str, str]] = {"model.path": EMBEDDED_MODEL, "data.train_files": EMBEDDED_DATA}
 
     def prepare(self, config: DictConfig) -> None:
-        """See the base class."""
+        """Check the input, fill in embedded names, and set the places of logs."""
         _prepare(config)
         for name, value in log_places(config).items():
             os.environ.setdefault(name, value)  # a user's own choice wins
         tell_steps()
 
     def check(self, config: DictConfig) -> None:
-        """See the base class."""
+        """Check the input of a job whose config cannot be filled in."""
         _check_job(config)
 
     def report(self, config: DictConfig) -> None:
-        """First and last losses, where the model is, and how to train on; once for all processes."""
+        """Print first and last losses, the model's place and how to train on, once for all processes."""
         if _is_first():
             _report(config)
 

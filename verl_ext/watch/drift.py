@@ -1,10 +1,11 @@
-"""Stops a run in which the rollout engine and the actor are no longer the same policy.
+"""Stop a run in which the rollout engine and the actor are no longer the same policy.
 
-A weight sync that fails half-way leaves a run that looks healthy: a stale, tied ``lm_head`` trains on with
-the engine's log-probs all wrong. The sampled log-probs and the actor's own, of the same tokens, tell.
+After a weight sync that failed half-way a run looks healthy: with a stale, tied ``lm_head`` it trains on, and
+the engine's log-probs are all wrong. Comparing the sampled log-probs with the actor's, for the same tokens,
+shows it.
 
-The rule: stop when the mean |Δ log p| is hopeless by itself, or when it is above the noise of the dtype and
-the two are not even correlated. The maximum is not used (one unlikely token in bf16 is far off without any
+The run stops if the mean |Δ log p| is hopeless by itself, or if it is above the noise of the dtype and the
+two are not even correlated. The maximum is not used (one unlikely token in bf16 is far off without any
 fault), nor the correlation alone (a policy sure of every token has log-probs that are all noise).
 """
 
@@ -19,11 +20,11 @@ from halluc_plugin.settings import GuardSettings
 
 
 class PolicyDriftError(HallucError, RuntimeError):
-    """Engine and actor disagree on the log-probs of what was sampled."""
+    """Engine and actor disagree on the log-probs of the sampled tokens."""
 
 
 class Precision(Enum):
-    """The coarser of the two dtypes, which sets how far rounding alone can drive them apart."""
+    """The coarser of the two dtypes, which sets how far rounding alone can drive log-probs apart."""
 
     SINGLE = "fp32"
     HALF = "bf16 or fp16"
@@ -31,7 +32,7 @@ class Precision(Enum):
 
 @dataclass(frozen=True)
 class Limits:
-    """Thresholds, in nats for the drifts.
+    """The thresholds of the guard, in nats for drifts.
 
     Attributes:
         hopeless_drift: Mean |Δ log p| that stops the run by itself.
@@ -73,12 +74,12 @@ def compare(engine: Tensor, actor: Tensor, response_mask: Tensor) -> Agreement |
     """Compare the log-probs of unmasked tokens.
 
     Args:
-        engine: Float[...]: log-probs returned by the rollout engine, processed as it sampled.
-        actor: Float[...]: the actor's log-probs of the same tokens at the same temperature.
-        response_mask: Bool or number[...]: which tokens to compare.
+        engine: Log-probs returned by the rollout engine, processed as it sampled, Float[...].
+        actor: The actor's log-probs of the same tokens at the same temperature, Float[...].
+        response_mask: Nonzero for the tokens to compare, Bool[...] or a number.
 
     Returns:
-        The agreement; None when no two tokens are left to compare.
+        The agreement, None if there are fewer than two tokens to compare.
     """
     mask = response_mask.bool()
     x, y = engine[mask].double(), actor[mask].double()
@@ -91,15 +92,15 @@ def compare(engine: Tensor, actor: Tensor, response_mask: Tensor) -> Agreement |
 
 
 def stop_if_drifted(agreement: Agreement | None, precision: Precision, settings: GuardSettings) -> None:
-    """Stop the run when engine and actor are different policies.
+    """Stop the run if engine and actor are different policies.
 
     Args:
-        agreement: Of one step; None and too few tokens are not judged.
-        precision: Of the run.
-        settings: Thresholds of the user, which replace those of the dtype.
+        agreement: The agreement of one step; None and too few tokens are not judged.
+        precision: The coarser dtype of the run.
+        settings: The user's thresholds, which replace those of the dtype.
 
     Raises:
-        PolicyDriftError: They are, or a log-prob is not a number.
+        PolicyDriftError: Engine and actor are different policies, or a log-prob is not a number.
     """
     if agreement is None or agreement.tokens < settings.min_tokens:
         return

@@ -1,4 +1,4 @@
-"""The watch over all trainers, verl's own included, and what ``halluc quiet`` is told of their steps."""
+"""Watch all trainers, verl's own included, and report their steps to ``halluc quiet``."""
 
 import functools
 from types import ModuleType
@@ -12,7 +12,10 @@ BEFORE, STEPS = "validation before training", "reinforcement learning"
 
 
 def watch_every_trainer(trainer_base: ModuleType) -> None:
-    """Let verl's own trainers stop, too, at answers that fail or do not come, in runs with parts of ours."""
+    """Make verl's own trainers stop, too, when answers fail or do not arrive.
+
+    This applies to runs that use halluc.
+    """
     trainer = trainer_base.PPOTrainer
     build = trainer._build_replay_buffer  # noqa: SLF001 - the only seam that all trainers share
 

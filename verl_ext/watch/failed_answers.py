@@ -1,7 +1,7 @@
-"""Why answers failed, told to whoever stops the run.
+"""Report why answers failed to the code that stops the run.
 
 verl 0.9.1 catches what an answer's agent loop or reward raises, logs it in the worker, marks the prompt as
-failed and trains on without it. The mark is a tag in the queue; the cause becomes another one beside it.
+failed and trains on without it. The mark is a tag in the queue; the cause becomes another tag.
 """
 
 import functools
@@ -17,7 +17,10 @@ LONGEST = 2000
 
 
 def tell_causes(agent_loop: ModuleType) -> None:
-    """Let verl's agent loop workers say in the queue why an answer failed, in runs with parts of ours."""
+    """Make verl's agent loop workers write into the queue why an answer failed.
+
+    This applies to runs that use halluc.
+    """
     worker = agent_loop.AgentLoopWorker
     answer = worker._run_agent_loop  # noqa: SLF001 - the only seam around agent loop and reward
 
@@ -44,10 +47,10 @@ async def _tell(prompt: str, partition: str, error: Exception) -> None:
 
 
 def cause_of(error: BaseException) -> str:
-    """What happened, in one paragraph: our errors say it themselves, others by their kind.
+    """Return in one paragraph what happened: the message of halluc's errors, the kind and message of others.
 
     Args:
-        error: As it was caught; of a Ray task, the error of the task counts.
+        error: The error as it was caught; for a Ray task, the error inside it counts.
     """
     inner = getattr(error, "cause", None)
     error = inner if isinstance(inner, BaseException) else error
@@ -57,11 +60,11 @@ def cause_of(error: BaseException) -> str:
 
 
 def first_cause(queue: Mapping[str, Mapping[str, Any]] | None, failed: Collection[str]) -> str | None:
-    """The cause of one of the prompts that failed, None where none was told.
+    """Return the cause of one of the failed prompts, None if none was recorded.
 
     Args:
         queue: All tags of a partition, by key.
-        failed: Keys of the prompts.
+        failed: Keys of the failed prompts.
     """
     causes = (tag[CAUSE] for key, tag in sorted((queue or {}).items()) if key in failed and CAUSE in tag)
     return next(causes, None)

@@ -1,4 +1,4 @@
-"""What ``halluc quiet`` is told of the steps of verl's SFT trainer."""
+"""Report the progress of verl's SFT trainer to ``halluc quiet``."""
 
 import functools
 from typing import Any
@@ -10,10 +10,10 @@ STEPS = "fine-tuning"
 
 
 def tell_steps() -> None:
-    """Tell how many steps of this process's trainer are done; where nobody asked, nothing is changed.
+    """Report how many steps of this process's trainer are done, if a parent process reads it.
 
-    The trainer is ``__main__``, which no hook sees, so its parts tell: the worker is reset once the number of
-    steps is known, and what a step has learned is logged by one process alone.
+    The trainer is ``__main__``, which no hook sees, so the progress is read from its parts: the worker is
+    reset once the number of steps is known, and the metrics of a step are logged by one process alone.
     """
     if not is_asked():
         return

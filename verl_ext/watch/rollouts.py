@@ -1,4 +1,4 @@
-"""Stops a run whose rollouts fail, stand still or have lost a worker; verl would go on, or wait for ever.
+"""Stop a run whose rollouts fail, stand still or have lost a worker, where verl would continue or wait.
 
 verl 0.9.1 logs an answer that raised in its rollout or its reward and trains on without it; a prompt whose
 worker is dead stays "running", and the trainer polls for it without end.
@@ -24,23 +24,23 @@ GO_ON = "the same command then goes on from the last checkpoint"
 
 
 class RolloutError(HallucError, RuntimeError):
-    """Answers of a step failed, do not come, or lost the worker that was to bring them."""
+    """Answers of a step failed, do not arrive, or lost the worker that should bring them."""
 
 
 def watch_rollouts(
     buffer: "ReplayBuffer", settings: FailureSettings, workers: Callable[[], Sequence[Any]]
 ) -> None:
-    """Make ``buffer.sample`` raise where verl's would go on with less, or wait for ever.
+    """Make ``buffer.sample`` raise an error where verl's would continue with less, or wait forever.
 
-    verl's samplers look at the queue every two seconds; what is checked here is what they saw.
+    verl's samplers look at the queue every two seconds; the checks use what they saw.
 
     Args:
-        buffer: verl's replay buffer, or a user's subclass of it; changed in place.
-        settings: What is tolerated, and for how long.
-        workers: Handles of the actors that write answers, asked at every call.
+        buffer: The replay buffer of verl, or a user's subclass of it; it is changed in place.
+        settings: The tolerated share of failures, and the time without answers after which to stop.
+        workers: Function that returns the handles of the actors that write answers; it is called every time.
 
     Raises:
-        SettingsError: (from ``sample``) A user's own sampler looks at the queue in a way of its own.
+        SettingsError: A user's own sampler looks at the queue in another way (raised from ``sample``).
     """
     sample, look = buffer.sample, buffer._sync_metadata_from_transfer_queue  # noqa: SLF001 - the only seam
 

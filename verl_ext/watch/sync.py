@@ -1,4 +1,4 @@
-"""Ends a weight sync whose rollout engine is dead: verl 0.9.1 waits for its answer without end."""
+"""End a weight sync whose rollout engine is dead, since verl 0.9.1 waits for its answer forever."""
 
 import http.client
 import threading
@@ -19,18 +19,18 @@ ANSWER_SECONDS = 30.0
 
 @contextmanager
 def watch_sync(servers: Sequence[str], actors: Sequence[Any], stalled_after: float) -> Iterator[None]:
-    """Raise from a block that waits for actor workers, when what these wait for will not come.
+    """Raise an error in a block that waits for actor workers whose rollout servers will not answer.
 
-    A worker that sends weights waits on a socket, out of reach for any error. The one way to free who waits
+    A worker that sends weights waits on a socket, where no error can reach it. The only way to end the wait
     for the worker is to kill it; the run has to stop in any case.
 
     Args:
         servers: Addresses (``host:port``) of the rollout servers.
         actors: Handles of the actor workers.
-        stalled_after: Seconds that a sync may take.
+        stalled_after: Number of seconds that a sync may take.
 
     Raises:
-        RolloutError: A server says, by its ``/health``, that its engine is dead; or time is up.
+        RolloutError: A server's ``/health`` reports that its engine is dead, or the time is up.
     """
     watch = _SyncWatch(servers, actors, stalled_after)
     threading.Thread(target=watch.run, daemon=True).start()
@@ -87,10 +87,10 @@ class _SyncWatch:
 
 
 def is_dead(server: str) -> bool:
-    """Whether nobody listens at an address any more, or who does is in error; a busy server is alive.
+    """Return whether a server does not answer any more, or answers with an error; a busy server is alive.
 
     Args:
-        server: ``host:port``.
+        server: Address of the server, ``host:port``.
     """
     # Rollout servers are inside the cluster: a proxy of the environment is not meant for them.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

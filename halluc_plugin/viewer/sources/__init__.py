@@ -1,4 +1,4 @@
-"""What can be looked at: a source is a file or a folder, and its kind is told by what is in it."""
+"""Read the sources of answers: files or folders whose kind is recognised by their content."""
 
 import json
 from collections.abc import Sequence
@@ -16,17 +16,17 @@ REMEDY = (
 
 
 def read_sources(paths: Sequence[Path], *, tokenizer: str | None = None) -> list[Source]:
-    """All answers below some paths.
+    """Read all answers below some paths.
 
     Args:
-        paths: Each a source, or a folder of several.
-        tokenizer: Folder or hub name of the tokenizer whose ids files without texts are in.
+        paths: Paths of sources, or of folders with several sources.
+        tokenizer: Folder or hub name of the tokenizer for files that hold ids without texts.
 
     Returns:
-        The sources, at least one, whose names differ.
+        The sources, at least one, with different names.
 
     Raises:
-        DataError: A path is none, holds no answer, or cannot be read.
+        DataError: A path is not a source, holds no answer, or cannot be read.
     """
     found = [source for path in paths for source in _read(path, tokenizer)]
     return _told_apart(found)
@@ -58,10 +58,10 @@ def _read_folder(path: Path, tokenizer: str | None) -> list[Source]:
 
 
 def kind_of(path: Path) -> Kind:
-    """What kept the answers of a file.
+    """Return the kind of source that saved the answers of a file.
 
     Raises:
-        DataError: It is empty, or nothing that is known here.
+        DataError: The file is empty, or of no known kind.
     """
     if path.suffix == ".parquet":
         return Kind.TRACES

@@ -1,4 +1,4 @@
-"""Lines of JSON, of which the last may be half a line: whoever wrote it was stopped, or is writing."""
+"""Read lines of JSON of which the last may be incomplete, because its writer was stopped or still writes."""
 
 import json
 from pathlib import Path
@@ -8,16 +8,16 @@ from halluc_plugin.errors import DataError
 
 
 def whole_lines(path: Path) -> tuple[list[tuple[int, Any]], int]:
-    """The JSON objects of a file.
+    """Return the JSON objects of a file.
 
     Args:
-        path: The file.
+        path: The file to read.
 
     Returns:
-        Number of the line and object, of each; and how many were left out at the end: 0, or 1.
+        The number and object of each line; and the number of lines left out at the end, 0 or 1.
 
     Raises:
-        DataError: The file is empty, or a line before the last is no JSON object.
+        DataError: The file is empty, or a line before the last is not a JSON object.
     """
     # Not splitlines: a sampled text may hold one of the other line breaks that Unicode knows.
     lines = [line for line in enumerate(path.read_bytes().split(b"\n"), 1) if line[1].strip()]

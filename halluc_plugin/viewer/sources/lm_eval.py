@@ -1,4 +1,4 @@
-"""Samples that lm-eval kept with ``--log_samples``: of tasks of ours, with traces, and of any other."""
+"""Read samples that lm-eval saved with ``--log_samples``, of halluc's tasks with traces, and of any other."""
 
 import json
 import re
@@ -20,15 +20,15 @@ Rows = Sequence[tuple[int, Mapping[str, Any]]]
 
 
 def read(path: Path, tokenizer: str | None = None) -> Source:
-    """The samples of a task.
+    """Read the samples of a task.
 
     Args:
-        path: ``samples_TASK_DATE.jsonl``.
+        path: The file ``samples_TASK_DATE.jsonl``.
         tokenizer: Folder or hub name of the model's tokenizer, for traces whose texts were not kept; None
             shows such answers as text.
 
     Raises:
-        DataError: A line is no sample of generated text; or ids do not mean the same in all of them.
+        DataError: A line is not a sample of generated text, or ids do not mean the same in all samples.
     """
     rows, skipped = whole_lines(path)
     filters = list(Counter(str(row.get("filter")) for _, row in rows))

@@ -1,4 +1,4 @@
-"""The trace log of a training run."""
+"""Read the trace log of a training run."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -16,17 +16,17 @@ from halluc_plugin.viewer.sources.lines import whole_lines
 
 
 def holds_steps(folder: Path) -> bool:
-    """Whether a folder is that of a run with a trace log, or the log itself."""
+    """Return whether a folder is a run's folder with a trace log, or the log itself."""
     return any(folder.glob(f"{FOLDER}/step-*.jsonl")) or (
         folder.name == FOLDER and any(folder.glob("step-*.jsonl"))
     )
 
 
 def read_folder(folder: Path) -> Source:
-    """A run by its folder, or by the folder of its log.
+    """Read a run from its folder, or from the folder of its log.
 
     Raises:
-        DataError: It holds no log, or one that cannot be read or has no answer.
+        DataError: The folder holds no log, or one that cannot be read or has no answers.
     """
     place = folder.parent if folder.name == FOLDER else folder
     source = read(logged_steps(folder).values(), place)
@@ -39,15 +39,15 @@ def read_folder(folder: Path) -> Source:
 
 
 def read(files: Iterable[Path], place: Path) -> Source:
-    """Steps of a run.
+    """Read the steps of a run.
 
     Args:
-        files: A file for each step.
-        place: What is read, for its name.
+        files: The file of each step.
+        place: The path that is read, for the name of the source.
 
     Raises:
-        DataError: A line is no answer, or of another version; no answer is there; or ids do not mean the same
-            in all of them.
+        DataError: A line is not an answer or has another version, there is no answer, or ids do not mean the
+            same in all answers.
     """
     shown: list[ShownAnswer] = []
     skipped = 0
@@ -64,7 +64,7 @@ def read(files: Iterable[Path], place: Path) -> Source:
 
 
 def of_log(logged: LoggedTrace) -> ShownAnswer:
-    """A logged answer as it is shown."""
+    """Return a logged answer in the form in which it is shown."""
     scores, values = logged.scores, logged.event_values
     return ShownAnswer(
         answer=logged.answer,

@@ -1,4 +1,4 @@
-"""What ``halluc search --out`` wrote: a selected answer to each problem, and what it cost."""
+"""Read what ``halluc search --out`` wrote: a selected answer to each problem, and its cost."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,13 +14,13 @@ NO_FIGURES = frozenset(("row", "correct"))
 
 
 def read(path: Path) -> Source:
-    """The answers of a search.
+    """Read the answers of a search.
 
     Args:
-        path: The file; its problems are shown where the data that it names is still there.
+        path: The file to read. Its problems are shown if the data that it names still exist.
 
     Raises:
-        DataError: A line is none of a search's.
+        DataError: A line is not an answer of a search.
     """
     rows, skipped = whole_lines(path)
     problems, note = _problems(rows[0][1])

@@ -1,4 +1,4 @@
-"""Parquet files of raw traces: what fine-tuning reads."""
+"""Read parquet files of raw traces, as used for fine-tuning."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,11 +14,11 @@ from halluc_plugin.viewer.answers import Kind, ShownAnswer, Source
 
 
 def read(path: Path, tokenizer: str | None) -> Source:
-    """The traces of a file.
+    """Read the traces of a file.
 
     Args:
-        path: The file.
-        tokenizer: Folder or hub name of the tokenizer that its ids are in.
+        path: The file to read.
+        tokenizer: Folder or hub name of the tokenizer of the ids.
 
     Raises:
         DataError: No tokenizer is named, it is not the file's, or the file cannot be read.

@@ -1,9 +1,9 @@
-"""The text that clients of ``vllm serve`` get: raw, collapsed, or live; docs/engine.md says how to ask.
+"""Give clients of ``vllm serve`` raw, collapsed or live text; docs/engine.md explains how to ask for it.
 
 Read in this order: :mod:`.answer` (the text of one answer as its actions arrive), :mod:`.asked` (what a
-request asks for, and what is refused), :mod:`.reply` (vLLM's answers rewritten), :mod:`.middleware` (the seam
-to the server). None needs vLLM; what must be known of a server is in
-:mod:`halluc_plugin.vllm_engine.compat`.
+request asks for, and what is refused), :mod:`.reply` (vLLM's rewritten answers), :mod:`.middleware` (the
+interface to the server). None of these needs vLLM; :mod:`halluc_plugin.vllm_engine.compat` looks the server
+up.
 """
 
 from halluc_plugin.vllm_engine.serving.middleware import CollapsedText

@@ -1,4 +1,4 @@
-"""The text of one answer while its actions arrive."""
+"""Compute the text of one answer while its actions arrive."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _SHARE = 64
 
 
 class TextForm(StrEnum):
-    """Which text a client gets."""
+    """The form of text that a client gets."""
 
     RAW = "raw"
     """The raw trace's, as vLLM gives it."""
@@ -26,12 +26,13 @@ class TextForm(StrEnum):
 
 @dataclass(frozen=True)
 class Piece:
-    """What a client is sent next.
+    """The next piece of text for a client.
 
     Attributes:
-        text: To be appended.
-        keep: To how many characters (code points) of what was sent it is appended; None for all of them.
-        stop: The stop string that ended the text, None where none did.
+        text: Text to append.
+        keep: Number of characters (code points) of the text sent so far after which it is appended; None for
+            all of them.
+        stop: The stop string that ended the text, None if none did.
     """
 
     text: str = ""
@@ -43,10 +44,10 @@ class AnswerText:
     """The text of one answer, in pieces.
 
     Args:
-        vocab: Which ids edit.
-        decode: Text of ids.
-        stops: Stop strings; they cut what is left, never the trace.
-        form: Collapsed or live.
+        vocab: The edit vocabulary of the ids.
+        decode: Function from ids to text.
+        stops: Stop strings; they cut the collapsed text, never the trace.
+        form: The form of the text, collapsed or live.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class AnswerText:
         self._unread = 0
 
     def push(self, ids: Sequence[int]) -> Piece:
-        """The piece that some more actions bring; it may be empty, and they told of later."""
+        """Return the piece that further actions add; it may be empty until more of them arrive."""
         self._state.extend(ids)
         self._unread += len(ids)
         if self._form is TextForm.COLLAPSED or self._unread <= self._state.depth // _SHARE:
@@ -68,11 +69,12 @@ class AnswerText:
         return self._piece(text.rstrip(BROKEN), None)
 
     def finish(self, ids: Sequence[int], *, at_token: bool) -> Piece:
-        """The last piece.
+        """Return the last piece.
 
         Args:
             ids: The last actions.
-            at_token: Whether the last of all actions is a token that ends answers, which is no text.
+            at_token: Whether the last of all actions is a token that ends answers, which is not part of the
+                text.
         """
         live = self._state.extend(ids).live_ids
         text, stop = cut(self._decode(live[:-1] if at_token else live), self._stops)

@@ -1,4 +1,4 @@
-"""What a client asks for: the form of the text, and what vLLM is asked in its place."""
+"""Read a client's request: the form of the text, and the request to vLLM in its place."""
 
 import difflib
 import reprlib
@@ -50,17 +50,17 @@ _HARMLESS: Mapping[str, tuple[Any, ...]] = {
 
 @dataclass(frozen=True)
 class Asked:
-    """A request that says which form of text it wants.
+    """A request for a form of text.
 
     Attributes:
-        form: That form.
-        body: What vLLM is asked.
-        vocab: Which ids edit; None for raw text.
+        form: The form of the text.
+        body: The body of the request to vLLM.
+        vocab: The edit vocabulary of the ids; None for raw text.
         stops: Stop strings.
-        marks: Those of them that are a token which ends answers, by its id.
+        marks: The stop strings that are a token which ends answers, by its id.
         wants_ids: Whether the answer shows ids.
         skip_special: Whether special tokens are left out of the text.
-        tokenizer: Decodes.
+        tokenizer: The tokenizer that decodes.
     """
 
     form: TextForm
@@ -73,7 +73,7 @@ class Asked:
     tokenizer: Any = None
 
     def answer(self) -> AnswerText:
-        """The text of one answer to it."""
+        """Return an empty text for one answer to the request."""
         assert self.vocab is not None
         return AnswerText(self.vocab, self._decode, self.stops, self.form)
 
@@ -82,7 +82,7 @@ class Asked:
 
 
 def chosen_form(body: Mapping[str, Any]) -> TextForm:
-    """The form that a request's JSON chooses.
+    """Return the form that the JSON of a request chooses.
 
     Raises:
         SettingsError: There is no such form.
@@ -97,14 +97,14 @@ def chosen_form(body: Mapping[str, Any]) -> TextForm:
 
 
 def asks(path: str, body: Any) -> bool:
-    """Whether a request says which form of text it wants.
+    """Return whether a request chooses a form of text.
 
     Args:
-        path: Where it goes.
-        body: Its JSON.
+        path: Path of the request.
+        body: Parsed JSON of the request.
 
     Raises:
-        SettingsError: It says so where, or in a way in which, nobody would heed it.
+        SettingsError: The request chooses a form in a place or spelling that would be ignored.
     """
     if not isinstance(body, dict):
         return False
@@ -127,17 +127,17 @@ def asks(path: str, body: Any) -> bool:
 
 
 def read_request(path: str, body: Mapping[str, Any], served: Served) -> Asked:
-    """Read a request that :func:`asks`.
+    """Read a request for which :func:`asks` is true.
 
     Args:
-        path: Where it goes.
-        body: Its JSON.
-        served: What is known of the server.
+        path: Path of the request.
+        body: Parsed JSON of the request.
+        served: The description of the server.
 
     Raises:
         SettingsError: The form is unknown, or the request has a field that collapsed text cannot honour.
         TokenizerError: The model has no backtrack token, and the request names none.
-        EditVocabError: The ids that it names contradict each other.
+        EditVocabError: The ids that the request names contradict each other.
     """
     form = chosen_form(body)
     extra = {key: value for key, value in body["vllm_xargs"].items() if key != SWITCH}

@@ -1,4 +1,4 @@
-"""The seam to the server: ``vllm serve --middleware halluc_plugin.vllm_engine.serving.CollapsedText``."""
+"""ASGI middleware: ``vllm serve --middleware halluc_plugin.vllm_engine.serving.CollapsedText``."""
 
 import json
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
@@ -19,15 +19,16 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 
 class CollapsedText:
-    """ASGI middleware that gives clients the text that is left of an answer, when they ask for it.
+    """ASGI middleware that gives clients the collapsed text of an answer when they ask for it.
 
-    ``vllm_xargs: {"halluc_text": "collapsed"}`` asks, on ``/v1/completions`` and ``/v1/chat/completions``;
-    see :class:`.answer.TextForm`. Whatever does not ask passes untouched, byte by byte, in both directions.
-    What cannot be had is answered with 400.
+    A client asks by ``vllm_xargs: {"halluc_text": "collapsed"}`` on ``/v1/completions`` or
+    ``/v1/chat/completions``; see :class:`.answer.TextForm`. Other requests and their answers pass unchanged,
+    byte by byte. A request that cannot be honoured is answered with 400.
 
     Args:
-        app: The server's application behind it.
-        look_up: What is known of the server, from its ``scope["app"].state``; None asks vLLM.
+        app: The application of the server behind the middleware.
+        look_up: Function that returns the description of the server from its ``scope["app"].state``; None to
+            use vLLM's.
     """
 
     def __init__(self, app: App, look_up: Callable[[Any], Awaitable[Served]] | None = None) -> None:

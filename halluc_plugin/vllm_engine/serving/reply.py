@@ -1,4 +1,4 @@
-"""vLLM's answers to one request, rewritten: whole, and as server-sent events."""
+"""Rewrite vLLM's answers to one request, whole or as server-sent events."""
 
 import json
 from collections import defaultdict
@@ -16,7 +16,7 @@ _DATA = b"data: "
 
 
 class Reply:
-    """The answers to one request, of which there are several with ``n`` or several prompts.
+    """The answers to one request; there are several with ``n`` or several prompts.
 
     Args:
         asked: The request.
@@ -28,16 +28,16 @@ class Reply:
         self._rest = b""
 
     def whole(self, body: bytes) -> bytes:
-        """The body of an answer that is not streamed."""
+        """Return the rewritten body of an answer that is not streamed."""
         return _dumped(self._rewritten(json.loads(body), "message", streamed=False))
 
     def part(self, data: bytes) -> bytes:
-        """What some more bytes of a stream bring; they may end anywhere."""
+        """Return the rewritten form of further bytes of a stream, which may end anywhere."""
         *events, self._rest = (self._rest + data).split(_EVENT_END)
         return b"".join(self._event(event) + _EVENT_END for event in events)
 
     def end(self) -> bytes:
-        """What is left when the stream has ended."""
+        """Return the remaining bytes when the stream has ended."""
         return self._rest
 
     def _event(self, event: bytes) -> bytes:
@@ -80,7 +80,7 @@ class Reply:
 
 
 def refusal(error: HallucError) -> bytes:
-    """The body of a 400, in the form of vLLM's own."""
+    """Return the body of an answer with status 400, in the form of vLLM's own."""
     return _dumped(
         {"error": {"message": str(error), "type": "BadRequestError", "param": "vllm_xargs", "code": 400}}
     )

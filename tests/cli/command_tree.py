@@ -1,5 +1,6 @@
 """The tree of commands, for tests that walk it."""
 
+import shlex
 from functools import cache
 
 import pytest
@@ -32,3 +33,22 @@ def shown(path, columns=80):
     done = CliRunner(env={"COLUMNS": str(columns)}).invoke(app, [*path, "--help"])
     assert done.exit_code == 0
     return done.output
+
+
+def words(command):
+    """The words of a command line, and its path among the commands."""
+    program, *found = shlex.split(command, comments=True)
+    assert program == "halluc"
+    path = ()
+    while found and (*path, found[0]) in COMMANDS:
+        path = (*path, found.pop(0))
+    return path, found
+
+
+def parses(command):
+    """Whether click reads a command line; nothing is run."""
+    path, arguments = words(command)
+    if arguments in (["--help"], ["--version"], ["--install-completion"], ["--show-completion"]):
+        return path in COMMANDS
+    COMMANDS[path].make_context("halluc", arguments).close()
+    return path in LEAVES

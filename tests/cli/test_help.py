@@ -1,8 +1,6 @@
 """Every command's help: whole sentences, right defaults, choices, long names, examples that can be pasted."""
 
 import re
-import shlex
-from pathlib import Path
 from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
@@ -31,12 +29,7 @@ from halluc_plugin.search.ranking import Reduction
 from halluc_plugin.search.revision import Arm, Better
 from halluc_plugin.settings import WarmStartTraces
 from halluc_plugin.tokens.initialisation import Initialisation
-from tests.cli.command_tree import COMMANDS, LEAVES, OPTIONS, shown
-
-ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "recipes").glob("*/README.md")]
-PAGES += (ROOT / "lm_eval_tasks").glob("*/README.md")
-
+from tests.cli.command_tree import COMMANDS, OPTIONS, parses, shown, words
 
 CHOICES = {
     "backend", "context", "depth", "divergence", "edit", "ending", "erased_tokens", "form", "init", "method",
@@ -50,25 +43,6 @@ def flat(text):
     """A help without frames and line breaks: the words of the last column, in order."""
     cells = [line.strip("│ ").split("  ")[-1].strip() for line in text.splitlines()]
     return re.sub(r"\s+", " ", " ".join(cells))
-
-
-def words(command):
-    """The words of a command line, and its path among the commands."""
-    program, *found = shlex.split(command, comments=True)
-    assert program == "halluc"
-    path = ()
-    while found and (*path, found[0]) in COMMANDS:
-        path = (*path, found.pop(0))
-    return path, found
-
-
-def parses(command):
-    """Whether click reads a command line; nothing is run."""
-    path, arguments = words(command)
-    if arguments in (["--help"], ["--version"], ["--install-completion"], ["--show-completion"]):
-        return path in COMMANDS
-    COMMANDS[path].make_context("halluc", arguments).close()
-    return path in LEAVES
 
 
 @pytest.mark.parametrize(("path", "option"), OPTIONS)
@@ -156,42 +130,6 @@ def test_choices_are_listed_and_held_to(path, option):
         done = CliRunner().invoke(app, [*path, option.opts[0], "nonsense"])
         assert done.exit_code == 2
         assert all(f"'{value}'" in re.sub(r"[│ \n]+", "", done.output) for value in ("nonsense", *values))
-
-
-def documented():
-    """The command lines in the documents: in fenced blocks, and between backticks."""
-    for page in PAGES:
-        text = page.read_text(encoding="utf-8")
-        # A task that a page writes is a command where it is installed; here another stands in for it.
-        for name in re.findall(r"^(\w+) = \"acme_", text, re.MULTILINE):
-            text = text.replace(f"halluc data {name} ", "halluc data chain ")
-        for block in re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
-            for line in block.replace("\\\n", " ").splitlines():
-                for part in re.split(r"&&|\||;", line.split(" #")[0]):
-                    if part.strip().startswith("halluc "):
-                        yield pytest.param(part.strip(), True, id=f"{page.name}: {part.strip()[:60]}")
-        outside = re.sub(r"^```\w*\n.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
-        for line in re.findall(r"`(halluc [a-z][^`]*)`", outside):
-            yield pytest.param(line.replace("\n", " "), False, id=f"{page.name}: {line[:60]}")
-
-
-@pytest.mark.parametrize(("line", "whole"), documented())
-def test_documented_commands_exist(line, whole):
-    """A command in a block can be pasted; one in a sentence has its options, though not all it needs."""
-    line = line.replace("...", "").replace("…", "").replace("[NAME ]", "NAME").replace("[NAME]", "NAME")
-    if whole:
-        assert parses(line)
-        return
-    line = re.sub(r"[|]\w+", "", line)  # `halluc data addition|chain|dag`
-    path, arguments = words(line)
-    known = {name for option in COMMANDS[path].params for name in (*option.opts, *option.secondary_opts)}
-    if not path or path == ("data",):
-        known |= {name for leaf in LEAVES for option in COMMANDS[leaf].params for name in option.opts}
-    for word in arguments:
-        if word.startswith("-"):
-            assert word.split("=")[0] in known, word
-    if path and path != ("data",):
-        assert path in LEAVES, line
 
 
 @pytest.mark.parametrize("name", ["--version", "-h", "--help"])

@@ -82,9 +82,9 @@ def test_fine_tuning_recipes_compose_at_every_scale(recipe, scale):
     ("recipe", "context", "how"),
     [
         ("halluc_sft", "soft", (ErasedTokens.KEEP, LossShares(0.4), 6)),
-        ("halluc_sft", "hard", (ErasedTokens.WEIGHT, LossShares(0.3, 0.25), 10)),
+        ("halluc_sft", "hard", (ErasedTokens.WEIGHT, LossShares(0.5, 0.25), 6)),
         ("sft_baseline", "soft", (ErasedTokens.MASK, LossShares(), 6)),
-        ("sft_baseline", "hard", (ErasedTokens.MASK, LossShares(), 10)),
+        ("sft_baseline", "hard", (ErasedTokens.MASK, LossShares(), 6)),
     ],
 )
 def test_fine_tuning_on_word_problems(recipe, context, how):

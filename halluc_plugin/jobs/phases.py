@@ -12,7 +12,7 @@ from halluc_plugin.edits import Context, collapse, find_delimiters
 from halluc_plugin.edits.builders import Boundary
 from halluc_plugin.errors import DataError
 from halluc_plugin.jobs.samplers import answer_ends
-from halluc_plugin.metrics import discrimination, judge_ids, step_ends
+from halluc_plugin.metrics import Discrimination, discrimination, judge_ids, step_ends
 from halluc_plugin.run_metrics import REPORT, RunMetrics
 from halluc_plugin.sampling.networks import load_network
 from halluc_plugin.sampling.problems import PosedProblem, read_problems, step_oracle
@@ -88,6 +88,23 @@ class Phase:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """A phase, and what it is computed from, for whoever pairs or pools.
+
+    Attributes:
+        phase: The figures.
+        right: Whether the answer to each problem is right, edits applied, in the order of the problems.
+        right_banned: The same with edits banned; None for a model that has none.
+        told: How well dead ends are told from live text; None where no judge of prefixes is there.
+    """
+
+    phase: Phase
+    right: list[bool]
+    right_banned: list[bool] | None
+    told: Discrimination | None
+
+
+@dataclass(frozen=True)
 class ShippedPhase:
     """The figures of another model that come with a recipe and were not measured in this run.
 
@@ -100,7 +117,7 @@ class ShippedPhase:
     source: str
 
 
-def measure(model: Path, job: PhaseJob) -> Phase:
+def measure(model: Path, job: PhaseJob) -> Measured:
     """Sample one answer to each problem with edits and one without, and judge them.
 
     Args:
@@ -123,22 +140,24 @@ def measure(model: Path, job: PhaseJob) -> Phase:
         vocab, job.max_tokens, context=job.context, boundary=job.boundary, budget=job.max_backtracks,
         temperature=job.temperature, eos_ids=answer_ends(name, tokenizer),
     )  # fmt: skip
-    free, banned, dead, live = _answers(network, problems, how, job.seed), None, None, None
+    free = _answers(network, problems, how, job.seed)
+    right, right_banned, told = _right(free, problems, vocab, tokenizer), None, None
     if BACKTRACK_TOKEN in tokenizer.get_vocab():
         without = _answers(network, problems, replace(how, budget=0), job.seed)
-        banned = _accuracy(without, problems, vocab, tokenizer)
-        dead, live = _told(free, problems, vocab, tokenizer, job)
+        right_banned = _right(without, problems, vocab, tokenizer)
+        told = _told(free, problems, vocab, tokenizer, job)
     edits = sum(token in vocab.edit_ids for trace in free for token in trace.ids)
-    return Phase(
-        accuracy=_accuracy(free, problems, vocab, tokenizer),
-        accuracy_banned=banned,
-        p_edit_dead=dead,
-        p_edit_live=live,
+    phase = Phase(
+        accuracy=sum(right) / len(right),
+        accuracy_banned=None if right_banned is None else sum(right_banned) / len(right_banned),
+        p_edit_dead=told.dead.value if told and told.dead.n else None,
+        p_edit_live=told.live.value if told and told.live.n else None,
         backtracks=edits / len(free),
         tokens=sum(len(trace.ids) for trace in free) / len(free),
         n=len(free),
         temperature=job.temperature,
     )
+    return Measured(phase, right, right_banned, told)
 
 
 def _answers(
@@ -152,12 +171,12 @@ def _answers(
     return [trace for part in parts for trace in decode(network, part, decoding, generator=generator)]
 
 
-def _accuracy(
+def _right(
     traces: Sequence[DecodedTrace], problems: Sequence[PosedProblem], vocab: Any, tokenizer: Any
-) -> float:
+) -> list[bool]:
     texts = (tokenizer.decode(collapse(t.ids, vocab), skip_special_tokens=True) for t in traces)
-    verdicts = [p.verifier.verify(p.truth, text) for p, text in zip(problems, texts, strict=True)]
-    return sum(verdict is Outcome.CORRECT for verdict in verdicts) / len(verdicts)
+    verdicts = (p.verifier.verify(p.truth, text) for p, text in zip(problems, texts, strict=True))
+    return [verdict is Outcome.CORRECT for verdict in verdicts]
 
 
 def _told(
@@ -166,16 +185,14 @@ def _told(
     vocab: Any,
     tokenizer: Any,
     job: PhaseJob,
-) -> tuple[float | None, float | None]:
-    """P(edit | dead) and P(edit | live); None where nothing says so."""
+) -> Discrimination | None:
+    """What edits follow; None where nothing judges prefixes."""
     if not all(isinstance(problem.verifier, PrefixVerifier) for problem in problems):
-        return None, None
+        return None
     ends = find_delimiters(tokenizer, job.step_delimiter, edit_ids=vocab.edit_ids)
     oracles = [step_oracle(problem, tokenizer) for problem in problems]
     judged = judge_ids([trace.ids for trace in traces], vocab, oracles)
-    found = discrimination([step_ends(trace, ends, budget=job.max_backtracks) for trace in judged])
-    dead, live = (share.value if share.n else None for share in (found.dead, found.live))
-    return dead, live
+    return discrimination([step_ends(trace, ends, budget=job.max_backtracks) for trace in judged])
 
 
 def shipped_phase(path: Path, options: Mapping[str, Any]) -> ShippedPhase | None:

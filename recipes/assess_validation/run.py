@@ -77,7 +77,7 @@ def _cell(pair: Pair, folder: Path) -> dict[str, Any]:
         PhaseJob(
             test, SCALE.test, SCALE.max_tokens, context=Context.HARD, max_backtracks=SCALE.edits,
         ),
-    )  # fmt: skip
+    ).phase  # fmt: skip
     asked = {"unit": Unit.STEP, "context": Context.HARD, "detection": Detection.SEEN}
     (predicted,) = [p for p in told["predictions"] if all(p[key] == value for key, value in asked.items())]
     steps = told["measured"]["steps"]

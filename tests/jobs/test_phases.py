@@ -39,12 +39,16 @@ def models(tmp_path_factory):
 def test_a_model_is_asked_with_edits_and_without(data, models, context):
     """As many answers as problems, shares within [0, 1], lengths as sampled; the same for the same seed."""
     job = PhaseJob(data, 4, max_tokens=40, context=context)
-    phase = measure(models["step"], job)
+    measured = measure(models["step"], job)
+    phase = measured.phase
     assert (phase.n, phase.temperature) == (4, 1.0)
     assert 0 <= phase.accuracy <= 1
     assert phase.accuracy_banned is not None
     assert 0 < phase.tokens <= 40
-    assert measure(models["step"], job) == phase
+    assert phase.accuracy == sum(measured.right) / 4
+    assert phase.accuracy_banned == sum(measured.right_banned) / 4
+    again = measure(models["step"], job)
+    assert (again.phase, again.right, again.right_banned) == (phase, measured.right, measured.right_banned)
 
 
 def test_edits_are_counted_and_can_be_banned(data, models, tmp_path):
@@ -52,14 +56,16 @@ def test_edits_are_counted_and_can_be_banned(data, models, tmp_path):
     tokenizer, model = load_tokenizer(str(models["step"])), load_model(str(models["step"]))
     model.lm_head.weight.data.zero_()
     save_model(model, tokenizer, tmp_path / "even")
-    phase = measure(tmp_path / "even", PhaseJob(data, 6, max_tokens=400))
+    phase = measure(tmp_path / "even", PhaseJob(data, 6, max_tokens=400)).phase
     assert phase.backtracks > 0
     assert phase.accuracy == phase.accuracy_banned == 0
 
 
 def test_a_model_without_edits_has_no_figures_of_them(data, models):
     """There is nothing to ban and nothing to tell apart."""
-    phase = measure(models[None], PhaseJob(data, 4, max_tokens=20))
+    measured = measure(models[None], PhaseJob(data, 4, max_tokens=20))
+    assert measured.right_banned is measured.told is None
+    phase = measured.phase
     assert phase.accuracy_banned is phase.p_edit_dead is phase.p_edit_live is None
     assert phase.backtracks == 0
 

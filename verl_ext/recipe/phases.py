@@ -90,7 +90,7 @@ def _measured(
     models = ({"base": prepare.scratch_model(asked)} if embedded else {}) | {"start": first, "after_rl": last}
     for done, (name, model) in enumerate(models.items()):
         tell("asking the models once more", done, len(models))
-        phases[name] = measure(model, job)
+        phases[name] = measure(model, job).phase
     if embedded and (twin := shipped_phase(SHIPPED / f"{asked.task}_twin.json", asked.options)):
         phases["clean_twin"] = twin
     return phases

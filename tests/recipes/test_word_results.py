@@ -1,0 +1,95 @@
+"""What models on word problems are worth: measured by problem, paired in tables."""
+
+import json
+
+import pytest
+
+from halluc_plugin.errors import DataError, SettingsError
+from halluc_plugin.metrics import paired_difference
+from halluc_plugin.problem_sets.search_files import SearchData, SearchRequest
+from halluc_plugin.recipes.halluc_grpo.measure import main
+from halluc_plugin.recipes.halluc_grpo.table import arms, differences
+from halluc_plugin.scratch.model import Size, new_model
+from halluc_plugin.scratch.tokenizer import editing_tokenizer
+from halluc_plugin.tasks.word.problems import WordProblems
+from halluc_plugin.tokens.saving import save_model
+
+
+def cell(arm, split, right, banned=None, **told):
+    """A cell as it is kept; ``dead`` and ``live`` are edits and places."""
+    return {
+        "arm": arm, "context": "hard", "seed": 0, "split": split,
+        "accuracy": right.count("1") / len(right), "edits": 1.0, "tokens": float(len(right)),
+        "right": right, "right_banned": banned, "dead": told.get("dead"), "live": told.get("live"),
+    }  # fmt: skip
+
+
+CELLS = [
+    cell("start", "seen", "1100", "1000", dead=[6, 8], live=[1, 10]),
+    cell("start", "new", "10", "00", dead=[2, 2], live=[0, 10]),
+    cell("after", "new", "11", "10", dead=[3, 3], live=[2, 9]),
+    cell("after", "seen", "1110", "0000", dead=[6, 7], live=[0, 1]),
+    cell("twin", "seen", "1000"),
+    cell("twin", "new", "00"),
+]
+
+
+def rows(table):
+    """The cells of a Markdown table."""
+    return [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in table.splitlines()[2:]]
+
+
+def test_an_arm_is_both_kinds_of_problem():
+    """Right answers, edits at ends of steps, and means over answers are pooled: 3 of 6, 8 of 10, 1 of 20."""
+    start, after, twin = rows(arms(CELLS))
+    assert start[:2] == ["0", "start, hard"]
+    assert start[2].startswith("50.0 [")
+    assert start[3].startswith("16.7 [")
+    assert start[4:] == ["0.800", "0.050", "0.750", "1.00", "3.33"]
+    assert after[4:7] == ["0.900", "0.200", "0.700"]
+    assert twin[3:7] == ["", "", "", ""]
+
+
+def test_arms_are_paired_problem_by_problem():
+    """In the order of the problems, whatever the order of the cells: each to all of its seed."""
+    found = {(row[1], row[2]): row[3] for row in rows(differences(CELLS))}
+    after, start = [1, 1, 1, 1, 1, 0], [1, 0, 1, 1, 0, 0]
+    expected = paired_difference(after, start)
+    assert found["after, hard", "start"] == (
+        f"{100 * expected.value:+.1f} [{100 * expected.low:+.1f}, {100 * expected.high:+.1f}]"
+    )
+    assert found["after, hard", "its edits banned"].startswith("+66.7 [")
+    assert found["twin, hard", "after"].startswith("-66.7 [")
+    assert set(found) == {
+        ("start, hard", "its edits banned"), ("after, hard", "its edits banned"), ("after, hard", "start"),
+        ("after, hard", "twin"), ("twin, hard", "start"), ("twin, hard", "after"),
+    }  # fmt: skip
+
+
+def test_arms_that_answered_other_problems_are_not_paired():
+    """A kind of problem that one has not answered is an error with the arm and the seed."""
+    with pytest.raises(DataError, match="after and twin of seed 0 answered other problems"):
+        differences(CELLS[:-1])
+
+
+def test_models_are_measured_once(tmp_path):
+    """Each model answers both kinds with edits and without, and what is in the file is not measured again."""
+    tokenizer = editing_tokenizer("step")
+    save_model(new_model(tokenizer, Size.TINY, seed=0), tokenizer, tmp_path / "model")
+    asked = SearchData(WordProblems(length=2), SearchRequest(train=2, test=3))
+    data = asked.write(tmp_path / "data", None, lambda items, what, total: items).problems("test").parent
+    out, how = tmp_path / "cells.json", {"seed": 1, "max_tokens": 20, "problems": 3}
+    main([f"start={tmp_path / 'model'}"], data, out, **how)
+    cells = json.loads(out.read_text())
+    assert [(c["arm"], c["seed"], c["split"], len(c["right"]), len(c["right_banned"])) for c in cells] == [
+        ("start", 1, "seen", 3, 3), ("start", 1, "new", 3, 3),
+    ]  # fmt: skip
+    before = out.stat().st_mtime_ns
+    main([f"start={tmp_path / 'model'}"], data, out, **how)
+    assert out.stat().st_mtime_ns == before
+
+
+def test_what_is_no_model_is_named(tmp_path):
+    """An argument without a folder of a model is refused before anything is measured."""
+    with pytest.raises(SettingsError, match="'start=nowhere' names no folder of a model"):
+        main(["start=nowhere"], tmp_path, tmp_path / "cells.json")

@@ -1,6 +1,6 @@
-"""The embedded default: problems and a warm-started small model, made on first use and cached.
+"""Prepare the embedded default: problems and a small warm-started model, made on first use and cached.
 
-Each step is also a command of its own: ``halluc data TASK`` and ``halluc warmstart``.
+Each step is also a command: ``halluc data TASK`` and ``halluc warmstart``.
 """
 
 from dataclasses import asdict, replace
@@ -37,19 +37,22 @@ TURN = "\n?\n"
 """The request to try again that a model at number level can read: a question mark, behind the new line that
 verl writes after the end of a turn of Qwen's."""
 ROWS = 2
-"""Raised when the same request comes to give other rows: what was cached before is then made anew."""
+"""Version of the rows, to be raised when the same request gives other rows, so that cached ones are made
+anew."""
 AMOUNTS = {"train": "train_problems", "test": "test_problems", "seed": "seed"}
-"""Options of every embedded task that are settings by themselves, and which."""
+"""The options of every embedded task that are settings of their own, with the names of these settings."""
 
 
 def asked(settings: PrepareSettings) -> DataSet:
-    """What is asked of the task's data set.
+    """Return the data set of the task that these settings ask for.
 
-    The problems depend on seed, counts and options alone: with and without backtracking they are the same.
+    The problems depend only on the seed, the counts and the options, so runs with and without backtracking
+    share them.
 
     Raises:
-        TaskError: There is no such task.
-        SettingsError: It draws no problems, has no such option, or an option's value is out of range.
+        TaskError: No task has this name.
+        SettingsError: The task draws no problems, does not have a given option, or an option's value is out
+            of range.
     """
     data, path = _defaults(settings.task), "halluc.prepare.options"
     found = {each.name: each for each in data.options()}
@@ -88,25 +91,28 @@ def _value(option: Option, value: Any, path: str) -> Any:
 
 
 def tokenizer_for(traces: WarmStartTraces, edit: str = "token") -> Any:
-    """The number-level tokenizer; a baseline's has no edit token, so that it cannot backtrack.
+    """Return the number-level tokenizer for these traces.
+
+    A baseline's tokenizer has no edit token, so that its model cannot backtrack.
 
     Args:
-        traces: What is learned from.
-        edit: What takes back in traces that do.
+        traces: The kind of traces that the model learns from.
+        edit: The edit that takes back in these traces, where they take back: ``token``, ``step`` or
+            ``restart``.
     """
     return editing_tokenizer(edit if traces is WarmStartTraces.BACKTRACK else None)
 
 
 def embedded_data(settings: PrepareSettings, progress: Progress = show_progress) -> DataSetFiles:
-    """Problems and traces for these settings, from the cache or made now.
+    """Return the problems and traces for these settings, from the cache or generated now.
 
     Args:
-        settings: What is asked for.
-        progress: How to show progress.
+        settings: The settings of the embedded model and data.
+        progress: Shows the progress.
 
     Raises:
-        TaskError: There is no such task.
-        SettingsError: As :func:`asked`; or so many distinct problems do not exist.
+        TaskError: No task has this name.
+        SettingsError: The settings are refused by :func:`asked`, or there are not as many distinct problems.
     """
     data = asked(settings)
 
@@ -123,17 +129,17 @@ def embedded_data(settings: PrepareSettings, progress: Progress = show_progress)
 
 
 def embedded_splits(settings: PrepareSettings) -> tuple[Path, list[Path]]:
-    """The problems of :func:`embedded_data` to train on, and those of each held-out kind."""
+    """Return the training file and the file of each held-out split of :func:`embedded_data`."""
     files = embedded_data(settings)
     train, *held_out = asked(settings).splits
     return files.problems(train), [files.problems(split) for split in held_out]
 
 
 def turn_traces(settings: PrepareSettings) -> Path:
-    """The traces of :func:`embedded_data` as two attempts each, from the cache or made now.
+    """Return the traces of :func:`embedded_data` as two attempts each, from the cache or made now.
 
     Raises:
-        SettingsError: The task is another than Countdown.
+        SettingsError: The task is not Countdown.
     """
     if settings.task != COUNTDOWN:
         raise SettingsError(
@@ -159,10 +165,11 @@ def turn_traces(settings: PrepareSettings) -> Path:
 
 
 def warm_started_model(settings: PrepareSettings) -> Path:
-    """The folder of a small model that was fine-tuned on these traces, from the cache or trained now.
+    """Return the folder of a small model that was fine-tuned on these traces, cached or trained now.
 
     Raises:
-        SettingsError: As :func:`asked`; or erased tokens or shares of the loss are not set as they may be.
+        SettingsError: The settings are refused by :func:`asked`, or those of erased tokens or loss shares are
+            invalid.
     """
     data, train = embedded_data(settings), _training(settings)
     in_turns = settings.traces is WarmStartTraces.TURNS
@@ -197,7 +204,7 @@ def _edit(settings: PrepareSettings) -> str:
 
 
 def scratch_model(settings: PrepareSettings) -> Path:
-    """The folder of a small model with random weights and the tokenizer of these traces, from the cache."""
+    """Return the folder of a small model with random weights and these traces' tokenizer, cached."""
     edit = _edit(settings)
     described = {"size": str(SIZE), "seed": settings.seed} | ({} if edit == "token" else {"edit": edit})
 
@@ -220,15 +227,15 @@ def warm_start(
     """Train a model from scratch on trace files in the number-level tokenizer's ids.
 
     Args:
-        files: Trace files.
-        traces: Whether the tokenizer has the edit token.
-        train: How to train; its seed is that of the initial weights too.
-        out: Folder for model and tokenizer.
-        size: How large the model is.
+        files: The trace files to train on.
+        traces: The kind of traces, which decides whether the tokenizer has the edit token.
+        train: How to train. Its seed also seeds the initial weights.
+        out: The folder to write the model and tokenizer to.
+        size: The size of the model.
         shown: Whether to show progress.
 
     Returns:
-        As :func:`halluc_plugin.training.fine_tune`.
+        The figures that :func:`halluc_plugin.training.fine_tune` returns.
     """
     from halluc_plugin.training.fine_tuning import fine_tune
 

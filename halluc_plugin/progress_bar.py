@@ -1,4 +1,4 @@
-"""How far a command is, for whoever watches it: how much is done, at which rate, and the time left."""
+"""Show the progress of a command: how much is done, at which rate, and the time left."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -13,46 +13,47 @@ from rich.text import Text
 from halluc_plugin.progress import is_asked, tell
 
 SECONDS_BETWEEN_LINES = 10.0
-"""Between two lines where standard error is no terminal."""
+"""Seconds between two lines if standard error is not a terminal."""
 SECONDS_WORTH_A_LINE = 1.0
-"""What a phase has taken that is told there when it is done."""
+"""Duration in seconds from which on a finished phase is reported there."""
 BAR_WIDTH = 30
 WORDS = 60
-"""Columns that the words of a bar take."""
+"""Width in columns of the words next to a bar."""
 
 
 class Rate(ProgressColumn):
-    """Items a second, or seconds an item where they are slow."""
+    """The rate of a progress bar, in items per second, or seconds per item if they are slow."""
 
     def render(self, task: Task) -> Text:
-        """The rate, or nothing as long as it is not known."""
+        """Return the rate as text, empty while it is not known."""
         speed = task.finished_speed or task.speed
         return Text("" if not speed else rate(speed))
 
 
 def rate(speed: float) -> str:
-    """Items a second as text, such as ``12.5/s`` or ``8.0 s each``.
+    """Return a number of items per second as text, such as ``12.5/s`` or ``8.0 s each``.
 
     Args:
-        speed: Items a second, above 0.
+        speed: Number of items per second, above 0.
     """
     return f"{speed:.1f}/s" if speed >= 1 else f"{1 / speed:.1f} s each"
 
 
 def pass_on(items: Iterable[Any], what: str, total: int) -> Iterable[Any]:  # noqa: ARG001 - as the other
-    """Pass items on and show nothing: for whoever asked for quiet."""
+    """Pass the items on without showing anything, for quiet commands."""
     return items
 
 
 def show_progress(items: Iterable[Any], what: str, total: int) -> Iterable[Any]:
-    """Pass items on behind a progress bar on standard error; a line now and then where that is a file.
+    """Yield the items behind a progress bar on standard error.
 
-    Under ``halluc quiet`` the bar is that command's.
+    Where standard error is a file, a line is written now and then instead. Under ``halluc quiet`` that
+    command shows the bar.
 
     Args:
-        items: What is worked on.
-        what: What they are, such as "problems answered".
-        total: How many there are.
+        items: The items to pass on.
+        what: What the items are, such as "problems answered".
+        total: Number of items.
     """
     if is_asked():
         return _told_on(items, what, total)
@@ -63,7 +64,7 @@ def show_progress(items: Iterable[Any], what: str, total: int) -> Iterable[Any]:
 
 
 def bar(console: Console) -> Progress:
-    """A bar that fits the terminal."""
+    """Return a progress bar that fits the width of the console."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(max(4, min(BAR_WIDTH, console.width - WORDS))),

@@ -1,4 +1,4 @@
-"""``halluc lm-eval-path``: a folder with the YAML of all lm-eval tasks, for ``--include_path``."""
+"""The command ``halluc lm-eval-path``: a folder with the YAML of all lm-eval tasks for ``--include_path``."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from halluc_plugin.cli.help import SETUP, examples
 
 PLACE = Path(__file__).parent
 PATTERNS = ("*/*.yaml", "*/_*_yaml")
-"""Tasks and groups, and what some of them include."""
+"""Patterns of the files of tasks and groups, and of files that some of them include."""
 
 
 def register(app: typer.Typer) -> None:
@@ -28,7 +28,10 @@ def lm_eval_path() -> None:
 
 
 def written() -> Path:
-    """The folder, written unless it is there as it should be; what other packages declare wrongly is told."""
+    """Write the folder unless it is up to date, and return it.
+
+    Wrong declarations of other packages are printed.
+    """
     from halluc_plugin.cache import load_or_build
 
     files = {str(file.relative_to(PLACE)): file.read_text("utf-8") for file in our_files()} | _of_others()
@@ -37,12 +40,12 @@ def written() -> Path:
 
 
 def our_files() -> list[Path]:
-    """Our files of YAML."""
+    """Return the YAML files of halluc's tasks."""
     return sorted({file for pattern in PATTERNS for file in PLACE.glob(pattern)})
 
 
 def our_tasks() -> list[str]:
-    """The names of our tasks and groups: each has a file of its own."""
+    """Return the names of halluc's tasks and groups, each of which has a file of its own."""
     return sorted(file.stem for file in PLACE.glob("*/[!_]*.yaml"))
 
 

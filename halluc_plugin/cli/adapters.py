@@ -1,4 +1,4 @@
-"""Commands that adapters to a host bring along: the entry points of our own distribution."""
+"""Find the commands of adapters to a host, by the entry points of this distribution."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -12,7 +12,10 @@ GROUP = "halluc.commands"
 
 
 def commands() -> Iterator[tuple[str, Callable[[typer.Typer], None]]]:
-    """Each command with what adds it; one that is not to be found is told and left out."""
+    """Yield the name of each command with the function that adds it.
+
+    A command that cannot be found is reported and left out.
+    """
     for name, value in own_entry_points(GROUP):
         module, _, function = value.partition(":")
         try:
@@ -25,13 +28,13 @@ def commands() -> Iterator[tuple[str, Callable[[typer.Typer], None]]]:
 
 
 def own_entry_points(group: str) -> Iterator[tuple[str, str]]:
-    """Name and value of our distribution's entry points.
+    """Yield name and value of this distribution's entry points.
 
-    Read here from the file that every installer writes: ``importlib.metadata`` reads the same, and importing
-    it would take a tenth of what ``halluc --help`` takes.
+    They are read from the file that every installer writes, as ``importlib.metadata`` does: importing that
+    module would take a tenth of the time of ``halluc --help``.
 
     Args:
-        group: Which of them.
+        group: Name of the group of entry points.
     """
     inside = False
     for line in _entry_points_file():

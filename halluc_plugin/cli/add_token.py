@@ -1,4 +1,4 @@
-"""``halluc add-token``: a model that can take back, from one that cannot."""
+"""The command ``halluc add-token``, which makes a model that can take back from one that cannot."""
 
 import inspect
 from collections.abc import Callable

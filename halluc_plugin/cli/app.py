@@ -1,4 +1,4 @@
-"""The ``halluc`` command: gathers the commands and turns our errors into one clear line."""
+"""The command ``halluc``, which gathers all commands and turns halluc's errors into one clear line."""
 
 import io
 import os
@@ -26,11 +26,11 @@ EXIT_CODES = (
     "went away, or halluc doctor has a red line; 2 when a message says what to change, such as a wrong "
     "option; 130 when interrupted. halluc quiet ends with the code of its command."
 )
-"""Of every command, as :func:`run` gives them."""
+"""The exit codes of every command, as :func:`run` gives them."""
 TRACEBACK = "HALLUC_TRACEBACK"
 """Environment variable that asks for the traceback of an error."""
 SYNONYMS = {"apply-chat-template-kwargs": "template-kwargs"}
-"""Names that people bring from verl, and what they are where a help of 80 columns must hold them."""
+"""Names of options that users know from verl, and the shorter ones that fit help of 80 columns."""
 
 
 def _known(token: str) -> str:
@@ -56,7 +56,7 @@ def _root(
         raise typer.Exit
 
 
-# In this order help lists them; an adapter's command cannot take the place of one of ours.
+# Help lists them in this order; an adapter's command cannot replace one of these.
 for _name in COMMAND_MODULES:
     import_module(f"halluc_plugin.cli.{_name}").register(app)
 for _name, _register in adapters.commands():
@@ -65,15 +65,15 @@ for _name, _register in adapters.commands():
 
 
 def main() -> None:
-    """Entry point of the console script."""
+    """Run the command line; this is the entry point of the console script."""
     run(app)
 
 
 def run(command: Callable[[], object]) -> None:
-    """Run a command as a process does: in any encoding, with one line where it fails, and :data:`EXIT_CODES`.
+    """Run a command as a process does: in any encoding, with errors in one line, and :data:`EXIT_CODES`.
 
     Args:
-        command: What runs; typer itself ends the process where an option is wrong.
+        command: The function to run; typer itself ends the process for a wrong option.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -9,7 +9,8 @@ import typer
 import typer.core
 
 NARROW = 78
-"""Columns below which the columns of options would cut off names: names then stand above what they mean."""
+"""Width in columns below which a table of options would cut off names; each name then has a line of its
+own."""
 
 
 class _Stacked:
@@ -47,15 +48,15 @@ class _Stacked:
 
 
 class Command(_Stacked, typer.core.TyperCommand):
-    """A command."""
+    """A command whose help fits a terminal of any width."""
 
 
 class Group(_Stacked, typer.core.TyperGroup):
-    """A group of commands."""
+    """A group of commands whose help fits a terminal of any width."""
 
 
 class Application(typer.Typer):
-    """Typer's application, of the two classes above."""
+    """Typer's application with commands and groups of these classes."""
 
     def __init__(self, *, cls: type[Group] = Group, **settings: Any) -> None:
         super().__init__(cls=cls, **settings)
@@ -63,5 +64,5 @@ class Application(typer.Typer):
     def command(  # type: ignore[override]
         self, name: str | None = None, *, cls: type[Command] = Command, **settings: Any
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """As typer's."""
+        """Return typer's decorator for a command, with this module's class of command."""
         return super().command(name, cls=cls, **settings)

@@ -1,4 +1,4 @@
-"""``halluc assess`` says before any training on edits whether taking back would pay, and how."""
+"""The command ``halluc assess``, which predicts before any training whether taking back would pay."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

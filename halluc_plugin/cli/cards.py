@@ -1,4 +1,4 @@
-"""What a command of ``halluc data`` says when it is done: what its data card counts, and what comes next."""
+"""The output of a finished ``halluc data`` command: the counts of its data card, and further commands."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -15,10 +15,10 @@ def tell(card: Path, *next_steps: str, as_json: bool, quiet: bool) -> None:
     """Print what was written, in three lines, and on standard error what comes next.
 
     Args:
-        card: The data card.
+        card: The path of the data card.
         *next_steps: Commands to paste, each with what it does.
         as_json: Whether the card itself is printed instead, and nothing else.
-        quiet: Whether nothing is printed but the card, where that is asked for.
+        quiet: Whether to print nothing, except for the card if ``as_json`` is set.
     """
     text = card.read_text(encoding="utf-8")
     if as_json:

@@ -1,7 +1,7 @@
-"""What options with a few values take, as ``--help`` lists them.
+"""The values of options with a few choices, as ``--help`` lists them.
 
-Said again as literals, because the enums' own modules import torch, which help must not wait for; a test
-holds both to the same values.
+They are repeated here as literals because the enums' own modules import torch, for which help must not wait;
+a test compares the values.
 """
 
 from typing import Literal
@@ -28,7 +28,7 @@ Probings = Literal["each", "binary"]
 Returns = Literal["normalised", "capped", "turn"]
 Starts = Literal["mean", "semantic", "description", "subtokens"]
 ErasedTokens = Literal["mask", "keep", "weight"]
-"""Imitation cannot turn against erased tokens, as reinforcement can."""
+"""Imitation cannot turn against erased tokens, as reinforcement learning can."""
 Divergences = Literal["kl", "chi2", "chi2-mixture"]
 Objectives = Literal["value", "outcome", "verdict", "pairwise"]
 Trunks = Literal["own", "shared"]

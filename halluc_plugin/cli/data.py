@@ -1,4 +1,4 @@
-"""``halluc data ...``: problems with exact verifiers, raw traces of their answers, and values of steps."""
+"""The commands ``halluc data ...``: problems with exact verifiers, raw traces, and values of steps."""
 
 import typer
 

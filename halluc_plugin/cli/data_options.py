@@ -1,4 +1,4 @@
-"""Options that several commands share: each is declared once, with its help."""
+"""The options that several commands share, each declared once with its help."""
 
 import os
 from dataclasses import dataclass
@@ -104,10 +104,10 @@ class Sampling:
 
     @property
     def template_kwargs(self) -> dict[str, Any]:
-        """``--template-kwargs`` as a mapping.
+        """Return ``--template-kwargs`` as a mapping.
 
         Raises:
-            SettingsError: It is not one, in JSON.
+            SettingsError: The text is not a JSON object.
         """
         from halluc_plugin.data.prompts import template_kwargs
 
@@ -115,7 +115,7 @@ class Sampling:
 
     @property
     def described(self) -> dict[str, Any]:
-        """What a data card says of it."""
+        """Return the settings that a data card records."""
         from halluc_plugin.data.prompts import TEMPLATE_KWARGS
 
         names = ("temperature", "max_tokens", "step_delimiter", "backend")
@@ -123,13 +123,16 @@ class Sampling:
 
     @property
     def space_settings(self) -> dict[str, Any]:
-        """What the space of a model's responses is made with."""
+        """Return the arguments from which the space of a model's responses is made."""
         names = ("step_delimiter", "max_tokens", "temperature")
         return {name: getattr(self, name) for name in names}
 
 
 def problems_together(backend: str, samples: int) -> int:
-    """Problems sampled together, and kept together: as many as fill what samples, no more."""
+    """Return how many problems to sample and keep together.
+
+    That is as many as fill the engine's batch of samples.
+    """
     import torch
 
     together = 2048 if backend == "vllm" else 256 if torch.accelerator.is_available() else 32
@@ -137,10 +140,10 @@ def problems_together(backend: str, samples: int) -> int:
 
 
 def weights(text: str, count: int) -> list[float]:
-    """``--mix`` as numbers.
+    """Return the weights of ``--mix`` as numbers.
 
     Raises:
-        SettingsError: They are not ``count`` numbers.
+        SettingsError: The text does not have ``count`` numbers.
     """
     from halluc_plugin.errors import SettingsError
 
@@ -155,15 +158,15 @@ def weights(text: str, count: int) -> list[float]:
 
 
 def find_tokenizer(name: str, edit: str | None, *, trust_remote_code: bool = False) -> Any:
-    """The tokenizer that traces are written with.
+    """Load the tokenizer with which traces are written.
 
     Args:
-        name: Folder or hub name, or ``number-level``.
-        edit: What deletes errors, ``token``, ``step`` or ``restart``; None where none is deleted.
+        name: Folder or hub name of the tokenizer, or ``number-level``.
+        edit: The edit that deletes errors: ``token``, ``step`` or ``restart``; None for no errors.
         trust_remote_code: Whether code that comes with it may run.
 
     Raises:
-        TokenizerError: It cannot be loaded.
+        TokenizerError: The tokenizer cannot be loaded.
     """
     from halluc_plugin.scratch.tokenizer import editing_tokenizer
 

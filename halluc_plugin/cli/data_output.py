@@ -1,4 +1,4 @@
-"""What the commands of ``halluc data`` that write traces of a user's own rows share."""
+"""The common parts of ``halluc data`` commands that write traces of a user's own rows."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def marker_ids(tokenizer: Any, marker: str | None) -> tuple[int, ...] | None:
-    """The ids of words that take back; None where edit tokens do."""
+    """Return the ids of words that take back, None if edit tokens take back."""
     return None if marker is None else tuple(tokenizer.encode(marker, add_special_tokens=False))
 
 
 def open_engine(model: str, space: "Space", sampling: "Sampling") -> Any:
-    """What samples the answers."""
+    """Open the engine that samples the answers."""
     from halluc_plugin.jobs.samplers import Backend, open_sampler
     from halluc_plugin.settings import choose
 
@@ -28,7 +28,7 @@ def open_engine(model: str, space: "Space", sampling: "Sampling") -> Any:
 
 
 def progress_unless(quiet: bool) -> "Progress":
-    """How progress is shown: not at all with ``--quiet``."""
+    """Return the function that shows progress, which shows nothing with ``quiet``."""
     from halluc_plugin.progress_bar import pass_on, show_progress
 
     return pass_on if quiet else show_progress
@@ -48,7 +48,7 @@ def write_file(
     metadata: "Mapping[str, Any] | None" = None,
     quiet: bool = False,
 ) -> Path:
-    """Write the file and its card; an interrupted command goes on behind the last whole part."""
+    """Write a file of traces and its card; an interrupted command resumes after the last complete part."""
     from halluc_plugin.data.resumable import PartedFile, named_model
     from halluc_plugin.data.trace_files import FINGERPRINT, fingerprint
     from halluc_plugin.problem_sets.files import write_card
@@ -65,11 +65,11 @@ def write_file(
 
 
 def train_command(model: str, *files: Path, out: Path) -> str:
-    """The command that trains on the files, to be printed."""
+    """Return the command that trains on the files, to be printed."""
     data = [word for file in files for word in ("--data", file)]
     return shell("halluc", "train", "--model", model, *data, "--out", out)
 
 
 def trained_folder(out: Path) -> Path:
-    """Where the model goes in the command that is printed."""
+    """Return the folder for the model in the printed command."""
     return out.with_name(f"{out.stem}-trained")

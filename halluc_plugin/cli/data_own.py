@@ -1,4 +1,4 @@
-"""``halluc data correct | verdicts``: a model's own answers, judged, as raw traces."""
+"""The commands ``halluc data correct | verdicts``: a model's own judged answers as raw traces."""
 
 from pathlib import Path
 from typing import Annotated

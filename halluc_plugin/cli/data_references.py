@@ -1,4 +1,4 @@
-"""``halluc data inject | align``: raw traces of any data set with reference answers."""
+"""The commands ``halluc data inject | align``: raw traces of any data set with reference answers."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -66,7 +66,7 @@ def inject(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Write reference answers, and beside them traces in which random tokens are written and taken back."""
+    """Write reference answers, and traces in which random tokens are written and taken back."""
     from halluc_plugin.data.prompts import TEMPLATE_KWARGS, template_kwargs
     from halluc_plugin.data.resumable import named
     from halluc_plugin.errors import SettingsError

@@ -1,6 +1,6 @@
-"""``halluc data NAME`` of every task that draws problems, made from what the task declares.
+"""The command ``halluc data NAME`` of every task that draws problems, made from the task's declaration.
 
-Which there are is read from folders and entry points; a task is imported when its command is asked for.
+The names are read from folders and entry points; a task is imported when its command is used.
 """
 
 import inspect
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class TaskCommands(Group):
-    """The commands of tasks, and behind them those that are there anyhow."""
+    """The commands of tasks, followed by those of other kinds."""
 
     @property
     def commands(self) -> Any:
@@ -50,10 +50,10 @@ class TaskCommands(Group):
 
 
 class TaskCommand(Command):
-    """A command that is known by its name and what it is about, until somebody asks for more.
+    """A command whose task is imported only when it is used; name and summary are known before.
 
     Args:
-        name: The task's.
+        name: Name of the task.
     """
 
     def __init__(self, name: str) -> None:
@@ -64,7 +64,7 @@ class TaskCommand(Command):
 
     @cached_property
     def whole(self) -> Any:
-        """The command with its options; the task is imported.
+        """Return the command with its options, importing the task.
 
         Raises:
             TaskError: The task cannot be used, or draws no problems.
@@ -88,16 +88,16 @@ class TaskCommand(Command):
         return typer.main.get_command(app)
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """A context of the whole command."""
+        """Return a context of the whole command."""
         return self.whole.make_context(info_name, args, parent, **extra)
 
 
 def command_of(task: "Task", data: "DataSet") -> Callable[..., None]:
-    """The function behind a task's command; its signature says the options.
+    """Return the function of a task's command, whose signature declares the options.
 
     Args:
         task: The task.
-        data: What it writes; its values are the defaults.
+        data: The data set to write; its values are the defaults.
     """
     from halluc_plugin.problem_sets.options import with_values
     from halluc_plugin.tasks import registry
@@ -139,7 +139,7 @@ _SHARED: Mapping[str, tuple[Any, Any]] = {
     "quiet": (Quiet, False),
     "as_json": (Json, False),
 }
-"""Options of every task's command: hint and default."""
+"""Type hint and default of the options of every task's command."""
 
 
 def _sentence(text: str) -> str:

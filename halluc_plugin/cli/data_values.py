@@ -1,4 +1,4 @@
-"""``halluc data values | mix | turns``: values of steps, which a process reward model is trained on."""
+"""The commands ``halluc data values | mix | turns``: values of steps for process reward models."""
 
 from pathlib import Path
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""``halluc doctor``: is everything installed, registered and ready, and what to do where not."""
+"""The command ``halluc doctor``, which checks that everything is installed, registered and ready."""
 
 import json
 from dataclasses import asdict
@@ -62,7 +62,7 @@ def doctor(
 
 
 def print_checks(rooms: "dict[str, list[Check]]") -> None:
-    """Print the lines of each room, and below a line what to do about it; none is broken or cut."""
+    """Print the lines of each room, each followed by its fix; no line is wrapped or cut."""
     from rich.console import Console
     from rich.text import Text
 

@@ -1,4 +1,4 @@
-"""What help says next to the options, and what is said of options that have changed or mean nothing."""
+"""The parts of help next to the options, and messages on options that have changed or have no effect."""
 
 import re
 from collections.abc import Mapping
@@ -10,18 +10,18 @@ NEW_LINE = "a new line"
 """How a default of ``\\n`` is shown."""
 
 WIDTH = 70
-"""Columns of an example: what is left of 80 behind the margins and before a backslash."""
+"""Width of an example in columns: what is left of 80 without margins and a backslash."""
 
 SETUP, TRAINING, MEASURES, RESULTS = (
     "Set up", "Make data and train", "Measure and search", "Look at results",
 )  # fmt: skip
-"""Panels of commands."""
+"""The panels in which help groups the commands."""
 
 ValueT = TypeVar("ValueT")
 
 
 def examples(*commands: str) -> str:
-    """The end of a command's help.
+    """Return the text at the end of a command's help.
 
     Args:
         *commands: Command lines; a long one is folded before its options, so that it can still be pasted.
@@ -42,15 +42,15 @@ def _folded(command: str) -> str:
 
 
 def refuse(given: Mapping[str, Any], where: str, fix: str) -> None:
-    """Refuse options that would change nothing.
+    """Refuse options that would have no effect.
 
     Args:
-        given: Values of options by their names in code; None for what was not given.
-        where: Next to what, such as "with --traces".
-        fix: What to do.
+        given: Values of the options by their names in code; None for an option that was not given.
+        where: The context in words, such as "with --traces".
+        fix: What the user should do.
 
     Raises:
-        SettingsError: One was given.
+        SettingsError: One of the options was given.
     """
     from halluc_plugin.errors import SettingsError
 
@@ -60,13 +60,13 @@ def refuse(given: Mapping[str, Any], where: str, fix: str) -> None:
 
 
 def renamed(old: str, given: ValueT | None, new: str, value: ValueT) -> ValueT:
-    """The value of an option that may still be given under its old name, with a warning then.
+    """Return the value of an option that may still be given under its old name, with a warning.
 
     Args:
         old: The old name.
-        given: What was given under it; None for nothing.
+        given: The value given under the old name; None for none.
         new: The new name.
-        value: What was given under the new one, or its default.
+        value: The value given under the new name, or its default.
     """
     if given is None:
         return value

@@ -1,4 +1,4 @@
-"""``halluc plot`` draws the curves of training runs."""
+"""The command ``halluc plot``, which draws the curves of training runs."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""``halluc probe ...``: what a model would do at given places, without letting it write."""
+"""The commands ``halluc probe ...``: what a model would do at given places, without letting it write."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any

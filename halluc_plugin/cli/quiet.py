@@ -1,4 +1,4 @@
-"""``halluc quiet`` runs a command of which a bar for each phase and the report are shown."""
+"""The command ``halluc quiet``, which runs a command and shows only bars and its report."""
 
 import time
 from pathlib import Path

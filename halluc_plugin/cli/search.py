@@ -1,4 +1,4 @@
-"""``halluc search`` answers a file of problems by search, and says how many are right and at what cost."""
+"""The command ``halluc search``, which answers problems by search and reports accuracy and cost."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory

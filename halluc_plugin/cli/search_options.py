@@ -1,4 +1,4 @@
-"""Options of ``halluc search`` for searches that values of steps guide."""
+"""The options of ``halluc search`` for searches that values of steps guide."""
 
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -86,7 +86,7 @@ Share = Annotated[
 
 @dataclass(frozen=True)
 class GuidanceOptions:
-    """The options above; None for a method's own default."""
+    """The options of a guided search; None stands for a method's own default."""
 
     scorer: Scorer = None
     continuations: Continuations = None
@@ -104,7 +104,7 @@ class GuidanceOptions:
     share: Share = None
 
     def guidance(self) -> "Guidance":
-        """What is asked for, with members of enums for texts."""
+        """Return the settings of a guided search, with members of enums in place of texts."""
         from halluc_plugin.jobs.search import Guidance
         from halluc_plugin.search.ranking import Reduction
         from halluc_plugin.search.revision import Arm, Better

@@ -1,4 +1,4 @@
-"""What ``halluc search`` says of its answers, in a table and in a file."""
+"""The report of ``halluc search`` on its answers, as a table and as a file."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from halluc_plugin.search.answers import Answered
 
 ALWAYS = frozenset({"answers found", "tokens sampled", "forward FLOPs"})
-"""The other costs are those of models that not every search has."""
+"""The costs that every search has; the others are those of models that only some searches have."""
 
 
 def title(job: "SearchJob") -> str:
-    """What was searched, in a few words."""
+    """Return a short title that describes the search."""
     if job.selection is not None:
         return f"{job.method}, {job.selection}"
     arm = "" if job.guidance.arm is None else f" from {job.guidance.arm}"
@@ -24,7 +24,7 @@ def title(job: "SearchJob") -> str:
 
 
 def report(answers: "Sequence[Answered]", title: str) -> None:
-    """Print shares with their intervals, and means of what an answer cost."""
+    """Print shares with their intervals, and mean costs of an answer."""
     from rich.console import Console
 
     from halluc_plugin.metrics import Proportion, counted_discrimination
@@ -61,7 +61,7 @@ def report(answers: "Sequence[Answered]", title: str) -> None:
 
 
 def lines(job: "SearchJob", answers: "Sequence[Answered]") -> list[str]:
-    """A line of JSON for each answer, with all that was asked for."""
+    """Return one line of JSON for each answer, with the settings of the search."""
     from dataclasses import asdict
 
     settings: dict[str, Any] = asdict(job) | {"data": str(job.data), "rule": job.selection}

@@ -1,4 +1,4 @@
-"""Options that several commands share: fields of a dataclass, which a command takes as one parameter."""
+"""Share options between commands: a command takes the fields of a dataclass as one parameter."""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -10,11 +10,12 @@ _REQUIRED = inspect.Parameter.empty
 
 
 def spread(command: Callable[..., None]) -> Callable[..., None]:
-    """A command with an option for each field of its parameters that are dataclasses.
+    """Return a command with an option for each field of its parameters that are dataclasses.
 
     Args:
-        command: Its hints say which parameters are dataclasses. The default of such a parameter, an instance,
-            gives the defaults of its options here; without one those of the class hold.
+        command: The function of the command, whose type hints say which parameters are dataclasses. The
+            default of such a parameter, an instance, gives the defaults of its options; without one those of
+            the class apply.
 
     Returns:
         A function that takes the options by name, as typer calls it.

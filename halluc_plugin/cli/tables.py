@@ -1,4 +1,4 @@
-"""Tables of results that can be read in a terminal of any width."""
+"""Print tables of results that can be read in a terminal of any width."""
 
 from collections.abc import Collection, Iterator
 from typing import Any
@@ -7,15 +7,15 @@ _WIDE = 10_000
 
 
 class Table:
-    """Rows with headings: a table where it fits, and otherwise a line for each cell.
+    """Rows with headings, shown as a table if it fits, and otherwise with a line for each cell.
 
-    rich would break words, or cut them off.
+    A table of rich would break words or cut them off.
 
     Args:
-        *headings: One for each column.
-        numbers: The headings of columns that stand on the right.
-        title: Above it.
-        caption: Below it.
+        *headings: The heading of each column.
+        numbers: The headings of right-aligned columns.
+        title: Title above the table.
+        caption: Caption below the table.
     """
 
     def __init__(
@@ -25,7 +25,7 @@ class Table:
         self._rows: list[tuple[str, ...]] = []
 
     def add_row(self, *cells: str) -> None:
-        """Add a row; what is left out at its end is empty."""
+        """Add a row; missing cells at its end are empty."""
         self._rows.append(cells)
 
     def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:

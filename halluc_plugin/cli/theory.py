@@ -1,4 +1,4 @@
-"""``halluc theory``: closed forms of backtracking beside their simulations, as tables, figures and JSON."""
+"""The command ``halluc theory``: closed forms of backtracking compared with simulations."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 
 NAMES = ("recovery", "regret", "final-errors", "mod10", "search")
-"""Of the studies, said again because their module imports numpy, which help must not wait for."""
+"""The names of the studies, repeated here because their module imports numpy, for which help must not
+wait."""
 
 
 def register(app: typer.Typer) -> None:

@@ -1,4 +1,4 @@
-"""``halluc train`` and ``halluc match`` fine-tune on raw traces; ``halluc warmstart`` starts from scratch."""
+"""The commands ``halluc train`` and ``match``, which fine-tune on raw traces, and ``warmstart``."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any

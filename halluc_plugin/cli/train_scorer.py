@@ -1,4 +1,4 @@
-"""``halluc train --objective``: options of a scorer of steps, and what is said of it when it is trained."""
+"""The options and the report of ``halluc train --objective``, which trains a scorer of steps."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -47,19 +47,19 @@ Patience = Annotated[
 
 
 def refuse_scorers_options(**given: Any) -> None:
-    """Refuse options of a scorer where traces are imitated.
+    """Refuse options of a scorer if traces are imitated.
 
     Raises:
-        SettingsError: One is given.
+        SettingsError: An option of a scorer is given.
     """
     refuse(given, "without --objective", "Leave it out, or give --objective.")
 
 
 def refuse_traces_options(**given: Any) -> None:
-    """Refuse options of traces where a scorer is trained.
+    """Refuse options of traces if a scorer is trained.
 
     Raises:
-        SettingsError: One is given that is not as it is by default.
+        SettingsError: An option of traces is given with another value than its default.
     """
     refuse(given, "with --objective", "Leave it out: values of steps have no edits.")
 
@@ -77,7 +77,7 @@ def train_scorer(
     trust_remote_code: bool,
     quiet: bool,
 ) -> None:
-    """Train a scorer of steps, and say how good its values are."""
+    """Train a scorer of steps, and print how good its values are."""
     from halluc_plugin.scorers.saved import Objective, Trunk
     from halluc_plugin.settings import choose
     from halluc_plugin.training.scoring import ScorerSettings, train_step_scorer

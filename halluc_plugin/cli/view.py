@@ -1,4 +1,4 @@
-"""``halluc view`` shows answers: in the terminal, or on a page."""
+"""The command ``halluc view``, which shows answers in the terminal or on a page."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

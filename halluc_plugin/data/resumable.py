@@ -1,8 +1,8 @@
-"""Large files written in parts: by several processes, and on from where an interrupted run was.
+"""Write large files in parts: by several processes, and resumable after an interruption.
 
-A part is a function of what it is made of and of its number alone, so the file has the same bytes whatever
-the number of workers and wherever it was interrupted. Parts lie in ``.<name>.parts`` beside the file until it
-is whole.
+A part depends on its items and its number alone, so the file has the same bytes whatever the number of
+workers and wherever it was interrupted. Parts are kept in ``.<name>.parts`` next to the file until it is
+complete.
 """
 
 import json
@@ -33,16 +33,17 @@ TALLY = "tally"
 
 @dataclass(frozen=True)
 class PartedFile(Generic[ItemT]):
-    """A file to be written in parts.
+    """A file that is written in parts.
 
     Attributes:
-        path: The file.
-        make: ``make(number, items)`` gives the rows of a part, and counts of what is in them. With several
+        path: The file to write.
+        make: ``make(number, items)`` returns the rows of a part, and counts of what is in them. With several
             workers it must be picklable.
-        described: JSON-able; all that decides the rows. Parts of another request are thrown away.
-        metadata: Of the file (:func:`halluc_plugin.data.parquet.read_metadata`).
-        items_per_part: Items of a part.
-        may_be_empty: Whether a file without rows is written too.
+        described: JSON-able description of everything that decides the rows. Parts of another request are
+            discarded.
+        metadata: Metadata of the file (:func:`halluc_plugin.data.parquet.read_metadata`).
+        items_per_part: Number of items in a part.
+        may_be_empty: Whether a file without rows may be written.
     """
 
     path: Path
@@ -61,23 +62,23 @@ class PartedFile(Generic[ItemT]):
         what: str = "parts",
         keep_parts: bool = False,
     ) -> tuple[int, dict[str, int]]:
-        """Make what is missing, and put it together.
+        """Make the missing parts and join all parts into the file.
 
         Args:
-            items: What rows are made of; read as they are needed.
-            workers: Processes that make parts.
-            progress: Shows how many items are done, where making takes longer than reading: items are then
-                read beforehand, to be counted.
+            items: The items that rows are made of; they are read as needed.
+            workers: Number of processes that make parts.
+            progress: Shows how many parts are made, for parts that take longer to make than items to read:
+                the items are then read first, to be counted.
             what: What the items are, for ``progress``.
-            keep_parts: Whether the caller has more to do with the file, and then calls
-                :meth:`discard_parts` itself.
+            keep_parts: Whether to keep the parts for a caller that has more to do with the file, and then
+                calls :meth:`discard_parts` itself.
 
         Returns:
-            How many rows the file has, and the counts of all parts together.
+            The number of rows of the file, and the counts of all parts together.
 
         Raises:
             SettingsError: There is less than one worker.
-            DataError: There are no rows, and there must be.
+            DataError: There are no rows, and ``may_be_empty`` is false.
         """
         if workers < 1:
             raise SettingsError(f"{workers} workers.", "Give at least 1.")
@@ -111,7 +112,7 @@ class PartedFile(Generic[ItemT]):
         return count, tally
 
     def discard_parts(self) -> None:
-        """Delete the parts: nothing is made of them any more."""
+        """Delete the parts once they are no longer needed."""
         shutil.rmtree(self._parts)
 
     @property
@@ -162,20 +163,26 @@ class PartedFile(Generic[ItemT]):
 
 
 def named(path: Path) -> list[str | int]:
-    """A file for a request: its name, size and time. Written again, it is another one."""
+    """Return what identifies a file in a request: its name, size and modification time.
+
+    A file that was written again counts as another one.
+    """
     known = path.stat() if path.is_file() else None
     return [str(path), *((known.st_size, known.st_mtime_ns) if known else ())]
 
 
 def named_model(model: str) -> list[Any]:
-    """A model for a request: a folder with its files, of a hub its name alone."""
+    """Return what identifies a model in a request: a folder with its files, or a hub name."""
     folder = Path(model)
     files = sorted(file for file in folder.iterdir() if file.is_file()) if folder.is_dir() else []
     return [model, *(named(file) for file in files)]
 
 
 def named_function(place: str | None) -> list[str | int] | None:
-    """A function for a request, by its place: edited in its file, it is another one."""
+    """Return what identifies a function in a request: its place and its file, None for no function.
+
+    A function whose file was edited counts as another one.
+    """
     if place is None:
         return None
     file, _, function = place.rpartition(":")

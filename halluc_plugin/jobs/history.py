@@ -1,4 +1,4 @@
-"""The probe of histories on traces of a file, or on those that a model samples itself."""
+"""Run the probe of histories on the traces of a file, or on those that a model samples itself."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,28 +21,28 @@ from halluc_plugin.tokens import edit_vocab
 from halluc_plugin.tokens.loading import load_tokenizer
 
 BATCH = 256
-"""Traces that are sampled at a time."""
+"""Number of traces that are sampled at a time."""
 
 
 @dataclass(frozen=True)
 class HistoryJob:
-    """What is asked for.
+    """The settings of a probe of histories.
 
     Args:
         model: Model folder or hub name, with an edit token.
-        traces: Trace file in its ids; None where it samples its own.
-        data: Problems that it samples traces of; None where a file of traces is given.
-        sampled: Context in which it samples.
-        max_tokens: Most tokens of a sampled trace.
-        temperature: Of sampling.
+        traces: Trace file in the model's ids; None if the model samples its own traces.
+        data: Problems for which the model samples traces; None if a file of traces is given.
+        sampled: The context in which the model samples, soft or hard.
+        max_tokens: Largest number of tokens of a sampled trace.
+        temperature: Sampling temperature.
         step_delimiter: Text that ends a step.
-        limit: Traces, from the first; None for all.
-        seed: Of sampling and of other orders.
+        limit: Number of traces, from the first; None for all.
+        seed: Seed of the samples and of the other orders.
         trust_remote_code: Whether code that comes with the model may run.
-        apply_chat_template_kwargs: What the model's chat template reads beside the messages.
+        apply_chat_template_kwargs: Further arguments of the model's chat template.
 
     Raises:
-        SettingsError: Neither traces nor data are given, or both; or the limit leaves no trace.
+        SettingsError: Neither traces nor data are given, both are, or the limit leaves no trace.
     """
 
     model: str
@@ -71,8 +71,11 @@ def probe(job: HistoryJob, progress: Progress = pass_on) -> list[HistoryProbe]:
     """Probe both contexts on the same traces.
 
     Args:
-        job: What is asked for.
-        progress: How to show progress.
+        job: The settings of the probe.
+        progress: Shows the progress.
+
+    Returns:
+        One probe for each context.
 
     Raises:
         TokenizerError: The model cannot be loaded, or has no edit token.

@@ -1,4 +1,4 @@
-"""What is asked for when a file of problems is searched, checked before a model is loaded."""
+"""The settings by which a file of problems is searched, checked before a model is loaded."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -27,38 +27,40 @@ from halluc_plugin.search.selection import Rule
 
 @dataclass(frozen=True)
 class SearchJob:
-    """What is asked for.
+    """The settings of a search.
 
     Args:
         model: Model folder or hub name.
-        data: Problems.
-        method: How to search.
-        n: Samples of a round, beams, or proposals of a state.
-        rounds: Rounds of backtracking, None for one; or of a pool, None for 32.
-        budget: States kept at a depth or expanded in all, None for 8. With :attr:`Method.REVISE` a beam of so
-            many prefixes writes the suffixes, None for best-of-N.
-        rule: How an answer is selected, None for :attr:`Rule.MEAN_LOGPROB`; a guided search selects its own.
+        data: File of problems.
+        method: The method of search.
+        n: Number of samples of a round, beams, or proposals of a state.
+        rounds: Number of rounds of backtracking, None for one; or of a pool, None for 32.
+        budget: Number of states kept at a depth or expanded in all, None for 8. With :attr:`Method.REVISE` a
+            beam of so many prefixes writes the suffixes; None for best-of-N.
+        rule: The rule that selects an answer, None for :attr:`Rule.MEAN_LOGPROB`. A guided search selects its
+            own.
         verifier: Model that scores answers, with :attr:`Rule.VERIFIER`, or steps, with a scorer that a model
             states (:data:`halluc_plugin.jobs.search_methods.STATED`).
-        verifier_says: What it says of answers.
-        ban_edits: Whether the model cannot backtrack.
-        tabu: What is banned where a search has come back, or where samples begin (:class:`Space`).
+        verifier_says: The form of the verifier's judgement of answers.
+        ban_edits: Whether edit tokens are banned.
+        tabu: The tokens that are banned after a search has come back, or at the start of samples
+            (:class:`Space`).
         oracle: Whether trees drop steps that the problem's prefix verifier refutes.
-        temperature: Of sampling.
-        max_tokens: Most tokens of an answer.
+        temperature: Sampling temperature.
+        max_tokens: Largest number of tokens of an answer.
         step_delimiter: Text that ends a step.
-        limit: Problems, from the first; None for all.
-        seed: Of all samples.
-        backend: What samples.
+        limit: Number of problems, from the first; None for all.
+        seed: Seed of all samples.
+        backend: The engine that samples.
         reward_function: Place of a scoring function that judges answers; None for the source's verifier.
         trust_remote_code: Whether code that comes with model or verifier may run.
-        apply_chat_template_kwargs: What the model's chat template reads beside the messages.
-        guidance: What guides the search, and how.
+        apply_chat_template_kwargs: Further arguments of the model's chat template.
+        guidance: The settings of a guided search.
 
-    Which option has a meaning for which method is said in :data:`halluc_plugin.jobs.search_methods.MEANING`.
+    :data:`halluc_plugin.jobs.search_methods.MEANING` lists the methods for which each option has a meaning.
 
     Raises:
-        SettingsError: A value is out of range, or has no meaning beside another.
+        SettingsError: A value is out of range, or has no meaning together with another.
     """
 
     model: str
@@ -145,7 +147,11 @@ class SearchJob:
             )
 
     def begin(self, tokenizer: Any = None) -> Begin:
-        """How a guided search begins; a tokenizer is needed where it reflects."""
+        """Return the function that begins a guided search.
+
+        Args:
+            tokenizer: The model's tokenizer, which a search that reflects needs.
+        """
         return plan(
             self.method,
             self.guidance,
@@ -158,11 +164,14 @@ class SearchJob:
 
     @property
     def selection(self) -> Rule | None:
-        """How an answer is selected; None where a guided search does it."""
+        """The rule that selects an answer, None if a guided search does."""
         return None if self.method in GUIDED else self.rule or Rule.MEAN_LOGPROB
 
     def described(self) -> dict[str, Any]:
-        """All that decides the answers, JSON-able; a model or file that was written anew is another one."""
+        """Return a JSON-able description of everything that decides the answers.
+
+        A model or file that was written anew is described differently.
+        """
         asked = asdict(self)
         if self.tabu is Tabu.OFF:
             del asked["tabu"]  # answers of before there was a choice are kept
@@ -188,7 +197,7 @@ class SearchJob:
 
 
 def space_of(job: SearchJob, tokenizer: Any) -> Space:
-    """Where a job's answers are sampled.
+    """Return the space in which a job's answers are sampled.
 
     Raises:
         TokenizerError: The tokenizer lacks what the search needs.

@@ -1,4 +1,4 @@
-"""How a file of problems can be searched: the methods, and which option has a meaning for which."""
+"""Define the methods by which a file of problems can be searched, and the options of each."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -11,7 +11,7 @@ from halluc_plugin.search.revision import Arm, Better
 
 
 class Method(StrEnum):
-    """How to search."""
+    """The method of a search."""
 
     BACKTRACK = "backtrack"
     SAMPLE = "sample"
@@ -34,9 +34,9 @@ TREES = frozenset({Method.BREADTH_FIRST, Method.DEPTH_FIRST})
 RANKED = frozenset({Method.BEST_OF_N, Method.WEIGHTED_MAJORITY})
 GROWN = frozenset({Method.TS_LLM, Method.LATS})
 GUIDED = RANKED | GROWN | {Method.REVISE, Method.VALUE_BEAM, Method.SUBPOOL}
-"""Those that a scorer of steps guides; they find their answer themselves."""
+"""The methods that a scorer of steps guides; they select their answer themselves."""
 STOPPING = GROWN | {Method.REVISE, Method.SUBPOOL}
-"""Those that stop at an answer that is good enough."""
+"""The methods that stop at an answer that is good enough."""
 
 MEANING: Mapping[str, frozenset[Method]] = {
     "rounds": frozenset({Method.BACKTRACK, Method.SUBPOOL}),
@@ -64,39 +64,40 @@ MEANING: Mapping[str, frozenset[Method]] = {
 
 
 class ScorerKind(StrEnum):
-    """What rates steps, where it is not a scorer in files."""
+    """The kinds of scorers of steps that are not loaded from files."""
 
     ORACLE = "oracle"
     """Whether a right answer can still be reached, by the problem's verifier."""
     MONTE_CARLO = "monte-carlo"
-    """How often the answering model comes to a right answer from there."""
+    """The share of right answers among the answering model's continuations."""
     LIKELIHOOD = "likelihood"
     """How likely a model finds the step."""
     VERDICT = "verdict"
-    """What a model says of it, in a token."""
+    """A model's verdict on the step, in one token."""
 
 
 STATED = frozenset({ScorerKind.LIKELIHOOD, ScorerKind.VERDICT})
-"""Those that a model states: the one that ``--verifier`` names, or the one that answers."""
+"""The scorers whose values a model states: the one that ``--verifier`` names, or the one that answers."""
 
 
 @dataclass(frozen=True)
 class Guidance:
-    """What guides a search, and how; None for a method's own default.
+    """The settings of a guided search; None stands for the method's own default.
 
     Args:
         scorer: A :class:`ScorerKind`, or the folder or hub name of a scorer of steps.
-        continuations: Continuations of each prefix, with :attr:`ScorerKind.MONTE_CARLO` alone; None for 8.
-        corrector: Model that writes the revised suffixes; None for the one that answers.
-        omega: See :class:`halluc_plugin.search.revision.Revising`.
-        p_des: Final value at which an answer is good enough.
-        revisions: Most revisions.
-        arm: Which step is revised.
-        better: Which new answer stays.
-        reduction: How the values of an answer's steps become its score; None for the last.
-        lookahead: Steps of look-ahead, None for none.
-        exploration: Weight of what a tree has visited little.
-        reflect: Whether the model says what went wrong, and reads it the next time.
+        continuations: Number of continuations of each prefix, only with :attr:`ScorerKind.MONTE_CARLO`; None
+            for 8.
+        corrector: Model that writes the revised suffixes; None for the model that answers.
+        omega: The tie margin; see :class:`halluc_plugin.search.revision.Revising`.
+        p_des: Final value at which an answer is good enough, in [0, 1].
+        revisions: Largest number of revisions.
+        arm: The step that is revised.
+        better: The rule that decides which new answer is kept.
+        reduction: The reduction of the values of an answer's steps to its score; None for the last value.
+        lookahead: Number of steps of look-ahead, None for none.
+        exploration: Weight of states that a tree has rarely visited.
+        reflect: Whether the model states what went wrong and reads it in the next attempt.
         share: Share of the pool that competes.
     """
 
@@ -116,31 +117,31 @@ class Guidance:
 
     @property
     def kind(self) -> ScorerKind | None:
-        """The kind of scorer, None for one in files."""
+        """The kind of scorer, None for a scorer in files."""
         return ScorerKind(self.scorer) if self.scorer in set(ScorerKind) else None
 
     def chosen(self, *names: str) -> dict[str, Any]:
-        """The values that were given, of these names: what was not keeps its default."""
+        """Return the values of these names that were given; names without a value keep their default."""
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
     def given(self) -> frozenset[str]:
-        """Names of all that was given."""
+        """Return the names of all values that were given."""
         return frozenset(field.name for field in fields(self) if getattr(self, field.name) != field.default)
 
     def described(self) -> dict[str, Any]:
-        """All of it, JSON-able."""
+        """Return all settings as a JSON-able mapping."""
         return asdict(self)
 
 
 def require_meaning(method: Method, given: Mapping[str, bool]) -> None:
-    """Refuse what has no meaning for a method.
+    """Refuse options that have no meaning for a method.
 
     Args:
-        method: The method.
+        method: The method of the search.
         given: Whether each option was given, by its name in :data:`MEANING`.
 
     Raises:
-        SettingsError: One that was given has none.
+        SettingsError: An option that was given has no meaning for the method.
     """
     for name, was_given in given.items():
         if was_given and method not in MEANING[name]:
@@ -151,5 +152,5 @@ def require_meaning(method: Method, given: Mapping[str, bool]) -> None:
 
 
 def flag(name: str) -> str:
-    """An option as it is typed."""
+    """Return an option as it is typed on the command line."""
     return f"--{name.replace('_', '-')}"

@@ -1,4 +1,4 @@
-"""What gives values to the steps of a search, held against what it will rate, and opened."""
+"""Check the scorer of steps of a search against what it will rate, and open it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,17 +22,18 @@ ROLLOUTS = 8
 
 
 def check_step_scorer(job: SearchJob, problems: Sequence[PosedProblem], space: Space, tokenizer: Any) -> None:
-    """Refuse a scorer in files that was made for other steps or shorter answers, by what its config says.
+    """Refuse a scorer in files whose config names other steps or too short answers.
 
     Args:
-        job: Says which scorer.
-        problems: Those that will be searched.
-        space: Where.
-        tokenizer: Of their ids.
+        job: The settings of the search, which name the scorer.
+        problems: The problems that will be searched.
+        space: The space in which they are searched.
+        tokenizer: The tokenizer of their ids.
 
     Raises:
-        TokenizerError: It is no scorer of steps, or was made for another tokenizer, step delimiter or task.
-        SettingsError: It has no positions for a prompt with its answer.
+        TokenizerError: The model is not a scorer of steps, or was made for another tokenizer, step delimiter
+            or task.
+        SettingsError: The scorer has too few positions for a prompt with its answer.
     """
     name = job.guidance.scorer
     if name is not None and job.guidance.kind is None:
@@ -51,20 +52,23 @@ def open_step_scorer(
     sampler: Sampler,
     shape: DecoderShape,
 ) -> StepScorer:
-    """Open what a search asked for.
+    """Open the scorer of steps that a search asks for.
 
     Args:
-        job: Says which scorer.
-        problems: Those that will be searched.
-        space: Where.
-        tokenizer: Of their ids.
-        sampler: The model that answers, to be sampled from.
-        shape: Its sizes.
+        job: The settings of the search, which name the scorer.
+        problems: The problems that will be searched.
+        space: The space in which they are searched.
+        tokenizer: The tokenizer of their ids.
+        sampler: The model that answers, for sampling.
+        shape: Sizes of the model that answers.
+
+    Returns:
+        The scorer.
 
     Raises:
         TokenizerError: A model cannot be loaded, has other ids, or was made for other steps or another task.
-        DataError: A problem's verifier judges no prefixes, and the oracle is asked for.
-        SettingsError: Monte-Carlo values would say nothing.
+        DataError: The oracle is asked for, and a problem's verifier does not judge prefixes.
+        SettingsError: Monte-Carlo values would all be equal.
     """
     name, trust = job.guidance.scorer, job.trust_remote_code
     assert name is not None  # as the job has checked

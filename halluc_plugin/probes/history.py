@@ -1,10 +1,10 @@
-"""Same state, other history: does a policy decide alike where the live text is the same?
+"""Probe whether a policy decides alike at the same live text, whatever its history.
 
-What is done in a state may not depend on how it was reached; in hard context it cannot, in soft context it is
-to be learned (arXiv 2605.22221 finds that the same decision is taken in 71 % of cases there, and in 100 %
-where earlier blocks are masked). Asked where something was just taken back, and where a step was just
-finished behind something that was: the raw trace up to there is a history, its collapsed twin the same live
-text without one. The control is the same history with its tries in another order: the same was tried then.
+A decision should not depend on how its state was reached. In hard context it cannot; in soft context this
+must be learned (arXiv 2605.22221 finds that the same decision is taken in 71 % of cases there, and in 100 %
+if earlier blocks are masked). The probe looks at places where something was just taken back, and where a step
+was finished after that. The raw trace up to a place is a history; its collapsed twin is the same live text
+without one. The control is the same history with its tries in another order.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -39,15 +39,15 @@ Asked = tuple[Sequence[int], Sequence[int]]
 
 @dataclass(frozen=True)
 class Ways:
-    """Ways to one live text, in which a policy decides.
+    """Several ways to reach one live text, at which a policy decides.
 
     Attributes:
-        trace: Number of the trace that they come from.
-        prompt: Ids of the prompt, not empty.
-        history: The raw trace up to there.
-        permuted: The same with its tries in another order; None where there is no other order.
-        live: The live text.
-        tries: How often something was taken back.
+        trace: Number of the trace that the ways come from.
+        prompt: Token ids of the prompt, not empty.
+        history: The raw trace up to the place.
+        permuted: The history with its tries in another order; None if there is no other order.
+        live: Token ids of the live text.
+        tries: Number of times that something was taken back.
     """
 
     trace: int
@@ -59,10 +59,14 @@ class Ways:
 
 
 def require_one_text(histories: Sequence[Sequence[int]], vocab: EditVocab) -> tuple[int, ...]:
-    """The live text that all histories end in.
+    """Return the live text in which all histories end.
+
+    Args:
+        histories: Raw traces.
+        vocab: The edit vocabulary of the ids.
 
     Raises:
-        TraceError: They end in several, or there is none.
+        TraceError: The histories end in different texts, or there are none.
     """
     texts = list(dict.fromkeys(tuple(collapse(history, vocab)) for history in histories))
     if len(texts) != 1:
@@ -82,15 +86,15 @@ def ways_of(
     delimiters: Collection[int],
     rng: np.random.Generator,
 ) -> Iterator[Ways]:
-    """The places of one trace at which an action follows on something that was taken back.
+    """Yield the ways to each place of one trace at which an action follows something that was taken back.
 
     Args:
-        number: Of the trace.
-        prompt: Its prompt.
-        trace: The raw trace.
-        vocab: Which ids edit.
+        number: Number of the trace.
+        prompt: Token ids of the prompt.
+        trace: Token ids of the raw trace.
+        vocab: The edit vocabulary of the ids.
         delimiters: Ids that end a step.
-        rng: Draws the other order of tries.
+        rng: Source of randomness for the other order of tries.
     """
     state, tries, behind_edit = EditState(vocab), 0, False
     for place, token in enumerate(trace):
@@ -110,9 +114,9 @@ def ways_of(
 def permuted_tries(
     history: Sequence[int], vocab: EditVocab, rng: np.random.Generator
 ) -> tuple[int, ...] | None:
-    """A history with tries from one state in another order; None where no state has two that differ.
+    """Return a history with the tries from one state in another order, None if there is no other order.
 
-    A try is what is written behind a state and taken back to it. Tries from one state follow one another, and
+    A try is what is written after a state and taken back to it. Tries from one state follow one another, and
     each leads back to it, so that any order collapses to the same text.
     """
     depths, state = [0], EditState(vocab)
@@ -155,7 +159,7 @@ def _tries(depths: Sequence[int]) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How alike two ways to one text are decided.
+    """How alike a policy decides after two ways to one text.
 
     Attributes:
         same: Share of places at which the likeliest action is the same.
@@ -168,12 +172,14 @@ class Agreement:
 
 @dataclass(frozen=True)
 class HistoryProbe:
-    """What was found in one context.
+    """The agreement that was found in one context.
 
     Attributes:
-        context: What the policy sees.
-        by_tries: By how often something was taken back: with that history against without.
-        permuted: The same of the history against itself in another order.
+        context: What the policy sees, soft or hard.
+        by_tries: Agreement with and without the history, by the number of times that something was taken
+            back.
+        permuted: Agreement between the history and itself with its tries in another order, by the same
+            number.
     """
 
     context: Context
@@ -188,14 +194,17 @@ def probe_history(
     context: Context,
     progress: Progress = pass_on,
 ) -> HistoryProbe:
-    """Compare decisions at the same live text.
+    """Compare a policy's decisions at the same live text.
 
     Args:
         model: A transformers causal language model in eval mode.
-        ways: At least one.
-        vocab: Which ids edit.
-        context: What the policy sees of a history.
-        progress: How to show progress.
+        ways: The ways to each place, at least one.
+        vocab: The edit vocabulary of the ids.
+        context: What the policy sees of a history, soft or hard.
+        progress: Shows the progress.
+
+    Returns:
+        The agreement in this context.
 
     Raises:
         TraceError: There are no ways.
@@ -245,16 +254,17 @@ def _by_tries(ways: Sequence[Ways], one: torch.Tensor, other: torch.Tensor) -> d
 def next_policies(
     model: Any, asked: Sequence[Asked], vocab: EditVocab, context: Context
 ) -> Iterator[torch.Tensor]:
-    """What a policy would do next, as probabilities.
+    """Yield a policy's distribution of the next action for each pair.
 
     Args:
         model: A transformers causal language model in eval mode.
         asked: N pairs of a prompt, not empty, and a raw trace.
-        vocab: Which ids edit.
-        context: What it sees of the traces.
+        vocab: The edit vocabulary of the ids.
+        context: What the policy sees of the traces, soft or hard.
 
     Yields:
-        Float[V] for each pair in order, on the CPU; ids that are no token have probability 0.
+        The probabilities, Float[V], on the CPU, for each pair in order; ids that are not tokens have
+        probability 0.
     """
     for start in range(0, len(asked), BATCH):
         part = asked[start : start + BATCH]
@@ -266,7 +276,7 @@ def next_policies(
 
 
 def _hard(model: Any, prompt: Sequence[int], trace: Sequence[int], vocab: EditVocab) -> torch.Tensor:
-    """By the tree of the whole raw trace, so that what is erased is really there and out of sight."""
+    """Compute by the tree of the whole raw trace, in which erased tokens are present but not seen."""
     device = next(model.parameters()).device
     # Some action must follow to have its distribution read; which one changes nothing before it.
     ids = torch.tensor([[*trace, prompt[0]]], device=device)

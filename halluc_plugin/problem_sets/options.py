@@ -1,12 +1,12 @@
-"""Options of a command, declared where they are used: as fields of frozen dataclasses.
+"""Declare options of a command where they are used, as fields of frozen dataclasses.
 
     @dataclass(frozen=True)
     class Sums(ProblemSet):
         largest: int = option(9, "Numbers are drawn from 0 to this.")
         sizes: Sizes = parts(Sizes(2, 4, 6), smallest="Fewest numbers.", largest="Most numbers.")
 
-A dataclass may hold others; the fields of all are options of one command, so that each has a name of its own.
-A field without help is none.
+A dataclass may hold others. The fields of all are options of one command, so each needs a name of its own. A
+field without help is not an option.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ _HELP, _FLAG, _OLD = "halluc help", "halluc flag", "halluc old names"
 _PARTS, _WEIGHTS = "halluc parts", "halluc weights"
 
 KINDS = (bool, int, float, str)
-"""What a command line can read, beside enums of texts."""
+"""The types that a command line can read, apart from enums of texts."""
 
 DeclaredT = TypeVar("DeclaredT")
 
@@ -30,48 +30,48 @@ def option(
     flag: str | None = None,
     old: tuple[str, ...] = (),
 ) -> Any:
-    """A field that is an option.
+    """Return a field that is an option.
 
     Args:
-        default: Its default: a number, a text, a truth value, or a member of an enum of texts.
-        help: A sentence.
-        flag: Its name on the command line, where it is not the field's.
-        old: Names that it had there, which go on to work, with a warning.
+        default: The default value: a number, a text, a truth value, or a member of an enum of texts.
+        help: One sentence of help.
+        flag: The name on the command line if it is not that of the field.
+        old: Former names on the command line, which still work, with a warning.
     """
     return field(default=default, metadata={_HELP: help, _FLAG: flag, _OLD: old})
 
 
 def weights(default: Any, help: str) -> Any:  # noqa: A002 - as typer calls it
-    """A field with a weight for each of several names: one option of numbers with colons between them.
+    """Return a field with a weight for each of several names, given as numbers with colons between them.
 
     Args:
         default: A mapping from names to numbers, or a dataclass whose fields are numbers.
-        help: What is weighed, without the names, such as "Weights of errors".
+        help: What the weights are for, without the names, such as "Weights of errors".
     """
     return field(default_factory=lambda: default, metadata={_HELP: help, _WEIGHTS: True})
 
 
 def parts(default: Any, **helps: str) -> Any:
-    """A field that is a dataclass with options of its own.
+    """Return a field that is a dataclass with options of its own.
 
     Args:
-        default: The dataclass.
-        **helps: What its options are here, where that says more than its own words.
+        default: The default value of the dataclass.
+        **helps: Help for some of its options that replaces their own.
     """
     return field(default=default, metadata={_PARTS: helps})
 
 
 @dataclass(frozen=True)
 class Option:
-    """One option.
+    """One option of a command.
 
     Attributes:
-        path: Of the field: its name behind those of the fields it is in.
+        path: Path of the field: the names of the fields that contain it, then its own.
         kind: ``bool``, ``int``, ``float``, ``str``, an enum of texts, or ``dict`` for weights by name.
-        default: Its default.
-        help: A sentence.
-        flag: Its name on the command line, with dashes; None for the field's.
-        old: Names that it had there.
+        default: The default value.
+        help: One sentence of help.
+        flag: The name on the command line, with dashes; None for that of the field.
+        old: Former names on the command line.
     """
 
     path: tuple[str, ...]
@@ -83,19 +83,19 @@ class Option:
 
     @property
     def name(self) -> str:
-        """The field's name."""
+        """The name of the field."""
         return self.path[-1]
 
 
 def options(
     declared: Any, path: tuple[str, ...] = (), helps: Mapping[str, str] | None = None
 ) -> list[Option]:
-    """The options of a dataclass and of those it holds, in the order of their fields.
+    """Return the options of a dataclass and of those that it holds, in the order of their fields.
 
     Args:
         declared: The dataclass; its values are the defaults.
-        path: Of the fields it is in.
-        helps: Words that stand in for those of its fields.
+        path: Path of the fields that contain the dataclass.
+        helps: Help for some of its fields that replaces their own.
     """
     return list(_options(declared, path, helps or {}))
 
@@ -116,11 +116,11 @@ def _options(declared: Any, path: tuple[str, ...], helps: Mapping[str, str]) -> 
 
 
 def with_values(declared: DeclaredT, values: Mapping[tuple[str, ...], Any]) -> DeclaredT:
-    """A dataclass with other values.
+    """Return a copy of a dataclass with other values.
 
     Args:
         declared: The dataclass.
-        values: By the paths of options; weights as a mapping from names to numbers.
+        values: The values by the paths of their options; weights as a mapping from names to numbers.
 
     Raises:
         SettingsError: A dataclass refuses its values.
@@ -139,11 +139,11 @@ def with_values(declared: DeclaredT, values: Mapping[tuple[str, ...], Any]) -> D
 
 
 def fault(found: Sequence[Option], taken: Sequence[str] = ()) -> str | None:
-    """Why options cannot be those of one command, None if they can.
+    """Return why options cannot be those of one command, None if they can.
 
     Args:
         found: The options.
-        taken: Names that the command has anyhow.
+        taken: Names of further options of the command.
     """
     names = [*taken]
     for each in found:

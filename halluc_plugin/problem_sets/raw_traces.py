@@ -11,7 +11,7 @@ EDIT_HELP = "What deletes errors: an edit for each token, or step."
 ENDING_HELP = "Where backtracking traces end: with the correction, or right behind the backtrack."
 
 ATTEMPTS = 20
-"""Draws of errors for one problem before it is left without a backtracking trace."""
+"""Number of draws of errors for one problem before it is left without a backtracking trace."""
 
 
 class Edit(StrEnum):
@@ -32,9 +32,9 @@ class Ending(StrEnum):
     """The place where a backtracking trace ends."""
 
     CORRECTION = "correction"
-    """With the whole answer and EOS."""
+    """It ends with the whole answer and EOS."""
     BACKTRACK = "backtrack"
-    """Right after the first error is deleted, as in the paper."""
+    """It ends right after the first error is deleted, as in the paper."""
 
 
 @dataclass(frozen=True)

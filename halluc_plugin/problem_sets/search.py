@@ -147,7 +147,7 @@ class SearchVerifier(Generic[StateT]):
         return sum(dead), len(dead) - sum(dead)
 
     def _play(self, state: StateT, lines: Sequence[str]) -> StateT | None:
-        """The state behind whole lines, None if one of them is no step."""
+        """The state after whole lines, None if one of them is not a step."""
         for line in lines:
             allowed = (step.after for step in self.search.steps(state) if step.text == f"{line}\n")
             found = next(allowed, None)

@@ -1,8 +1,8 @@
-"""What raw traces of searches look like: what is noticed when, how far is taken back, what is remembered.
+"""The form of raw traces of searches: what is noticed and when, how far is taken back, what is remembered.
 
-In soft context a model sees what it has tried, and traces may remember it. In hard context the live text is
-all there is: what is done in a state must not depend on how it was reached. Such traces have no memory, and
-every edit of theirs lands where the next action is the same as if nothing had been there.
+In soft context a model sees what it has tried, and traces may remember it. In hard context it sees the live
+text alone, so what is done in a state must not depend on how it was reached. Traces for hard context have no
+memory, and after each of their edits the next action is the same as if nothing had been written before.
 """
 
 from dataclasses import dataclass
@@ -14,28 +14,28 @@ from halluc_plugin.problem_sets.step_traces import Pairing
 
 
 class Notice(StrEnum):
-    """When a dead end is noticed; where no step is left, in any case."""
+    """The point at which a dead end is noticed; a state without steps is always noticed."""
 
     AT_ONCE = "at-once"
     CONTRADICTION = "contradiction"
-    """When the live text shows it."""
+    """It is noticed when the live text shows it."""
     LATE = "late"
-    """A number of steps after it was entered."""
+    """It is noticed a number of steps after it was entered."""
 
 
 class Back(StrEnum):
-    """How far it is taken back."""
+    """How far a dead end is taken back."""
 
     STEP = "step"
-    """The last step, and so on for as long as what is left is known to be dead."""
+    """The last step is taken back, and further steps as long as the remaining text is known to be dead."""
     CHOICE = "choice"
-    """To the last state from which a right answer can be reached."""
+    """It is taken back to the last state from which a right answer can be reached."""
     RESTART = "restart"
-    """All."""
+    """The whole answer is taken back."""
 
 
 class SearchEdit(StrEnum):
-    """Which edit tokens take back."""
+    """The edit tokens that take back."""
 
     TOKEN = "token"  # noqa: S105 - a kind of edit
     """One backtrack for each token."""
@@ -46,60 +46,60 @@ class SearchEdit(StrEnum):
 
 
 class Memory(StrEnum):
-    """Whether what was tried decides what is tried next."""
+    """Whether earlier tries decide what is tried next."""
 
     TRIED = "tried"
-    """A step that led nowhere is not proposed again, but for a share of repeats."""
+    """A step that failed is not proposed again, except for a share of repeats."""
     NONE = "none"
     """Each visit of a state is like the first."""
 
 
 class Proposal(StrEnum):
-    """How a step is chosen."""
+    """The way in which a step is chosen."""
 
     RATE = "rate"
-    """From a live state, by chance into a dead end or not."""
+    """A step from a live state leads into a dead end by chance."""
     UNIFORM = "uniform"
-    """All steps that a state allows are alike."""
+    """All steps that a state allows are equally likely."""
 
 
 class TakenBack(StrEnum):
-    """What was taken back."""
+    """The kind of step that was taken back."""
 
     NEW = "dead_end"
     REPEATED = "repeated"
     """A dead end that had been taken back before."""
     LIVE = "live"
-    """No dead end: the judge erred."""
+    """A live step that an erring judge took for a dead end."""
 
 
 @dataclass(frozen=True)
 class SearchTraceSettings:
-    """What search traces look like.
+    """The form of search traces.
 
     Args:
-        pairing: How traces go with problems.
-        memory: Whether what was tried decides what is tried next: ``tried`` for soft context, ``none`` for
-            hard context.
-        proposal: How a step is chosen.
-        rate: With ``proposal=rate``, the probability that a step from a live state leads into a dead end,
-            where both are possible.
-        notice: When a dead end is noticed.
-        late: For ``notice=late``, steps from the one into the dead end to its notice.
-        back: How far it is taken back.
-        edit: Which edit tokens take back.
-        repeats: With a memory, the probability that a step from a state is one that was tried there in vain:
-            without any, the number of tries would tell that the last one is right.
-        tries: Most times that something is taken back in a trace; longer ones are drawn anew. In hard context
-            few do and cost less. In soft context a model counts: where the longest traces end, the last line
-            is always right, and is accepted unchecked.
-        missed: Probability that a dead end that is to be noticed is not, and the trace goes on from it, or
-            ends there: one less the detection r of the search law. Traces with more than ``tries`` are drawn
-            anew and have noticed more than others, so that the traces that are left miss more.
+        pairing: How many traces a problem has.
+        memory: Whether earlier tries decide what is tried next: ``tried`` for soft context, ``none`` for hard
+            context.
+        proposal: The way in which a step is chosen.
+        rate: With ``proposal=rate``, the probability that a step from a live state leads into a dead end, if
+            both are possible.
+        notice: The point at which a dead end is noticed.
+        late: With ``notice=late``, the number of steps from the one into the dead end to its notice.
+        back: How far a dead end is taken back.
+        edit: The edit tokens that take back.
+        repeats: With a memory, the probability that a step from a state repeats one that failed there.
+            Without such steps, the number of tries would tell that the last one is right.
+        tries: Largest number of times that something is taken back in a trace; longer traces are drawn anew.
+            In hard context few tries suffice and cost less. In soft context a model can count: at the end of
+            the longest traces the last line is always right, and is accepted unchecked.
+        missed: Probability that a dead end that should be noticed is not, so that the trace continues from
+            it, or ends there: one minus the detection r of the search law. Traces with more than ``tries``
+            are drawn anew and have noticed more than others, so the remaining traces miss more.
         false_alarms: Probability that a live line is taken back: f of the search law.
 
     Raises:
-        SettingsError: A value is out of range, or some do not go together.
+        SettingsError: A value is out of range, or two values contradict each other.
     """
 
     pairing: Pairing = option(

@@ -1,6 +1,6 @@
-"""Raw traces of searches: into dead ends, on until they are noticed, and back, to a right answer.
+"""Write raw traces of searches: into dead ends, on until they are noticed, back, and to a right answer.
 
-Where the judge may err, a trace may also end at a wrong answer that it took for right.
+If the judge may err, a trace may also end at a wrong answer that it took for right.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,7 +26,8 @@ from halluc_plugin.problem_sets.steps import Problem
 StateT = TypeVar("StateT")
 
 ATTEMPTS = 100
-"""Walks that are drawn of one problem before it is left without a trace: longer ones are dropped."""
+"""Number of walks drawn for one problem before it is left without a trace; walks that are too long are
+dropped."""
 
 
 @dataclass
@@ -45,16 +46,16 @@ class _Walk(Generic[StateT]):
 
 
 class SearchTraceWriter(Generic[StateT]):
-    """Writes traces in the ids of one tokenizer.
+    """Writes search traces in the ids of one tokenizer.
 
     Args:
         tokenizer: A transformers tokenizer with the edit tokens that ``settings`` need.
-        vocab: Its edit tokens.
-        search: The task.
-        settings: What the traces look like.
+        vocab: The edit vocabulary of the tokenizer.
+        search: The search task.
+        settings: The form of the traces.
 
     Raises:
-        EditVocabError: There is no token for the edits that are wanted.
+        EditVocabError: The tokenizer has no token for the edits that are asked for.
     """
 
     def __init__(
@@ -72,16 +73,16 @@ class SearchTraceWriter(Generic[StateT]):
         self._lines: dict[str, tuple[int, ...]] = {}
 
     def clean(self, problem: Problem) -> tuple[int, ...]:
-        """The reference answer, then EOS."""
+        """Return the token ids of the reference answer, then EOS."""
         lines = (token for step in problem.steps for token in self._encode(step))
         return (*lines, self._tokenizer.eos_token_id)
 
     def backtracking(self, problem: Problem, rng: np.random.Generator) -> BacktrackTrace | None:
-        """A trace with at least one dead end; None where none was met in a number of attempts."""
+        """Return a trace with at least one dead end, None if several attempts met none."""
         return self._first(problem, rng, lambda trace: bool(trace.kinds))
 
     def single(self, problem: Problem, rng: np.random.Generator) -> BacktrackTrace:
-        """A trace with as many dead ends as are met, or none."""
+        """Return a trace with as many dead ends as it meets, possibly none."""
         found = self._first(problem, rng, lambda _: True)
         return found or BacktrackTrace(self.clean(problem), ())
 

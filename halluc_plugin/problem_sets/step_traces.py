@@ -1,4 +1,4 @@
-"""Raw traces of answers in steps: clean ones, and ones in which errors are written and taken back."""
+"""Write raw traces of answers in steps: clean ones, and ones in which errors are taken back."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,28 +26,29 @@ from halluc_plugin.problem_sets.weights import check_weights, draw_kind
 
 
 class Pairing(StrEnum):
-    """How traces go with problems."""
+    """How many traces a problem has."""
 
     PAIRED = "paired"
-    """A clean trace of each problem, and beside it ones that have an error at least."""
+    """Each problem has a clean trace, and further ones with at least one error."""
     SINGLE = "single"
-    """One trace of each problem, with as many errors as the rate gives, or none: the retry rate of
+    """Each problem has one trace, with as many errors as the rate gives, possibly none: the retry rate of
     Physics of Language Models 2.2 (arXiv 2408.16293)."""
 
 
 @dataclass(frozen=True)
 class StepTraceSettings:
-    """What backtracking traces look like.
+    """The form of backtracking traces.
 
     Args:
-        pairing: How traces go with problems.
-        edit: How errors are deleted.
-        ending: Where a trace ends.
+        pairing: How many traces a problem has.
+        edit: The edit that deletes errors.
+        ending: The place where a trace ends.
         rate: Probability of an error at each step, and of another one after each error.
-        mix: Weight of each kind of error by name; kinds that are not named do not occur. Empty: all alike.
+        mix: Weight of each kind of error by name; kinds that are not named do not occur. An empty mapping
+            makes all equally likely.
 
     Raises:
-        SettingsError: The rate is no probability below 1, or the weights are none.
+        SettingsError: The rate is not a probability below 1, or the weights are invalid.
     """
 
     pairing: Pairing = option(
@@ -82,14 +83,14 @@ class StepTraceWriter:
 
     Args:
         tokenizer: A transformers tokenizer with the edit tokens that ``settings`` need.
-        vocab: Its edit tokens.
-        task: What the problems look like.
-        settings: What the traces look like.
+        vocab: The edit vocabulary of the tokenizer.
+        task: The kind of problems.
+        settings: The form of the traces.
 
     Raises:
-        EditVocabError: Errors are to be deleted by steps, and there is no step backtrack token.
+        EditVocabError: Errors are to be deleted by steps, and the tokenizer has no step backtrack token.
         SettingsError: The mix names a kind of error that the task does not have, or step edits are to delete
-            what stands on one line.
+            parts of one line.
     """
 
     def __init__(
@@ -113,18 +114,18 @@ class StepTraceWriter:
         self._weights = [settings.mix.get(kind, 0.0) if settings.mix else 1.0 for kind in task.kinds]
 
     def clean(self, problem: Problem) -> tuple[int, ...]:
-        """The reference answer, then EOS."""
+        """Return the token ids of the reference answer, then EOS."""
         return (*self._encode(problem.answer), self._tokenizer.eos_token_id)
 
     def backtracking(self, problem: Problem, rng: np.random.Generator) -> BacktrackTrace | None:
-        """The reference answer with at least one error on the way; None where none is possible."""
+        """Return the reference answer with at least one error on the way, None if no error is possible."""
         for _ in range(ATTEMPTS):
             if trace := self._trace(problem, self._draw_errors(problem, rng)):
                 return trace
         return None
 
     def single(self, problem: Problem, rng: np.random.Generator) -> BacktrackTrace:
-        """The reference answer with as many errors as the rate gives, or none."""
+        """Return the reference answer with as many errors as the rate gives, possibly none."""
         errors = self._draw_errors(problem, rng)
         return self._trace(problem, errors) or BacktrackTrace(self.clean(problem), ())
 

@@ -33,9 +33,9 @@ class Form(StrEnum):
     """The content of an answer."""
 
     STEPS = "steps"
-    """How each step is worked out, one a line."""
+    """The answer shows how each step is worked out, one on each line."""
     DIRECT = "direct"
-    """Only what the steps come to, on one line."""
+    """The answer has only the results of the steps, on one line."""
 
 
 @dataclass(frozen=True)

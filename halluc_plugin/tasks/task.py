@@ -1,4 +1,4 @@
-"""What a task declares: one object, from which all that the toolkit does with the task follows."""
+"""The declaration of a task: one object, from which everything that is done with the task follows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from halluc_plugin.problem_sets.data_set import DataSet
 
 TAKEN = ("out", "tokenizer", "workers", "trust_remote_code", "template", "quiet", "as_json", "json", "help")
-"""Options that every ``halluc data NAME`` has anyhow."""
+"""The options that every ``halluc data NAME`` has."""
 
 
 class JudgedBy(StrEnum):
-    """Who says in training whether an answer is right; search and data always ask the task's verifier."""
+    """The judge of answers in training; search and data generation always use the task's verifier."""
 
     TASK = "task"
     """The task's verifier."""
@@ -26,20 +26,21 @@ class JudgedBy(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """A task; what it is about is the first line of its module.
+    """A task; the first line of its module describes it.
 
     Attributes:
-        name: Of its folder, its command ``halluc data NAME``, and the folder of its data.
+        name: Name of its folder, its command ``halluc data NAME``, and the folder of its data.
         verifier: Judges answers, and prefixes if it is a :class:`halluc_plugin.verifiers.PrefixVerifier`. Its
             data sources are the task's.
-        judged_by: Who judges in training.
-        judges: Other verifiers by name, such as published ones; the lm-eval task takes one by its metadata.
-        data: What ``halluc data NAME`` writes, with its options and their defaults; None for tasks whose
-            problems come from elsewhere, which have no such command.
+        judged_by: The judge of answers in training.
+        judges: Other verifiers by name, such as published ones; the metadata of an lm-eval task can select
+            one.
+        data: The data set that ``halluc data NAME`` writes, with its options and their defaults; None for
+            tasks whose problems come from elsewhere, which have no such command.
         examples: Options of that command that show what it can do; an empty text for the command without.
-        old_options: Old names of its options and their present ones, such as ``--retry-rate`` and
-            ``--error-rate``.
-        eval: What its lm-eval tasks are; None for none.
+        old_options: Former names of its options and their present ones, such as ``--retry-rate`` and
+            ``--rate``.
+        eval: The description of its lm-eval tasks; None for none.
     """
 
     name: str
@@ -57,10 +58,10 @@ class Task:
         return self.verifier.data_sources
 
     def fault(self, name: str) -> str | None:
-        """What is wrong with the declaration, None for nothing.
+        """Return what is wrong with the declaration, None if nothing is.
 
         Args:
-            name: What the task is known by.
+            name: The name under which the task is registered.
         """
         if self.name != name:
             return f"it says that its name is {self.name!r}, but its entry point or folder is {name!r}"

@@ -1,8 +1,8 @@
-"""Raw traces of Countdown answers: clean ones, and ones in which errors are written and taken back.
+"""Write raw traces of Countdown answers: clean ones, and ones in which errors are taken back.
 
-D_op and D_back of Self-Backtracking (arXiv 2502.04404, section 4.1). Deviation 1: a trace may go on to the
-correction, and does by default; the paper's end at the backtrack (``Ending.BACKTRACK``). Deviation 2: errors
-are deleted token by token by default, from the first wrong token on; the paper deletes whole steps.
+They are D_op and D_back of Self-Backtracking (arXiv 2502.04404, section 4.1). Deviation 1: a trace may go on
+to the correction, and does by default; the paper's end at the backtrack (``Ending.BACKTRACK``). Deviation 2:
+errors are deleted token by token by default, from the first wrong token on; the paper deletes whole steps.
 """
 
 from dataclasses import dataclass
@@ -31,11 +31,11 @@ from halluc_plugin.tasks.countdown.solver import write
 
 @dataclass(frozen=True)
 class TraceSettings:
-    """What backtracking traces look like.
+    """The form of backtracking traces.
 
     Args:
-        edit: How errors are deleted.
-        ending: Where a trace ends.
+        edit: The edit that deletes errors.
+        ending: The place where a trace ends.
         rate: Probability of an error at each step; a trace has at least one.
         follow: Probability that an exploration error is followed to the end before it is deleted.
         mix: Weights of the kinds of error.
@@ -62,12 +62,12 @@ class TraceWriter:
 
     Args:
         tokenizer: A transformers tokenizer with the edit tokens that ``settings`` need.
-        vocab: Its edit tokens.
-        problems: What the problems look like.
-        settings: What the traces look like.
+        vocab: The edit vocabulary of the tokenizer.
+        problems: The kind of problems.
+        settings: The form of the traces.
 
     Raises:
-        EditVocabError: Errors are to be deleted by steps, and there is no step backtrack token.
+        EditVocabError: Errors are to be deleted by steps, and the tokenizer has no step backtrack token.
     """
 
     def __init__(
@@ -79,11 +79,11 @@ class TraceWriter:
         deletion((0,), settings.edit.kind, vocab)  # refuses a vocabulary without the token
 
     def clean(self, problem: Problem) -> tuple[int, ...]:
-        """The reference answer: one equation a line, then EOS."""
+        """Return the ids of the reference answer: one equation on each line, then EOS."""
         return (*self._encode(problem.answer), self._tokenizer.eos_token_id)
 
     def backtracking(self, problem: Problem, rng: np.random.Generator) -> BacktrackTrace | None:
-        """The reference answer with errors on the way; None where no error of the mix is possible."""
+        """Return the reference answer with errors on the way, None if no error of the mix is possible."""
         for _ in range(ATTEMPTS):
             errors = self._draw_errors(problem, rng)
             if errors:

@@ -10,7 +10,7 @@ from pathlib import Path
 from halluc_plugin.errors import SettingsError
 
 PARTIAL = ".halluc-partial"
-"""Where what is to fill a folder that is there already is written first."""
+"""Name of the subfolder into which the content of an existing empty folder is written first."""
 
 
 @contextmanager

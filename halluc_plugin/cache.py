@@ -16,7 +16,7 @@ from typing import Any
 from halluc_plugin.errors import SettingsError
 
 FORMAT = 1
-"""Version of everything cached; raise it when a builder changes what it writes."""
+"""Version of everything cached, to be raised when a builder changes what it writes."""
 
 UNWRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT})
 

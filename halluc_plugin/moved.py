@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 UNTIL = "0.2"
-"""The release in which the old names are gone."""
+"""The release in which the old names are removed."""
 
 
 def install(modules: "Mapping[str, str]", names: "Mapping[str, str]") -> None:

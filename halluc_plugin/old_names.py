@@ -50,7 +50,7 @@ MODULES = {
     "halluc_plugin.vllm_engine.hard": "halluc_plugin.vllm_engine.launch",
     "halluc_plugin.whole": "halluc_plugin.atomic_files",
 }
-"""Old name and new name."""
+"""The new name of each module, by its old name."""
 
 NAMES = {
     # of modules that have moved
@@ -100,4 +100,4 @@ NAMES = {
     "halluc_plugin.verifiers.require_verifier": "halluc_plugin.tasks.require_verifier",
     "halluc_plugin.verifiers.truth_fault": "halluc_plugin.tasks.truth_fault",
 }
-"""Dotted old name and dotted new name of what is not under its old name in its module's new place."""
+"""The new dotted name, by the old one, of each object that its module's new place does not hold."""

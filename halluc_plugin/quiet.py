@@ -21,12 +21,12 @@ from halluc_plugin.errors import SettingsError
 from halluc_plugin.progress import ASKED, COLOUR, REPORT, REPORT_END, Progress, parsed
 
 LAST_LINES = 30
-"""Of the log, shown where the command fails."""
+"""Number of last lines of the log that are shown if the command fails."""
 INTERRUPTED = 130
 
 _OURS = re.compile(r"\bhalluc(?:  |: ).*")
 _CAUSE = re.compile(r"(?:\w+\.)*\w*(?:Error|Exception): \S")
-"""How the last line of a traceback begins; a line of a Ray worker has the worker's name before it."""
+"""The beginning of a traceback's last line; a line of a Ray worker has the worker's name before it."""
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 

@@ -14,9 +14,9 @@ from halluc_plugin.theory.figures import PALETTE
 FORMATS = ("svg", "png", "pdf")
 COLUMNS, WIDTH_INCHES, HEIGHT_INCHES, DPI = 2, 7.0, 3.6, 110
 STYLES = ("-", "--", ":", "-.")
-"""Of the runs, in turn; colours tell the lines of a chart apart."""
+"""The line styles of the runs, in order; colours tell the lines of a chart apart."""
 SALT = "halluc"
-"""Of the names inside an SVG: the same numbers give the same bytes."""
+"""The salt of names inside an SVG, so that the same numbers give the same bytes."""
 
 
 def draw_runs(runs: Sequence[RunMetrics], path: Path) -> None:

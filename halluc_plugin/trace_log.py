@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 TRACE_LOG_VERSION = 2
 READ_VERSIONS = (1, 2)
 DIGITS = 5
-"""Decimals that are kept of what is known of an action: more would make files larger and tell nothing."""
+"""Number of decimals that records keep: more would make files larger and add no information."""
 FOLDER = "traces"
 
 logger = logging.getLogger(__name__)

@@ -84,7 +84,7 @@ def _extend_index() -> None:
 
         ours, theirs = Path(__file__).parent, Path(lm_eval.tasks.__file__).parent
         listed = [Path(path) for path in paths]
-        # Absent when a TaskManager was asked for without defaults; a folder that we wrote has all of ours.
+        # Absent when a TaskManager was asked for without defaults; a folder that halluc wrote has all tasks.
         if theirs not in listed or any((path / _manifest()).is_file() for path in listed):
             return build(listed, **options)
         # Present when the host has a hook.

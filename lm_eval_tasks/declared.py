@@ -19,9 +19,10 @@ from halluc_plugin.tasks import EvaluatedSplit, Evaluation, Task
 Config = dict[str, Any]
 
 MARK = "_backtrack"
-"""In every name, so that no task of lm-eval's own is meant by it."""
+"""Part of every name, so that it cannot be taken for a task of lm-eval's own."""
 END_MARKERS = ("</s>", "<|im_end|>")
-"""Of a text. No other stop string is asked for: one inside text that is later taken back must not cut."""
+"""The texts that mark the end of an answer. No other stop string is used: one inside text that is later taken
+back must not cut."""
 WIDTH = 110
 
 
@@ -159,7 +160,7 @@ def _local_rows(task: str, evaluation: Evaluation, split: EvaluatedSplit) -> Con
 
 
 def _number(version: str) -> float | str:
-    """As lm-eval's own tasks write a version, where that loses nothing."""
+    """Return a version as a number, as lm-eval's own tasks write it, if that loses nothing."""
     is_number = re.fullmatch(r"\d+\.\d+", version) is not None and str(float(version)) == version
     return float(version) if is_number else version
 

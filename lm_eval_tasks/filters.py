@@ -15,7 +15,7 @@ from lm_eval_tasks.trace import Trace, TraceReader
 class _TextOfTrace(Filter):
     """Turns traces into text and cuts it.
 
-    Tasks of ours hand it traces. In anybody else's YAML it gets the answers themselves, and refuses one with
+    Halluc's tasks pass traces to it. In another YAML it gets the answers themselves, and refuses one with
     edit tokens, for which it lacks the tokenizer.
 
     Args:

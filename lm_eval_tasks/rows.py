@@ -75,7 +75,7 @@ class JudgedAnswers:
 class LoggedTraces(UserList[dict[str, Any]]):
     """The traces of all samples of a document: the fields of :class:`lm_eval_tasks.trace.Trace` and verdicts.
 
-    lm_eval writes it as ``str`` into its samples file, since it is no ``list``: JSON of the trace, or of a
+    lm_eval writes it as ``str`` into its samples file, since it is not a ``list``: JSON of the trace, or of a
     list of several.
     """
 
@@ -248,7 +248,7 @@ EVENT_ROWS: Described = {
     "d_high": (gap_high, True),
     "edit_auc": (area, True),
 }
-"""Rows of the trace pipeline where a prefix oracle exists; as :mod:`halluc_plugin.metrics` defines them."""
+"""Rows of the trace pipeline if there is a prefix oracle, as :mod:`halluc_plugin.metrics` defines them."""
 
 
 def sample_rows(samples: int) -> Described:

@@ -43,7 +43,7 @@ from lm_eval_tasks.trace import Trace, TracedAnswer, TraceReader
 TRACE_PIPELINE = "trace"
 REPEATS = "repeats"
 NO_MATCH = "[invalid]"
-"""What lm_eval's regex filter says where it finds nothing."""
+"""The answer of lm_eval's regex filter if it finds nothing."""
 
 
 class BacktrackTask(ConfigurableTask):
@@ -128,7 +128,7 @@ class BacktrackTask(ConfigurableTask):
     def apply_filters(self) -> None:
         """Run the pipelines on traces; the answers themselves are not changed, for the samples file."""
         answers = [instance.resps for instance in self._instances]
-        # Where processes must have equally many requests, lm_eval adds some; the surplus is no sample.
+        # Where processes must have equally many requests, lm_eval adds some; the surplus does not count.
         samples = [[self._trace(answer) for answer in resps[: self.config.repeats]] for resps in answers]
         try:
             filtered = [self._filtered(sample) for sample in zip(*samples, strict=True)]
@@ -228,7 +228,7 @@ class BacktrackTask(ConfigurableTask):
         return JudgedAnswers(tuple(answers), tuple(known[judge, answer] for answer in answers), votes)
 
     def _canonical(self, answer: str) -> str | None:
-        """As ``exact_match`` compares it."""
+        """Return an answer as ``exact_match`` compares it."""
         if answer == NO_MATCH:
             return None
         options = self._metric_fn_kwargs["exact_match"]

@@ -27,10 +27,10 @@ _ENGINES: dict[Context, dict[str, Any]] = {
     Context.SOFT: {"logits_processors": [SOFT_PROCESSOR, KNOWN_IDS]},
     Context.HARD: ENGINE_ARGS | {"logits_processors": [*ENGINE_ARGS["logits_processors"], KNOWN_IDS]},
 }
-"""What the engine of a context is started with."""
+"""The arguments with which the engine of a context is started."""
 
 _SET_HERE = frozenset({"stop", "detokenize", "extra_args", "include_stop_str_in_output"})
-"""Generation arguments of vLLM that are set here, or would show what ended an answer."""
+"""Generation arguments of vLLM that the model sets itself, or that would show what ended an answer."""
 
 
 @register_model("vllm-backtrack")
@@ -159,7 +159,7 @@ class VLLMBacktrack(VLLM):
 
 
 def _log_probs(found: Any) -> list[float] | None:
-    """Of the sampled tokens; None where a generation argument asks for none."""
+    """Return the log-probs of the sampled tokens, None if a generation argument asks for none."""
     if found.logprobs is None:
         return None
     return [at[token].logprob for at, token in zip(found.logprobs, found.token_ids, strict=True)]

@@ -89,7 +89,7 @@ def _rows(block: type[Any], path: str) -> Iterator[str]:
 
 
 def _shown(default: Any) -> str:
-    """As YAML has it, on one line."""
+    """Return a value as YAML writes it, on one line."""
     if isinstance(default, StrEnum):
         default = str(default)
     if default == ():

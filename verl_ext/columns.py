@@ -10,14 +10,14 @@ BUDGET = "backtrack_budget"
 """Column, Long[1]: effective edits that could be sampled; the actor bans what the engine banned."""
 
 EDIT_PROBS = "backtrack_edit_probs"
-"""Column, Float[prompt and response]: one position before each action, the probability that it is an edit; of
-the actor's pass before the update, from our own engine alone."""
+"""Column, Float[prompt and response]: the probability that an action is an edit, one position before the
+action. It comes from the actor's pass before the update, and only from halluc's own engine."""
 
 STATISTICS = "backtrack"
 """Extra field: counts of the agent loop by name, among them whether the answer was cut off."""
 
 CONTINUATIONS = "backtrack_continuations"
-"""Extra field: by position (see :class:`halluc_plugin.rewards.States`) the answers sampled from there."""
+"""Extra field: the answers sampled from states, by position (see :class:`halluc_plugin.rewards.States`)."""
 
 TURNS = "refinement_turns"
-"""Extra field: where the first attempt ends, and where the second one begins."""
+"""Extra field: the end of the first attempt, and the beginning of the second one."""

@@ -54,7 +54,7 @@ OUTPUTS = {
     Statistic.SQUARES: "sum_pi_squared",
     Statistic.EDIT_MASS: EDIT_PROBS,
 }
-"""Names of what is read among verl's outputs."""
+"""Names of the statistics among verl's outputs."""
 
 
 @EngineRegistry.register(model_type="language_model", backend=[OWN_STRATEGY], device=["cuda", "npu", "cpu"])
@@ -158,7 +158,10 @@ class BacktrackFSDPEngine(FSDPEngineWithLMHead):
         )
 
     def _budget(self, micro_batch: TensorDict) -> int | Tensor | None:
-        """Of all rows; with a curriculum each row's own: a batch may hold rollouts of several stages."""
+        """Return the budget of all rows, or with a curriculum that of each row.
+
+        A batch may hold rollouts of several stages.
+        """
         if not self._settings.curriculum:
             return self._settings.max_backtracks
         if BUDGET not in micro_batch.keys():  # noqa: SIM118 - a TensorDict iterates over rows
@@ -178,7 +181,7 @@ class _Traces:
         prompt_ids: Long[B, P].
         prompt_valid: Bool[B, P].
         prompt_lengths: Long[B].
-        resolution: Of the B responses of width T.
+        resolution: The resolution of the B responses of width T.
         offsets: Long[B + 1], where each row (prompt and response) begins when they are packed.
     """
 

@@ -119,7 +119,10 @@ def _tells_edit_probs(config: DictConfig) -> bool:
 
 
 def _edit_probs(data: Mapping[str, Any]) -> list[list[float]]:
-    """Of the actions of each answer; the engine gives them one position before each, behind the prompt."""
+    """Return the probabilities of edits for each answer, cut out of the engine's row.
+
+    The engine gives them one position before each action.
+    """
     rows = zip(*(data[name].unbind() for name in ("prompts", "responses", EDIT_PROBS)), strict=True)
     return [
         probs[len(prompt) - 1 : len(prompt) - 1 + len(response)].tolist() for prompt, response, probs in rows

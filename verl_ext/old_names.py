@@ -23,10 +23,10 @@ MODULES = {
     "verl_ext.sft_callback": "verl_ext.recipe.sft_callback",
     "verl_ext.sync_watch": "verl_ext.watch.sync",
 }
-"""Old name and new name."""
+"""The new name of each module, by its old name."""
 
 NAMES = {
     "verl_ext.continuations.COLUMN": "verl_ext.columns.CONTINUATIONS",
     "verl_ext.failed_answers.watch_every_trainer": "verl_ext.watch.every_trainer.watch_every_trainer",
 }
-"""Dotted old name and dotted new name of what is not under its old name in its module's new place."""
+"""The new dotted name, by the old one, of each object that its module's new place does not hold."""

@@ -95,7 +95,7 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
         if self.global_steps == 1:
             self._warn_of_blind_start(batch, keys)
         batch = super()._compute_advantage(batch, metrics)
-        # verl's estimators see neither ids nor columns of ours: what they return is shaped here.
+        # verl's estimators see neither ids nor halluc's columns: what they return is shaped here.
         if not shapes_actions(self._settings):
             return batch
         keys, data = _fetch_answers(batch, _SHAPED)
@@ -162,7 +162,7 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
         return {f"backtrack/degenerate/{name}": share for name, share in known.items()}
 
     def _problem_rows(self, batch: KVBatchMeta, keys: list[str], count: int) -> list[ProblemRow]:
-        """Some answers whose states a verifier of ours judges, drawn by the number of the step."""
+        """Some answers whose states a verifier judges, drawn by the number of the step."""
         return problem_rows(self.config, batch.partition_id, drawn(keys, count, self.global_steps))
 
     def _log_traces(self, batch: KVBatchMeta, keys: list[str]) -> None:

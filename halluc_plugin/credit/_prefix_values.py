@@ -18,7 +18,7 @@ NODE = np.dtype(
         ("total", np.float64),  # of their rewards
     ]
 )
-"""A state in memory: side by side, as a pass reads all of it."""
+"""The layout of a state in memory, whose fields are next to each other since a pass reads all of them."""
 
 
 def event_values(

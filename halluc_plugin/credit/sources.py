@@ -13,17 +13,18 @@ if TYPE_CHECKING:
 Valued = Callable[
     [Sequence[Sequence[int]], Sequence[Hashable], Sequence[float], "EditVocab"], list[list[EventValue]]
 ]
-"""Of raw traces, their groups and rewards, what each effective event of each trace was worth."""
+"""A function from raw traces, their groups and rewards to the values around each effective event of each
+trace."""
 
 
 class CreditValues(StrEnum):
     """The source of the values by which edits are credited."""
 
     JUDGED = "judged"
-    """Those of ``halluc.values``."""
+    """The values of ``halluc.values``."""
     PREFIX_TREE = "prefix_tree"
     """Mean rewards of the group's own answers that passed through a state."""
 
 
 BY_GROUP: dict[CreditValues, Valued] = {CreditValues.PREFIX_TREE: prefix_tree_values}
-"""Sources that need the group's answers and rewards alone; the others need somebody who judges states."""
+"""The sources that need only the group's answers and rewards; the others need a judge of states."""

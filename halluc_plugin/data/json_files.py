@@ -41,7 +41,7 @@ def _parsed(path: Path, text: str, number: int, line: int) -> Any:
     try:
         found = json.loads(text)
         if "\\ud" in text or "\\uD" in text:
-            json.dumps(found, ensure_ascii=False).encode()  # half a character is no text
+            json.dumps(found, ensure_ascii=False).encode()  # half a character cannot be encoded
     except json.JSONDecodeError as error:
         at, reason = line + error.lineno - 1, f"JSONDecodeError: {error.msg}"
     except (RecursionError, ValueError) as error:  # no end of brackets, of digits; half a character

@@ -9,7 +9,7 @@ from halluc_plugin.data.rows import Message, Row, messages
 from halluc_plugin.errors import DataError, SettingsError
 
 TEMPLATE_KWARGS = "apply_chat_template_kwargs"
-"""verl's name, in its ``data`` block, for arguments that a chat template reads."""
+"""verl's name, in its ``data`` block, for further arguments of a chat template."""
 _NOT_THE_TEMPLATES = frozenset(
     {
         "add_generation_prompt",
@@ -23,7 +23,7 @@ _NOT_THE_TEMPLATES = frozenset(
     }
 )
 _ASKING = frozenset({"system", "user"})
-"""Roles whose text templates keep; of earlier answers some leave out the thoughts."""
+"""The roles whose text every template keeps; some templates drop the thoughts of earlier answers."""
 _NOBODY = {"role": "user", "content": [{"type": "text", "text": ""}]}
 
 
@@ -131,7 +131,7 @@ def _texts(content: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _rendered(tokenizer: Any, prompt: Sequence[Message], kwargs: Mapping[str, Any], *, tokenize: bool) -> Any:
-    """As verl renders: some templates want a message of the user, and an empty one is cut off again."""
+    """Render a prompt as verl does: some templates want a user message, and an empty one is cut off again."""
     options = {**kwargs, "tokenize": tokenize, "return_dict": False}
     try:
         return tokenizer.apply_chat_template(list(prompt), add_generation_prompt=True, **options)

@@ -11,7 +11,8 @@ Deviations:
 2. Lengths are counted in steps, not in tokens, so that the discount does not depend on a tokenizer.
 3. The return of the turn itself is its Monte-Carlo value where that is known, not the single outcome; that of
    later turns is their outcome.
-4. The sum can exceed 1, which is no target of a binary cross-entropy: it is divided by the number of turns
+4. The sum can exceed 1, which cannot be a target of a binary cross-entropy: it is divided by the number of
+turns
    that it is over (``normalised``), or capped at 1 (``capped``), or later turns are left out (``turn``).
 5. Trajectories are ordered: which answer comes first is drawn too, and how many turns there are, up to K + 1.
    Where there are no more than J, all are taken.
@@ -43,7 +44,7 @@ class Returns(StrEnum):
     CAPPED = "capped"
     """Their sum, at most 1."""
     TURN = "turn"
-    """They are left out: what a scorer without earlier attempts learns."""
+    """Later turns are left out, as for a scorer that sees no earlier attempts."""
 
 
 def turn_rows(

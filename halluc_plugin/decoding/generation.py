@@ -31,13 +31,13 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "watermarking_config": (None,),
     "encoder_repetition_penalty": (None, 1),
     "encoder_no_repeat_ngram_size": (None, 0),
-    # Ends, results and caches that are none of ours.
+    # Ends, results and caches that are not used here.
     "max_time": (None,),
     "stop_strings": (None,),
     "return_dict_in_generate": (None, False),
     "cache_implementation": (None, "dynamic", "static", "offloaded", "offloaded_static", "hybrid"),
 }
-"""What cannot be decoded by, and the values at which it asks for nothing."""
+"""The generation arguments that cannot be followed here, and the values with which they have no effect."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ class Finish(StrEnum):
 
     EOS = "eos"
     LENGTH = "length"
-    """It has as many actions as it may, or its live tokens fill the model's positions."""
+    """The response has as many actions as it may, or its live tokens fill the model's positions."""
 
 
 @dataclass(frozen=True)

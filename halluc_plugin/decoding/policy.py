@@ -22,11 +22,13 @@ class Tabu(StrEnum):
     """
 
     OFF = "off"
-    """Nothing: the same may be written again."""
+    """It bans nothing: the same text may be written again."""
     LAST = "last"
-    """The last token that it erased, behind all before it: the same span cannot be completed again."""
+    """It bans the last token that it erased, after all tokens before it: the same span cannot be completed
+    again."""
     FIRST = "first"
-    """The first token that it erased, behind what is left: the next try begins in another way."""
+    """It bans the first token that it erased, after the text that is left: the next try begins
+    differently."""
 
     @classmethod
     def of(cls, value: "Tabu | bool | str") -> "Tabu":

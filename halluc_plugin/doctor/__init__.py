@@ -24,10 +24,11 @@ GROUP = "halluc.doctor"
 """Entry points: the name is the room's, the value ``module:checks``, a function of a :class:`.fresh.Call`."""
 
 OURS = ("packages", "tasks", "rewards", "vLLM", "model", "engine")
-"""Rooms that are always there; one of an entry point with such a name is called by its module, too."""
+"""Rooms that always exist. If an entry point has such a name, its room is called by its module's name,
+too."""
 
 ORDER = ("packages", "tasks", "rewards", "verl", "vLLM", "lm-eval", "model", "engine")
-"""Of a report, other rooms behind them; a visit tells of each room when it has been looked into."""
+"""The order of rooms in a report, with other rooms after them; a visit yields each room when it is done."""
 
 
 def examine(

@@ -14,7 +14,8 @@ from halluc_plugin.checks import Check, CheckStatus
 from halluc_plugin.doctor import fresh, packages
 
 TOLERANCE = 1e-3
-"""Nats. Float32 engines are within 1e-5 on a CPU; a poisoned cache is off by 0.1 and more."""
+"""Largest accepted difference in nats. Float32 engines are within 1e-5 on a CPU; a poisoned cache is off by
+0.1 and more."""
 BLOCK_SIZE = 32
 FIX = "Do not use context=hard with this vLLM; report its version and what else is red here."
 

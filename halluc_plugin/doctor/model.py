@@ -7,7 +7,7 @@ from halluc_plugin.checks import Check, CheckStatus
 from halluc_plugin.errors import TokenizerError
 
 LOW = 5.0
-"""Nats below all other biases from which on a token is as good as banned."""
+"""Distance in nats below all other biases from which on a token is effectively banned."""
 
 
 def checks(path: str, *, trust_remote_code: bool = False) -> list[Check]:

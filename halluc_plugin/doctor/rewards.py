@@ -6,7 +6,7 @@ from halluc_plugin.checks import Check, CheckStatus
 from halluc_plugin.doctor import fresh
 
 GROUP = "halluc.rewards"
-"""Of :mod:`halluc_plugin.rewards.registry`, whose import takes seconds."""
+"""The group of entry points of :mod:`halluc_plugin.rewards.registry`, whose import takes seconds."""
 
 
 def brought() -> bool:

@@ -9,7 +9,8 @@ import torch
 from halluc_plugin.edits.vocab import EditVocab
 
 AT_ONCE, NOWHERE = -1, -2
-"""Where edits stop that look for nothing; the others have the number of their delimiters."""
+"""The stops of edits that look for nothing in the text; those of others are the number of their
+delimiters."""
 
 
 def resolve_fields(ids: torch.Tensor, valid: torch.Tensor, vocab: EditVocab) -> dict[str, torch.Tensor]:

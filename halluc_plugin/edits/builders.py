@@ -13,33 +13,35 @@ from halluc_plugin.edits.resolution import Resolution
 from halluc_plugin.errors import TraceError
 
 NO_LIMIT = -1
-"""The budget, in a tensor, of a trace without one."""
+"""The value for no limit in a tensor of budgets."""
 
 IGNORE_INDEX = -100
-"""The label that torch's and transformers' cross entropies leave out."""
+"""The label that torch's and transformers' cross entropies ignore."""
 
 
 class ErasedTokens(StrEnum):
     """Whether erased tokens take part in the loss."""
 
     MASK = "mask"
-    """Left out. A bias: no policy gradient, KL or entropy reaches them."""
+    """They are left out, which is a bias: no policy gradient, KL or entropy reaches them."""
     KEEP = "keep"
-    """Kept: the unbiased reference."""
+    """They count like all other tokens: the unbiased reference."""
     WEIGHT = "weight"
-    """Kept at a share of the loss (:class:`halluc_plugin.losses.shares.LossShares`). For imitation only."""
+    """They count with a share of the loss (:class:`halluc_plugin.losses.shares.LossShares`); for imitation
+    only."""
     NEGATIVE = "negative"
-    """Kept, and never encouraged: they get minus the size of their answer's advantage (see
-    :func:`halluc_plugin.credit.turn_against`). For policy gradients only; imitation cannot do it."""
+    """They count, and are never encouraged: they get minus the size of their answer's advantage (see
+    :func:`halluc_plugin.credit.turn_against`). This is for policy gradients only, as imitation cannot do
+    it."""
 
 
 class Boundary(StrEnum):
     """The effect of an edit on an empty response."""
 
     NOOP = "noop"
-    """Nothing, as the MDP says."""
+    """The edit does nothing, as in the MDP."""
     MASK = "mask"
-    """It cannot be sampled there."""
+    """The edit cannot be sampled there."""
 
 
 def response_mask(resolution: Resolution, erased: ErasedTokens) -> torch.Tensor:

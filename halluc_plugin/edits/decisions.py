@@ -11,7 +11,8 @@ def decisions(resolution: Resolution, delimiters: Collection[int], end_ids: Coll
     """Return which actions are decisions, Bool[B, T].
 
     Decisions are edits, ends, and live tokens that follow a finished step of the live text. They depend on
-    the trace alone, and not on the context. Erased tokens, the first of a span included, are no decisions.
+    the trace alone, and not on the context. Erased tokens, the first of a span included, do not count as
+    decisions.
 
     Args:
         resolution: B traces of width T.

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 BROKEN = "\ufffd"
-"""What decoders write for bytes that are no character."""
+"""The character that decoders write for bytes that do not form one."""
 LONGEST_WAIT = 16
-"""Tokens that may wait for the end of a character: one has four bytes, what takes longer is none."""
+"""Number of tokens that may wait for the end of a character: one has four bytes, so a longer run forms
+none."""
 
 
 def token_texts(tokenizer: Any, ids: Sequence[int]) -> list[str]:
@@ -34,7 +35,7 @@ def token_texts(tokenizer: Any, ids: Sequence[int]) -> list[str]:
             continue
         added = text[len(before) :]
         whole = added.lstrip(BROKEN)
-        if whole and end - done > 1:  # what waited is no character, whatever followed
+        if whole and end - done > 1:  # what waited forms no character, whatever followed
             texts[-1] += added[: len(added) - len(whole)]
             added = whole
         texts.append(added)

@@ -21,7 +21,7 @@ class EditKind(IntEnum):
 
 
 ROLES = tuple(kind.name.lower() for kind in EditKind if kind is not EditKind.TEXT)
-"""Of edit tokens; each is a field of :class:`EditVocab`."""
+"""The roles of edit tokens; each is a field of :class:`EditVocab`."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from halluc_plugin.hard.inputs import lay_out
 from halluc_plugin.hard.statistics import Statistic
 
 TOLERANCE, TOLERANCE_IN_HALF = 1e-3, 0.5
-"""Nats by which a log-prob may differ: rounding, in single and in half precision."""
+"""Largest difference of log-probs by rounding, in nats, in single and in half precision."""
 
 
 @torch.no_grad()

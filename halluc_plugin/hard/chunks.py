@@ -16,15 +16,16 @@ from halluc_plugin.errors import SettingsError
 from halluc_plugin.hard.statistics import Columns, Reading, named
 
 CHUNK_BYTES = {"cpu": 64 * 2**20}
-"""Logits (float32) that are held at once. A chunk's weight gradient has the size of the head, so that on an
-accelerator, with wide heads, more at once is faster."""
+"""Size in bytes of the logits (float32) that are held at once. A chunk's weight gradient has the size of the
+head, so on an accelerator, with wide heads, larger chunks are faster."""
 CHUNK_BYTES_ELSEWHERE = 2**30
 
 SLICE = 8192
-"""Rows of the head whose gradient is made at once where it is added up in another precision."""
+"""Number of rows of the head whose gradient is computed at once if it is added up in another precision."""
 
 COPIES = 4
-"""How many buffers of a chunk's size live at once: logits, log-softmax, and two in the backward."""
+"""Number of buffers of a chunk's size that exist at once: logits, log-softmax, and two in the backward
+pass."""
 
 Post = Callable[[torch.Tensor], torch.Tensor]
 

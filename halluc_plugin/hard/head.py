@@ -163,7 +163,7 @@ def _learns(
 def _by_model(
     tail: Callable[[torch.Tensor], torch.Tensor], reading: Reading, states: torch.Tensor, chunk: int
 ) -> tuple[torch.Tensor, ...]:
-    """By whatever the model's head is (low-rank updates, hooks): each chunk in a checkpoint of its own."""
+    """Read by the model's own head (low-rank updates, hooks), each chunk in a checkpoint of its own."""
 
     def some(states: torch.Tensor, start: int) -> tuple[torch.Tensor, ...]:
         part = reading.part(slice(start, start + len(states)))

@@ -19,7 +19,7 @@ from halluc_plugin.hard.packed import packed_inputs
 from halluc_plugin.hard.packed_attention import take_packed_rows
 
 FLEX_DEVICES = frozenset({"cuda", "xpu", "hpu"})
-"""Devices on which torch's flex attention has a backward (torch 2.13)."""
+"""Devices on which torch's flex attention has a backward pass (torch 2.13)."""
 
 
 @dataclass(frozen=True)

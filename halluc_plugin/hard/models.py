@@ -12,7 +12,8 @@ FULL_ATTENTION = frozenset({"full_attention", "global"})
 ROBERTA_LIKE = frozenset(
     {"camembert", "data2vec-text", "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod"}
 )
-"""Their positions begin behind the id of the padding token, and are not what is given."""
+"""Kinds of models whose positions begin after the id of the padding token, and are not those that are
+given."""
 
 
 class Attention(StrEnum):
@@ -24,7 +25,8 @@ class Attention(StrEnum):
 
 
 PACKED = "halluc_packed_"
-"""Before the name of an implementation: the same, and packed rows beside (:mod:`.packed_attention`)."""
+"""Prefix of an implementation's name for its variant that also takes packed rows
+(:mod:`.packed_attention`)."""
 
 
 def attention_of(config: Any) -> Attention | None:

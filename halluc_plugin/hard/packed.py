@@ -10,10 +10,10 @@ from halluc_plugin.hard.blocks import block_mask
 from halluc_plugin.hard.packed_attention import PackedMask, RowGroup
 
 MOST_PADDING = 1.1
-"""Rows of about one length lie in a group, each as wide as the longest: tokens with padding, over tokens."""
+"""Largest ratio of tokens with padding to tokens in a group of rows, each as wide as the longest."""
 
 BLOCK = 128
-"""Tokens in a block of flex attention, to a multiple of which a sequence is filled up for it."""
+"""Number of tokens in a block of flex attention; a sequence is padded to a multiple of it."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class _Layout:
         starts: Long[B], on the CPU.
         length: N.
         members: The rows of each group, in the order in which they lie.
-        widths: Of each group's rows.
+        widths: Width of each group's rows.
     """
 
     starts: torch.Tensor

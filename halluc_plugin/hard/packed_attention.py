@@ -21,7 +21,8 @@ from halluc_plugin.errors import SettingsError
 from halluc_plugin.hard.models import PACKED, Attention, attention_of
 
 STRIP = 128
-"""Queries that are attended to together: they are shown no key behind them, which no mask must hide then."""
+"""Number of queries that are attended to together: keys after them are left out, so that no mask must hide
+these."""
 
 Result = tuple[torch.Tensor, torch.Tensor | None]
 
@@ -154,7 +155,7 @@ def _rows(values: torch.Tensor, group: RowGroup) -> torch.Tensor:
 def _fused(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, group: RowGroup, options: dict[str, Any]
 ) -> torch.Tensor:
-    """By torch's fused attention: Float[G, H, W, D]."""
+    """Attend by torch's fused attention; returns Float[G, H, W, D]."""
     attend = partial(
         torch.nn.functional.scaled_dot_product_attention,
         dropout_p=options.get("dropout") or 0.0,
@@ -176,7 +177,7 @@ def _fused(
 def _products(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, group: RowGroup, options: dict[str, Any]
 ) -> torch.Tensor:
-    """By plain products, as transformers' eager attention: Float[G, H, W, D]."""
+    """Attend by plain products, as transformers' eager attention; returns Float[G, H, W, D]."""
     scaling, softcap = options.get("scaling"), options.get("softcap")
     scores = query @ key.transpose(2, 3) * (query.shape[-1] ** -0.5 if scaling is None else scaling)
     if softcap is not None:

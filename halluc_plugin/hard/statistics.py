@@ -9,7 +9,8 @@ import torch
 from torch.autograd.function import once_differentiable
 
 NEVER = -1e30
-"""The logit of what could not be sampled: its probability is exactly 0. Finite: entropy takes it times 0."""
+"""Logit of an id that could not be sampled: its probability is exactly 0. It is finite, since entropy
+multiplies it by 0."""
 
 
 class Statistic(StrEnum):
@@ -20,7 +21,7 @@ class Statistic(StrEnum):
     ENTROPY = "entropy"
     """Entropy of the distribution it was sampled from, in nats."""
     EDIT_MASS = "edit_mass"
-    """Probability that the action was an edit, whatever it was."""
+    """Probability before the action that it is any edit token."""
     NORMALIZER = "normalizer"
     """Log-sum-exp of the logits: log-prob and normalizer add up to the action's logit."""
     SQUARES = "squares"
@@ -158,7 +159,7 @@ def read_logits(logits: torch.Tensor, reading: Reading) -> Columns:
 
 
 class _Read(torch.autograd.Function):
-    """Of N x V numbers only the prepared logits are kept."""
+    """Reads logits differentiably; of N x V numbers only the prepared logits are kept."""
 
     @staticmethod
     def forward(ctx: Any, logits: torch.Tensor, reading: Reading) -> tuple[torch.Tensor, ...]:

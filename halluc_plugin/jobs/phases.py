@@ -21,7 +21,7 @@ from halluc_plugin.tokens.loading import load_tokenizer
 from halluc_plugin.verifiers import Outcome, PrefixVerifier
 
 BATCH = 256
-"""Answers that are written at a time."""
+"""Number of answers that are sampled at a time."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ class LossClass(StrEnum):
     """The class of an imitated token; each token has exactly one."""
 
     DECISIONS = "decisions"
-    """An edit, an end, or the beginning of a step behind a finished one."""
+    """An edit, an end, or the beginning of a step after a finished one."""
     ERASED = "erased"
     """Text that is taken back."""
     REST = "rest"

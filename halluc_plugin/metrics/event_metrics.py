@@ -68,11 +68,11 @@ class Localisation(StrEnum):
     """The place where an event's deletion starts, relative to the first bad token."""
 
     UNDER = "under"
-    """After it: a bad token is left."""
+    """It starts after the first bad token, so that a bad token is left."""
     EXACT = "exact"
-    """At it."""
+    """It starts at the first bad token."""
     OVER = "over"
-    """Before it: good tokens were deleted too."""
+    """It starts before the first bad token, so that good tokens are deleted too."""
 
 
 @dataclass(frozen=True)

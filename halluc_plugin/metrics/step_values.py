@@ -16,11 +16,11 @@ from halluc_plugin.metrics.discrimination import StepEnd, discrimination
 from halluc_plugin.metrics.intervals import Proportion
 
 BINS = 10
-"""Of equal width, for calibration."""
+"""Number of bins of equal width, for calibration."""
 THRESHOLD = 0.5
-"""A value below is a scorer's word that the step is wrong."""
+"""Value below which a scorer holds a step for wrong."""
 NO_ERROR = -1
-"""ProcessBench's place of the first error where there is none."""
+"""ProcessBench's index of the first error in a response without errors."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def first_error_f1(pairs: Sequence[tuple[bool, float]]) -> float:
 def _auroc(
     located: Sequence[tuple[ScoredResponse, int]], value: Callable[[ScoredResponse, int], float]
 ) -> Proportion:
-    """Of first wrong steps against the steps before, by the AUC of masses: the lower, the more an error."""
+    """Return the AUC of first wrong steps against the steps before; lower values indicate an error."""
     places: dict[Hashable, list[StepEnd]] = defaultdict(list)
     for response, place in located:
         steps = range(len(response.values) - 1) if place == NO_ERROR else range(place + 1)

@@ -24,9 +24,10 @@ class Depth(StrEnum):
     """How much of a wrong answer is taken back."""
 
     ANSWER = "answer"
-    """All of it."""
+    """The whole answer is taken back."""
     ERROR = "error"
-    """From the first token after which no right answer can be reached; the verifier must judge prefixes."""
+    """It is taken back from the first token after which no right answer can be reached; the verifier must
+    judge prefixes."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ class _Draft:
     """A wrong answer that has been taken back.
 
     Attributes:
-        number: Of the problem.
+        number: Number of the problem.
         written: All that was written, with what takes it back.
         erased: For each whether it was taken back.
         left: What is left of it.

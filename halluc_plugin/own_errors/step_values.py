@@ -42,9 +42,9 @@ class Labels(StrEnum):
     """The kind of value of a prefix."""
 
     SOFT = "soft"
-    """The share of right continuations."""
+    """The value is the share of right continuations."""
     HARD = "hard"
-    """1 where any continuation is right, else 0."""
+    """The value is 1 if any continuation is right, else 0."""
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def edit_emission(
         batch_size: Number of contexts in a forward pass.
     """
     rows = model.config.get_text_config().vocab_size
-    # What is no token, or has no row, is never written.
+    # An id that is not a token, or has no row, is never written.
     written = vocab.edit_ids.intersection(range(rows)).difference(vocab.unknown_ids(rows))
     edits = torch.tensor(sorted(written), dtype=torch.long)
     likeliest: list[bool] = []

@@ -11,7 +11,7 @@ import torch
 from halluc_plugin.errors import MetricError
 
 RIDGE = 1e-2
-"""Weight of the squared norm beside the mean loss."""
+"""Weight of the squared norm that is added to the mean loss."""
 ITERATIONS = 100
 
 

@@ -10,7 +10,7 @@ from halluc_plugin.metrics import reward_degeneracy
 from halluc_plugin.rewards.settings import RewardSettings
 
 ROUNDING = 1e-9
-"""Relative differences between rewards that are those of floating-point sums."""
+"""Relative difference of rewards that is attributed to rounding of floating-point sums."""
 
 
 def unchanged_groups(
@@ -67,5 +67,5 @@ def _in_units_of_their_range(rewards: Tensor, terms: Tensor, groups: Tensor) -> 
 
     low, span = of_group(rewards, "amin"), of_group(rewards, "amax") - of_group(rewards, "amin")
     flat = span <= ROUNDING * of_group(terms, "amax")
-    # All answers alike: the lowest of them for each, so that rounding is no contrast.
+    # All answers alike: the lowest of them for each, so that rounding makes no contrast.
     return torch.where(flat, low, (rewards - low) / torch.where(flat, 1.0, span))

@@ -16,7 +16,7 @@ GROUP = "halluc.rewards"
 OURS = "halluc_plugin."
 
 Function = Callable[[Answer, Any], float]
-"""Pure, of a judged answer and the component's settings."""
+"""A pure function of a judged answer and the component's settings."""
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class Component:
 
 
 COMPONENTS: dict[str, Component] = {}
-"""Components that are registered so far; :func:`components` has those of installed packages, too."""
+"""The components registered so far; :func:`components` has those of installed packages, too."""
 
 
 def component(

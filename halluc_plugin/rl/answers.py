@@ -17,7 +17,7 @@ from halluc_plugin.rewards import Answer
 from halluc_plugin.settings import Settings
 
 ROUNDING = 1e-9
-"""Gains that are those of floating-point means."""
+"""Gain that is attributed to rounding of floating-point means."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 
 CUT_OFF = frozenset({"length", "abort", "aborted"})
-"""Reasons to finish, as engines give them, of an answer that might have gone on."""
+"""The engines' reasons to finish an answer that could have continued."""
 BY_ITSELF = "stop"
 
 

@@ -55,7 +55,7 @@ LATER = (
     ("values", "scorer"),
     *(("prepare", name) for name in PREPARED_LATER),
 )
-"""Group and name of settings that came later than the first checkpoints, so that those are gone on from."""
+"""Group and name of settings that were added after the first checkpoints, so that those can be resumed."""
 
 METRICS, CHECKPOINT = "metrics.jsonl", "checkpoint.pt"
 Progress = Callable[[Iterable[int], str, int], Iterable[int]]

@@ -16,7 +16,7 @@ from halluc_plugin.settings import Settings, ValueSource
 from halluc_plugin.verifiers import PrefixVerifier
 
 THRESHOLD = 0.5
-"""A scorer that gives less to a whole answer holds it for wrong."""
+"""Value of a whole answer below which a scorer holds it for wrong."""
 
 
 @dataclass(frozen=True)

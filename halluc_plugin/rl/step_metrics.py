@@ -33,7 +33,7 @@ COUNTS = (
     "acc_raw",
 )
 SCORED = ("scorer_value", "scorer_disagrees", "scorer_overrates")
-"""Of :meth:`halluc_plugin.rl.scored_states.ScoredStates.info`."""
+"""The keys of :meth:`halluc_plugin.rl.scored_states.ScoredStates.info`."""
 
 
 def rollout_metrics(infos: Sequence[Mapping[str, Any]], masks: Sequence[Tensor]) -> dict[str, float]:

@@ -7,28 +7,29 @@ from enum import StrEnum
 from halluc_plugin.metrics import Discrimination
 
 PATIENCE = 3
-"""Steps in a row that show a sign before it is told: one step is noise."""
+"""Number of consecutive steps that show a sign before it is reported, as one step is noise."""
 MOST = 0.5
-"""Share of events that stutter, and of answers that are cut off or overrated, above which it is a sign."""
+"""Share of events that stutter, and of answers that are cut off or overrated, above which there is a sign."""
 NEAR_ZERO = 0.15
-"""A start tells dead ends from live text too little to build on if the upper limit of D is below this."""
+"""Upper limit of D below which a start tells dead from live texts too rarely to build on."""
 FIRST_LOOK = 4
-"""So many times as many answers as of other steps are judged for it, once a run."""
+"""Factor by which more answers than in other steps are judged for this, once in a run."""
 
 
 class Sign(StrEnum):
     """A sign that something is wrong with a run."""
 
     SILENT = "silent"
-    """Nothing is taken back, though it might be."""
+    """Nothing is taken back, although it could be."""
     ALIKE = "alike"
-    """The answers to each prompt earn the same, and no edit is paid: group-relative advantages are 0."""
+    """The answers to each prompt have equal rewards, and edits get no credit: group-relative advantages are
+    0."""
     STUTTERING = "stuttering"
-    """Most events begin right behind another one: what was rewritten is erased again."""
+    """Most events begin directly after another one: what was rewritten is erased again."""
     CUT_OFF = "cut off"
     """Most answers do not end."""
     OVERRATED = "overrated"
-    """Most answers are wrong and liked by the scorer of steps."""
+    """Most answers are wrong, and the scorer of steps takes them for right."""
 
 
 ADVICE = {

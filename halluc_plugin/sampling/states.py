@@ -14,9 +14,9 @@ class Writer(StrEnum):
     """The model that a request is addressed to."""
 
     POLICY = "policy"
-    """The one that answers."""
+    """The model that answers."""
     CORRECTOR = "corrector"
-    """Another one, which goes on where a search has gone back."""
+    """Another model, which continues where a search has gone back."""
 
 
 class End(StrEnum):

@@ -16,9 +16,9 @@ class Says(StrEnum):
     """The form of a verifier model's judgement of an answer."""
 
     LIKELIHOOD = "likelihood"
-    """How likely it is: the mean log-probability of its tokens."""
+    """The likelihood of the answer: the mean log-probability of its tokens."""
     VERDICT = "verdict"
-    """Whether it is right: see :mod:`halluc_plugin.scorers.verdicts`."""
+    """The verdict whether it is right; see :mod:`halluc_plugin.scorers.verdicts`."""
 
 
 class ModelScorer:

@@ -23,9 +23,9 @@ class Probing(StrEnum):
     """The prefixes that are continued."""
 
     EACH = "each"
-    """Every one."""
+    """Every prefix is continued."""
     BINARY = "binary"
-    """Those that a binary search for the first error looks at."""
+    """The prefixes that a binary search for the first error looks at are continued."""
 
 
 class MonteCarloScorer:

@@ -17,7 +17,7 @@ from halluc_plugin.sampling.driver import Cost
 from halluc_plugin.scorers.steps import Spent, Steps, StepScores
 
 REMEMBERED = 1 << 18
-"""Prefixes whose values are remembered; the oldest are forgotten first."""
+"""Number of prefixes whose values are remembered; the oldest are dropped first."""
 
 
 @dataclass(frozen=True)

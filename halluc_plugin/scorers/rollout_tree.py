@@ -19,7 +19,8 @@ from halluc_plugin.sampling.states import Request, Sample
 from halluc_plugin.scorers.rollouts import Prefix, Rollout, Rollouts, State, step_prefixes
 
 ALPHA, BETA, EXPLORATION = 0.5, 0.9, 0.125
-"""The paper's: preference for states that succeed, for short rollouts; c_puct."""
+"""The constants of the paper: preference for states that succeed, preference for short rollouts, and
+c_puct."""
 
 Searching = Generator[list[Request], list[Sample], list[Rollout]]
 

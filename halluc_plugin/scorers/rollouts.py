@@ -115,7 +115,7 @@ class Rollouts:
     def _add(self, prefix: Prefix, sample: Sample) -> None:
         state = self.states.setdefault(prefix, State())
         state.sampled += 1
-        if sample.end is End.EOS:  # what does not end is no right answer, and nothing to search
+        if sample.end is End.EOS:  # a response that does not end is neither right nor searched
             ids = prefix + sample.ids
             right = self.judge(ids)
             state.right += right

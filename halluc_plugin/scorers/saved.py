@@ -30,7 +30,7 @@ class Objective(StrEnum):
     OUTCOME = "outcome"
     """A head's value of the whole response: the outcome reward model, read at every step's end."""
     VERDICT = "verdict"
-    """A verdict token behind each prefix: the generative process reward model."""
+    """A verdict token after each prefix: the generative process reward model."""
     PAIRWISE = "pairwise"
     """A head's Q of each token, by pairs of a right and a wrong response: the Q-function reward model."""
 
@@ -39,9 +39,9 @@ class Trunk(StrEnum):
     """The model whose trunk a value head uses."""
 
     OWN = "own"
-    """Its own, trained with it."""
+    """The scorer's own trunk, trained with it."""
     SHARED = "shared"
-    """The policy's, which training left as it was."""
+    """The policy's trunk, which training left unchanged."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from halluc_plugin.scorers.prefixes import Batch, Prefixes, batches
 from halluc_plugin.scorers.verdicts import RIGHT, WRONG, verdict_id
 
 TOKENS = 1 << 12
-"""Ids in a forward pass whose logits are over the vocabulary, padding included."""
+"""Number of ids, padding included, in a forward pass whose logits are over the vocabulary."""
 
 
 class StepVerdicts:

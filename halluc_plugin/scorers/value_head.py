@@ -18,9 +18,9 @@ from halluc_plugin.scorers.prefixes import Prefixes, batches
 from halluc_plugin.tokens.loading import load_token_classifier
 
 TOKENS = 1 << 14
-"""Ids in a forward pass, padding included."""
+"""Number of ids in a forward pass, padding included."""
 UNLEARNED = 0.5
-"""Value of a bare prompt where only differences between responses to it are learned."""
+"""Value of a bare prompt if only differences between responses to it were learned."""
 
 
 class ValueHead:

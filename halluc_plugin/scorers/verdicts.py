@@ -23,7 +23,7 @@ from halluc_plugin.verifiers import Outcome
 
 WRONG, RIGHT = "0", "1"
 ROWS = 64
-"""Responses in a forward pass."""
+"""Number of responses in a forward pass."""
 
 
 class VerdictScorer:

@@ -14,7 +14,7 @@ class Reduction(StrEnum):
     """How the values after steps become one score (arXiv 2305.20050, 2408.03314)."""
 
     LAST = "last"
-    """That behind the last step: the outcome verifier that a process reward model is, too."""
+    """The value after the last step, by which a process reward model is an outcome verifier."""
     MIN = "min"
     PRODUCT = "product"
 

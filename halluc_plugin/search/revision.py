@@ -14,8 +14,8 @@ The paper leaves some points open, which are decided here as follows:
    revises an answer that needs nothing.
 5. The first step may be chosen: the bare prompt has a value, too (eq. 9, where eq. 11 begins at step 2).
 6. Differences within 1e-6 of the margin are within it: values are float32.
-7. An answer that was cut off ends with a step that is worth 0, and a suffix that does not end is no
-   candidate.
+7. An answer that was cut off ends with a step that is worth 0, and a suffix that does not end does not
+   compete.
 8. With a beam instead of best-of-N (eq. 5) the N suffixes become N proposals of each kept prefix.
 """
 
@@ -37,22 +37,23 @@ class Arm(StrEnum):
     """The step that is revised."""
 
     MIN_ADVANTAGE = "min-advantage"
-    """The one of least advantage, or an earlier one within the margin (eq. 16): the paper's."""
+    """The step of least advantage, or an earlier one within the margin (eq. 16), as in the paper."""
     FIRST = "first"
-    """The first: the whole answer is written anew."""
+    """The first step: the whole answer is rewritten."""
     RANDOM = "random"
-    """Any, each as likely."""
+    """A random step, all equally likely."""
     LIKELIHOOD = "likelihood"
-    """The one that was least likely when it was sampled, by the mean log-probability of its tokens."""
+    """The step that was least likely when it was sampled, by the mean log-probability of its tokens."""
 
 
 class Better(StrEnum):
     """The rule that decides whether a new answer replaces the one that was revised."""
 
     FINAL = "final"
-    """One of larger final value."""
+    """An answer with a larger final value replaces it."""
     PROGRESS = "progress"
-    """That, or one of the same final value whose values, the bare prompt's too, have a larger mean."""
+    """An answer with a larger final value replaces it, and so does one with the same final value whose
+    values, with that of the bare prompt, have a larger mean."""
 
     def key(self, rated: RatedResponse) -> tuple[float, float]:
         """Return the values by which answers are compared, in order."""

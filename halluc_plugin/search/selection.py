@@ -8,21 +8,21 @@ from enum import StrEnum
 from halluc_plugin.sampling.states import Response
 
 Canonical = Callable[[Response], Hashable | None]
-"""What a response comes to, by which votes are counted; None abstains."""
+"""A function from a response to its final result, by which votes are counted; None abstains."""
 
 
 class Rule(StrEnum):
     """The rule that selects the answer."""
 
     MEAN_LOGPROB = "mean-logprob"
-    """The likeliest, by mean log-probability of its tokens: the paper's rule."""
+    """The likeliest response, by mean log-probability of its tokens: the paper's rule."""
     MAJORITY = "majority"
-    """What most responses come to; of equals the one with the likelier response."""
+    """The result of most responses; among equals the one with the likelier response."""
     SUMMED = "summed"
-    """What has most probability: Σ exp(mean log-probability) over the responses that come to it. The released
-    code sums the negative mean log-probabilities instead, and so penalises what is found often."""
+    """The result with most probability: Σ exp(mean log-probability) over the responses with that result. The
+    released code sums the negative mean log-probabilities instead, and so penalises frequent results."""
     VERIFIER = "verifier"
-    """The best by a scorer."""
+    """The best response by a scorer."""
 
 
 def select(

@@ -31,8 +31,8 @@ class Form(StrEnum):
     """How the next state is chosen, and how values are passed back."""
 
     TS_LLM = "ts-llm"
-    """PUCT; the value of the state that is expanded is passed back. The most visited child of the root is
-    settled, and becomes the root, until it is an answer (their MCTS-α)."""
+    """PUCT; the value of the expanded state is passed back. The most visited child of the root is settled and
+    becomes the root, until it is an answer (MCTS-α of the paper)."""
     LATS = "lats"
     """UCT; the value of an answer that follows from the new child is passed back."""
 
@@ -150,7 +150,7 @@ def _good(found: Sequence[RatedResponse], plan: Growing) -> bool:
 
 
 def _path(root: _Node, plan: Growing) -> list[_Node]:
-    """From the root to a state that has no children yet."""
+    """Return the path from the root to a state that has no children yet."""
     path = [root]
     while path[-1].children:
         parent = path[-1]

@@ -20,8 +20,8 @@ class WarmStartTraces(StrEnum):
     CLEAN = "clean"
     """Solutions without errors: the baseline."""
     TURNS = "turns"
-    """Two attempts each: what stood before the first error was taken back, a request to try again, the
-    solution; the baseline in turns."""
+    """Two attempts each: the text before the first error was taken back, a request to try again, and the
+    solution; the baseline with two turns."""
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ class ValueSource(StrEnum):
     """The judge of states on the way to an answer."""
 
     VERIFIER = "verifier"
-    """The verifier of the data source: 1 where a right answer can still be reached, else 0."""
+    """The verifier of the data source: 1 if a right answer can still be reached, else 0."""
     CONTINUATIONS = "continuations"
     """The policy itself: the share of answers sampled from the state, edits banned, that are right."""
     AUTO = "auto"
-    """The verifier where the data source has one that judges states, else the policy."""
+    """The verifier if that of the data source judges states, else the policy."""
     PRM = "prm"
     """A scorer of steps: a process reward model, or another one of ``docs/process-rewards.md``."""
 

@@ -28,11 +28,11 @@ from halluc_plugin.tasks.task import Task
 from halluc_plugin.verifiers import CanonicalVerifier, FinalVerifier, Outcome, PrefixVerifier
 
 ODD_TEXTS = ("", " ", "\n", "0", "-", "=", "\x00", "é", "①", "9" * 5000, "(" * 500, "a=1\nb=", "#### ")
-"""What no task asks for; a verifier judges it all the same."""
+"""Texts that no task asks for; a verifier must judge them all the same."""
 ENDS = (" ", "\n")
-"""What may have to follow before an error shows: where 12 is right, 1 is wrong only once it has ended."""
+"""Texts that may have to follow before an error shows: if 12 is right, 1 is wrong only once it has ended."""
 SPOILED = 3
-"""How often each answer is spoiled at random."""
+"""Number of times that each answer is spoiled at random."""
 SAMPLES_KEPT = 4
 
 __all__ = ["Answered", "Check", "ContractError", "checks", "checks_of"]

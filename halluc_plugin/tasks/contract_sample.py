@@ -20,11 +20,11 @@ from halluc_plugin.tasks.task import Task
 from halluc_plugin.verifiers import Outcome, PrefixVerifier
 
 TRAIN, TEST = 24, 6
-"""Problems that are drawn: of training, and of each split that is held out."""
+"""Number of problems that are drawn of training, and of each held-out split."""
 ANSWERS = 4
-"""Answers of each split that are looked at character by character."""
+"""Number of answers of each split that are examined character by character."""
 LONGER = 4
-"""An answer that is looked for may be so many times as long as the reference, and a line longer."""
+"""Factor by which a found answer may be longer than the reference, apart from one more line."""
 
 ItemT = TypeVar("ItemT")
 

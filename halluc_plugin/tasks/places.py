@@ -11,7 +11,7 @@ from pathlib import Path
 GROUP = "halluc.tasks"
 """The group of entry points by which a package adds tasks."""
 OURS = "halluc"
-"""The package that brings the tasks of this folder."""
+"""The package that provides the tasks of this folder."""
 ATTRIBUTE = "TASK"
 
 

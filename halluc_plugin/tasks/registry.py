@@ -185,11 +185,11 @@ def check_rows(path: Path, *, prompt_key: str = "prompt", judged: bool = True) -
 @dataclass(frozen=True)
 class _Loaded:
     tasks: Mapping[str, Task]
-    """Those that can be used, by name."""
+    """The tasks that can be used, by name."""
     errors: Mapping[str, TaskError]
-    """Why the others cannot be, by name."""
+    """The reasons why the others cannot be used, by name."""
     by_source: Mapping[str, str]
-    """The name of each source's task, also where it cannot be used because somebody else claims it too."""
+    """The name of each source's task, even if it cannot be used because another task claims it too."""
 
 
 @cache

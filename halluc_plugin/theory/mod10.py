@@ -59,11 +59,11 @@ class Retry(StrEnum):
     """What an attempt knows of the erased attempts before it."""
 
     MEMORYLESS = "memoryless"
-    """Nothing: the context is collapsed."""
+    """It knows nothing: the context is collapsed."""
     TABU = "tabu"
-    """They are banned at that prefix."""
+    """The erased digits are banned at that prefix."""
     SOFT = "soft"
-    """They stay in the context."""
+    """The erased digits stay in the context."""
 
 
 @dataclass(frozen=True)

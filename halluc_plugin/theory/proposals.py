@@ -22,7 +22,7 @@ class Tried(NamedTuple):
 
 
 Chances = dict[StepKind, float]
-"""How likely each kind of step is; they add to 1."""
+"""The probability of each kind of step; they add to 1."""
 
 
 class Proposal(Protocol):

@@ -33,7 +33,7 @@ class Unit(StrEnum):
     """The unit that is taken back at a time."""
 
     TOKEN = "token"  # noqa: S105 - of text
-    """The last step, by an edit for each of its tokens: an event that is finished once begun."""
+    """The last step, by an edit for each of its tokens: an event that is always finished."""
     STEP = "step"
     """The last step, by one edit."""
     RESTART = "restart"

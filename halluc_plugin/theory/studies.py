@@ -253,4 +253,4 @@ STUDIES: Mapping[str, Callable[[int, np.random.Generator], Study]] = MappingProx
         "search": search_study,
     }
 )
-"""Name on the command line -> study(samples, rng)."""
+"""The function of each study by its name on the command line: ``study(samples, rng)``."""

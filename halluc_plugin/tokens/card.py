@@ -31,7 +31,7 @@ def write_card(folder: Path, tokenizer: Any, *, base: str, step_delimiter: str =
     """
     origin = Path(base).expanduser() / CARD if base else None
     found = next((path for path in (origin, folder / CARD) if path is not None and path.is_file()), None)
-    # Whatever bytes are no UTF-8 come out as they were.
+    # Bytes that are not UTF-8 are written back unchanged.
     text = "" if found is None else found.read_bytes().decode("utf-8", "surrogateescape")
     name = _name(base)
     card = _with_section(text, _section(tokenizer, name, step_delimiter))

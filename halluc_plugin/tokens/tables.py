@@ -18,9 +18,9 @@ class Side(StrEnum):
     """The purpose of a row."""
 
     INPUT = "input"
-    """Reading the token."""
+    """The row reads the token."""
     OUTPUT = "output"
-    """Writing it."""
+    """The row writes the token."""
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from halluc_plugin.tokens.loading import load_config
 from halluc_plugin.tokens.vocabulary import EDIT_TOKENS, find
 
 RECOGNISED = (Initialisation.MEAN, Initialisation.SEMANTIC)
-"""The initialisations that can be told from the other rows; those that read a text or a forward cannot."""
+"""The initialisations that can be recognised from the other rows; those that read a text or run a forward
+pass cannot."""
 ROUNDING = 4e-3
-"""Of bfloat16, relative."""
+"""Relative rounding error of bfloat16."""
 
 
 @torch.no_grad()

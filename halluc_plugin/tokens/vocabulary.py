@@ -75,7 +75,7 @@ TOKENS = (
 """The edit tokens, the backtrack token first."""
 
 EDIT_TOKENS = tuple(token.text for token in TOKENS)
-"""Their texts."""
+"""The texts of the edit tokens."""
 
 
 def edit_vocab(tokenizer: Any, *, step_delimiter: str = "\n") -> EditVocab:

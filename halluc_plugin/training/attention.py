@@ -13,7 +13,7 @@ import torch
 from halluc_plugin.hard import Attention, attention_of
 
 LONGEST = 128
-"""Tokens of a row, prompt included."""
+"""Number of tokens of the longest row, prompt included, for which plain products are faster."""
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from halluc_plugin.tokens.ends import end_ids
 from halluc_plugin.training.weights import Classes, Weighing
 
 ROWS_AT_ONCE = 512
-"""Rows that are looked at together when tokens are counted."""
+"""Number of rows that are resolved together when tokens are counted."""
 
 
 class TraceDataset(torch.utils.data.Dataset[TraceRow]):

@@ -26,7 +26,7 @@ from halluc_plugin.training.settings import TrainSettings
 
 ADAPTER = "adapter"
 OLDEST_PEFT = "0.19"
-"""The oldest that transformers 5.10 accepts."""
+"""The oldest version of peft that transformers 5.10 accepts."""
 
 
 def require_peft() -> None:

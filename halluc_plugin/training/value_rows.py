@@ -16,7 +16,7 @@ from halluc_plugin.scorers.saved import Objective
 from halluc_plugin.scorers.step_verdicts import logits_at_ends
 
 Example = tuple[ValueRow, ...]
-"""What is drawn together: a row; for the pairwise objective a right one, then a wrong one."""
+"""The rows that are drawn together: one row, or for the pairwise objective a right one, then a wrong one."""
 
 
 def by_problem(rows: Sequence[ValueRow]) -> list[list[ValueRow]]:

@@ -12,7 +12,7 @@ class Outcome(StrEnum):
     WRONG = "wrong"
     """An answer, but not a right one."""
     NO_ANSWER = "no_answer"
-    """Nothing that could be judged."""
+    """A text without an answer that could be judged."""
 
 
 class StepKind(StrEnum):
@@ -23,7 +23,7 @@ class StepKind(StrEnum):
     SLIP = "slip"
     """The rules do not allow it."""
     DEAD = "dead"
-    """The rules allow it, and the goal is out of reach behind it; or it stands in dead text."""
+    """The rules allow the step, and the goal is out of reach after it; or the step is in dead text."""
 
 
 @runtime_checkable

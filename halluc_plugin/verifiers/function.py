@@ -18,7 +18,7 @@ from halluc_plugin.verifiers.base import Outcome
 
 Score = Callable[..., Any]
 VERLS = "verl.utils.reward_score:default_compute_score"
-"""Place of the function that verl scores known sources with."""
+"""Place of the function by which verl scores the sources it knows."""
 
 
 class FunctionVerifier:

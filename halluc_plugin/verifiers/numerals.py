@@ -8,7 +8,7 @@ would read most of these as numbers, and raise an error at the longest ones.
 import re
 
 LONGEST = 1000
-"""Digits of the longest number that is read; products of two such can still be written."""
+"""Number of digits of the longest number that is read; products of two such can still be written."""
 
 _CANONICAL = re.compile(r"0|[1-9][0-9]*")
 # Of any script, raised and lowered ones too: what touches a digit belongs to its number.

@@ -18,13 +18,13 @@ class Flip(StrEnum):
     """The effect of an answer's edits, by its verdict without them and with them."""
 
     NONE = "none"
-    """It takes nothing back, stayed wrong, or was not judged twice."""
+    """The answer takes nothing back, stayed wrong, or was not judged twice."""
     TO_CORRECT = "to_correct"
-    """Wrong without its edits, right with them."""
+    """The answer is wrong without its edits and right with them."""
     TO_INCORRECT = "to_incorrect"
-    """Right without its edits, wrong with them."""
+    """The answer is right without its edits and wrong with them."""
     UNNECESSARY = "unnecessary"
-    """Right without them, too."""
+    """The answer is right with its edits, and without them, too."""
 
 
 class Kind(StrEnum):
@@ -37,7 +37,7 @@ class Kind(StrEnum):
     TRACES = "traces"
     """A parquet file of raw traces."""
     SEARCH = "search"
-    """What ``halluc search --out`` wrote."""
+    """A file that ``halluc search --out`` wrote."""
 
 
 @dataclass(frozen=True)

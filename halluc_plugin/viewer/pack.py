@@ -17,9 +17,9 @@ from halluc_plugin.verifiers import Outcome
 from halluc_plugin.viewer.answers import Flip, ShownAnswer, Source
 
 PART = 200
-"""Answers of a part: few enough to be read while a hand moves, many enough to compress well."""
+"""Number of answers in a part: few enough to be read quickly, many enough to compress well."""
 CUT = 240
-"""Characters of a problem and of an answer that the list shows; more are in the part."""
+"""Number of characters of a problem and of an answer that the list shows; the part has all of them."""
 OUTCOMES: tuple[Outcome | None, ...] = (None, Outcome.CORRECT, Outcome.WRONG, Outcome.NO_ANSWER)
 FLIPS = tuple(Flip)
 
@@ -41,7 +41,7 @@ SHARED: dict[str, Callable[[ShownAnswer], Hashable]] = {
     "group": lambda shown: shown.group,
     "data": lambda shown: shown.data_source,
 }
-"""Columns that many answers have one value of: a number for each answer, and the values once."""
+"""Columns in which many answers share a value: each value is stored once, and a number for each answer."""
 
 
 def index(sources: Sequence[Source]) -> dict[str, Any]:
@@ -156,7 +156,7 @@ def _advantage(shown: ShownAnswer) -> float | None:
 
 
 def _number(value: float | None) -> float | int | None:
-    """Four digits of it, None where it is no finite number: JSON has no others."""
+    """Round a number to four digits; None for a number that is not finite, for which JSON has no form."""
     if value is None or not math.isfinite(value):
         return None
     rounded = float(f"{value:.4g}")

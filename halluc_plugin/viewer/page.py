@@ -29,7 +29,7 @@ SCRIPTS = (
     "compare",
     "main",
 )
-"""Files of the page's program, in the order in which they stand in it."""
+"""Files of the page's program, in the order in which the page contains them."""
 STYLES = ("page", "answer", "run")
 
 

@@ -12,11 +12,11 @@ from halluc_plugin.viewer.answers import ShownAnswer
 from halluc_plugin.viewer.visible import visible
 
 SYMBOLS = {token.text: token.symbol for token in TOKENS}
-"""How edit tokens are shown."""
+"""The symbol by which each edit token is shown."""
 
 ERASED, EDIT = "red strike", "yellow"
 HEADLINE = ("acc", "acc_raw", "num_events", "num_erased", "raw_length")
-"""Scores of the first line, of those that a record has."""
+"""Scores that the first line shows if a record has them."""
 
 
 def show(shown: ShownAnswer, console: Console) -> None:

@@ -3,15 +3,15 @@
 import unicodedata
 
 NAMED = {"\x1b": "␛", "\t": "⇥", "\r": "␍", "\0": "␀", "\n": "↵ "}
-"""Signs for characters that are common enough to have one."""
+"""Symbols for characters that are common enough to have one."""
 
 UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {
     chr(c) for c in range(0xFE00, 0xFE10)
 }
-"""Characters that take no room and are none of the categories below."""
+"""Characters without width that belong to none of the categories below."""
 
 ACTING = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
-"""Categories of characters that steer: controls, formats (bidi, zero width, tags), surrogates, separators."""
+"""Categories of control characters: controls, formats (bidi, zero width, tags), surrogates, separators."""
 
 
 def visible(text: str) -> str:

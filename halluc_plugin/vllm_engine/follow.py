@@ -12,7 +12,8 @@ import numpy as np
 from halluc_plugin.vllm_engine.gate import Gate
 
 MOST_STEPS = 64
-"""So many steps' tokens are kept before the gates take them: it bounds memory, and changes nothing else."""
+"""Number of steps whose tokens are kept before the gates take them; it bounds memory and changes nothing
+else."""
 NONE = -1
 
 

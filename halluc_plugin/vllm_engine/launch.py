@@ -5,9 +5,9 @@ from typing import Any
 SCHEDULER = "halluc_plugin.vllm_engine.scheduler.RewindScheduler"
 PROCESSOR = "halluc_plugin.vllm_engine.bans:RewindBans"
 SOFT_PROCESSOR = "halluc_plugin.vllm_engine.budget:EditBudget"
-"""In soft context: limits edits; hard context has limits of its own."""
+"""The logits processor of soft context, which limits edits; hard context has limits of its own."""
 KNOWN_IDS = "halluc_plugin.vllm_engine.known_ids:KnownIds"
-"""In any context: bans the rows of a model that are no token of its tokenizer."""
+"""The logits processor of any context that bans the model's rows beyond the tokens of its tokenizer."""
 
 ENGINE_ARGS: dict[str, Any] = {
     "scheduler_cls": SCHEDULER,

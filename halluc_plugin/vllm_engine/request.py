@@ -28,9 +28,9 @@ class Length(StrEnum):
     """The tokens that ``max_tokens`` counts in hard context."""
 
     RAW = "raw"
-    """Every action, so that it bounds the cost and the length of the trace."""
+    """It counts every action, and so bounds the cost and the length of the trace."""
     COLLAPSED = "collapsed"
-    """The live tokens; ``max_actions`` bounds the actions."""
+    """It counts the live tokens; ``max_actions`` bounds the actions."""
 
 
 @dataclass(frozen=True)

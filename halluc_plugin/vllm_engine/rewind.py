@@ -21,9 +21,9 @@ class Blocks(Enum):
     """Whether the request may continue with its blocks."""
 
     OWN = auto()
-    """It may: nobody else reads what it will write over."""
+    """The request may continue: no other request reads the blocks that it will overwrite."""
     SHARED = auto()
-    """It must give them back and continue on new ones: another request reads one of them."""
+    """The request must give its blocks back and continue on new ones: another request reads one of them."""
 
 
 def rewind(request: Request, num_output_tokens: int, manager: KVCacheManager) -> Blocks:

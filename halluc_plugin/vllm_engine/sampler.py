@@ -94,7 +94,7 @@ def _params(request: Request, banned: Collection[int]) -> SamplingParams:
         max_tokens=request.max_tokens,
         temperature=request.temperature,
         stop_token_ids=sorted(request.stop_ids),
-        # vLLM's lowest bias: e^-100 is no probability that float32 can tell from none.
+        # vLLM's lowest bias: float32 cannot tell e^-100 from a probability of 0.
         logit_bias=dict.fromkeys(sorted(banned), -100.0) or None,
         ignore_eos=True,  # the search's own ids end a sample
         logprobs=0 if request.logprobs else None,

@@ -54,7 +54,7 @@ class TrialAnswer:
 
 
 Question = tuple[list[int], SamplingParams]
-"""Prompt and parameters; the parameters must ask for log-probs."""
+"""A prompt and sampling parameters, which must ask for log-probs."""
 
 
 def ask(llm: LLM, questions: Sequence[Question]) -> list[TrialAnswer]:

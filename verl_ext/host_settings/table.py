@@ -111,7 +111,7 @@ def supported(why: str, *when: Values) -> Row:
 
 
 Table = Mapping[str, tuple[Row, ...]]
-"""Rows by the part of the host that they are of."""
+"""Rows by the part of the host to which they belong."""
 
 
 def hit(config: DictConfig, runs: Collection[Where], rows: Iterable[Row]) -> Row | None:

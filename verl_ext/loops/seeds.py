@@ -5,7 +5,7 @@ from hashlib import sha256
 from typing import Any
 
 NAMED_BY = ("global_steps", "index", "session_id")
-"""What tells a row's samples apart: the step, the row in its file, and the answer in its group."""
+"""Fields that identify a row's samples: the step, the row in its file, and the answer in its group."""
 
 
 def seeded(

@@ -83,7 +83,7 @@ def require_judges(path: Path, sources: Collection[str], config: DictConfig, set
         verifier = None if has_reward_function(config) else find_verifier(source)
         sampled = settings.values.sampled_for(verifier)
         if loop == "refine":
-            # The first attempt is an answer: whoever scores answers judges it. Steps are no answers.
+            # The first attempt is an answer: whoever scores answers judges it. Steps are not answers.
             if settings.pays_steps and (sampled or not isinstance(verifier, PrefixVerifier)):
                 raise SettingsError(
                     f"A reward pays for values after steps, and with the agent loop refine nothing judges "

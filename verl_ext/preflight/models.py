@@ -13,7 +13,7 @@ from halluc_plugin.settings import Settings
 LARGE = 576
 """Hidden size from which on a model counts as a pretrained one; the embedded ones have at most 512."""
 RATES = {"actor_rollout_ref.actor.optim.lr": 1e-4, "optim.lr": 1e-3}
-"""Learning rates from which on large models are known to forget: of policy gradients, and of fine-tuning."""
+"""Learning rates from which on large models are known to forget, for policy gradients and for fine-tuning."""
 
 
 def expand_paths(block: DictConfig) -> None:

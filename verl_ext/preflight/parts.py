@@ -26,7 +26,7 @@ def require_our_parts(config: DictConfig, settings: Settings) -> None:
         # asked for, by what, which part does it
         (*shaped, trainer),
         (*shaped, loop),
-        # Where there is none, switching it off is no mistake.
+        # If there is none, switching it off changes nothing.
         (settings.guard != unset.guard and settings.guard.enabled, "halluc.guard", trainer),
         (settings.trace_log != unset.trace_log and settings.trace_log.per_step, "halluc.trace_log", trainer),
         (settings.metrics != unset.metrics and settings.metrics.judged_per_step, "halluc.metrics", trainer),

@@ -22,11 +22,11 @@ from halluc_plugin.progress import report, tell
 from verl_ext.recipe.model_cards import write_cards
 
 EMBEDDED_DATA = "halluc:"
-"""How the name of embedded data begins; the name of the task follows."""
+"""Beginning of the name of embedded data; the name of the task follows."""
 EXIT_FAULT = 1
 EXIT_BAD_INPUT = 2
 _UNHEARD = suppress(OSError, ValueError)
-"""Where nobody listens any more (``2>&1 | head``), a run ends all the same."""
+"""Errors of an output that nothing reads any more (``2>&1 | head``), at which a run ends all the same."""
 
 
 class RecipeCallback(Callback, ABC):

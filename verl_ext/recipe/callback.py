@@ -28,7 +28,7 @@ from verl_ext.recipe.base import (
 
 EMBEDDED_MODEL = "halluc:warm-start"
 DRAWN, LONGEST_DRAWN = 3, 400
-"""How many answers a report draws, and the most tokens that they have."""
+"""Number of answers that a report draws, and their largest number of tokens."""
 PAGE = "answers.html"
 """The page of a run's answers, in its folder."""
 
@@ -78,7 +78,7 @@ def _prepare(config: DictConfig) -> None:
 
 
 def _check_job(config: DictConfig) -> None:
-    """As :func:`_prepare`; what it would fill in must be there."""
+    """Check a job as :func:`_prepare` does; what that would fill in must be there."""
     from verl_ext.preflight.checks import check_run
     from verl_ext.preflight.names import require_ours
     from verl_ext.preflight.rows import require_rows

@@ -6,7 +6,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 MODEL_BLOCKS = ("actor_rollout_ref.model", "model")
-"""Where reinforcement learning and fine-tuning say which model they start from."""
+"""Keys under which reinforcement learning and fine-tuning name the model they start from."""
 
 
 def write_cards(config: DictConfig, run: Path) -> None:

@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from halluc_plugin.jobs.phases import Phase, PhaseJob, ShippedPhase
 
 ANSWERED = ("backtrack", "single_turn_agent")
-"""Agent loops whose answers this asks for as they do."""
+"""Agent loops whose answers are sampled here in the same way."""
 COLUMNS = {
     "base": "base",
     "start": "start",
     "after_rl": "after RL",
     "clean_twin": "clean twin, after GRPO",
 }
-"""How phases are called in the table."""
+"""Headings of the phases in the table."""
 SHIPPED = Path(halluc_plugin.__file__).parent / "recipes" / "halluc" / "task"
-"""Where figures of the clean twin of a task may be, as ``TASK_twin.json``."""
+"""Folder in which the figures of a task's clean twin may be, as ``TASK_twin.json``."""
 
 
 def report_phases(

@@ -27,7 +27,7 @@ FREE = (
     "trainer.resume_from_path",
     "trainer.default_local_dir",
 )
-"""Settings that a resumed run changes as a matter of course, and its folder, which may have moved."""
+"""Settings that a resumed run may change without notice, and its folder, which may have moved."""
 SHOWN = 8
 WEIGHTS = ("*.safetensors", "*.bin")
 CHUNKS, CHUNK = 64, 1 << 14
@@ -107,7 +107,7 @@ def check_resumption(
 
 
 def _start_of_checkpoint(config: DictConfig) -> Start | None:
-    """The start that wrote the last checkpoint; None if an older version of ours did."""
+    """The start that wrote the last checkpoint; None if an older version of halluc did."""
     written = (run_dir(config) / "latest_checkpointed_iteration.txt").stat().st_mtime
     # A later start has not come as far as a checkpoint.
     records = (run_dir(config) / CONFIGS).glob("*.yaml")
@@ -155,7 +155,7 @@ def _leaves(config: DictConfig) -> Iterator[tuple[str, Any]]:
 
 
 def _fingerprint(folder: Path) -> str:
-    """Of a model's config, and of chunks from all over its weight files: 1 MiB of each is read."""
+    """Return the fingerprint of a model's config and of 1 MiB from all over each of its weight files."""
     seen = sha256()
     for path in [folder / "config.json", *sorted(path for kind in WEIGHTS for path in folder.glob(kind))]:
         if not path.is_file():

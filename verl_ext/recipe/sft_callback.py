@@ -55,7 +55,7 @@ def _prepare(config: DictConfig) -> None:
 
 
 def _check_job(config: DictConfig) -> None:
-    """As :func:`_prepare`; what it would fill in must be there."""
+    """Check a job as :func:`_prepare` does; what that would fill in must be there."""
     from halluc_plugin.settings import load
     from verl_ext.host_settings.keys import OWN_STRATEGY
     from verl_ext.run_settings import OWN_ENGINE_CONFIG

@@ -8,7 +8,7 @@ from halluc_plugin.progress import tell
 from verl_ext.watch.rollouts import watch_rollouts
 
 BEFORE, STEPS = "validation before training", "reinforcement learning"
-"""Phases, as they are shown."""
+"""Names of phases as they are shown."""
 
 
 def watch_every_trainer(trainer_base: ModuleType) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from halluc_plugin.errors import HallucError, in_one_line
 
 CAUSE = "halluc_cause"
-"""Tag of a prompt that failed: what the last of its answers to fail raised."""
+"""Tag of a failed prompt: what the last failing answer to it raised."""
 LONGEST = 2000
 
 

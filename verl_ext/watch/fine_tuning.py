@@ -6,7 +6,7 @@ from typing import Any
 from halluc_plugin.progress import is_asked, tell
 
 STEPS = "fine-tuning"
-"""The phase, as it is shown."""
+"""Name of the phase as it is shown."""
 
 
 def tell_steps() -> None:

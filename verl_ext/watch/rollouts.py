@@ -72,9 +72,9 @@ class _Round:
     """What is waited for.
 
     Attributes:
-        name: As users know it.
-        partition: Of the queue.
-        prompts: How many are to be answered.
+        name: Name as users know it.
+        partition: Partition of the queue.
+        prompts: Number of prompts to be answered.
     """
 
     name: str

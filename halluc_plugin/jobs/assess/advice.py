@@ -1,4 +1,4 @@
-"""Five lines: whether to bother, which unit, which context, what data to make, and what is known already."""
+"""Write the five lines of advice: whether to train, which unit, which context, which data, what is known."""
 
 from collections.abc import Sequence
 
@@ -10,34 +10,34 @@ from halluc_plugin.metrics import Proportion
 from halluc_plugin.theory.search_law import Unit
 
 WORTH = 0.05
-"""A gain over a majority at equal tokens that is worth training for."""
+"""Smallest gain in accuracy over a majority at equal tokens that is worth training for."""
 EQUAL = 0.01
-"""Accuracies that differ by less are alike, and the cheaper policy is taken."""
+"""Difference of accuracies below which two policies are equal, and the cheaper one is chosen."""
 TELLS = 0.1
-"""D below which nothing tells dead from live."""
+"""D below which no signal tells dead from live."""
 
 
 def headline(predictions: Sequence[Prediction]) -> Detection:
-    """What a policy can be taught, as far as that is known."""
+    """Return how well a policy can be taught to notice dead texts, as far as that is known."""
     known = {prediction.detection for prediction in predictions}
     return Detection.SEEN if Detection.SEEN in known else Detection.PERFECT
 
 
 def chosen(predictions: Sequence[Prediction]) -> Prediction:
-    """The most accurate of the headline's, of those that are alike the cheapest by FLOPs."""
+    """Return the most accurate prediction of the headline, the cheapest in FLOPs among equal ones."""
     asked = [each for each in predictions if each.detection is headline(predictions)]
     best = max(each.success for each in asked)
     return min((each for each in asked if each.success >= best - EQUAL), key=lambda each: each.flops)
 
 
 def advice(measured: Measured, signals: Signals, predictions: Sequence[Prediction], source: str) -> list[str]:
-    """The five lines.
+    """Return the five lines of advice.
 
     Args:
-        measured: The model.
-        signals: What tells dead from live.
-        predictions: Of the law.
-        source: The rows' data source.
+        measured: The measurements of the model.
+        signals: The signals that tell dead from live texts.
+        predictions: The predictions of the search law.
+        source: Data source of the rows.
     """
     best = chosen(predictions)
     return [
@@ -58,7 +58,10 @@ def _interval(share: Proportion) -> str:
 
 
 def verdict(measured: Measured, best: Prediction) -> str:
-    """``yes``; ``no``; or, where samples that are checked for free do as well, ``without a free check``."""
+    """Return ``yes``, ``no`` or ``without a free check``: whether training on edits pays.
+
+    The last one is returned if plain samples that are checked for free do as well.
+    """
     if best.success - max(measured.accuracy.value, best.majority) < WORTH:
         return "no"
     return "without a free check" if best.best_of >= best.success - EQUAL else "yes"

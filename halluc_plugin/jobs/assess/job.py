@@ -247,7 +247,7 @@ def _hash(content: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """As JSON has it: what is not known is null."""
+    """Return values as JSON has them, with null for what is not known."""
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

@@ -24,7 +24,7 @@ from halluc_plugin.theory.proposals import Distinct, Mixed, Proposal
 from halluc_plugin.theory.search_law import SearchLaw, Unit
 
 CERTAIN = 1e9
-"""More is no different from states that are all alike."""
+"""Certainty above which the result is the same as for states that are all alike."""
 
 
 class Detection(StrEnum):
@@ -144,7 +144,7 @@ def _weight(step: StepMeasure, dead: int, live: int) -> float:
 
 
 def _certainty(step: StepMeasure) -> float:
-    """Of the mixture of states, from what a retry is worth behind one failure: live/(1 + 1/c)."""
+    """Return the certainty of the mixture of states, from a retry after one failure: live/(1 + 1/c)."""
     live, retry = _live(step), step.retry
     if not retry.n or retry.low <= live <= retry.high or retry.value >= live:
         return CERTAIN

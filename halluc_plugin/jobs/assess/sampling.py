@@ -1,4 +1,4 @@
-"""Makes the records of a part of a file: samples, retries from good states, and what the model tells."""
+"""Make the records of a part of a file: samples, retries from good states, and the model's signals."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,9 +24,9 @@ from halluc_plugin.verifiers import FinalVerifier, Outcome, StepKind, final_vote
 
 RECORD = "record"
 STATES, RETRIES = 4, 4
-"""Good states of a problem that are gone on from, and retries of each."""
+"""Number of good states of a problem to continue from, and number of retries from each."""
 PLACES = 8
-"""Places of each kind, dead and live, that are probed in a problem."""
+"""Number of places of each kind, dead and live, that are probed in a problem."""
 
 Spans = Sequence[tuple[int, int]]
 
@@ -47,16 +47,16 @@ class _Answer:
 
 @dataclass(frozen=True)
 class Records:
-    """Makes records.
+    """Makes the records of problems.
 
     Attributes:
         sampler: The model that answers.
-        network: The same, to be read.
-        cutter: Cuts its answers.
-        samples: Answers of each problem.
-        seed: Of them.
+        network: The same model, for reading its signals.
+        cutter: Cuts the model's answers into steps.
+        samples: Number of answers to each problem.
+        seed: Seed of the samples.
         edits: Whether the model has an edit token, which is banned in its answers.
-        question: Ids that ask for a verdict behind a text; None where the tokenizer has no verdicts.
+        question: Ids that ask for a verdict after a text; None if the tokenizer has no verdicts.
     """
 
     sampler: Sampler
@@ -182,7 +182,7 @@ class Records:
 
 
 def question_ids(tokenizer: Any, text: str) -> list[int] | None:
-    """The ids of a verdict prompt; None where the tokenizer has no verdicts."""
+    """Return the ids of a verdict prompt, None if the tokenizer has no verdicts."""
     from halluc_plugin.scorers.verdicts import RIGHT, WRONG, verdict_id
 
     try:

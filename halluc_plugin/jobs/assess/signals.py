@@ -15,7 +15,7 @@ from halluc_plugin.metrics import Discrimination, StepEnd, discrimination
 
 PROBE, EDIT = "probe", "edit"
 FEW = 10
-"""Places of a kind, dead or live, on either half, below which nothing is said."""
+"""Number of places of a kind, dead or live, in either half, below which nothing is reported."""
 
 Scored = Sequence[Sequence[tuple[PlaceRecord, float]]]
 """For each problem its places, each with a value of one signal."""

@@ -37,9 +37,9 @@ class AdditionError(StrEnum):
     DIGIT = "digit"
     """Another digit of the result."""
     CARRY = "carry"
-    """A carry that is forgotten, or one that is not there."""
+    """A carry that is forgotten, or one that should not be there."""
     OPERAND = "operand"
-    """A digit of the neighbouring column, added up rightly."""
+    """A digit of the neighbouring column, added correctly."""
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ def _wrong_column(
 
 
 def _with_neighbour(columns: Sequence[Column], place: int, rng: np.random.Generator) -> Column:
-    """The column with one of its digits read from a column beside it; the same where there is none."""
+    """The column with one of its digits read from a neighbouring column; the same if there is none."""
     beside = [columns[i] for i in (place - 1, place + 1) if 0 <= i < len(columns)]
     if not beside:
         return columns[place]

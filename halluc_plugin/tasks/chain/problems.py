@@ -34,7 +34,7 @@ class ChainError(StrEnum):
     RESULT = "result"
     """The right operation with another result."""
     OPERATION = "operation"
-    """The operation of the step before or after, worked out rightly."""
+    """The operation of the step before or after, worked out correctly."""
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,13 @@ class PublishedVerifier(StrEnum):
     """The source of a published verifier."""
 
     SELF_BACKTRACKING = "self-backtracking"
-    """Of the code released with arXiv 2502.04404. Taking an operand takes all its equal copies, so that right
-    answers with equal numbers are refused; one copy may be both operands; division drops the remainder; text
-    after an equation on its line is ignored."""
+    """The verifier of the code released with arXiv 2502.04404. Taking an operand takes all its equal copies,
+    so that right answers with equal numbers are refused; one copy may be both operands; division drops the
+    remainder; text after an equation on its line is ignored."""
     STREAM_OF_SEARCH = "stream-of-search"
-    """Of the code released with arXiv 2404.03683, applied to the equations of the answer. Nothing is ever
-    used up: it compares numbers with their names, and a number may be used again and again."""
+    """The verifier of the code released with arXiv 2404.03683, applied to the equations of the answer.
+    Nothing is ever used up: it compares numbers with their names, and a number may be used again and
+    again."""
 
 
 _STEP = re.compile(rf"({DIGITS})\s*([-+*/])\s*({DIGITS})\s*=\s*({DIGITS})")

@@ -16,7 +16,7 @@ from halluc_plugin.verifiers.numerals import DIGITS, read_number
 
 SOURCE = "halluc/countdown"
 SOURCE_OF_NEW_TARGETS = "halluc/countdown-new"
-"""Of problems whose targets never occur in training: hosts report each source by itself."""
+"""The source of problems whose targets never occur in training: hosts report each source by itself."""
 
 EQUATION = re.compile(rf"({DIGITS}) *([-+*/]) *({DIGITS}) *= *({DIGITS})")
 """An equation, right or wrong."""

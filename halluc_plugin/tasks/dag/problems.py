@@ -30,7 +30,7 @@ NAME = "dag"
 SOURCES = ("halluc/dag", "halluc/dag-long")
 LARGEST_MODULUS = 400
 NUMBERS = 4
-"""Definitions that are numbers, needed or not."""
+"""Number of definitions that are numbers, needed or not."""
 MOST_OPERATIONS = len(ascii_lowercase) - NUMBERS
 
 
@@ -38,11 +38,11 @@ class DagError(StrEnum):
     """The kind of error in a step."""
 
     UNREADY = "unready"
-    """The name of a variable of which something is not worked out yet."""
+    """The name of a variable whose operands are not all worked out yet."""
     RESULT = "result"
     """The right operands with another result; of a number, another number."""
     OPERAND = "operand"
-    """The value of another variable in place of an operand's, worked out rightly."""
+    """The value of another variable in place of an operand's, worked out correctly."""
 
 
 @dataclass(frozen=True)

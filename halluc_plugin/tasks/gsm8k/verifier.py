@@ -9,7 +9,7 @@ from halluc_plugin.verifiers.base import Outcome
 SOURCE = "openai/gsm8k"
 ANSWER = re.compile(r"#### (-?[0-9.,]+)")
 TAIL = 300
-"""An answer further from the end than so many characters is not seen."""
+"""Number of characters at the end of a text within which an answer is found."""
 
 
 class Gsm8kVerifier:

@@ -20,7 +20,7 @@ from halluc_plugin.errors import DataError
 from halluc_plugin.problem_sets.search import SearchStep
 
 MOST_VARIABLES = 14
-"""All assignments are looked at, once for each problem."""
+"""Largest number of variables, as all assignments are tried once for each problem."""
 
 
 @dataclass(frozen=True)

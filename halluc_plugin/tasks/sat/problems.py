@@ -16,10 +16,11 @@ from halluc_plugin.tasks.sat.formula import MOST_VARIABLES, SatSearch, solutions
 NAME = "sat"
 SOURCES = ("halluc/sat", "halluc/sat-long")
 DRAWS = 500
-"""Formulas that are drawn for one problem before it is said that none can be solved."""
+"""Number of formulas drawn for one problem before drawing is given up."""
 MOST_CLAUSES = 50
-"""For each variable; of formulas with more clauses not one in ten million can be solved, from three variables
-on: each of 2^variables assignments makes all clauses true with probability (7/8)^clauses."""
+"""Largest number of clauses for each variable. Of formulas with more clauses not one in ten million can be
+solved, from three variables on: each of 2^variables assignments makes all clauses true with probability
+(7/8)^clauses."""
 
 
 @dataclass(frozen=True)

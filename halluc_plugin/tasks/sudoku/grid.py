@@ -31,7 +31,7 @@ UNITS = (
     *(tuple((row, column) for row in range(4)) for column in range(4)),
     *(tuple((r + i, c + j) for i in range(2) for j in range(2)) for r in (0, 2) for c in (0, 2)),
 )
-"""Columns and squares; rows are right by themselves."""
+"""Columns and squares; rows have four different numbers by construction."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from halluc_plugin.tasks.sudoku.grid import EMPTY, PLACES, SudokuSearch, grids, 
 NAME = "sudoku"
 SOURCES = ("halluc/sudoku", "halluc/sudoku-new")
 DRAWS = 10_000
-"""Grids that are drawn for one problem before it is said that none has one answer."""
+"""Number of grids drawn for one problem before drawing is given up."""
 
 
 @dataclass(frozen=True)

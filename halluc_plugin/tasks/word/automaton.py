@@ -24,7 +24,7 @@ from halluc_plugin.problem_sets.search import SearchStep
 
 BLANK = "?"
 STATES = ascii_uppercase + ascii_lowercase[::-1]
-"""Names of states, in order: a sign each, so that a tokenizer of numbers has a token for each."""
+"""The names of states, in order: one character each, so that a tokenizer of numbers has a token for each."""
 
 
 class Check(StrEnum):
@@ -39,7 +39,7 @@ class Answers(StrEnum):
 
     ONE = "one"
     ANY = "any"
-    """One at least; each is right."""
+    """The problem has at least one right answer, and each is accepted."""
 
 
 @dataclass(frozen=True)

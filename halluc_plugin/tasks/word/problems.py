@@ -29,18 +29,19 @@ from halluc_plugin.tasks.word.automaton import (
 
 NAME = "word"
 SOURCES = ("halluc/word", "halluc/word-new")
-"""Of problems, and of those whose words never occur in training: hosts report each source by itself."""
+"""The source of problems, and that of problems whose words never occur in training: hosts report each by
+itself."""
 DRAWS = 10_000
-"""Draws for one problem before it is said that there is none."""
+"""Number of draws for one problem before drawing is given up."""
 
 
 class Form(StrEnum):
     """The kind of maps from states to states."""
 
     PERMUTATION = "permutation"
-    """No two states go to one: from each start the word leads elsewhere."""
+    """No two states lead to the same one: from each start the word leads to another state."""
     MAP = "map"
-    """Each state goes anywhere."""
+    """Each state may lead to any state."""
 
 
 @dataclass(frozen=True)

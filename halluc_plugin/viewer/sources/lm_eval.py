@@ -14,7 +14,7 @@ from halluc_plugin.viewer.answers import Kind, ShownAnswer, Source, judged, piec
 from halluc_plugin.viewer.sources.lines import whole_lines
 
 TRACE = "trace"
-"""The filter under which tasks of ours keep traces."""
+"""The filter under which halluc's tasks keep traces."""
 
 Rows = Sequence[tuple[int, Mapping[str, Any]]]
 

@@ -10,7 +10,7 @@ from halluc_plugin.viewer.answers import Kind, ShownAnswer, Source, judged, piec
 from halluc_plugin.viewer.sources.lines import whole_lines
 
 NO_FIGURES = frozenset(("row", "correct"))
-"""Numbers of a line that say which answer it is, and its verdict."""
+"""Fields of a line that identify the answer or give its verdict, and are not figures."""
 
 
 def read(path: Path) -> Source:

@@ -17,11 +17,11 @@ class TextForm(StrEnum):
     """The form of text that a client gets."""
 
     RAW = "raw"
-    """The raw trace's, as vLLM gives it."""
+    """The text of the raw trace, as vLLM returns it."""
     COLLAPSED = "collapsed"
-    """What is left of an answer. Until it ends every token may be erased, so it comes in one piece."""
+    """The collapsed text. Until the answer ends every token may be erased, so the text comes in one piece."""
     LIVE = "live"
-    """The same in the end; streamed as it is written, with word of what is erased."""
+    """The collapsed text in the end, streamed as it is written, with notes of what is erased."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ SWITCH = "halluc_text"
 
 COMPLETIONS, CHAT = "/v1/completions", "/v1/chat/completions"
 MOST_STOPS = 64
-"""More stop strings are refused: live text is searched for each of them again and again."""
+"""Largest number of stop strings, as live text is searched for each of them again and again."""
 
 _IDS = frozenset({"backtrack", "step", "step_delimiters", "restart"})
 
@@ -34,7 +34,7 @@ _KNOWN = frozenset({
     "stream_interval", "stream_options", "temperature", "top_k", "top_p", "truncate_prompt_tokens",
     "truncation_side", "user", "vllm_xargs",
 })  # fmt: skip
-"""Fields that change neither what the text of an answer is made of nor what stands beside it."""
+"""Fields that change neither the content of an answer's text nor the other fields of the answer."""
 
 _HARMLESS: Mapping[str, tuple[Any, ...]] = {
     "best_of": (1,),
@@ -45,7 +45,7 @@ _HARMLESS: Mapping[str, tuple[Any, ...]] = {
     "tool_choice": ("none", "auto"),
     "top_logprobs": (0,),
 }
-"""Of other fields, the values that ask for nothing; so do null, false, and empty ones."""
+"""The values of other fields that have no effect; null, false and empty values have none either."""
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ class CollapsedText:
 
 
 class _Rewriter:
-    """Sends what a reply becomes; errors and what is no JSON pass as they are."""
+    """Sends the rewritten reply; errors and bodies that are not JSON pass unchanged."""
 
     def __init__(self, reply: Reply, send: Send) -> None:
         self._reply, self._send = reply, send

@@ -9,7 +9,7 @@ from halluc_plugin.vllm_engine.serving.answer import AnswerText, Piece
 from halluc_plugin.vllm_engine.serving.asked import Asked
 
 KEEP = "halluc_keep"
-"""Beside a piece of live text: to how many characters of what was sent it is appended."""
+"""Field next to a piece of live text: the number of characters sent so far after which it is appended."""
 
 _EVENT_END = b"\n\n"
 _DATA = b"data: "

@@ -31,7 +31,7 @@ def install() -> None:
 
 
 class _Watcher:
-    """A finder that lets the watched module be found as ever, and acts once it has run."""
+    """A finder that lets the watched module be found as usual, and acts once it has run."""
 
     def __init__(self) -> None:
         self._searching = False
@@ -70,7 +70,7 @@ class _Watcher:
 
 
 def _extend_index() -> None:
-    """Let ``TaskIndex.build`` list our tasks and those of other packages whenever it lists lm_eval's own."""
+    """Make ``TaskIndex.build`` list halluc's tasks and other packages' whenever it lists lm_eval's."""
     from functools import wraps
     from pathlib import Path
 
@@ -109,7 +109,7 @@ def _manifest() -> str:
 
 
 def _extend_models() -> None:
-    """Register our models by name, as lm_eval's own are: nothing is imported until one is asked for."""
+    """Register halluc's models by name, as lm_eval's own are: nothing is imported until one is used."""
     from importlib.metadata import entry_points
 
     import lm_eval.models  # noqa: F401 - lm_eval adds its own models only to an empty registry

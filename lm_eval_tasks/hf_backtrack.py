@@ -155,7 +155,7 @@ class HFBacktrack(HFLM):
         return prepare(self.model, ids, mask, arguments | {"do_sample": samples})
 
     def _decoding(self, options: Mapping[str, Any], generation: Generation) -> Decoding:
-        """What transformers, a task's generation arguments and ours say together."""
+        """Return the decoding settings from transformers' generation, a task's arguments and halluc's."""
         return Decoding(
             self._vocab,
             max_actions=generation.max_actions,

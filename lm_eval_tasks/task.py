@@ -3,8 +3,8 @@
 A task of this package is an lm-eval YAML with ``class: !function lm_eval_tasks.task.BacktrackTask`` and the
 pipelines
 
-- ``strict-match``, ``flexible-extract``: the stock task's, behind a ``Collapsed`` filter;
-- ``strict-match-raw``, ``flexible-extract-raw``: the same behind a ``Raw`` filter;
+- ``strict-match``, ``flexible-extract``: the stock task's, after a ``Collapsed`` filter;
+- ``strict-match-raw``, ``flexible-extract-raw``: the same after a ``Raw`` filter;
 - ``trace``: the trace itself, from which the rows of :data:`lm_eval_tasks.rows.TRACE_ROWS` come.
 
 Its stop strings are EOS-like markers only; the stock task's others move into ``until`` of the two filters.

@@ -32,7 +32,7 @@ class Trace:
     Attributes:
         raw: The text as sampled, edit tokens included, without the thinking if the model was told what ends
             it.
-        resolved: The text that is left after all edits, without the thinking likewise.
+        resolved: The text that is left after all edits, also without the thinking.
         raw_tokens: Number of sampled tokens; 0 when no tokenizer is known (there are no edits then).
         resolved_tokens: Number of tokens left.
         backtracks: Number of edits that erased something.

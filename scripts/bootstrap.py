@@ -3,7 +3,7 @@
     python3.11 scripts/bootstrap.py .venv
 
 The CPU build of torch comes from the find-links configured for pip when there are any, else from PyTorch's
-own CPU index, which uv knows by name. uv reads none of pip's configuration, so it is handed over.
+own CPU index, which uv knows by name. uv reads none of pip's configuration, so it is passed on.
 """
 
 import ast

@@ -11,7 +11,7 @@
     column = "to its reference"    # a cell of the form "1.5 ± 0.3" or "+1.5 [+1.2, +1.8]"
 
 With ``minus = [...]``, a row of the same table, the effect is the mean difference of the two rows over their
-seeds, with its 95 % interval (Student's t): the seeds are in the column behind ``column``, named ``seeds``.
+seeds, with its 95 % interval (Student's t): the seeds are in the column after ``column``, named ``seeds``.
 They are rounded to tenths, so the last digit of such a difference may be off by one or two.
 The PNG holds the effects that it shows, so that a test can tell whether it is current.
 """

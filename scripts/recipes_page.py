@@ -51,7 +51,7 @@ def _row(name: str, text: str) -> str:
 
 
 def _place(name: str, text: str) -> tuple[int, bool, str]:
-    """Return the key by which recipes are ordered: by program, ours before their baselines."""
+    """Return the key by which recipes are ordered: by program, then halluc's before their baselines."""
     command = COMMAND.search(text)
     assert command is not None
     kind = next(number for number, program in enumerate(KINDS) if program in command[1])

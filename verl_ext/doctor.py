@@ -50,7 +50,7 @@ def observe() -> dict[str, Any]:
 
 
 def _version_error() -> tuple[str, str] | None:
-    """What selecting one of our names would raise, as cause and fix."""
+    """Return what selecting one of halluc's names would raise, as cause and fix."""
     from halluc_plugin.errors import HostVersionError
     from verl_ext.compat import require_tested_verl
 

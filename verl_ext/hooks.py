@@ -41,7 +41,7 @@ def _run(target: str, host: ModuleType) -> None:
 
 
 class _HookFinder(importlib.abc.MetaPathFinder):
-    """Finds the awaited modules as everybody else does, and wraps their loader."""
+    """Finds the awaited modules as other finders do, and wraps their loader."""
 
     def __init__(self) -> None:
         self.waiting: dict[str, list[str]] = {}
@@ -62,7 +62,7 @@ class _HookFinder(importlib.abc.MetaPathFinder):
 
 
 class _HookLoader(importlib.abc.Loader):
-    """The real loader, followed by our targets."""
+    """The real loader, followed by the registered targets."""
 
     def __init__(self, loader: importlib.abc.Loader, targets: list[str]) -> None:
         self._loader, self._targets = loader, targets

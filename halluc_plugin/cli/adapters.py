@@ -47,7 +47,7 @@ def own_entry_points(group: str) -> Iterator[tuple[str, str]]:
 
 
 def _entry_points_file() -> list[str]:
-    """The lines of the first one on the path; none where our code is not installed."""
+    """The lines of the first file on the path; none if halluc's code is not installed."""
     for folder in sys.path:
         for file in Path(folder).glob("halluc-*.dist-info/entry_points.txt"):
             return file.read_text(encoding="utf-8").splitlines()

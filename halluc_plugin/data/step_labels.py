@@ -2,7 +2,7 @@
 
 ProcessBench (C. Zheng et al., arXiv 2412.06559) has for each solution the index of its first wrong step, or
 -1. PRM800K (H. Lightman et al., "Let's Verify Step by Step", arXiv 2305.20050) has for each step one or
-several completions with a rating of -1, 0 or 1, of which one goes on.
+several completions with a rating of -1, 0 or 1, one of which is continued.
 
 A value is 1 before the first wrong step and 0 from it on; the value of the bare prompt is not known. The
 labels are human judgements of steps, not the share of a policy's continuations that succeed.
@@ -10,10 +10,9 @@ labels are human judgements of steps, not the share of a policy's continuations 
 Deviations:
 
 1. A rating of 0, neither right nor wrong, counts as right, as in the paper's own scorer.
-2. A completion that does not go on is a response of its own, which ends with it.
-3. A response that is not finished is right if no step of it is wrong; of ProcessBench the final answer says
-   it.
-4. Problems that the labellers found bad are left out.
+2. A completion that is not continued becomes a response of its own, which ends with it.
+3. An unfinished response is right if none of its steps is wrong; in ProcessBench the final answer decides.
+4. Problems that the labellers marked as bad are left out.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

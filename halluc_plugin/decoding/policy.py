@@ -137,7 +137,7 @@ class EditPolicy:
 
 
 class _Prefix:
-    """A beginning of a response: the tokens rejected behind it, and longer beginnings by their next token."""
+    """A beginning of a response: the tokens rejected after it, and longer beginnings by their next token."""
 
     __slots__ = ("longer", "rejected")
 
@@ -147,15 +147,15 @@ class _Prefix:
 
 
 class _Rejected:
-    """Which tokens were rejected behind which live prefix.
+    """The tokens that were rejected after each live prefix.
 
-    Kept are the beginnings of the live tokens behind which something is known, by their length. What an edit
-    deletes is hung on the longest beginning that is left, under the deleted tokens, and is found again when
-    they become live again. So an edit costs what it deletes, a token of text one look.
+    The beginnings of the live tokens after which something is known are kept by their length. What an edit
+    deletes is attached to the longest remaining beginning, under the deleted tokens, and is found again when
+    they become live again. So an edit costs as much as it deletes, and a token of text one look-up.
 
     Args:
         live_ids: The list that :class:`EditState` updates in place.
-        rule: Which token of a span is rejected.
+        rule: The token of a span that is rejected.
     """
 
     def __init__(self, live_ids: list[int], rule: Tabu) -> None:
@@ -165,16 +165,16 @@ class _Rejected:
 
     @property
     def near(self) -> bool:
-        """Whether other tokens may be rejected behind the next token of text than here."""
+        """Whether other tokens may be rejected after the next token of text than here."""
         return bool(self._known) and self._known[-1][0] == len(self._live_ids)
 
     def tokens(self) -> frozenset[int]:
-        """The tokens that were rejected behind the live tokens."""
+        """The tokens that were rejected after the live tokens."""
         known = self._known
         return known[-1][1].rejected if known and known[-1][0] == len(self._live_ids) else NOTHING
 
     def follow(self) -> None:
-        """Live tokens were appended."""
+        """Take note that live tokens were appended."""
         while self._known and self._known[-1][0] < len(self._live_ids):
             length, prefix = self._known[-1]
             longer = prefix.longer.get(self._live_ids[length])
@@ -183,7 +183,7 @@ class _Rejected:
             self._known.append((length + 1, longer))
 
     def retreat(self, keep: int) -> None:
-        """Live tokens will be deleted until ``keep`` are left: reject one behind those before it."""
+        """Reject a token of the span that is about to be deleted, so that ``keep`` live tokens are left."""
         at = keep if self._first else len(self._live_ids) - 1
         before = self._back_to(at)
         before.rejected |= {self._live_ids[at]}
@@ -191,7 +191,7 @@ class _Rejected:
             self._back_to(keep)
 
     def _back_to(self, keep: int) -> _Prefix:
-        """Hang what is known of longer beginnings than this on it."""
+        """Attach what is known of longer beginnings to this one."""
         known, live_ids = self._known, self._live_ids
         while known and known[-1][0] > keep:
             length, prefix = known.pop()

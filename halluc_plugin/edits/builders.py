@@ -1,6 +1,6 @@
 """Build masks, labels, attention and positions for training, each by a pure function of a ``Resolution``.
 
-Shapes: B responses of T positions behind prompts of P positions; ``prompt_valid`` is Bool[B, P], padded on
+Shapes: B responses of T positions follow prompts of P positions; ``prompt_valid`` is Bool[B, P], padded on
 either side. Sequence coordinates run over P + T, the prompt first.
 """
 

@@ -69,7 +69,7 @@ def trace_record(ids: Sequence[int], vocab: EditVocab) -> dict[str, Any]:
 
     Args:
         ids: Actions of one response, without prompt and padding.
-        vocab: Which ids edit.
+        vocab: The edit vocabulary of the ids.
 
     Returns:
         ``version`` of this layout; ``ids``; ``live`` (0/1 per action, 0 for edits); ``erased_at`` (index of

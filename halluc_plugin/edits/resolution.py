@@ -112,7 +112,7 @@ def resolve(
         ids: Integer[B, T], the actions of each response (no prompt), padded on either side with any id.
         valid: Bool[B, T], from the lengths, never from the pad id; one contiguous run per row, possibly
             empty.
-        vocab: Which ids edit.
+        vocab: The edit vocabulary of the ids.
         backend: How to compute it; by default compiled on CPU and vectorised elsewhere.
 
     Returns:

@@ -89,13 +89,13 @@ class Phase:
 
 @dataclass(frozen=True)
 class Measured:
-    """A phase, and what it is computed from, for whoever pairs or pools.
+    """The measurements of a phase, with the judgements from which they are computed, for pairing and pooling.
 
     Attributes:
         phase: The figures.
         right: Whether the answer to each problem is right, edits applied, in the order of the problems.
-        right_banned: The same with edits banned; None for a model that has none.
-        told: How well dead ends are told from live text; None where no judge of prefixes is there.
+        right_banned: The same with edits banned; None for a model without edits.
+        told: How well dead ends are told from live texts; None if nothing judges prefixes.
     """
 
     phase: Phase
@@ -125,11 +125,11 @@ def measure(model: Path, job: PhaseJob) -> Measured:
         job: The settings of the measurement.
 
     Returns:
-        The measurements.
+        The measurements, with the judgements from which they are computed.
 
     Raises:
         DataError: The data are malformed, or their source has no verifier.
-        TokenizerError: The model cannot be loaded, or nothing ends an answer.
+        TokenizerError: The model cannot be loaded, or no id ends an answer.
     """
     name, trust = str(model), job.trust_remote_code
     tokenizer = load_tokenizer(name, trust_remote_code=trust)

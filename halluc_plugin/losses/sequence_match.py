@@ -11,7 +11,7 @@ r = (1 - γ) V. With ρ_d the discounted occupancy of the data and ρ that of th
     max_r min_π  E_ρd[φ(r)] - E_ρ[r] - H(π)        (H: discounted causal entropy)
 
 is, in Q, the concave maximum of E_ρd[φ(r)] - (1 - γ) V(s_0): inverse soft Q-learning (D. Garg et al.,
-arXiv 2106.12142). φ says which divergence of ρ from ρ_d is minimised, beside -H:
+arXiv 2106.12142). φ says which divergence of ρ from ρ_d is minimised, in addition to -H:
 
     φ(r) = 1 - exp(-r)      KL(ρ ‖ ρ_d)
     φ(r) = r - r²/4         χ²(ρ ‖ ρ_d)

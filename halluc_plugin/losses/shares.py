@@ -23,7 +23,7 @@ class LossShares:
     """Shares of an imitation loss: of the sum of the weights of all imitated tokens; for fine-tuning alone.
 
     Args:
-        decisions: Share of decisions (edits, ends, and where a step begins behind another one); null where
+        decisions: Share of decisions (edits, ends, and the beginnings of steps after other steps); null if
             all tokens count alike.
         erased: Share of erased tokens, with ``erased_tokens=weight``.
 

@@ -33,7 +33,7 @@ class DecoderShape:
 
         L [(2h² + 2h kv + 3h i) tokens + h context], the count of T. Qin et al., "To Backtrack or Not to
         Backtrack" (arXiv 2504.07052), where context is T (T + 1) / 2. Embeddings and the output head are left
-        out, as there.
+        out, as in that count.
         """
         h = self.hidden
         per_token = 2 * h * h + 2 * h * self.kv + 3 * h * self.intermediate

@@ -2,20 +2,20 @@
 
 Each problem is answered k times by a policy, answers are cut into steps, and prefixes are continued by the
 same policy. Labels are soft, the Monte-Carlo return-to-go of OpenReview hJ2BCYGvFg, section 2 and A.4, or
-hard, as of P. Wang et al., "Math-Shepherd" (arXiv 2312.08935, section 3.3): 1 where any continuation is
+hard, as in P. Wang et al., "Math-Shepherd" (arXiv 2312.08935, section 3.3): 1 if any continuation is
 right. The prefixes that are continued are all of them, a share of them, or those that OmegaPRM's binary
 searches look at (:mod:`halluc_plugin.scorers.rollout_tree`).
 
 Deviations:
 
-1. The value of the bare prompt is known too: it is the share of right answers, which cost nothing more.
+1. The value of the bare prompt is known too: it is the share of right answers, at no further cost.
 2. Equal prefixes of a problem's answers are continued once, and share the value.
-3. A hard label is 1 also where a right response that begins with the prefix was sampled from another one: it
-   is a right continuation, wherever it came from.
-4. Behind a prefix without a right continuation, what was not continued has the value 0, unless a right
-   response goes on there. (OmegaPRM says so of what lies behind the first error.)
-5. Where the policy answers a problem never right, or always, a binary search has nothing to find: the answers
-   are rows with what is known of them. OmegaPRM leaves such problems out.
+3. A hard label is also 1 if a right response that begins with the prefix was sampled from another prefix, as
+   it is a right continuation all the same.
+4. After a prefix without a right continuation, prefixes that were not continued have the value 0, unless a
+   right response begins with them. (OmegaPRM does so after the first error.)
+5. If the policy is never or always right on a problem, a binary search has nothing to find: the answers
+   become rows with the values that are known. OmegaPRM leaves such problems out.
 6. An answer that does not end counts as wrong for the bare prompt, and gives no row.
 """
 

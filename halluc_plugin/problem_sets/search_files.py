@@ -24,7 +24,7 @@ from halluc_plugin.problem_sets.steps import Problem, ProblemSet, StepSplit, gen
 
 
 class SearchProblems(ProblemSet):
-    """A kind of problem that is searched: a frozen dataclass, as every :class:`ProblemSet`."""
+    """A kind of problem that is searched: a frozen dataclass, like every :class:`ProblemSet`."""
 
     @property
     @abstractmethod

@@ -1,8 +1,8 @@
 """Choose which wrong response of a problem is searched for its first error next: OmegaPRM's tree as a pool.
 
-L. Luo et al., "Improve Mathematical Reasoning in Language Models by Automated Process Supervision"
-(arXiv 2406.06592, section 3.3). Each binary search continues prefixes, and what it samples there can be
-searched in turn, from where it was sampled: errors behind steps of which most are right come first.
+The method is that of L. Luo et al., "Improve Mathematical Reasoning in Language Models by Automated Process
+Supervision" (arXiv 2406.06592, section 3.3). Each binary search continues prefixes, and the responses that it
+samples can be searched in turn, from where they were sampled: errors after mostly right steps come first.
 
 Deviations:
 

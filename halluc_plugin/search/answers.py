@@ -140,7 +140,7 @@ def judged(
 
 
 def _step_ends(problem: PosedProblem, found: Found, space: Space, tokenizer: Any) -> Counts:
-    """What was sampled behind steps; the first action of a sample is behind the last step of its state."""
+    """Count what was sampled after steps; the first action of a sample follows the last step of its state."""
     if not isinstance(problem.verifier, PrefixVerifier):
         return (0, 0, 0, 0)
     judge = cache(step_oracle(problem, tokenizer))

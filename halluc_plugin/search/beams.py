@@ -68,7 +68,7 @@ def beam_search(model: Any, prompts: Sequence[tuple[int, ...]], space: Space, be
 
 @contextmanager
 def _without_own_config(model: Any) -> Iterator[None]:
-    """Let ``generate`` do what it is told alone: a checkpoint's own config fills in whatever is not said."""
+    """Make ``generate`` use only its arguments: a checkpoint's own config fills in any that are missing."""
     own, model.generation_config = model.generation_config, GenerationConfig()
     try:
         yield

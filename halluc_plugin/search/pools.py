@@ -6,15 +6,15 @@ from which a right answer follows. Here no prefix is dropped: each round draws a
 the best of that part continue. Only the abstract could be read, which says this much of its first method,
 Subpool Selection. The rest was decided here:
 
-1. A subpool is a share of the pool, drawn without replacement, at least as many prefixes as go on.
-2. A prefix that goes on is continued by one sampled step, and stays in the pool; an equal child is kept once.
-3. The bare prompt is in the pool, with its own value, so that a search can begin anew. In the first round it
-   is all there is, and as many steps are sampled from it as prefixes go on in later rounds.
-4. Answers do not compete. The search ends with its rounds, or when an answer is worth p_des; the best answer
-   is its answer.
+1. A subpool is a share of the pool, drawn without replacement, with at least as many prefixes as continue.
+2. A prefix that continues gets one sampled step, and stays in the pool; equal children are kept once.
+3. The bare prompt is in the pool, with its own value, so that a search can start again. In the first round it
+   is the only prefix, and as many steps are sampled from it as prefixes continue in later rounds.
+4. Answers do not compete. The search ends after its rounds, or when an answer has the value p_des; its result
+   is the best answer.
 
-The paper's second method, Power Backtrack Sequential Monte Carlo, is not here: its weights are not in the
-abstract.
+The paper's second method, Power Backtrack Sequential Monte Carlo, is not implemented, as its weights are not
+in the abstract.
 """
 
 import math

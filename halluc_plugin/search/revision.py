@@ -1,17 +1,17 @@
 """Backtrack as a process reward model guides: Algorithm 1 of OpenReview hJ2BCYGvFg.
 
-An answer is rated step by step; the step that lowers the chance of success most is taken back with all that
-follows, the rest is written anew several times, and the best new answer stays if it is better.
+An answer is rated step by step. The step that lowers the chance of success most is taken back with all that
+follows, the rest is rewritten several times, and the best new answer is kept if it is better.
 
 The paper leaves some points open, which are decided here as follows:
 
-1. The step of least advantage is itself written anew, as the prose says (section 3.2); line 9 of the listing
-   can be read as one step more.
-2. "Improved" (line 11) is a larger final value, strictly. An exact judge gives all wrong answers one final
-   value, so that an answer with one mistake less is lost; :attr:`Better.PROGRESS` keeps it.
+1. The step of least advantage itself is rewritten, as the text says (section 3.2); line 9 of the listing can
+   be read as one step more.
+2. "Improved" (line 11) means a strictly larger final value. An exact judge gives all wrong answers the same
+   final value, so that an answer with one mistake less is dropped; :attr:`Better.PROGRESS` keeps it.
 3. Advantages are recomputed on the best answer, not on the one that was tried last.
-4. The stopping rule is asked of the first answer, too. The listing asks behind a revision only, and so
-   revises an answer that needs nothing.
+4. The stopping rule is applied to the first answer, too. The listing applies it only after a revision, and
+   so revises an answer that needs none.
 5. The first step may be chosen: the bare prompt has a value, too (eq. 9, where eq. 11 begins at step 2).
 6. Differences within 1e-6 of the margin are within it: values are float32.
 7. An answer that was cut off ends with a step that is worth 0, and a suffix that does not end does not

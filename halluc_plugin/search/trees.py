@@ -7,13 +7,13 @@ model's own statement. The papers leave some points open, and a language model's
 2. TS-LLM's prior is the probability of a child's step under the policy, normalised over the children.
 3. Children are rated when their parent is expanded. Until a child is visited, its own value stands for its
    mean; LATS visits all children of a state, the best first, before any of them twice.
-4. LATS follows the best new child to an answer, N proposals a step of which the best is kept; these steps do
-   not join the tree.
-5. A state without children that could go on is worth 0.
-6. The search ends when an answer is worth p_des, wherever in the tree. The best answer that was rated is its
-   answer. What was found below a child of TS-LLM's root stays when that becomes the root.
-7. A reflection is asked for when such a way of LATS ends below p_des. From then on samples are drawn behind
-   a prompt with all reflections, and rated behind the problem's own.
+4. LATS follows the best new child to an answer, by the best of N proposals in each step; these steps do not
+   join the tree.
+5. A state without children that could continue has the value 0.
+6. The search ends when an answer anywhere in the tree has the value p_des. Its result is the best answer that
+   was rated. Answers below a child of TS-LLM's root are kept when that child becomes the root.
+7. LATS asks for a reflection when such a path ends below p_des. From then on samples are drawn after a prompt
+   with all reflections, and rated after the problem's own prompt.
 """
 
 import math

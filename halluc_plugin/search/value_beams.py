@@ -3,10 +3,10 @@
 Look-ahead is that of arXiv 2408.03314. The papers leave some points open, which are decided here as follows:
 
 1. Every kept prefix proposes N steps, so that a depth takes width times N samples.
-2. A finished answer keeps its place in the beam by its value until better ones push it out; the search ends
-   when all that is kept is finished.
-3. A look-ahead goes on greedily, and ends early where the answer does. Its value is that of where it ends;
-   one that is cut off inside a step is worth 0.
+2. A finished answer stays in the beam by its value until better ones replace it; the search ends when
+   everything in the beam is finished.
+3. A look-ahead continues greedily, and ends early if the answer does. Its value is that of its end; a
+   look-ahead that is cut off inside a step has the value 0.
 """
 
 from collections.abc import Callable, Sequence

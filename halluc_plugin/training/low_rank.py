@@ -148,7 +148,7 @@ def fine_tune_low_rank(
 
 
 def _refuse_another_run(out: Path, ours: dict[str, Any]) -> None:
-    """Peft would load the updates of another run into this one without a word where their shapes fit."""
+    """Refuse the updates of another run, which peft would load without an error if their shapes fit."""
     checkpoint = last_checkpoint(out / ADAPTER)
     if checkpoint is None:
         return

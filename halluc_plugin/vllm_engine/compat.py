@@ -59,7 +59,7 @@ async def look_up_server(state: Any) -> Served:
 
 
 def _limits_edits(processor: Any) -> bool:
-    """Whether a logits processor, or the one of this name, is ours."""
+    """Whether a logits processor, or the one of this name, is halluc's."""
     found = pkgutil.resolve_name(processor) if isinstance(processor, str) else processor
     return bool(getattr(found, "limits_edits", False))
 

@@ -161,7 +161,7 @@ KEYS = (
 
 
 def _is_meant_for_us(key: Any) -> bool:
-    """Whether a key is ours, or would be but for upper case, hyphens or blanks."""
+    """Whether a key is halluc's, or would be but for upper case, hyphens or blanks."""
     return isinstance(key, str) and as_ours(key).startswith(PREFIX)
 
 

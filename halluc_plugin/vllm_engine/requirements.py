@@ -138,7 +138,7 @@ def check_request(request: EditRequest, params: SamplingParams, model: Model | N
 
 
 def _check_ids_of_vllm(params: SamplingParams, vocab_size: int) -> None:
-    """Ids that vLLM writes to beside ours, and does not compare with the vocabulary before 0.29."""
+    """Check ids that vLLM itself writes to, and does not compare with the vocabulary before 0.29."""
     given = {
         "stop_token_ids": params.stop_token_ids if params.min_tokens else None,
         "allowed_token_ids": params.allowed_token_ids,

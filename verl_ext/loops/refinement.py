@@ -96,7 +96,7 @@ class RefineAgentLoop(AgentLoopBase):
         return room
 
     async def _request(self, messages: list[dict[str, Any]], said: str, ids: list[int]) -> list[int]:
-        """The ids that ask for another attempt, as the chat template writes them behind ``ids``."""
+        """Return the ids that ask for another attempt, as the chat template writes them after ``ids``."""
         before = [*messages, {"role": "assistant", "content": said}]
         after = [*before, {"role": "user", "content": self._instruction}]
         merged, _, _ = await self.ct_merge_context_msg(before, after, ids, [])

@@ -48,7 +48,7 @@ def require_our_parts(config: DictConfig, settings: Settings) -> None:
 
 
 def _require_paying_judge(config: DictConfig, paid: tuple[str, ...], settings: Settings) -> None:
-    """Refuse that a reward model, which verl asks past every reward manager, should be paid beside."""
+    """Refuse values that the reward manager pays if a reward model alone scores answers."""
     if not judged_by_model(config):
         return
     sampled = [] if not settings.samples_continuations else [f"halluc.values.source={settings.values.source}"]

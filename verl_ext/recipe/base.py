@@ -104,7 +104,7 @@ class RecipeCallback(Callback, ABC):
 
 
 def _refuse_one_folder(config: DictConfig) -> None:
-    """Each job of a sweep would go on from the checkpoint of the job before it, whatever it is given."""
+    """Refuse a sweep into one folder, where each job would resume the checkpoint of the job before it."""
     keys = ("trainer.experiment_name", "trainer.default_local_dir")
     overrides = OmegaConf.select(config, "hydra.overrides.task", default=None)
     # As written: Hydra's own interpolations are known to a job alone.

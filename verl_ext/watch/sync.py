@@ -44,7 +44,7 @@ def watch_sync(servers: Sequence[str], actors: Sequence[Any], stalled_after: flo
 
 
 class _SyncWatch:
-    """Asks the servers how they are, beside the thread that waits."""
+    """Asks the servers for their health in a thread next to the one that waits."""
 
     def __init__(self, servers: Sequence[str], actors: Sequence[Any], stalled_after: float) -> None:
         self._servers, self._actors, self._stalled_after = servers, actors, stalled_after

@@ -1,7 +1,7 @@
 """Word problems of grade school (GSM8K), which come from the hub or a path and are not drawn.
 
 Their lm-eval task asks as lm-eval's own does, with its examples and its rules for numbers: it is written by
-hand, beside the adapter.
+hand, in the adapter.
 """
 
 from halluc_plugin.tasks.gsm8k.verifier import Gsm8kVerifier

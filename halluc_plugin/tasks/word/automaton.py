@@ -1,7 +1,7 @@
 """Search word problems: states, the lines that lead on, and the exact oracle.
 
     abcab:DQXF -> M       the word, the starts, the goal
-    DZQANMM               the path of a start, a state for each letter, and the goal behind it: right
+    DZQANMM               the path of a start, a state for each letter, and the goal after it: right
     abca?:DQXF -> M       with a blank, which the answer fills by a letter of its choice
     DZQAN                 the path up to the blank
     cMM                   the letter, and the path from there

@@ -57,7 +57,7 @@ def _shown(
 
 
 def _erased_in_words(record: TraceRecord, erased: Sequence[bool]) -> TraceRecord:
-    """The record of a trace whose words take back: what they erase is erased by what stands behind it."""
+    """Return the record of a trace whose words take back: the next kept token counts as the erasing one."""
     from dataclasses import replace
 
     kept = [*(place for place, gone in enumerate(erased) if not gone), len(erased) - 1]

@@ -59,7 +59,7 @@ class CollapsedText:
         await self._app({**scope, "headers": headers}, _replay(messages, receive), sender)
 
     async def _asked(self, scope: Scope, data: bytes) -> Asked | None:
-        """What a request asks of us; None for nothing."""
+        """Return what a request asks of halluc, None for nothing."""
         try:
             body = json.loads(data)
         except (ValueError, RecursionError):  # the server says what is wrong with it

@@ -85,10 +85,12 @@ class VerifiedTask(BacktrackTask):
         return [vote(_verifier(doc), doc["ground_truth"], answer) for answer in answers]
 
     def trace_rows(self, doc: dict[str, Any], traces: LoggedTraces) -> dict[str, Any]:
-        """Return the rows of the trace pipeline for one document, with those on its events."""
+        """Return the rows of the trace pipeline for one document, and keep the verdicts on all states."""
         if not self._judges_prefixes:
             return super().trace_rows(doc, traces)
         judged = self._judge(doc, traces)
+        for trace, states in zip(_with_record(traces), judged, strict=True):
+            trace["verdicts"] = states.verdicts()
         places = [place for trace in judged for place in self._step_ends(trace)]
         return super().trace_rows(doc, traces) | event_rows(judged, places)
 
@@ -101,7 +103,7 @@ class VerifiedTask(BacktrackTask):
         return isinstance(_verifier(self.task_docs[0]), PrefixVerifier)
 
     def _judge(self, doc: dict[str, Any], traces: LoggedTraces) -> list[JudgedTrace]:
-        records = [trace["record"] for trace in traces if trace["record"] is not None]
+        records = [trace["record"] for trace in _with_record(traces)]
         if not records:  # a model without edit tokens
             return []
         tokenizer, vocab, verifier = self._reader.tokenizer, self._reader.vocab, _verifier(doc)
@@ -128,6 +130,11 @@ class VerifiedTask(BacktrackTask):
             return find_delimiters(self._reader.tokenizer, delimiter, edit_ids=vocab.edit_ids)
         except EditVocabError:
             return frozenset()
+
+
+def _with_record(traces: LoggedTraces) -> list[dict[str, Any]]:
+    """The traces of a model with edit tokens."""
+    return [trace for trace in traces if trace["record"] is not None]
 
 
 def _verifier(doc: Mapping[str, Any]) -> Verifier:

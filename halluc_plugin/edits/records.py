@@ -79,20 +79,19 @@ def trace_record(ids: Sequence[int], vocab: EditVocab) -> dict[str, Any]:
     resolution = resolve_row(ids, vocab)
     width = len(ids)
     erased_at = resolution.erased_at[0].tolist()
-    return {
-        "version": TRACE_RECORD_VERSION,
-        "ids": [int(i) for i in ids],
-        "live": resolution.live[0].int().tolist(),
-        "erased_at": [None if at == width else at for at in erased_at],
-        "parent": resolution.parent[0].tolist(),
-        "resolved": resolution.resolved(0),
-        "events": [_as_json(event) for event in events(resolution)],
-    }
+    return TraceRecord(
+        ids=tuple(int(i) for i in ids),
+        live=tuple(resolution.live[0].tolist()),
+        erased_at=tuple(None if at == width else at for at in erased_at),
+        parent=tuple(resolution.parent[0].tolist()),
+        resolved=tuple(resolution.resolved(0)),
+        events=tuple(events(resolution)),
+    ).as_json()
 
 
 @dataclass(frozen=True)
 class TraceRecord:
-    """A trace record that was read: the content of :func:`trace_record` with the types of this package.
+    """A record of a trace, with the types of this package.
 
     Attributes:
         ids: The actions.
@@ -114,6 +113,18 @@ class TraceRecord:
     def num_effective(self) -> int:
         """Number of edits that erased something."""
         return sum(event.effective for event in self.events)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the record as it is kept, in the layout that :func:`trace_record` describes."""
+        return {
+            "version": TRACE_RECORD_VERSION,
+            "ids": list(self.ids),
+            "live": [int(is_live) for is_live in self.live],
+            "erased_at": list(self.erased_at),
+            "parent": list(self.parent),
+            "resolved": list(self.resolved),
+            "events": [_as_json(event) for event in self.events],
+        }
 
 
 def read_record(record: Mapping[str, Any]) -> TraceRecord:

@@ -89,6 +89,7 @@ def answer(job: SearchJob, kept: Path, part: int, progress: Progress) -> list[An
             corrector_shape=models.corrector_shape,
             scorer=models.scorer,
             space=space if edits else None,
+            account=space,
         )
         return [{ANSWERED: json.dumps(asdict(answer))} for answer in answers], {}
 

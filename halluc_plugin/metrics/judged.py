@@ -115,6 +115,10 @@ class JudgedTrace:
             self._verdicts[prefix] = bool(self._oracle(live_ids))
         return self._verdicts[prefix]
 
+    def verdicts(self) -> list[bool]:
+        """Return the verdict on the live text before each action, then that on the text left at the end."""
+        return [self.ok(self.state_before(column)) for column in range(self.start, self.end + 1)]
+
     def first_bad(self, state: int) -> int | None:
         """Return the column of the first bad token of ``state``: the first live one whose prefix is not ok.
 

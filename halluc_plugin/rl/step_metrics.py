@@ -187,11 +187,7 @@ def verdicts(rows: Sequence[ProblemRow], reader: RolloutReader) -> list[list[boo
         T + 1 verdicts for each answer, None for an answer whose prefixes nothing judges.
     """
     judged = [_judge([row], reader) for row in rows]
-    return [_along(found[0][1]) if found else None for found in judged]
-
-
-def _along(trace: JudgedTrace) -> list[bool]:
-    return [trace.ok(trace.state_before(column)) for column in range(trace.start, trace.end + 1)]
+    return [found[0][1].verdicts() if found else None for found in judged]
 
 
 def _judge(rows: Sequence[ProblemRow], reader: RolloutReader) -> list[tuple[ProblemRow, JudgedTrace]]:

@@ -12,6 +12,7 @@ from halluc_plugin.sampling.problems import PosedProblem, step_oracle, text_of
 from halluc_plugin.sampling.states import Response, Space
 from halluc_plugin.scorers.base import Scorer
 from halluc_plugin.search.selection import Canonical, Rule, select
+from halluc_plugin.search.visited import visited
 from halluc_plugin.trace_log import rounded
 from halluc_plugin.verifiers import Outcome, PrefixVerifier, final_vote
 
@@ -37,6 +38,8 @@ class Answered:
         scorer_flops: The part of ``flops`` that a scorer took, its rollouts included.
         actions: What was known of the answer's tokens, as returned by :func:`known_actions`; None if nothing
             was found.
+        visited: All that the search wrote, as returned by :func:`halluc_plugin.search.visited.visited`; None
+            if no account was asked for.
     """
 
     answer: str | None
@@ -51,6 +54,7 @@ class Answered:
     corrector_tokens: int = 0
     scorer_flops: int = 0
     actions: Mapping[str, Any] | None = None
+    visited: Mapping[str, Any] | None = None
 
 
 def known_actions(response: Response, tokenizer: Any) -> dict[str, Any]:
@@ -90,6 +94,7 @@ def judged(
     scorer: Scorer | None = None,
     space: Space | None = None,
     corrector_shape: DecoderShape | None = None,
+    account: Space | None = None,
 ) -> Iterator[Answered]:
     """Select an answer to each problem and judge it.
 
@@ -104,6 +109,7 @@ def judged(
         space: The space in which edits were sampled, to be judged at the ends of steps; None leaves them
             unjudged.
         corrector_shape: Sizes of the corrector, if there is one.
+        account: The space that was searched, to keep all that was sampled there; None keeps the answer only.
 
     Yields:
         The judged answer to each problem, in order.
@@ -136,6 +142,7 @@ def judged(
             corrector_tokens=result.corrected.tokens,
             scorer_flops=scorer_flops,
             actions=None if chosen is None else known_actions(chosen, tokenizer),
+            visited=None if account is None else visited(problem.prompt, result, chosen, account, tokenizer),
         )
 
 

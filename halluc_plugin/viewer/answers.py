@@ -67,6 +67,7 @@ class ShownAnswer:
         verdicts: Whether the verifier accepts the prefix before each action, and once more for the end.
         scores: Other figures by name.
         text: The resolved text, decoded as a whole.
+        starts: The first action of each sample of a search; None for an answer that is one sample.
     """
 
     answer: str
@@ -88,6 +89,7 @@ class ShownAnswer:
     verdicts: Sequence[bool | None] | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
     text: str | None = None
+    starts: Sequence[int] | None = None
 
     @cached_property
     def is_edit(self) -> list[bool]:
@@ -163,6 +165,21 @@ class Source:
 def judged(score: float | None) -> Outcome | None:
     """Return the verdict for a score of an answer, which is right above 0."""
     return None if score is None else Outcome.CORRECT if score > 0 else Outcome.WRONG
+
+
+def before_edits(record: TraceRecord, verdicts: Sequence[bool | None] | None) -> Outcome | None:
+    """Return the verdict on the text before the first edit that erases something (ok counts as right).
+
+    Args:
+        record: The record of an answer.
+        verdicts: Verdict on each state of the answer; None if nothing judged the states.
+
+    Returns:
+        The verdict; None if it is not known, or if nothing is erased.
+    """
+    first = next((event.start for event in record.events if event.effective), None)
+    fine = None if verdicts is None or first is None else verdicts[first]
+    return None if fine is None else Outcome.CORRECT if fine else Outcome.WRONG
 
 
 def require_one_vocabulary(path: Path, answers: Sequence[ShownAnswer]) -> None:

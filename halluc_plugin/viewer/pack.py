@@ -124,7 +124,7 @@ def _answer(shown: ShownAnswer) -> dict[str, Any]:
     if record is not None:
         found["ids"] = record.ids
         found["erasedAt"] = record.erased_at if record.events or not all(record.live) else None
-        found["parent"] = record.parent if record.events else None
+        found["parent"] = record.parent if record.events or shown.starts else None
         found["events"] = [
             [event.start, event.stop, event.effective, event.erased, event.depth_before, event.depth_after]
             for event in record.events
@@ -137,6 +137,8 @@ def _answer(shown: ShownAnswer) -> dict[str, Any]:
     ):
         if values is not None:
             found[name] = [_number(value) for value in values]
+    if shown.starts is not None:
+        found["starts"] = list(shown.starts)
     if shown.response_mask is not None:
         found["mask"] = [int(learns) for learns in shown.response_mask]
     if shown.event_values is not None:

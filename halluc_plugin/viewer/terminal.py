@@ -44,10 +44,16 @@ def _lines(shown: ShownAnswer) -> Iterator[Text]:
 
 
 def sampled(shown: ShownAnswer) -> Text:
-    """Return every action in order: erased text struck through, edits as symbols, line ends as ``↵``."""
+    """Return every action in order: erased text struck through, edits as symbols, line ends as ``↵``.
+
+    Each sample of a search begins a new line.
+    """
     text = Text()
     lives = shown.record.live if shown.record else [True] * len(shown.tokens)
-    for token, live, edit in zip(shown.tokens, lives, shown.is_edit, strict=True):
+    starts = set(shown.starts or ()) - {0}
+    for at, (token, live, edit) in enumerate(zip(shown.tokens, lives, shown.is_edit, strict=True)):
+        if at in starts:
+            text.append("\n")
         style = EDIT if edit else "" if live else ERASED
         text.append(SYMBOLS.get(token.strip(), visible(token)), style)
     return text

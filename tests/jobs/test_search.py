@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from halluc_plugin.cli.app import app
 from halluc_plugin.data.resumable import named_function, named_model
 from halluc_plugin.decoding.policy import Tabu
+from halluc_plugin.edits import read_record
 from halluc_plugin.errors import DataError, SettingsError
 from halluc_plugin.jobs import search as job
 from halluc_plugin.jobs.search import Method, SearchJob, space_of
@@ -70,6 +71,14 @@ def test_every_method_answers(search, method, tmp_path):
     assert all(answer["tokens"] > 0 and answer["flops"] > 0 for answer in answers)
     assert [answer["row"] for answer in answers] == [0, 1, 2]
     assert answers[0]["search"]["method"] == method
+    for answer in answers:
+        told = answer["visited"]
+        record = read_record(told["trace"])
+        assert len(told["tokens"]) == len(record.ids) == len(told["log_probs"] or ())
+        assert all(parent < at for at, parent in enumerate(record.parent))
+        assert (answer["answer"] is None) is (not any(record.live))
+        if method != "beam":  # which computes beams that it does not tell
+            assert len(record.ids) + told["left_out"] == answer["tokens"] > 0
 
 
 def test_greedy_samples_may_begin_differently(search, tmp_path):

@@ -77,6 +77,20 @@ def test_rows_by_hand(run_pipelines, task, answer, expected):
     assert (trace["flipped_right"], trace["flipped_wrong"]) == (int(flipped > 0), int(flipped < 0))
 
 
+def test_traces_keep_the_verdict_on_every_state(run_pipelines, task):
+    """By hand: where 15 loses 7 the goal is out of reach, from the minus on until it is taken back."""
+    doc = next(iter(task.test_docs()))
+    right, dead = "3*5=15\n", "15-7=8\n"
+    run_pipelines(task, [doc], [f"{right}{dead}{B * len(dead)}15+7=22\n"])
+    (trace,) = json.loads(f"[{task._instances[0].filtered_resps['trace']}]")
+    assert len(trace["verdicts"]) == len(trace["record"]["ids"]) + 1
+    # The minus is the 10th character; 14 are written, of which the fifth edit takes it.
+    assert [at for at, fine in enumerate(trace["verdicts"]) if not fine] == list(range(10, 19))
+    run_pipelines(task, [doc], [f"{right}{dead}"])
+    (kept,) = task._instances[0].filtered_resps["trace"]
+    assert kept["verdicts"] == [True] * 10 + [False] * 5
+
+
 # One copy used as both operands; a number used again and again; what is right by each.
 DOUBLED, AGAIN = "3+3=6\n6+7=13\n", "3+3=6\n6+3=9\n9+3=12\n"
 

@@ -1,5 +1,6 @@
 """Answers to look at, and a browser to look with."""
 
+import base64
 import json
 import shutil
 import time
@@ -103,11 +104,25 @@ class Browser:
         """Click an element as a hand does."""
         self.driver.find_element("css selector", selector).click()
 
+    def point(self, selector):
+        """Move the pointer onto an element."""
+        from selenium.webdriver import ActionChains
+
+        ActionChains(self.driver).move_to_element(
+            self.driver.find_element("css selector", selector)
+        ).perform()
+
     def keys(self, text):
         """Type where the focus is."""
         from selenium.webdriver import ActionChains
 
         ActionChains(self.driver).send_keys(text).perform()
+
+    def print(self):
+        """The page as it is printed: a PDF."""
+        from selenium.webdriver.common.print_page_options import PrintOptions
+
+        return base64.b64decode(self.driver.print_page(PrintOptions()))
 
     def clear(self):
         """Forget what was logged."""

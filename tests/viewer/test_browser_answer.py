@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from halluc_plugin.edits import EditVocab, resolve_row
+from halluc_plugin.edits import EditEvent, EditVocab, resolve_row
 from halluc_plugin.run_charts import Chart, Series
 from halluc_plugin.viewer.answers import Kind, Source
 from halluc_plugin.viewer.page import write_page
@@ -58,6 +58,22 @@ def test_a_link_to_an_action(browser, page):
     browser.until("document.querySelector('#action-12.held')")
     told = facts(browser)
     assert (told["log-prob"], told["learns"], told["event"]) == ("–", "masked", "none")
+
+
+def test_pointing_and_holding(browser, page):
+    """Pointing at an action tells of it, a click or tap holds it in the address, and a second one lets go."""
+    browser.open(page, "answer=0%3A7%3Afull")
+    browser.until("document.querySelector('.trace')")
+    browser.point("#action-3")
+    browser.until("document.querySelector('#action-3.looked')")
+    assert facts(browser)["action"] == "4 of 13"
+    assert "at=" not in browser.ask("location.hash")
+    browser.click("#action-12")
+    browser.until("location.hash.includes('at=12') && document.querySelector('#action-12.held')")
+    browser.point("h2")
+    browser.until("document.querySelector('.inspector dd')?.textContent === '13 of 13'")
+    browser.click("#action-12")
+    browser.until("!location.hash.includes('at=')")
 
 
 def test_what_is_erased_is_marked(browser, page):
@@ -146,6 +162,35 @@ def test_equal_states_are_one(browser, made, tmp_path):
     assert "written 2×" in browser.ask(
         "[...document.querySelectorAll('.state .count')].map(t => t.textContent)"
     )
+
+
+def test_a_search_is_a_tree_of_its_samples(browser, made, tmp_path):
+    """``3+8⌫``, then ``5`` behind ``3+``: a line for each sample, the branch that was left is grey."""
+    record = replace(
+        made("x", [0]).record,
+        ids=(0, 1, 2, 4, 5), live=(True, True, False, False, True), erased_at=(None, None, 3, None, None),
+        parent=(-1, 0, 1, 2, 1), events=(EditEvent(0, 0, 3, 4, 1, (2,), 3, 2),),
+    )  # fmt: skip
+    tokens = ["3", "+", "8", "<|BACKTRACK|>", "5"]
+    answer = replace(made("search", [0]), record=record, tokens=tokens, starts=[0, 4])
+    write_page([Source("one", Kind.SEARCH, tmp_path, [answer])], tmp_path / "page.html")
+    browser.open(tmp_path / "page.html", "answer=0%3A%3Asearch&at=4")
+    browser.until("document.querySelector('#action-4.held')")
+    assert facts(browser)["sample"] == "2 of 2"
+    begins = "[...document.querySelectorAll('.trace .begins')]"
+    assert browser.ask(f"{begins}.map(t => t.id)") == ["action-0", "action-4"]
+    bottom = browser.ask("document.querySelector('#action-3').getBoundingClientRect().bottom")
+    assert browser.ask(f"{begins}[1].getBoundingClientRect().bottom") > bottom
+    browser.go("answer=0%3A%3Asearch&tab=tree")
+    browser.until("document.querySelector('.tree')")
+    states = "[...document.querySelectorAll('.state')]"
+    texts = browser.ask(f"{states}.map(s => s.querySelector('text').textContent)")
+    kinds = browser.ask(f"{states}.map(s => s.classList[1])")
+    assert dict(zip(texts, kinds, strict=True)) == {"start": "kept", "3+": "kept", "5": "kept", "8": "gone"}
+    assert browser.text(".panel .code") == "3+5"
+    browser.open(tmp_path / "page.html", "answer=0%3A%3Asearch&tab=tree&at=2")
+    browser.until("document.getElementById('replay')?.value === '3'")
+    assert browser.text(".panel .code") == "3+8"
 
 
 def test_group(browser, page):

@@ -9,6 +9,8 @@ from halluc_plugin.data.trace_files import TraceRow, write_traces
 from halluc_plugin.edits import EditVocab, trace_record
 from halluc_plugin.errors import DataError
 from halluc_plugin.scratch.tokenizer import number_tokenizer
+from halluc_plugin.search import Cost, Found, Request, Response, Sample, Space
+from halluc_plugin.search.visited import visited
 from halluc_plugin.tokens import BACKTRACK_TOKEN
 from halluc_plugin.trace_log import TraceLog
 from halluc_plugin.verifiers import Outcome
@@ -117,6 +119,26 @@ def test_traces_of_lm_eval(tmp_path):
     assert (kept.answers[0].entropies, kept.notes) == (None, ())
 
 
+@pytest.mark.parametrize(
+    ("fine", "correct", "flip"),
+    [
+        (True, True, Flip.UNNECESSARY),
+        (True, False, Flip.TO_INCORRECT),
+        (False, True, Flip.TO_CORRECT),
+        (None, True, Flip.TO_CORRECT),
+    ],
+)
+def test_flips_of_lm_eval_go_by_the_text_before_the_first_edit(tmp_path, fine, correct, flip):
+    """Where the task judged it; the text as sampled, edits spelled out, counts elsewhere alone."""
+    known = {} if fine is None else {"verdicts": [True, fine, True, correct]}
+    trace = TRACE | known | {"correct": correct, "tokens": ["3", "<|BACKTRACK|>", "5"]}
+    (shown,) = only(write_lines(tmp_path / "samples_x.jsonl", [sample(json.dumps(trace))])).answers
+    assert (shown.flip, shown.verdicts) == (flip, known.get("verdicts"))
+    trace.pop("tokens")  # the verdict stands without them, too
+    (shown,) = only(write_lines(tmp_path / "samples_x.jsonl", [sample(json.dumps(trace))])).answers
+    assert (shown.flip, shown.verdicts) == (flip, None)
+
+
 def test_half_a_record_of_lm_eval(tmp_path):
     """A last score that was cut off is left out and counted; its document's trace is shown without it."""
     score = json.dumps(sample("5", filter="strict-match", metrics=["exact_match"], exact_match=1.0))
@@ -197,6 +219,34 @@ def test_answers_of_a_search(tmp_path):
     assert (shown.tokens, shown.log_probs, shown.entropies) == (["3", "+5"], [-1, None], None)
     with pytest.raises(DataError, match="line 1 is no answer of a search"):
         only(write_lines(path, [{"row": 0, "reachable": True}]))
+
+
+def test_the_states_of_a_search(tmp_path):
+    """All samples are one trace, of which the answer is live; what was not kept is a figure."""
+    space = Space(EditVocab(backtrack=4), frozenset({3}), frozenset({1}), max_tokens=9)
+    asked = [((), (0, 1, 2, 4)), ((0, 1), (5, 3))]
+    samples = [
+        (Request((9, *state), 9, 1.0, frozenset()), Sample(ids, (-1.0,) * len(ids), space.end(ids[-1])))
+        for state, ids in asked
+    ]
+    answer = Response((0, 1, 5, 3))
+    told = visited((9,), Found([answer], Cost(1), samples), answer, space, Digits())
+    row = {"row": 0, "answer": "015", "correct": True, "found": 1, "reachable": True, "tokens": 8, "flops": 1}
+    row |= {"search": {}, "actions": {"tokens": ["0"]}, "visited": told | {"left_out": 2}}
+    (shown,) = only(write_lines(tmp_path / "answers.jsonl", [row])).answers
+    assert (shown.tokens, shown.starts) == (["0", "1", "2", "4", "5", "3"], [0, 4])
+    assert shown.record.parent == (-1, 0, 1, 2, 1, 4)
+    assert shown.record.erased_at == (None, None, 3, None, None, None)
+    assert (shown.edits, shown.deepest, shown.log_probs) == (1, 1, [-1.0] * 6)
+    assert (shown.scores["not kept"], shown.left) == (2, "015")
+
+
+class Digits:
+    """A tokenizer whose texts are the ids."""
+
+    def decode(self, ids):
+        """The ids, joined."""
+        return "".join(map(str, ids))
 
 
 def test_bad_input(tmp_path, run, logged):

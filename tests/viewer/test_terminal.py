@@ -27,6 +27,11 @@ def test_colours(logged):
     assert answer(of_log(logged)).plain == "3+3↵ "
 
 
+def test_samples_of_a_search_have_lines_of_their_own(logged):
+    """A line begins where a sample does."""
+    assert sampled(replace(of_log(logged), starts=[0, 4])).plain == "3+8⌫\n3↵ "
+
+
 def test_a_shown_answer(logged):
     """Step and name, reward, advantage and verdict, problem, trace and answer."""
     shown = of_log(logged)

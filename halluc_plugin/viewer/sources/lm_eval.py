@@ -10,11 +10,21 @@ from typing import Any
 from halluc_plugin.edits import read_record
 from halluc_plugin.errors import DataError, TraceError
 from halluc_plugin.verifiers import Outcome
-from halluc_plugin.viewer.answers import Kind, ShownAnswer, Source, judged, pieces, require_one_vocabulary
+from halluc_plugin.viewer.answers import (
+    Kind,
+    ShownAnswer,
+    Source,
+    before_edits,
+    judged,
+    pieces,
+    require_one_vocabulary,
+)
 from halluc_plugin.viewer.sources.lines import whole_lines
 
 TRACE = "trace"
 """The filter under which halluc's tasks keep traces."""
+KNOWN = ("log_probs", "entropies", "edit_probs", "verdicts")
+"""The lists of a trace with an entry for each action."""
 
 Rows = Sequence[tuple[int, Mapping[str, Any]]]
 
@@ -112,11 +122,12 @@ def _traced(
     name: str, trace: Mapping[str, Any], kept: Mapping[str, Any], scores: Mapping[str, float], texts: Any
 ) -> ShownAnswer:
     record = None if trace["record"] is None else read_record(trace["record"])
+    first = None if record is None else before_edits(record, trace.get("verdicts"))
     tokens = trace.get("tokens")
     if record is not None and tokens is None and texts is not None:
         tokens = texts(record.ids)
     # Of each action; without tokens there is none to tell it of.
-    known: dict[str, Any] = {name: trace.get(name) for name in ("log_probs", "entropies", "edit_probs")}
+    known: dict[str, Any] = {name: trace.get(name) for name in KNOWN}
     if tokens is None:
         record, tokens, known = None, pieces(trace["raw"]), {}
     counts = {
@@ -127,7 +138,8 @@ def _traced(
         tokens=tokens,
         record=record,
         outcome=_verdict(trace.get("correct")),
-        first_outcome=_verdict(trace.get("raw_correct")),
+        # Of the text as sampled last: edits that are spelled out make nearly every text wrong.
+        first_outcome=first or _verdict(trace.get("raw_correct")),
         scores={**counts, **scores},
         text=trace["resolved"],
         **known,

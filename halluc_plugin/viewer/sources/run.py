@@ -11,7 +11,14 @@ from halluc_plugin.run_metrics import FOLDER as METRICS
 from halluc_plugin.run_metrics import read_run
 from halluc_plugin.trace_log import FOLDER, LoggedTrace, logged_steps, parsed_record
 from halluc_plugin.verifiers import Outcome
-from halluc_plugin.viewer.answers import Kind, ShownAnswer, Source, judged, require_one_vocabulary
+from halluc_plugin.viewer.answers import (
+    Kind,
+    ShownAnswer,
+    Source,
+    before_edits,
+    judged,
+    require_one_vocabulary,
+)
 from halluc_plugin.viewer.sources.lines import whole_lines
 
 
@@ -91,14 +98,11 @@ def of_log(logged: LoggedTrace) -> ShownAnswer:
 
 def _without_edits(logged: LoggedTrace) -> Outcome | None:
     """The verdict without edits: of an answer sampled without, else of the text before the first edit."""
-    scores, verdicts = logged.scores, logged.verdicts
+    scores = logged.scores
     if "acc_without_edits" in scores:
         return judged(scores["acc_without_edits"])
-    first = next((event.start for event in logged.record.events if event.effective), None)
-    if verdicts is None or first is None:
-        return judged(scores.get("acc_raw"))
-    # Not acc_raw: edits that are spelled out make nearly every text wrong, that of a false alarm, too.
-    return Outcome.CORRECT if verdicts[first] else Outcome.WRONG
+    # acc_raw last: edits that are spelled out make nearly every text wrong, that of a false alarm, too.
+    return before_edits(logged.record, logged.verdicts) or judged(scores.get("acc_raw"))
 
 
 def _shown(path: Path, number: int, logged: LoggedTrace) -> ShownAnswer:

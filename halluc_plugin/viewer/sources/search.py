@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from halluc_plugin.data.parquet import read_rows
+from halluc_plugin.edits import read_record
 from halluc_plugin.errors import DataError
 from halluc_plugin.viewer.answers import Kind, ShownAnswer, Source, judged, pieces
 from halluc_plugin.viewer.sources.lines import whole_lines
@@ -46,23 +47,30 @@ def _problems(first: Mapping[str, Any]) -> tuple[list[dict[str, Any]], tuple[str
 def _shown(row: Mapping[str, Any], problems: list[dict[str, Any]]) -> ShownAnswer:
     number = row["row"]
     problem = problems[number] if number < len(problems) else None
-    known = dict(row.get("actions") or {"tokens": pieces(row["answer"] or "")})  # files of before have none
+    # Files of before have no account of the search, those before them not even of the answer's tokens.
+    known = row.get("visited") or row.get("actions") or {"tokens": pieces(row["answer"] or "")}
     return ShownAnswer(
         answer=f"row {number}",
         prompt=f"problem {number}" if problem is None else _text(problem["prompt"]),
         tokens=known["tokens"],
+        record=read_record(known["trace"]) if "trace" in known else None,
+        starts=known.get("starts"),
         log_probs=known.get("log_probs"),
         entropies=known.get("entropies"),
         edit_probs=known.get("edit_probs"),
         data_source=problem and problem.get("data_source"),
         outcome=judged(float(row["correct"])),
-        scores={
-            name: float(value)
-            for name, value in row.items()
-            if isinstance(value, int | float) and name not in NO_FIGURES
-        },
+        scores=_figures(row) | ({"not kept": known["left_out"]} if known.get("left_out") else {}),
         text=row["answer"],
     )
+
+
+def _figures(row: Mapping[str, Any]) -> dict[str, float]:
+    return {
+        name: float(value)
+        for name, value in row.items()
+        if isinstance(value, int | float) and name not in NO_FIGURES
+    }
 
 
 def _text(prompt: Any) -> str:

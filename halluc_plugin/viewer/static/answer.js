@@ -96,7 +96,7 @@ async function tracePanel(panel, answer, row, state) {
   };
   panel.append(...present([
     h("div", { class: "block" },
-      h("div", { class: "block-head" }, h("h3", {}, "Sampled"),
+      h("div", { class: "block-head" }, h("h3", {}, answer.starts ? "Sampled, a line for each sample" : "Sampled"),
         h("label", { class: "field" }, h("span", {}, "Colour"), h("select", { id: "colour", onchange: (event) => go({ colour: event.target.value }, { quiet: true }) },
           colours.map(([name, { label }]) => h("option", { value: name, selected: name === colour }, label))))),
       trace, stripOf(answer, look)),
@@ -134,6 +134,7 @@ function inspect(place, answer, at, trace) {
     fact("learns", answer.mask ? (answer.mask[at] ? "yes" : "masked") : BLANK),
     fact("advantage", signed(answer.advantages?.[at])),
     fact("lived", lives[at] == null ? (facts(answer).edits.has(at) ? "an edit" : "to the end") : plural(lives[at], "action")),
+    answer.starts && fact("sample", `${answer.starts.findLastIndex((start) => start <= at) + 1} of ${answer.starts.length}`),
     fact("event", event == null ? "none" : `${event + 1}`),
     fact("value", pair ? `${number(pair[0])} → ${number(pair[1])}` : BLANK),
     fact("credit", pair && pair[0] != null && pair[1] != null ? signed(pair[1] - pair[0]) : BLANK),

@@ -21,7 +21,8 @@ function facts(answer) {
   });
   const lives = answer.tokens.map((_, at) => (answer.erasedAt?.[at] == null ? null : answer.erasedAt[at] - at));
   const longest = largest(lives.map((life) => life ?? 0), 8);
-  answer.facts = { edits, eventOf, lives, longest };
+  const samples = new Map((answer.starts ?? []).map((start, sample) => [start, sample + 1]));
+  answer.facts = { edits, eventOf, lives, longest, samples };
   return answer.facts;
 }
 
@@ -52,7 +53,7 @@ function traceOf(answer, { colour = "life", chosen = null, until = Infinity, lim
 }
 
 function tokenOf(answer, at, colour, option) {
-  const { edits, eventOf, lives, longest } = facts(answer);
+  const { edits, eventOf, lives, longest, samples } = facts(answer);
   const token = answer.tokens[at];
   const life = lives[at];
   const kind = edits.has(at) ? "edit" : life == null ? "live" : "erased";
@@ -60,7 +61,9 @@ function tokenOf(answer, at, colour, option) {
   const vars = value != null ? { value: Math.abs(value).toFixed(3) }
     : colour === "life" && life != null ? { life: (Math.log1p(life) / Math.log1p(longest)).toFixed(3) } : null;
   const event = eventOf.get(at);
-  return h("span", { class: `token ${kind}${value == null ? "" : value < 0 ? " shaded below" : " shaded"}`, vars, "data-at": at,
+  const sample = samples.get(at); // of a search: where a sample begins, a line begins
+  const begins = sample ? ` begins${at > 0 && !answer.tokens[at - 1].endsWith("\n") ? " breaks" : ""}` : "";
+  return h("span", { "data-sample": sample, class: `token ${kind}${begins}${value == null ? "" : value < 0 ? " shaded below" : " shaded"}`, vars, "data-at": at,
     role: option && "option", "aria-selected": option && "false", id: option && `action-${at}`,
     "data-event": kind === "edit" && event },
     kind === "edit" ? [h("span", { class: "symbol" }, line(symbolOf(token), 40)), startsEvent(answer, at) && h("sub", {}, event + 1)]

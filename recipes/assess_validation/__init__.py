@@ -1,1 +1,1 @@
-"""Does `halluc assess` predict what training on edits comes to? An experiment; see README.md."""
+"""An experiment: does `halluc assess` predict what training on edits leads to? See README.md."""

@@ -1,4 +1,4 @@
-"""The pairs of task and start that predictions are made for, and how each is trained."""
+"""The pairs of task and start for which predictions are made, and their training."""
 
 from dataclasses import dataclass, field, replace
 
@@ -17,12 +17,12 @@ class Scale:
     """Sizes of all pairs.
 
     Attributes:
-        train: Training problems.
-        test: Held-out problems, which predictions and results are both of.
-        edits: Most step backtracks of an answer.
-        edit_steps: Optimizer steps on traces through dead ends.
-        samples: Answers of each problem in the assessment.
-        max_tokens: Most tokens of an answer with edits.
+        train: Number of training problems.
+        test: Number of held-out problems, for which both predictions and results are.
+        edits: Largest number of step backtracks of an answer.
+        edit_steps: Number of optimizer steps on traces through dead ends.
+        samples: Number of answers to each problem in the assessment.
+        max_tokens: Largest number of tokens of an answer with edits.
     """
 
     train: int = 12_000
@@ -35,12 +35,12 @@ class Scale:
 
 @dataclass(frozen=True)
 class Pair:
-    """A task, and a start that has learned clean answers to it for some steps.
+    """A task, with a start that was trained on clean answers to it for some steps.
 
     Attributes:
-        name: Its folder.
-        problems: The task.
-        clean_steps: Optimizer steps of the start.
+        name: Name of the pair's folder.
+        problems: The kind of problems.
+        clean_steps: Number of optimizer steps of the start.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Pair:
     clean_steps: int
 
     def data(self, scale: Scale, *, edits: bool) -> SearchData:
-        """Its data set, with clean traces alone or with those through dead ends."""
+        """Return the data set, with clean traces alone or with those through dead ends."""
         traces = SearchTraceSettings(
             memory=Memory.NONE, notice=Notice.AT_ONCE, proposal=Proposal.RATE, tries=3
         )
@@ -56,11 +56,11 @@ class Pair:
         return SearchData(self.problems, amounts if edits else replace(amounts, backtracking=0.0))
 
     def clean(self) -> TrainSettings:
-        """How the start is trained."""
+        """Return the settings by which the start is trained."""
         return replace(WARM_START, steps=self.clean_steps, save_steps=self.clean_steps)
 
     def edited(self, scale: Scale) -> TrainSettings:
-        """How it is trained on: in hard context, with a share of the loss for decisions."""
+        """Return the settings of training on edits: in hard context, with a loss share for decisions."""
         return replace(
             WARM_START, steps=scale.edit_steps, save_steps=scale.edit_steps, context=Context.HARD,
             erased_tokens=ErasedTokens.WEIGHT, shares=LossShares(decisions=0.3, erased=0.25),

@@ -1,9 +1,9 @@
-"""Predict before a run, run, compare.
+"""Make predictions for each pair, then train it, and compare the results with the predictions.
 
     python -m halluc_plugin.recipes.assess_validation.run --out outputs/assess_validation
 
-Each model, assessment and result is kept, so an interrupted run goes on where it was. A result names the hash
-of the predictions, which were on disk before its training began.
+Each model, assessment and result is kept, so an interrupted run can be resumed. A result names the hash of
+the predictions, which were on disk before its training began.
 """
 
 from datetime import UTC, datetime

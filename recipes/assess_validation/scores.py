@@ -1,4 +1,4 @@
-"""How good predictions are: rank correlation and mean error, beside predictors that know one number."""
+"""Score predictions by rank correlation and mean error, compared with predictors that know one number."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ PREDICTORS = {
 
 
 def ranks(values: Sequence[float]) -> npt.NDArray[np.float64]:
-    """Ranks from 0, of equal values their mean."""
+    """Return the ranks of values from 0; equal values get the mean of their ranks."""
     array = np.asarray(values, dtype=np.float64)
     below = (array[:, None] > array[None, :]).sum(1)
     equal = (array[:, None] == array[None, :]).sum(1)
@@ -25,7 +25,7 @@ def ranks(values: Sequence[float]) -> npt.NDArray[np.float64]:
 
 
 def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float:
-    """Spearman's; nan where a side does not vary."""
+    """Return Spearman's rank correlation, or nan if one side does not vary."""
     a, b = ranks(one), ranks(other)
     if a.std() == 0 or b.std() == 0:
         return float("nan")
@@ -33,12 +33,12 @@ def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float:
 
 
 def mean_error(predicted: Sequence[float], observed: Sequence[float]) -> float:
-    """Mean absolute error."""
+    """Return the mean absolute error."""
     return float(np.mean(np.abs(np.asarray(predicted) - np.asarray(observed))))
 
 
 def pairs_table(cells: Sequence[Mapping[str, Any]]) -> Table:
-    """A row for each pair."""
+    """Return a table with a row for each pair."""
     table = Table(box=MARKDOWN)
     for heading in ("pair", "before", "predicted", "observed", "tokens predicted", "observed", "D after"):
         table.add_column(heading)
@@ -52,7 +52,7 @@ def pairs_table(cells: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def scores_table(cells: Sequence[Mapping[str, Any]]) -> Table:
-    """A row for each predictor of the accuracy with edits."""
+    """Return a table with a row for each predictor of the accuracy with edits."""
     table = Table(box=MARKDOWN)
     for heading in ("predictor", "rank correlation", "mean error in points", "pairs"):
         table.add_column(heading)

@@ -1,4 +1,4 @@
-"""One factor at a time: each arm is a block of settings on top of the same supervised model."""
+"""The arms, each a block of settings that changes one factor for the same supervised model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,14 +10,15 @@ from halluc_plugin.settings import Settings, load
 
 
 class Start(StrEnum):
-    """What a run starts from."""
+    """The supervised model from which a run starts."""
 
     CORRECTING = "correcting"
     """Masked fine-tuning on traces that take errors back."""
     CORRECTING_HARD = "correcting, hard"
     """The same traces, of which each action sees only what is live."""
     CLEAN = "clean"
-    """As many examples and steps without errors: the baseline that has never seen the token used."""
+    """The same number of examples and steps without errors: the baseline that has never seen the token
+    used."""
     CORRECTING_LOW_RANK = "correcting, low-rank"
     """The clean model with low-rank updates, by as many steps again, on traces that take errors back."""
     CLEAN_LOW_RANK = "clean, low-rank"
@@ -30,7 +31,7 @@ class Start(StrEnum):
 
     @property
     def clean(self) -> bool:
-        """Whether it has never seen the token used."""
+        """Whether the model has never seen the token used."""
         return self in {Start.CLEAN, Start.CLEAN_LOW_RANK}
 
     @property
@@ -44,9 +45,9 @@ class Arm:
     """One run.
 
     Attributes:
-        start: Its first weights.
+        start: The model with its first weights.
         block: The ``halluc:`` block.
-        reference: The arm from which it differs in one setting; empty where it is compared with its start.
+        reference: The arm from which it differs in one setting; empty if it is compared with its start.
     """
 
     start: Start
@@ -55,7 +56,7 @@ class Arm:
 
     @property
     def settings(self) -> Settings:
-        """The block, read."""
+        """The settings of the block."""
         return load(self.block)
 
 

@@ -1,4 +1,4 @@
-"""One seed: the supervised starts, and every arm from them; each is trained and measured once."""
+"""Run one seed: train and measure the supervised starts, and every arm from them."""
 
 import statistics
 from collections import defaultdict
@@ -30,9 +30,9 @@ class Experiment:
 
     Attributes:
         out: Folder of the experiment.
-        scale: How much of everything.
-        seed: Of problems, weights, data order and samples.
-        task: What is answered.
+        scale: The scale of the experiment.
+        seed: Seed of problems, weights, data order and samples.
+        task: The task whose problems are answered.
     """
 
     out: Path
@@ -42,11 +42,11 @@ class Experiment:
 
     @cached_property
     def bench(self) -> Bench:
-        """Where problems and supervised models are."""
+        """The bench with the problems and supervised models."""
         return Bench(self.out, self.scale.models, self.seed)
 
     def cells(self, names: Sequence[str]) -> Iterator[dict[str, Any]]:
-        """What these arms and their starts can do, each compared with the baseline where that is trained."""
+        """Yield the measurements of these arms and their starts, with their baseline if that is trained."""
         for start in sorted({ARMS[name].start for name in names}):
             yield self._cell(f"start, {start}", self._start(start), start)
         for name in names:

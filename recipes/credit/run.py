@@ -2,7 +2,7 @@
 
     python -m halluc_plugin.recipes.credit.run --out outputs/credit
 
-Data, models and cells are kept: an interrupted run goes on where it was.
+Data, models and cells are kept, so an interrupted run can be resumed.
 """
 
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""How much of everything the experiment takes."""
+"""The scales of the experiment."""
 
 from dataclasses import dataclass, field
 
@@ -9,13 +9,13 @@ from halluc_plugin.rl.settings import GrpoSettings
 
 @dataclass(frozen=True)
 class Scale:
-    """One scale.
+    """One scale of the experiment.
 
     Attributes:
-        models: What is trained before: the small models of Self-Backtracking.
-        run: Of GRPO, the same for all arms.
-        sampled: Problems of which many answers are sampled.
-        copies: Answers to each of those.
+        models: The scale of the supervised models, the small models of Self-Backtracking.
+        run: Settings of GRPO, the same for all arms.
+        sampled: Number of problems for which many answers are sampled.
+        copies: Number of answers to each of these.
         most_k: Largest k of pass@k and maj@k, at most half of ``copies``.
     """
 

@@ -24,7 +24,7 @@ EVERY = 10
 
 
 def accuracies(cells: Sequence[Cell]) -> Table:
-    """Right answers before and after, with edits and without; and what the arm's factor changed."""
+    """Return the table of accuracies before and after, with edits and without, and the factor's effect."""
     table = markdown_table(
         "", "T=1, %", "seeds", "to its reference", "over seeds", "to the baseline", "edits banned",
         "with - banned", "greedy", "greedy, banned",
@@ -49,7 +49,7 @@ def accuracies(cells: Sequence[Cell]) -> Table:
 
 
 def backtracks(cells: Sequence[Cell]) -> Table:
-    """How often and how well each takes back, at temperature 1."""
+    """Return the table of how often and how well each arm takes back, at temperature 1."""
     names = {
         "event_precision": "precision",
         "event_recall": "recall",
@@ -93,7 +93,7 @@ def _share(value: float) -> str:
 
 
 def sampled(cells: Sequence[Cell]) -> Table:
-    """pass@k, maj@k, and the gain over the baseline's majority at equal tokens."""
+    """Return the table of pass@k, maj@k, and the gain over the baseline's majority at equal tokens."""
     ks = list(cells[0]["pass"])
     table = markdown_table(
         "", *(f"pass@{k}" for k in ks), *(f"maj@{k}" for k in ks), "gain at equal tokens, points (seeds)"
@@ -110,7 +110,7 @@ def sampled(cells: Sequence[Cell]) -> Table:
 
 
 def moved(cells: Sequence[Cell]) -> Table:
-    """Shares of groups with an advantage at all, and of those that each paid part of an arm changes."""
+    """Return the table of shares of groups with an advantage, and of those that each paid part changes."""
     groups = {arm: group for (arm,), group in grouped(cells, "arm").items() if group[0]["moved"]}
     parts = list(dict.fromkeys(part for group in groups.values() for part in group[0]["moved"]))
     table = markdown_table(
@@ -126,7 +126,7 @@ def moved(cells: Sequence[Cell]) -> Table:
 
 
 def curves(cells: Sequence[Cell]) -> Plot:
-    """Accuracy of the rollouts over steps."""
+    """Return the plot of the accuracy of the rollouts over steps."""
     lines = []
     for (arm,), group in grouped((cell for cell in cells if cell["curve"]), "arm").items():
         values: dict[str, list[float]] = {}

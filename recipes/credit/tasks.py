@@ -19,13 +19,13 @@ from halluc_plugin.tasks.chain.problems import ChainProblems
 
 SIZES = Sizes(2, 4, 5)
 MODULUS, SHARE = 17, 0.5
-"""Of the optimizer steps of Countdown. With all of them a small model knows every result modulo 17, and next
-to none modulo 23: without errors there would be nothing to take back."""
+"""The modulus of chains, and the share of Countdown's optimizer steps. With all of them a small model knows
+every result modulo 17, and almost none modulo 23: without errors there would be nothing to take back."""
 assert 6 * SIZES.longest < MAX_TOKENS
 
 
 class Task(StrEnum):
-    """What is answered."""
+    """The task whose problems are answered."""
 
     COUNTDOWN = "countdown"
     CHAIN = "chain"
@@ -33,7 +33,7 @@ class Task(StrEnum):
 
 
 def start_model(bench: Bench, task: Task, start: Start) -> Path:
-    """The supervised model of a task, trained on first use."""
+    """Return the supervised model of a task, trained on first use."""
     if task is Task.CHAIN:
         return _chain_model(bench, start)
     match start:
@@ -58,7 +58,7 @@ def _chain_model(bench: Bench, start: Start) -> Path:
 
 
 def problem_files(bench: Bench, task: Task) -> tuple[Path, Path, Path]:
-    """Files of problems to train on, held-out ones like those, and held-out ones of another kind."""
+    """Return the files of training problems, of held-out ones like them, and of those of another kind."""
     if task is Task.CHAIN:
         _, *files = _chains(bench, 0)
         return files[0], files[1], files[2]

@@ -1,1 +1,1 @@
-"""GRPO with the token: how its models on word problems are measured, and the tables of the results."""
+"""Measure the models of GRPO on word problems, and make the tables of the results."""

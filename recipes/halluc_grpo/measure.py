@@ -1,10 +1,10 @@
-r"""What the models of runs on word problems are worth, problem by problem, so that two can be paired.
+r"""Measure the models of runs on word problems, problem by problem, so that two can be paired.
 
     python -m halluc_plugin.recipes.halluc_grpo.measure start=MODEL after=MODEL --data FOLDER --seed 0 \
         --context hard --max-tokens 160 --out cells.json
 
-Each model answers both held-out kinds at temperature 1, with its edits and with them banned. What was
-measured is added to the file; a cell that is there is not measured again. :mod:`.table` reads it.
+Each model answers both held-out kinds at temperature 1, with its edits and with them banned. The measurements
+are added to the file; a cell that is in it is not measured again. :mod:`.table` reads the file.
 """
 
 import json
@@ -57,7 +57,10 @@ def main(  # noqa: PLR0917 - the options of a command
 
 
 def cell(measured: Measured) -> dict[str, Any]:
-    """What is kept of one measurement: right answers as a text of 0 and 1, edits where they were possible."""
+    """Return what is kept of one measurement.
+
+    Right answers are a text of 0 and 1, and edits are counted where they were possible.
+    """
     told = measured.told
     return {
         "accuracy": measured.phase.accuracy,

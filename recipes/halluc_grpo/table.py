@@ -1,4 +1,4 @@
-"""Tables of what :mod:`.measure` has measured, as Markdown.
+"""Print tables of the measurements of :mod:`.measure`, as Markdown.
 
 python -m halluc_plugin.recipes.halluc_grpo.table cells.json
 """
@@ -28,7 +28,7 @@ def main(
 
 
 def arms(cells: Cells) -> str:
-    """Each arm of each seed: both held-out kinds together."""
+    """Return the table of each arm and seed, with both held-out kinds together."""
     head = "seed arm right,_% banned,_% P(edit|dead) P(edit|live) D edits tokens".replace("|", r"\|").split()
     return _markdown(
         [name.replace("_", " ") for name in head],
@@ -44,7 +44,10 @@ def arms(cells: Cells) -> str:
 
 
 def differences(cells: Cells) -> str:
-    """Paired by problem, in points: each arm to the others of its seed, and to itself, edits banned."""
+    """Return the table of differences in points, paired by problem.
+
+    Each arm is compared with the others of its seed, and with itself with edits banned.
+    """
     groups, rows = _grouped(cells), []
     for (context, seed, arm), own in groups.items():
         others = {name: g for (c, s, name), g in groups.items() if (c, s) == (context, seed) and name != arm}

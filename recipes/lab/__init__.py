@@ -1,4 +1,4 @@
-"""What experiments share, from a judged answer to a page.
+"""The common parts of experiments, from a judged answer to a page of results.
 
-:mod:`.judging`, :mod:`.keeping`, :mod:`.tabulating`, :mod:`.plotting`, :mod:`.reporting`.
+They are :mod:`.judging`, :mod:`.keeping`, :mod:`.tabulating`, :mod:`.plotting` and :mod:`.reporting`.
 """

@@ -1,4 +1,4 @@
-"""What the experiments measure of a set of raw traces."""
+"""Measure a set of raw traces for an experiment."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,16 +12,16 @@ from halluc_plugin.verifiers import Outcome, PrefixVerifier, prefix_oracle
 def judged_cell(
     traces: Sequence[Sequence[int]], problems: Sequence[PosedProblem], tokenizer: Any, vocab: EditVocab
 ) -> dict[str, Any]:
-    """Right answers and the worth of backtracks, by the exact verifier and prefix oracle of each problem.
+    """Return accuracy and the worth of backtracks, by each problem's exact verifier and prefix oracle.
 
     Args:
         traces: A raw trace for each problem.
         problems: The problems, whose verifiers judge prefixes.
-        tokenizer: Whose ids the traces are in.
-        vocab: Which ids edit.
+        tokenizer: The tokenizer of the ids.
+        vocab: The edit vocabulary of the ids.
 
     Returns:
-        JSON-able; ``correct`` holds 0 or 1 for each problem.
+        The measurements, JSON-able; ``correct`` holds 0 or 1 for each problem.
     """
 
     def text(ids: Sequence[int]) -> str:
@@ -49,7 +49,7 @@ def judged_cell(
 def first_bad_step(
     ids: Sequence[int], problem: PosedProblem, tokenizer: Any, delimiters: frozenset[int]
 ) -> int | None:
-    """Index behind the first step of a response that its prefix verifier refutes, None if none is."""
+    """Return the index after the first step that the prefix verifier refutes, None if it refutes none."""
     ok = step_oracle(problem, tokenizer)
     ends = (index for index, token in enumerate(ids, 1) if token in delimiters)
     return next((end for end in ends if not ok(ids[:end])), None)

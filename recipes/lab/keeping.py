@@ -1,4 +1,4 @@
-"""What an experiment has made is kept, so that an interrupted one goes on where it was."""
+"""Keep what an experiment has made, so that an interrupted one can be resumed."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -13,15 +13,15 @@ COMPLETE = "complete"
 
 
 def keep_scale(out: Path, scale: Any, arms: Mapping[str, Any] | None = None) -> None:
-    """Say in the folder of an experiment what its scale is, or see that it is this one.
+    """Record the scale of an experiment in its folder, or check that it is the recorded one.
 
     Args:
-        out: The folder.
-        scale: A dataclass.
-        arms: What each arm is, JSON-able; an arm that the folder has never seen joins those that are there.
+        out: Folder of the experiment.
+        scale: The scale, a dataclass.
+        arms: JSON-able description of each arm; an arm that is not recorded yet is added.
 
     Raises:
-        SettingsError: What is kept there is of another scale, or has an arm of the same name.
+        SettingsError: The folder has another scale, or another arm of the same name.
     """
     path = out / "scale.json"
     described = json.loads(json.dumps(asdict(scale) | ({} if arms is None else {"arms": arms})))
@@ -47,7 +47,7 @@ def keep_scale(out: Path, scale: Any, arms: Mapping[str, Any] | None = None) -> 
 
 
 def kept_model(folder: Path, train: Callable[[Path], None]) -> Path:
-    """The folder of a model, which ``train`` fills unless it has."""
+    """Return the folder of a model, which ``train`` fills on first use."""
     if not (folder / COMPLETE).exists():
         train(folder)
         (folder / COMPLETE).touch()
@@ -55,7 +55,7 @@ def kept_model(folder: Path, train: Callable[[Path], None]) -> Path:
 
 
 def kept_cell(path: Path, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What was measured and written to a JSON file, or is now."""
+    """Return the measurement in a JSON file, which ``measure`` makes on first use."""
     if not path.exists():
         write_whole(path, json.dumps(measure()))
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

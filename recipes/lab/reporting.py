@@ -1,4 +1,4 @@
-"""What an experiment leaves to be read: tables on the screen and in ``tables/``, plots in ``plots/``."""
+"""Report an experiment: tables on the screen and in ``tables/``, plots in ``plots/``."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -17,12 +17,12 @@ WIDTH = 1000
 def cells_of_seeds(
     seeds: int, run: Callable[[int], Iterable[dict[str, Any]]], *, what: str = "", named: str = "arm"
 ) -> list[dict[str, Any]]:
-    """The cells of all seeds; each is named on the screen when it is there.
+    """Return the cells of all seeds, and print the name of each when it is measured.
 
     Args:
         seeds: Seeds 0 to this, exclusive.
-        run: Measures the cells of a seed, one after the other.
-        what: What is run, where an experiment has several parts.
+        run: Function that measures the cells of a seed, one after the other.
+        what: Name of the part that is run, for an experiment with several parts.
         named: The key under which a cell has its name.
     """
     cells, screen = [], Console(stderr=True)
@@ -37,8 +37,8 @@ def report_table(table: Table, name: str, out: Path) -> None:
     """Print a table, and write it as Markdown.
 
     Args:
-        table: The table.
-        name: Of its file, without ``.md``.
+        table: The table to print and write.
+        name: Name of the file, without ``.md``.
         out: Folder of the experiment.
     """
     Console(width=WIDTH).print(table)
@@ -51,8 +51,8 @@ def report_plot(plot: Plot, name: str, out: Path) -> None:
     """Write a plot.
 
     Args:
-        plot: The plot.
-        name: Of its file, without ``.png``.
+        plot: The plot to write.
+        name: Name of the file, without ``.png``.
         out: Folder of the experiment.
 
     Raises:

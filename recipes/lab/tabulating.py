@@ -1,4 +1,4 @@
-"""What the tables of all experiments share: pooled shares, each seed by itself, paired differences."""
+"""The common parts of all experiments' tables: pooled shares, each seed by itself, paired differences."""
 
 import math
 import statistics
@@ -16,7 +16,7 @@ Group = Sequence[Cell]
 
 
 def grouped(cells: Iterable[Cell], *keys: str) -> dict[tuple[Any, ...], list[Cell]]:
-    """Cells of all seeds by what else they are, in the order in which they come."""
+    """Return the cells of all seeds grouped by these keys, in the order in which they occur."""
     groups: dict[tuple[Any, ...], list[Cell]] = {}
     for cell in cells:
         groups.setdefault(tuple(cell[key] for key in keys), []).append(cell)
@@ -24,39 +24,39 @@ def grouped(cells: Iterable[Cell], *keys: str) -> dict[tuple[Any, ...], list[Cel
 
 
 def accuracy(group: Group, *path: str) -> str:
-    """Share of right answers of all seeds in %, with its interval."""
+    """Return the share of right answers of all seeds in %, with its interval."""
     return percent(Proportion.of(sum(values := pooled(group, *path)), len(values)))
 
 
 def percent(share: Proportion) -> str:
-    """A share in % with its interval."""
+    """Return a share in % with its interval."""
     return f"{100 * share.value:.1f} [{100 * share.low:.1f}, {100 * share.high:.1f}]"
 
 
 def by_seed(group: Group, *path: str) -> str:
-    """Accuracies of the seeds in %."""
+    """Return the accuracy of each seed in %."""
     values = (correct_of(cell, *path) for cell in group)
     return ", ".join(f"{100 * sum(correct) / len(correct):.1f}" for correct in values)
 
 
 def pooled(group: Group, *path: str) -> list[int]:
-    """The 0 or 1 of each problem of each seed."""
+    """Return the 0 or 1 of each problem of each seed."""
     return list(chain.from_iterable(correct_of(cell, *path) for cell in group))
 
 
 def difference(group: Group, path: Sequence[str], other: Group, other_path: Sequence[str]) -> str:
-    """Paired difference of accuracies in points, with its interval."""
+    """Return the paired difference of accuracies in points, with its interval."""
     found = paired_difference(pooled(group, *path), pooled(other, *other_path))
     return points(found.value, found.low, found.high)
 
 
 def points(value: float, low: float, high: float) -> str:
-    """A difference of shares in points, with its interval."""
+    """Return a difference of shares in points, with its interval."""
     return f"{100 * value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
 
 
 def mean(group: Group, *path: str) -> float:
-    """Mean of a number over seeds."""
+    """Return the mean of a number over seeds."""
     total = 0.0
     for cell in group:
         at: Any = cell
@@ -67,7 +67,7 @@ def mean(group: Group, *path: str) -> float:
 
 
 def over_seeds(group: Group, other: Group, *path: str) -> str:
-    """Mean difference of a number over the seeds that both have, in points, ± half of its 95 % interval.
+    """Return the mean difference over the seeds that both have, in points, ± half its 95 % interval.
 
     Student's t over seeds: it bounds the mean of which these seeds are a sample, and not what one more seed
     would give. Shares of right answers are found in ``correct``; a seed without a value (nan) has no part in
@@ -95,7 +95,7 @@ def _number(cell: Cell, *path: str) -> float:
 
 
 def markdown_table(*headings: str) -> Table:
-    """An empty table with these columns; names are on the left, figures on the right."""
+    """Return an empty table with these columns; names are left-aligned, figures right-aligned."""
     table = Table(box=MARKDOWN)
     for heading in headings:
         table.add_column(heading, justify="left" if heading in {"", "selected by"} else "right", no_wrap=True)
@@ -103,7 +103,7 @@ def markdown_table(*headings: str) -> Table:
 
 
 def correct_of(cell: Mapping[str, Any], *path: str) -> list[int]:
-    """The 0 or 1 of each problem at a place in a cell."""
+    """Return the 0 or 1 of each problem at a place in a cell."""
     at: Any = cell
     for key in path:
         at = at[key]

@@ -1,1 +1,1 @@
-"""Self-Backtracking (arXiv 2502.04404) on a laptop: see README.md."""
+"""An experiment: Self-Backtracking (arXiv 2502.04404) on a laptop. See README.md."""

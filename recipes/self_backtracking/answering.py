@@ -1,4 +1,4 @@
-"""Answers of a model: by search, and decoded as they come."""
+"""Sample and score a model's answers: by search, and decoded directly."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -30,7 +30,7 @@ MakeSearch = Callable[[tuple[int, ...], Space], Search]
 
 
 def load(folder: Path) -> Any:
-    """A model as it is measured."""
+    """Load a model in the form in which it is measured."""
     return on_accelerator(load_model(str(folder), dtype="float32")).eval()
 
 
@@ -53,14 +53,16 @@ def search(
 def searched_cells(
     bench: Bench, model: Any, problems: Sequence[PosedProblem], samples: Sequence[int], rounds: Sequence[int]
 ) -> dict[str, Any]:
-    """Greedy and by search, and the same with edits banned: a search without the token is best of N.
+    """Return accuracies of greedy decoding and of search, and the same with edits banned.
+
+    A search without the token is best of N.
 
     Args:
         bench: The experiment.
         model: The model.
         problems: The problems.
-        samples: N of the searches.
-        rounds: b of the searches.
+        samples: Numbers of samples N of the searches.
+        rounds: Numbers of rounds b of the searches.
     """
     cells: dict[str, Any] = {}
 
@@ -78,7 +80,10 @@ def searched_cells(
 
 
 def rounded(model: Any) -> AbstractContextManager[Any]:
-    """Sampling computes in bfloat16, as training did: several times as fast on the CPUs that have it."""
+    """Compute in bfloat16 inside the block, as training did.
+
+    This is several times as fast on CPUs that have it.
+    """
     return torch.autocast(model.device.type, torch.bfloat16)
 
 
@@ -91,7 +96,7 @@ def by_rule(
     rules: Sequence[Rule] = (Rule.MEAN_LOGPROB,),
     scorer: Scorer | None = None,
 ) -> dict[str, Any]:
-    """What each rule of selection makes of what was found.
+    """Return the results of each rule of selection for the answers found.
 
     Returns:
         For each rule ``correct`` (0 or 1 for each problem), ``tokens`` and ``flops`` (means);
@@ -121,7 +126,7 @@ def decoded(
     copies: int = 1,
     context: Context = Context.SOFT,
 ) -> list[list[int]]:
-    """Raw traces: ``copies`` of each problem, one problem after the other.
+    """Return raw traces: ``copies`` for each problem, one problem after the other.
 
     In hard context a greedy model may not return to a state that it has rejected: it would err there again.
     """
@@ -147,7 +152,7 @@ def decoded(
 def decoded_cells(
     bench: Bench, model: Any, problems: Sequence[PosedProblem], context: Context = Context.SOFT
 ) -> dict[str, Any]:
-    """Greedy and at temperature 1, as trained and with edits banned: accuracy and the worth of backtracks."""
+    """Return accuracy and the worth of backtracks, greedy and at temperature 1, and with edits banned."""
     cells: dict[str, Any] = {}
     for temperature in (0.0, 1.0):
         for edits_banned in (False, True):
@@ -170,16 +175,16 @@ def sampled(
     answer: Callable[[str], str] = str,
     context: Context = Context.SOFT,
 ) -> list[ProblemSamples]:
-    """Many answers to each problem.
+    """Sample several answers to each problem.
 
     Args:
         bench: The experiment.
         model: The model.
         problems: The problems.
-        temperature: Of the samples.
-        copies: Answers to each.
+        temperature: Sampling temperature.
+        copies: Number of answers to each problem.
         edits_banned: Whether no edit can be sampled.
-        answer: What of a resolved text is the answer.
+        answer: Function from a resolved text to its answer.
         context: What the model sees after an edit.
     """
     traces = decoded(

@@ -1,4 +1,4 @@
-"""Where an experiment keeps its data, models and cells: each is made once, so a run goes on where it was."""
+"""Keep an experiment's data, models and cells, each made once, so that a run can be resumed."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -29,14 +29,14 @@ from halluc_plugin.tokens.loading import load_model
 from halluc_plugin.training import TrainSettings, fine_tune
 
 MAX_TOKENS = 40
-"""Of an answer: twice the longest, with room for what is taken back."""
+"""Largest number of tokens of an answer: twice the longest, with room for what is taken back."""
 PEAK = {Size.TINY: 2e-3, Size.SMALL: 1.5e-3, Size.MEDIUM: 1e-3}
 """Learning rates of training from scratch."""
 TUNING_RATE = 5e-4
 
 
 def paper_traces(mix: ErrorMix | None = None) -> TraceSettings:
-    """Traces as the paper's: whole steps are taken back, and a trace ends there."""
+    """Return the settings of traces as in the paper: whole steps are taken back, and a trace ends there."""
     return TraceSettings(edit=Edit.STEP, ending=Ending.BACKTRACK, mix=mix or ErrorMix())
 
 
@@ -46,8 +46,8 @@ class Bench:
 
     Attributes:
         out: Folder of the experiment.
-        scale: How much of everything.
-        seed: Of problems, weights, data order and samples.
+        scale: The scale of the experiment.
+        seed: Seed of problems, weights, data order and samples.
         large: Whether the models are the main ones, those of stages 1 and 4.
     """
 
@@ -58,7 +58,7 @@ class Bench:
 
     @property
     def folder(self) -> Path:
-        """What belongs to this seed and kind of model."""
+        """The folder of this seed and kind of model."""
         return self.out / f"seed-{self.seed}" / ("main" if self.large else "small")
 
     @property
@@ -67,26 +67,26 @@ class Bench:
         return self.scale.main if self.large else self.scale.small
 
     def of(self, *, large: bool) -> "Bench":
-        """The same seed with a kind of model."""
+        """Return the bench of the same seed with a kind of model."""
         return replace(self, large=large)
 
     @cached_property
     def tokenizer(self) -> Any:
-        """Of all models, those that never backtrack included: their ids are the same."""
+        """The tokenizer of all models, those that never backtrack included: their ids are the same."""
         return number_tokenizer(edit_tokens=(BACKTRACK_TOKEN, STEP_TOKEN))
 
     @cached_property
     def vocab(self) -> EditVocab:
-        """Which ids edit."""
+        """The edit vocabulary of the tokenizer."""
         return vocab_of(self.tokenizer)
 
     @property
     def settings(self) -> CountdownSettings:
-        """What problems look like."""
+        """The kind of problems."""
         return CountdownSettings(largest_operand=self.models.largest_operand, seed=self.seed)
 
     def space(self, *, temperature: float, edits_banned: bool = False) -> Space:
-        """Where searches take place."""
+        """Return the space in which searches take place."""
         ends = find_delimiters(self.tokenizer, "\n", edit_ids=self.vocab.edit_ids)
         eos = frozenset({int(self.tokenizer.eos_token_id)})
         return Space(self.vocab, eos, ends, MAX_TOKENS, temperature, edits_banned)
@@ -94,7 +94,7 @@ class Bench:
     def countdown(
         self, name: str, *, backtracking: float, traces: TraceSettings | None = None
     ) -> CountdownFiles:
-        """Problems, the same under each name, and traces of the training problems."""
+        """Return problems, the same under each name, and traces of the training problems."""
         files = CountdownFiles(self.folder / "data" / name)
         if not files.card.exists():
             request = CountdownRequest(
@@ -109,12 +109,12 @@ class Bench:
 
     @property
     def clean(self) -> CountdownFiles:
-        """Optimal paths only."""
+        """Return problems with traces of optimal paths only."""
         return self.countdown("clean", backtracking=0)
 
     @property
     def pool(self) -> Path:
-        """Problems that are in no training and in no test set."""
+        """Return the file of problems that are in no training and in no test set."""
         path = self.folder / "data" / "pool.parquet"
         if not path.exists():
             rows = (problem_row(p, Split.TRAIN, number) for number, p in enumerate(self._pool_problems()))
@@ -129,7 +129,7 @@ class Bench:
         )
 
     def asked(self, path: Path, limit: int | None = None) -> list[AskedProblem]:
-        """The problems of a file, as the models are asked."""
+        """Return the problems of a file, with the prompts that the models are given."""
         return read_problems(path, self.tokenizer, limit)
 
     def trained(
@@ -144,17 +144,17 @@ class Bench:
         context: Context = Context.SOFT,
         callbacks: Sequence[TrainerCallback] = (),
     ) -> Path:
-        """A model, trained on trace files unless it has been.
+        """Return a model trained on trace files, which is trained on first use.
 
         Args:
-            name: Its folder.
+            name: Name of the model's folder.
             files: Trace files.
-            steps: Optimizer steps, by default those of a model from scratch.
-            size: Of a model from scratch, by default that of the others.
-            start: The model to go on with; None for one with random weights.
+            steps: Number of optimizer steps, by default those of a model from scratch.
+            size: Size of a model from scratch, by default that of the others.
+            start: The model from which training starts; None for random weights.
             erased: Whether erased tokens are imitated.
             context: What each action sees in training.
-            callbacks: Of the trainer.
+            callbacks: Further callbacks of the trainer.
         """
         size = size or self.models.size
         rate = PEAK[size] if start is None else TUNING_RATE
@@ -173,7 +173,7 @@ class Bench:
         return self.model(name, train)
 
     def training(self, *, steps: int, learning_rate: float, erased: ErasedTokens) -> TrainSettings:
-        """How every model here is trained."""
+        """Return the settings by which every model here is trained."""
         return TrainSettings(
             steps=steps,
             learning_rate=learning_rate,
@@ -183,10 +183,10 @@ class Bench:
         )
 
     def model(self, name: str, train: Callable[[Path], None]) -> Path:
-        """The folder of a model, which ``train`` fills unless it has."""
+        """Return the folder of a model, which ``train`` fills on first use."""
         return kept_model(self.folder / "models" / name, train)
 
     def cell(self, stage: str, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """What was measured under a name, or is now; with the seed."""
+        """Return the measurement of a name with its seed, made on first use."""
         path = self.out / "cells" / stage / f"{name}-{self.seed}.json"
         return kept_cell(path, lambda: {"seed": self.seed, "name": name, **measure()})

@@ -1,4 +1,4 @@
-"""Places at which a model should, or should not, take something back."""
+"""Find places at which a model should, or should not, take something back."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,32 +20,33 @@ Context = tuple[int, ...]
 
 @dataclass
 class Places:
-    """Contexts at ends of steps.
+    """Contexts at the ends of steps.
 
     Attributes:
-        wrong: By the kind of what has just gone wrong.
-        right: Where nothing has.
+        wrong: Contexts in which something has just gone wrong, by the kind of error.
+        right: Contexts in which nothing is wrong.
     """
 
     wrong: dict[str, list[Context]] = field(default_factory=dict)
     right: list[Context] = field(default_factory=list)
 
     def add_wrong(self, kind: str, context: Context) -> None:
-        """One more place."""
+        """Add a place at which something has gone wrong."""
         self.wrong.setdefault(kind, []).append(context)
 
 
 def held_out(
     bench: Bench, drawn: Iterable[Any], prompts: Sequence[Context], writer: Writer[Any], edit: Edit
 ) -> Places:
-    """Errors of a writer in the answers to problems, and every step of their clean answers.
+    """Return the errors of a writer in answers to problems, and every step of their clean answers.
 
     Args:
         bench: The experiment.
         drawn: Problems as the writer knows them.
-        prompts: As a model is asked.
-        writer: Its traces end where a trace ends that corrects itself, or at the backtrack.
-        edit: How it deletes errors: steps behind their delimiter, tokens before it; so right places, too.
+        prompts: Prompts as a model is given them.
+        writer: Writer whose traces end where a trace ends that corrects itself, or at the backtrack.
+        edit: The edit that deletes errors. For steps, places are after a delimiter, for tokens before it; so
+            are right places.
     """
     places, rng = Places(), np.random.default_rng([bench.seed, 11])
     delimiters = bench.space(temperature=1.0).delimiters
@@ -68,7 +69,7 @@ def _before(edit: Edit) -> int:
 def first_errors(
     bench: Bench, drawn: Iterable[Any], prompts: Sequence[Context], writer: Writer[Any], seed: int
 ) -> Iterator[tuple[Context, Context]]:
-    """Context and ids of the first error of each trace: what negative learning is measured on."""
+    """Yield context and ids of the first error of each trace, on which negative learning is measured."""
     rng = np.random.default_rng([seed, 12])
     for problem, prompt in zip(drawn, prompts, strict=True):
         trace = writer.backtracking(problem, rng)
@@ -78,7 +79,7 @@ def first_errors(
 
 
 def own(bench: Bench, model: Any, problems: Sequence[PosedProblem], edit: Edit) -> Places:
-    """Steps of the model's own answers up to the first bad one, at temperature 1 with edits banned."""
+    """Return the steps of the model's own answers up to the first bad one, at temperature 1 without edits."""
     places = Places()
     delimiters = bench.space(temperature=1.0).delimiters
     answers = decoded(bench, model, problems, temperature=1.0, edits_banned=True)
@@ -93,7 +94,7 @@ def own(bench: Bench, model: Any, problems: Sequence[PosedProblem], edit: Edit) 
 
 
 def emitted(bench: Bench, model: Any, places: Places) -> dict[str, Any]:
-    """Rate and mean probability of an edit at each kind of place."""
+    """Return rate and mean probability of an edit at each kind of place."""
     cells = {}
     for kind, contexts in {**places.wrong, "right": places.right}.items():
         emission = edit_emission(model, contexts, bench.vocab)

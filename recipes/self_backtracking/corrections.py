@@ -1,4 +1,4 @@
-"""Stage 7: a model's right answers alone, or its wrong ones too, taken back and corrected."""
+"""Stage 7: train on a model's right answers alone, or also on its wrong ones, taken back and corrected."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -35,7 +35,7 @@ FILES = {TOKEN: "error", WHOLE: "answer", WORDS: "words"}
 
 
 def run_stage(bench: Bench) -> Iterator[dict[str, Any]]:
-    """The clean model goes on with what it answered: right answers, and corrections by token or in words."""
+    """Train the clean model on its own right answers, and on corrections by token or in words."""
     start = clean_model(bench)
     arms = {START: start}
     found = {arm: _collect(bench, start, arm) for arm in FILES}

@@ -23,9 +23,10 @@ RESTART, ACCUMULATE, SUPERVISED = "restart", "accumulate", "supervised only"
 
 
 def run_stage(bench: Bench) -> Iterator[dict[str, Any]]:
-    """Begin each round anew on what was just filtered, or go on with all data so far; and two references.
+    """Start each round from the filtered answers, or continue with all data so far; add two references.
 
-    Those are the base that ``restart`` begins with, and the start with as many further steps on its own data.
+    The references are the base that ``restart`` begins with, and the start with as many further steps on its
+    own data.
     """
     start = mixed_model(bench, START)
     for name, model in (("start", start), ("base", clean_model(bench))):

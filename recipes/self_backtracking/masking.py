@@ -29,7 +29,7 @@ COSINE_ROWS, COSINE_TIMES = 64, 8
 
 
 def run_stage(bench: Bench) -> Iterator[dict[str, Any]]:
-    """Five models of the small size: clean, and masked or not from scratch and low-rank."""
+    """Train and measure five small models: clean, and masked or not, from scratch and low-rank."""
     require_peft()
     clean = clean_model(bench)
     yield bench.cell(STAGE, "clean", partial(_measure, bench, clean, None)) | {"arm": "clean"}
@@ -42,17 +42,17 @@ def run_stage(bench: Bench) -> Iterator[dict[str, Any]]:
 
 
 def clean_model(bench: Bench) -> Path:
-    """Trained on optimal paths only."""
+    """Return the model trained on optimal paths only."""
     return bench.trained("3-clean", [bench.clean.traces])
 
 
 def correcting_traces(bench: Bench) -> Path:
-    """Traces that go on to the correction, deleting token by token: what a policy for RL starts from."""
+    """Return traces that continue to the correction, deleting token by token, from which RL can start."""
     return bench.countdown("correcting", backtracking=1, traces=TraceSettings()).traces
 
 
 def correcting_model(bench: Bench, erased: ErasedTokens = ErasedTokens.MASK) -> Path:
-    """From scratch, on traces that correct themselves."""
+    """Return the model trained from scratch on traces that correct themselves."""
     traces = correcting_traces(bench)
     name = f"3-scratch-{erased}"
     cosines = Cosines(bench, traces, bench.models.steps, bench.folder / "models" / name / COSINES)
@@ -60,7 +60,7 @@ def correcting_model(bench: Bench, erased: ErasedTokens = ErasedTokens.MASK) -> 
 
 
 def low_rank_model(bench: Bench, erased: ErasedTokens) -> Path:
-    """The clean model, tuned on traces that correct themselves."""
+    """Return the clean model tuned on traces that correct themselves."""
     traces, name = correcting_traces(bench), f"3-low-rank-{erased}"
     cosines = Cosines(bench, traces, bench.models.steps, bench.folder / "models" / name / COSINES)
     return tuned_model(bench, name, clean_model(bench), traces, erased=erased, callbacks=[cosines])
@@ -76,16 +76,16 @@ def tuned_model(
     erased: ErasedTokens = ErasedTokens.MASK,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> Path:
-    """A model with low-rank updates of all projections and rows of its own for the edit tokens, merged.
+    """Return a model with merged low-rank updates of all projections and trained rows of edit tokens.
 
     Args:
         bench: The experiment.
-        name: Its folder.
+        name: Name of the model's folder.
         start: The model that is tuned.
-        traces: On which file.
-        steps: Optimizer steps, by default those of a model from scratch.
+        traces: The file of traces on which it is tuned.
+        steps: Number of optimizer steps, by default those of a model from scratch.
         erased: Whether erased tokens are imitated.
-        callbacks: Of the trainer.
+        callbacks: Further callbacks of the trainer.
 
     Raises:
         SettingsError: peft is not installed.
@@ -103,13 +103,13 @@ def tuned_model(
 
 
 class Cosines(TrainerCallback):
-    """Cosines of the gradients on some traces of the training file, a number of times in a training.
+    """Computes cosines of the gradients on some traces of the training file, several times in a training.
 
     Args:
         bench: The experiment.
-        traces: The file.
-        steps: Optimizer steps of the training.
-        path: Where they are written when it is done.
+        traces: The trace file.
+        steps: Number of optimizer steps of the training.
+        path: The file to which the cosines are written at the end.
     """
 
     def __init__(self, bench: Bench, traces: Path, steps: int, path: Path) -> None:
@@ -130,7 +130,7 @@ class Cosines(TrainerCallback):
         control: TrainerControl,  # noqa: ARG002
         **kwargs: Any,  # noqa: ARG002
     ) -> None:
-        """Go on behind what was measured before the checkpoint."""
+        """Read what was measured before the checkpoint."""
         if self._path.exists():
             before = json.loads(self._path.read_text(encoding="utf-8"))
             self._found = [point for point in before if point["step"] <= state.global_step]
@@ -143,7 +143,7 @@ class Cosines(TrainerCallback):
         model: Any = None,
         **kwargs: Any,  # noqa: ARG002
     ) -> None:
-        """Measure, now and then."""
+        """Measure the cosines after some of the steps."""
         if state.global_step % self._every:
             return
         model.eval()

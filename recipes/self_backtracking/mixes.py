@@ -1,4 +1,4 @@
-"""Stages 2 and 6: how many backtracking traces, which errors; is the token emitted where it should be?"""
+"""Stages 2 and 6: how many backtracking traces, which errors, and whether the token comes where it should."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -26,7 +26,7 @@ MIXES = {
 
 
 def run_stage(bench: Bench) -> Iterator[dict[str, Any]]:
-    """A model for each mixture, searched."""
+    """Train a model for each mixture, and search with it."""
     problems = bench.asked(bench.clean.test[0])
     for name in MIXES:
         folder = mixed_model(bench, name)
@@ -42,7 +42,7 @@ def run_stage(bench: Bench) -> Iterator[dict[str, Any]]:
 
 
 def mixed_model(bench: Bench, name: str) -> Path:
-    """The small model of a mixture."""
+    """Return the small model of a mixture."""
     ratio, mix = MIXES[name]
     folder = "mix-" + name.replace(", ", "-").replace(":", "_")
     files = bench.countdown(folder, backtracking=ratio, traces=paper_traces(mix))
@@ -50,7 +50,7 @@ def mixed_model(bench: Bench, name: str) -> Path:
 
 
 def run_emission(bench: Bench) -> Iterator[dict[str, Any]]:
-    """The rate of edits behind held-out errors, behind the model's own, and where nothing is wrong."""
+    """Measure the rate of edits after held-out errors, after the model's own, and where nothing is wrong."""
     large = bench.of(large=True)
     for name, of, find, traces in (
         ("back, stage 1", large, partial(back_model, large), paper_traces()),
@@ -61,7 +61,7 @@ def run_emission(bench: Bench) -> Iterator[dict[str, Any]]:
 
 
 def back_model(bench: Bench) -> Path:
-    """The model of stage 1 that backtracks."""
+    """Return the model of stage 1 that backtracks."""
     return models(bench)[2]
 
 

@@ -1,4 +1,4 @@
-"""A plot for each stage: means over seeds, with a mark for each seed."""
+"""The plot of each stage: means over seeds, with a mark for each seed."""
 
 from collections.abc import Callable, Sequence
 
@@ -15,7 +15,7 @@ def _right(group: Sequence[Cell], *path: str) -> list[float]:
 
 
 def search(cells: Sequence[Cell]) -> Plot:
-    """Accuracy over N on seen targets."""
+    """Return the plot of accuracy over N on seen targets."""
     groups = grouped((cell for cell in cells if cell["split"] == "test_seen"), "arm")
     lines: dict[str, dict[str, list[float]]] = {}
     for (arm,), group in groups.items():
@@ -31,7 +31,7 @@ def search(cells: Sequence[Cell]) -> Plot:
 
 
 def mixes(cells: Sequence[Cell]) -> Plot:
-    """Accuracy of each search over mixtures."""
+    """Return the plot of the accuracy of each search over mixtures."""
     groups = grouped(cells, "arm")
     lines = [
         Line(name, {arm: _right(group, "searches", name, RULE) for (arm,), group in groups.items()})
@@ -41,7 +41,7 @@ def mixes(cells: Sequence[Cell]) -> Plot:
 
 
 def masking(cells: Sequence[Cell]) -> Plot:
-    """Cosines of the gradients during training."""
+    """Return the plot of the cosines of the gradients during training."""
     lines = []
     for (arm,), group in grouped((cell for cell in cells if "cosines" in cell), "arm").items():
         for key in ("error_edit", "error_correction"):
@@ -55,7 +55,7 @@ def masking(cells: Sequence[Cell]) -> Plot:
 
 
 def likelihood(cells: Sequence[Cell]) -> Plot:
-    """Share of right answers over deciles of likelihood."""
+    """Return the plot of the share of right answers over deciles of likelihood."""
     lines = []
     for (name,), group in grouped(cells, "name").items():
         tenths = range(min(len(cell["deciles"]) for cell in group))
@@ -65,7 +65,7 @@ def likelihood(cells: Sequence[Cell]) -> Plot:
 
 
 def expert(cells: Sequence[Cell]) -> Plot:
-    """Accuracy over rounds."""
+    """Return the plot of accuracy over rounds."""
     groups, lines = grouped(cells, "arm", "round"), []
     for arm in [arm for arm in dict.fromkeys(cell["arm"] for cell in cells) if arm not in {"start", "base"}]:
         searches = list(cells[0]["searches"])
@@ -80,7 +80,7 @@ def expert(cells: Sequence[Cell]) -> Plot:
 
 
 def emission(cells: Sequence[Cell]) -> Plot:
-    """How often an edit is the likeliest token."""
+    """Return the plot of how often an edit is the likeliest token."""
     lines = []
     for (arm,), group in grouped(cells, "arm").items():
         values = {
@@ -93,12 +93,12 @@ def emission(cells: Sequence[Cell]) -> Plot:
 
 
 def _rate(places: Cell) -> float:
-    """In %; nan where there is no such place."""
+    """Return a rate in %, nan if there is no such place."""
     return 100 * places["emitted"] / places["places"] if places["places"] else float("nan")
 
 
 def corrections(cells: Sequence[Cell]) -> Plot:
-    """pass@k and maj@k over k; the banned twins are in the table."""
+    """Return the plot of pass@k and maj@k over k; the banned twins are in the table."""
     lines = []
     for (arm,), group in grouped((cell for cell in cells if "banned" not in cell["arm"]), "arm").items():
         for kind in ("pass", "maj"):
@@ -108,7 +108,7 @@ def corrections(cells: Sequence[Cell]) -> Plot:
 
 
 def transfer(cells: Sequence[Cell]) -> Plot:
-    """Share of bad steps erased, and of good ones, by task."""
+    """Return the plot of the shares of bad and of good steps erased, by task."""
     lines = []
     for (arm,), group in grouped(cells, "arm").items():
         values = {

@@ -3,7 +3,7 @@
     python -m halluc_plugin.recipes.self_backtracking.run all --out outputs/self_backtracking
     python -m halluc_plugin.recipes.self_backtracking.run search --out outputs/self_backtracking --seeds 1
 
-Data, models and cells are kept: an interrupted run goes on where it was, and stages share what they have in
+Data, models and cells are kept, so an interrupted run can be resumed, and stages share what they have in
 common.
 """
 
@@ -33,7 +33,7 @@ from halluc_plugin.recipes.self_backtracking.scale import FULL, QUICK, Scale
 
 
 class Stage(StrEnum):
-    """What is run."""
+    """The stage that is run."""
 
     SEARCH = "search"
     MIXES = "mixes"

@@ -1,4 +1,4 @@
-"""How much of everything an experiment takes."""
+"""The scales of the experiment."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,13 @@ from halluc_plugin.scratch.model import Size
 
 @dataclass(frozen=True)
 class Models:
-    """A kind of model, and the problems it is trained on.
+    """A kind of model, with the problems on which it is trained.
 
     Attributes:
-        size: Of the model.
-        steps: Optimizer steps from scratch.
+        size: Size of the model.
+        steps: Number of optimizer steps from scratch.
         largest_operand: Countdown's numbers are drawn from 1 to this.
-        train: Training problems.
+        train: Number of training problems.
     """
 
     size: Size
@@ -24,21 +24,22 @@ class Models:
 
 @dataclass(frozen=True)
 class Scale:
-    """One scale.
+    """One scale of the experiment.
 
     Attributes:
         main: The models of stages 1 and 4.
-        small: Those of the others.
-        pool: Further problems, for which answers are sampled; none is in training or in a test.
-        test: Problems of each test set.
-        tune_steps: Optimizer steps of a fine-tuning of a small model.
-        samples: N of the searches of stage 1.
-        mix_samples: N of the searches of stage 2.
-        iteration_samples: N of the searches of expert iteration.
-        rounds: Of expert iteration.
-        attempts: Answers sampled of a pool problem for verified wrong-to-right data.
-        answers: Answers of a test problem for pass@k and maj@k.
-        most_k: Largest k of those; at most half of ``answers``.
+        small: The models of the other stages.
+        pool: Number of further problems for which answers are sampled; none of them is in a training or test
+            set.
+        test: Number of problems of each test set.
+        tune_steps: Number of optimizer steps of fine-tuning a small model.
+        samples: Numbers of samples N of the searches of stage 1.
+        mix_samples: Numbers of samples N of the searches of stage 2.
+        iteration_samples: Number of samples N of the searches of expert iteration.
+        rounds: Number of rounds of expert iteration.
+        attempts: Number of answers sampled for a pool problem for verified wrong-to-right data.
+        answers: Number of answers to a test problem for pass@k and maj@k.
+        most_k: Largest k of these, at most half of ``answers``.
     """
 
     main: Models

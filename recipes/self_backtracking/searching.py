@@ -1,4 +1,4 @@
-"""Stages 1 and 4: search with the token against everything else; does likelihood tell right answers?"""
+"""Stages 1 and 4: search with the token against other methods, and likelihood as a sign of right answers."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -50,7 +50,10 @@ def run_stage(bench: Bench) -> Iterator[dict[str, Any]]:
 
 
 def models(bench: Bench) -> tuple[Path, Path, Path]:
-    """Clean data at equal compute and at equal clean examples (half the steps); with backtracking traces."""
+    """Return models on clean data, at equal compute and with half the steps, and one that backtracks.
+
+    Half the steps give an equal number of clean examples.
+    """
     traces = bench.countdown("paper", backtracking=1, traces=paper_traces()).traces
     return (
         bench.trained("1-clean", [bench.clean.traces]),
@@ -62,7 +65,7 @@ def models(bench: Bench) -> tuple[Path, Path, Path]:
 def methods(
     bench: Bench, clean: Path, half: Path, back: Path
 ) -> Iterator[tuple[str, Path, MakeSearch, Sequence[Rule], bool]]:
-    """Name, model, search, rules of selection, and whether edits are banned."""
+    """Yield name, model, search, rules of selection, and whether edits are banned, for each method."""
     likeliest = (Rule.MEAN_LOGPROB,)
     yield "sft greedy", clean, greedy, likeliest, False
     yield "sft, equal examples, greedy", half, greedy, likeliest, False
@@ -104,7 +107,7 @@ def _beams(bench: Bench, folder: Path, problems: Sequence[PosedProblem]) -> dict
 
 
 def verdicts(bench: Bench, clean: Path) -> VerdictScorer:
-    """A small outcome verifier, trained on the clean model's answers to pool problems."""
+    """Return a small outcome verifier, trained on the clean model's answers to pool problems."""
     path = bench.folder / "data" / "verdicts.parquet"
     if not path.exists():
         problems = bench.asked(bench.pool)
@@ -121,9 +124,9 @@ def _right(bench: Bench, problem: PosedProblem, response: Any) -> bool:
 
 
 def run_likelihood(bench: Bench) -> Iterator[dict[str, Any]]:
-    """How scores go with being right, among samples of the models of stage 1.
+    """Measure how scores go with being right, among samples of the models of stage 1.
 
-    The score is the mean log-probability; for the clean model's samples also what stage 1's verifier says.
+    The score is the mean log-probability, and for the clean model's samples also that of stage 1's verifier.
     """
     bench = bench.of(large=True)
     clean, _, back = models(bench)
@@ -178,10 +181,12 @@ def _correlation(scores: np.ndarray, right: np.ndarray) -> float:
 
 
 def area_under_roc(scores: np.ndarray, right: np.ndarray) -> float:
-    """Share of pairs of a right and a wrong answer whose right one scores higher; ties count half.
+    """Return the share of pairs of a right and a wrong answer in which the right one scores higher.
+
+    Ties count half.
 
     Returns:
-        nan where there is no such pair.
+        The share, nan if there is no such pair.
     """
     order = np.sort(scores)
     # Mean rank of equal scores.

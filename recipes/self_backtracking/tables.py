@@ -1,4 +1,4 @@
-"""A table for each stage: all seeds together, each seed by itself, and paired differences."""
+"""The table of each stage: all seeds together, each seed by itself, and paired differences."""
 
 import math
 import statistics
@@ -23,7 +23,7 @@ from halluc_plugin.recipes.lab.tabulating import (
 
 
 def search(cells: Sequence[Cell]) -> Table:
-    """Table 1: a row for each method and rule of selection, both test sets."""
+    """Return table 1: a row for each method and rule of selection, on both test sets."""
     table = markdown_table(
         "", "selected by", "seen targets, % [95 %]", "seeds", "new targets", "seeds",
         "a right one found (seen)", "tokens", "MFLOPs",
@@ -42,7 +42,7 @@ def search(cells: Sequence[Cell]) -> Table:
 
 
 def mixes(cells: Sequence[Cell]) -> Table:
-    """Table 2: accuracy of each search for each mixture, and what more the first has."""
+    """Return table 2: accuracy of each search for each mixture, and the first one's lead."""
     searches = list(cells[0]["searches"])
     last = [name for name in searches if "banned" not in name][-1]
     table = markdown_table(
@@ -81,7 +81,7 @@ def _own(group: Group) -> list[str]:
 
 
 def masking(cells: Sequence[Cell]) -> Table:
-    """Table 3: decoded answers, banned twins, erased steps, negative learning, cosines at the end."""
+    """Return table 3: decoded answers, banned twins, erased steps, negative learning, cosines at the end."""
     table = markdown_table(
         "", "greedy, %", "seeds", "greedy, banned", "T=1", "T=1, banned", "bad steps erased",
         "good steps erased", "precision", "recall", "negative learning, nats/token", "cos(error, edit)",
@@ -107,7 +107,7 @@ def masking(cells: Sequence[Cell]) -> Table:
 
 
 def likelihood(cells: Sequence[Cell]) -> Table:
-    """Table 4: how likelihood, and a verifier, go with being right."""
+    """Return table 4: how likelihood, and a verifier, go with being right."""
     table = markdown_table(
         "", "answers", "correlation", "AUC", "AUC within problems", "right, highest tenth", "lowest tenth"
     )
@@ -127,7 +127,7 @@ def likelihood(cells: Sequence[Cell]) -> Table:
 
 
 def expert(cells: Sequence[Cell]) -> Table:
-    """Table 5: greedy and search after each round."""
+    """Return table 5: greedy decoding and search after each round."""
     searches = cells[0]["searches"]
     table = markdown_table(
         "", "round", "collected", *chain.from_iterable((f"{name}, %", "seeds") for name in searches),
@@ -147,7 +147,7 @@ def expert(cells: Sequence[Cell]) -> Table:
 
 
 def emission(cells: Sequence[Cell]) -> Table:
-    """Table 6: the rate of edits at each kind of place."""
+    """Return table 6: the rate of edits at each kind of place."""
     kinds = list(
         dict.fromkeys((where, kind) for c in cells for where in ("held out", "own") for kind in c[where])
     )
@@ -158,7 +158,7 @@ def emission(cells: Sequence[Cell]) -> Table:
 
 
 def emission_rate(group: Group, *path: str) -> str:
-    """How often an edit is the likeliest token at a kind of place, in %, and its mean probability."""
+    """Return how often an edit is the likeliest token at a kind of place, in %, and its mean probability."""
     places, emitted = (round(mean(group, *path, key) * len(group)) for key in ("places", "emitted"))
     occupied = [cell for cell in group if mean([cell], *path, "places")]
     probability = mean(occupied, *path, "probability") if occupied else math.nan
@@ -166,7 +166,7 @@ def emission_rate(group: Group, *path: str) -> str:
 
 
 def corrections(cells: Sequence[Cell]) -> Table:
-    """Table 7: greedy, pass@k and maj@k of each arm."""
+    """Return table 7: greedy decoding, pass@k and maj@k of each arm."""
     ks = list(cells[0]["pass"])
     table = markdown_table(
         "", "greedy, %", "seeds", *(f"pass@{k}" for k in ks), *(f"maj@{k}" for k in ks), "tokens an answer",
@@ -190,7 +190,7 @@ WORTH = {
 
 
 def transfer(cells: Sequence[Cell]) -> Table:
-    """Table 8: each model on both tasks."""
+    """Return table 8: each model on both tasks."""
     table = markdown_table(
         "", "task", "greedy, %", "seeds", "greedy, banned", "T=1", "T=1, banned", "T=1, with - banned",
         "bad steps erased", "good steps erased", "edits at held-out errors", "where nothing is wrong",

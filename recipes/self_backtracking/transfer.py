@@ -1,4 +1,4 @@
-"""Stage 8: a model knows two tasks and has seen backtracks in one of them. Does it backtrack in the other?"""
+"""Stage 8: measure whether a model that saw backtracks in one of two tasks backtracks in the other."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -26,7 +26,7 @@ assert 6 * SIZES.largest < MAX_TOKENS
 
 
 def run_stage(bench: Bench) -> Iterator[dict[str, Any]]:
-    """Three models: backtracks in neither task, in Countdown, in chains; each measured on both."""
+    """Train three models, with backtracks in no task, in Countdown, or in chains; measure each on both."""
     task = ChainProblems(sizes=SIZES, seed=bench.seed)
     for taught in ("neither", COUNTDOWN, CHAIN):
         folder = _model(bench, task, taught)
@@ -37,13 +37,13 @@ def run_stage(bench: Bench) -> Iterator[dict[str, Any]]:
 def chain_files(
     bench: Bench, task: ChainProblems, folder: str = "chain", *, backtracking: float
 ) -> StepFiles:
-    """Chains and traces of the training problems, made on first use.
+    """Return chains, and traces of the training problems, made on first use.
 
     Args:
         bench: The experiment.
-        task: What chains look like.
-        folder: A name of their own.
-        backtracking: Traces with errors for each one without.
+        task: The kind of chains.
+        folder: Name of their folder.
+        backtracking: Number of traces with errors for each one without.
     """
     files = StepFiles(bench.folder / "data" / f"{folder}-{backtracking:g}", task.name)
     if not files.card.exists():

@@ -1,1 +1,1 @@
-"""SequenceMatch (arXiv 2306.05426), small: see README.md."""
+"""An experiment: SequenceMatch (arXiv 2306.05426) on a small scale. See README.md."""

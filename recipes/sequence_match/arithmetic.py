@@ -1,4 +1,4 @@
-"""Sums and differences in several bases, answered directly: the paper's ``add_or_sub_in_base``."""
+"""Train on sums and differences in several bases, answered directly: the paper's ``add_or_sub_in_base``."""
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
@@ -35,8 +35,8 @@ class Arithmetic:
 
     Args:
         out: Folder of the experiment.
-        scale: How much of everything.
-        seed: Of problems, weights, data order and samples.
+        scale: The scale of the experiment.
+        seed: Seed of problems, weights, data order and samples.
     """
 
     def __init__(self, out: Path, scale: Scale, seed: int) -> None:
@@ -45,12 +45,12 @@ class Arithmetic:
 
     @cached_property
     def tokenizer(self) -> Any:
-        """Of all arms."""
+        """The tokenizer of all arms."""
         return number_tokenizer(edit_tokens=(BACKTRACK_TOKEN,))
 
     @cached_property
     def vocab(self) -> EditVocab:
-        """Which ids edit."""
+        """The edit vocabulary of the tokenizer."""
         return vocab_of(self.tokenizer)
 
     def cells(self) -> Iterator[dict[str, Any]]:

@@ -17,7 +17,7 @@ PEAK = 1.5e-3
 
 
 class Noise(StrEnum):
-    """Which errors the data take back."""
+    """The errors that the data take back."""
 
     NONE = "none"
     RANDOM = "random"
@@ -28,10 +28,10 @@ class Noise(StrEnum):
 
 @dataclass(frozen=True)
 class Arm:
-    """What a model is trained on, and how.
+    """The data on which a model is trained, and the method.
 
     Attributes:
-        noise: Errors in its data; they are masked.
+        noise: Errors in the data, which are masked.
         matched: Whether occupancies are matched after imitation.
     """
 
@@ -40,7 +40,7 @@ class Arm:
 
     @property
     def name(self) -> str:
-        """As in the tables."""
+        """The name in the tables."""
         if self.noise is Noise.NONE:
             return "likelihood"
         return f"{'SequenceMatch' if self.matched else 'likelihood, backspaces'}, {self.noise} noise"
@@ -58,7 +58,10 @@ ARMS = (
 def trained(
     folder: Path, arm: Arm, files: Sequence[Path], tokenizer: Any, scale: Scale, *, seed: int, steps: int
 ) -> Path:
-    """The model of an arm: from scratch, in hard context, as many steps as any other; kept."""
+    """Return the model of an arm, trained from scratch in hard context on first use.
+
+    Every arm has the same number of steps.
+    """
     settings = TrainSettings(
         steps=steps,
         batch_size=scale.batch_size,

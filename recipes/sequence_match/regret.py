@@ -1,10 +1,10 @@
-"""A synthetic chain: likelihood against SequenceMatch where slips cannot be avoided and data have none.
+"""Compare likelihood with SequenceMatch on a synthetic chain with unavoidable slips and data without any.
 
-A text has t right letters and k wrong ones behind them; any letter behind a wrong one is wrong. The data
-write L right letters. Both policies are tables, and each of their actions slips to a wrong letter with
-probability ``SLIP``. Likelihood learns nothing about texts with errors, as the data have none. SequenceMatch
-sees what the policy does there, and learns that a backspace leads back to where the data are. Regret: actions
-that leave an error in the live text, in an episode of at most ``PATIENCE * L`` actions.
+A text has t right letters followed by k wrong ones; any letter after a wrong one is wrong. The data write L
+right letters. Both policies are tables, and each of their actions slips to a wrong letter with probability
+``SLIP``. Likelihood learns nothing about texts with errors, as the data have none. SequenceMatch sees what
+the policy does there, and learns that a backspace leads back to where the data are. Regret: actions that
+leave an error in the live text, in an episode of at most ``PATIENCE * L`` actions.
 """
 
 from dataclasses import dataclass
@@ -24,13 +24,13 @@ class Chain:
     """Texts of up to ``length`` right letters; ``length`` without a wrong one ends the episode.
 
     Attributes:
-        length: L.
+        length: Number of right letters of a complete text, L.
     """
 
     length: int
 
     def step(self, state: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
-        """Next states; a state is t * (MOST_WRONG + 1) + k."""
+        """Return the next states; a state is t * (MOST_WRONG + 1) + k."""
         right, wrong = state // (MOST_WRONG + 1), state % (MOST_WRONG + 1)
         back, spoiled = action == BACK, wrong > 0
         more_right = (~spoiled & (action == RIGHT)).long() - (back & ~spoiled).long()
@@ -40,13 +40,16 @@ class Chain:
 
     @property
     def end(self) -> int:
-        """The state that ends an episode; the absorbing one follows."""
+        """The state that ends an episode; the absorbing state follows it."""
         return self.length * (MOST_WRONG + 1)
 
     def episodes(
         self, q: torch.Tensor, count: int, generator: torch.Generator, *, slip: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """States before each action and behind the last, Long[count, T + 1], and actions, Long[count, T]."""
+        """Return the states before each action and after the last, Long[count, T + 1], and the actions.
+
+        The actions are Long[count, T].
+        """
         policy = (1 - slip) * q.detach().softmax(1)
         policy[:, WRONG] += slip
         states = [torch.zeros(count, dtype=torch.long)]
@@ -60,7 +63,7 @@ class Chain:
     def trajectories(
         self, q: torch.Tensor, absorbed: torch.Tensor, states: torch.Tensor, actions: torch.Tensor
     ) -> Trajectories:
-        """Episodes as a table scores them."""
+        """Return episodes with the scores of a table."""
         values = q.logsumexp(1)
         values = torch.where(torch.arange(len(values)) == self.end, absorbed, values)
         valid = states[:, :-1] != self.end
@@ -70,15 +73,15 @@ class Chain:
 
 
 def regret(length: int, *, matched: bool, seed: int) -> float:
-    """Train a table, and count.
+    """Train a table, and return its regret.
 
     Args:
-        length: L.
-        matched: SequenceMatch instead of likelihood.
-        seed: Of all samples.
+        length: Number of right letters of a complete text, L.
+        matched: Whether to train by SequenceMatch instead of likelihood.
+        seed: Seed of all samples.
 
     Returns:
-        Actions that leave an error in the live text, an episode.
+        The number of actions that leave an error in the live text, per episode.
     """
     chain, generator = Chain(length), torch.Generator().manual_seed(seed)
     q = torch.zeros((length + 1) * (MOST_WRONG + 1), 3, requires_grad=True)

@@ -1,8 +1,8 @@
-"""SequenceMatch (arXiv 2306.05426), small: one command for each part, and one for all.
+"""Run SequenceMatch (arXiv 2306.05426) on a small scale: one command for each part, and one for all.
 
     python -m halluc_plugin.recipes.sequence_match.run all --out outputs/sequence_match
 
-Data, models and cells are kept: an interrupted run goes on where it was.
+Data, models and cells are kept, so an interrupted run can be resumed.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +28,7 @@ Cells = Sequence[dict[str, Any]]
 
 
 class Part(StrEnum):
-    """What is run."""
+    """The part that is run."""
 
     ARITHMETIC = "arithmetic"
     TEXT = "text"

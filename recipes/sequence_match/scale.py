@@ -1,4 +1,4 @@
-"""How much of everything the experiment takes."""
+"""The scales of the experiment."""
 
 from dataclasses import dataclass, field
 
@@ -9,20 +9,20 @@ from halluc_plugin.training.match_settings import MatchSettings
 
 @dataclass(frozen=True)
 class Scale:
-    """One scale.
+    """One scale of the experiment.
 
     Attributes:
         bases: Bases of the sums; each has as many problems.
-        sizes: Digits of the numbers.
-        train: Training problems of each base.
-        test: Test problems of each base.
-        size: Of the models.
-        steps: Optimizer steps.
-        batch_size: Responses of a step.
-        matching: How SequenceMatch matches.
-        texts: Training windows of the text arm.
-        test_texts: Held-out windows.
-        text_steps: Optimizer steps of the text arm.
+        sizes: Numbers of digits.
+        train: Number of training problems of each base.
+        test: Number of test problems of each base.
+        size: Size of the models.
+        steps: Number of optimizer steps.
+        batch_size: Number of responses in a step.
+        matching: The settings of SequenceMatch.
+        texts: Number of training windows of the text arm.
+        test_texts: Number of held-out windows.
+        text_steps: Number of optimizer steps of the text arm.
         lengths: Lengths of the synthetic chains.
     """
 

@@ -23,7 +23,7 @@ PAPERS_QUESTIONS = 200
 
 
 def arithmetic(cells: Sequence[Cell]) -> Table:
-    """Accuracy of each arm on all questions and on as many as the paper has; worth of its backspaces."""
+    """Return the table of accuracies, on all questions and on as many as in the paper, and of backspaces."""
     table = markdown_table(
         "", "greedy, %", "seeds", f"of {PAPERS_QUESTIONS} questions", "to likelihood", "backspaces banned",
         "temperature 1", "answers with a backspace, T=1", "bad steps erased", "good steps erased",
@@ -52,7 +52,7 @@ def _spread(group: Sequence[Cell]) -> str:
 
 
 def text(cells: Sequence[Cell]) -> Table:
-    """Perplexity of held-out text, and the texture of what is written beside that of the text."""
+    """Return the table of perplexity of held-out text, and of the texture of written and held-out text."""
     table = markdown_table(
         "", "perplexity", "seeds", "edits", "distinct 4-grams", "entropy, nats", "repeated 4-grams"
     )
@@ -76,7 +76,7 @@ def _texture(group: Sequence[Cell], of: str) -> list[str]:
 
 
 def regret(cells: Sequence[Cell]) -> Table:
-    """Mean regret over seeds at each length."""
+    """Return the table of mean regret over seeds at each length."""
     lengths = list(dict.fromkeys(cell["length"] for cell in cells))
     table = markdown_table("", *(f"L = {length}" for length in lengths))
     groups = grouped(cells, "arm", "length")
@@ -86,7 +86,7 @@ def regret(cells: Sequence[Cell]) -> Table:
 
 
 def arithmetic_plot(cells: Sequence[Cell]) -> Plot:
-    """Accuracy of each arm and seed."""
+    """Return the plot of the accuracy of each arm and seed."""
     lines = [
         Line(arm, {how: [_right(cell, how) for cell in group] for how in ("greedy", "banned", "T=1")})
         for (arm,), group in grouped(cells, "arm").items()
@@ -100,7 +100,7 @@ def _right(cell: Cell, how: str) -> float:
 
 
 def text_plot(cells: Sequence[Cell]) -> Plot:
-    """Texture of each arm beside that of the text."""
+    """Return the plot of the texture of each arm, and of the text."""
     lines = [
         Line(arm, {key: [100 * cell["continued"][key] for cell in group] for key in ("distinct", "repeated")})
         for (arm,), group in grouped(cells, "arm").items()
@@ -113,7 +113,7 @@ def text_plot(cells: Sequence[Cell]) -> Plot:
 
 
 def regret_plot(cells: Sequence[Cell]) -> Plot:
-    """Regret over lengths."""
+    """Return the plot of regret over lengths."""
     lines = []
     for (arm,), of_arm in grouped(cells, "arm").items():
         by_length = grouped(of_arm, "length").items()

@@ -1,4 +1,4 @@
-"""Text that ships with Python (the topics of its help), character by character, continued freely."""
+"""Train on text that ships with Python (the topics of its help), by characters, and continue it freely."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -24,16 +24,16 @@ from halluc_plugin.tokens.loading import load_model, on_accelerator
 PROMPT, CONTINUATION = 32, 48
 RATE, LENGTHS = 0.03, {1: 1.0, 2: 1.0}
 N = 4
-"""Of the n-grams of diversity and repetition."""
+"""Length of the n-grams of diversity and repetition."""
 
 
 class Text:
-    """One seed of the text arms: no end of sequence, no noise that is of a task.
+    """One seed of the text arms, without an end of sequence and without noise of a task.
 
     Args:
         out: Folder of the experiment.
-        scale: How much of everything.
-        seed: Of windows, weights, data order and samples.
+        scale: The scale of the experiment.
+        seed: Seed of windows, weights, data order and samples.
     """
 
     def __init__(self, out: Path, scale: Scale, seed: int) -> None:
@@ -43,7 +43,7 @@ class Text:
         self._vocab = vocab_of(self._tokenizer)
 
     def cells(self) -> Iterator[dict[str, Any]]:
-        """Train and measure every arm whose noise there is."""
+        """Train and measure every arm whose noise the text has."""
         train, test = self._windows()
         for arm in (arm for arm in ARMS if arm.noise is not Noise.TASK):
             folder = self._folder / "models" / arm.name.replace(", ", "-").replace(" ", "-")
@@ -101,11 +101,11 @@ class Text:
 
 
 def texture(texts: Sequence[Sequence[int]]) -> dict[str, float]:
-    """Diversity and repetition of texts.
+    """Return measures of the diversity and repetition of texts.
 
     Returns:
-        ``distinct``: share of distinct n-grams among all; ``entropy``: of the n-grams, in nats; ``repeated``:
-        share of n-grams that were in the same text before.
+        ``distinct``, the share of distinct n-grams among all; ``entropy``, that of the n-grams, in nats; and
+        ``repeated``, the share of n-grams that were in the same text before.
     """
     grams = [[tuple(text[at : at + N]) for at in range(len(text) - N + 1)] for text in texts]
     counts = Counter(gram for of_text in grams for gram in of_text)

@@ -1,1 +1,1 @@
-"""Does it matter whether training and decoding see the same contexts? An experiment; see README.md."""
+"""An experiment: does it matter whether training and decoding see the same contexts? See README.md."""

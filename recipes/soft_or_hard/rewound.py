@@ -1,7 +1,7 @@
 """The arm of rewound positions without a mask: nothing is hidden, but positions count live tokens only.
 
-N-MARS's variant. Training and decoding of it agree with each other; what was erased stays visible, in the
-same places as what replaced it.
+This is N-MARS's variant. Its training and decoding agree with each other; erased tokens stay visible, at the
+same positions as the tokens that replaced them.
 """
 
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ from halluc_plugin.training.dataset import TraceCollator
 
 
 class RewoundCollator(TraceCollator):
-    """Causal batches with rewound positions."""
+    """Makes causal batches with rewound positions."""
 
     def __call__(self, rows: Sequence[TraceRow]) -> dict[str, torch.Tensor]:
-        """As the base class's, with ``position_ids`` (Long[N, L])."""
+        """Return the base class's batch with ``position_ids`` (Long[N, L])."""
         batch = super().__call__(rows)
         depth = self.resolved(rows).depth
         positions = torch.zeros_like(batch["input_ids"])
@@ -40,15 +40,15 @@ def decode_rewound(
     eos_id: int,
     generator: torch.Generator,
 ) -> list[list[int]]:
-    """One raw trace for each prompt, recomputed from the whole trace for each action.
+    """Sample one raw trace for each prompt, recomputed from the whole trace for each action.
 
     Args:
         model: A causal language model in eval mode.
-        prompts: Token ids.
-        vocab: Which ids edit.
-        max_actions: Most actions of a trace.
-        temperature: 0 for greedy.
-        eos_id: Ends a trace.
+        prompts: Token ids of the prompts.
+        vocab: The edit vocabulary of the ids.
+        max_actions: Largest number of actions of a trace.
+        temperature: Sampling temperature; 0 is greedy.
+        eos_id: The id that ends a trace.
         generator: Source of randomness, on the model's device.
     """
     traces: list[list[int]] = [[] for _ in prompts]

@@ -2,7 +2,7 @@
 
     python -m halluc_plugin.recipes.soft_or_hard.run --out outputs/soft_or_hard
 
-Each trained model and each decoded cell is kept, so an interrupted run goes on where it was.
+Each trained model and each decoded cell is kept, so an interrupted run can be resumed.
 """
 
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ MAX_ACTIONS = 48
 
 
 class Arm(StrEnum):
-    """What a model is trained on."""
+    """The traces on which a model is trained."""
 
     SOFT = "soft"
     HARD = "hard"

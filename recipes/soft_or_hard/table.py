@@ -1,4 +1,4 @@
-"""The table of all cells."""
+"""The table of all measurements."""
 
 from collections.abc import Sequence
 
@@ -10,9 +10,9 @@ from halluc_plugin.recipes.lab.tabulating import Cell, Group, by_seed, differenc
 
 
 def summary(cells: Sequence[Cell]) -> Table:
-    """A row for each way of training and decoding, all seeds together.
+    """Return a table with a row for each way of training and decoding, all seeds together.
 
-    The difference is to the same model decoded in its own context, problem by problem.
+    The difference is to the same model decoded in its own context, paired by problem.
     """
     table = Table(box=MARKDOWN)
     for heading in ("trained", "decoded", "T", "accuracy [95 %]", "by seed", "to its own context [95 %]"):

@@ -39,12 +39,12 @@ _SHAPES = {
 }
 
 
-def new_model(tokenizer: Any, size: Size, *, seed: int, max_length: int = 1024) -> Any:
+def new_model(tokenizer: Any, size: Size | Shape, *, seed: int, max_length: int = 1024) -> Any:
     """Return a Qwen3 with random weights, whose input and output embeddings are shared.
 
     Args:
         tokenizer: The tokenizer of the model, which gives the vocabulary and the special ids.
-        size: The size of the model.
+        size: The size of the model, or a shape that has no name.
         seed: Seed of the weights; the global random state is not changed.
         max_length: Longest sequence that the model may be used on, in tokens.
 
@@ -54,7 +54,7 @@ def new_model(tokenizer: Any, size: Size, *, seed: int, max_length: int = 1024) 
     import torch
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
-    shape = size.shape
+    shape = size.shape if isinstance(size, Size) else size
     config = Qwen3Config(
         vocab_size=len(tokenizer),
         hidden_size=shape.hidden,

@@ -17,6 +17,8 @@ The paper leaves some points open, which are decided here as follows:
 7. An answer that was cut off ends with a step that is worth 0, and a suffix that does not end does not
    compete.
 8. With a beam instead of best-of-N (eq. 5) the N suffixes become N proposals of each kept prefix.
+9. A scorer that sees earlier attempts (section 3.3) is shown, after the prompt, the answers that have been
+   revised so far, each once. Values of the best answer stay those that it was given when it was written.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,6 +33,8 @@ from halluc_plugin.search.guided import Part, RatedResponse, answer_first, draw,
 from halluc_plugin.search.value_beams import finished_from
 
 ROUNDING = 1e-6
+Reading = Callable[[Sequence[RatedResponse]], tuple[int, ...]]
+"""What a scorer reads before an answer, from the answers that were revised before it, oldest first."""
 
 
 class Arm(StrEnum):
@@ -127,6 +131,7 @@ def revise(
     *,
     first: Response | None = None,
     tell: Callable[[Revision], None] | None = None,
+    reading: Reading | None = None,
 ) -> GuidedSearch:
     """Search one problem by Algorithm 1.
 
@@ -136,14 +141,23 @@ def revise(
         plan: How to revise.
         first: The answer to begin with; None samples one from the policy.
         tell: Function that is called with each revision; None for none.
+        reading: Function that gives what the scorer reads before a new answer, for a scorer that sees earlier
+            attempts, as :func:`halluc_plugin.data.value_turns.with_turns` writes them. None for the prompt
+            alone.
 
     Returns:
         The search; it finds the best answer first, then all other finished ones that were rated.
 
     Raises:
+        SettingsError: A reading is given, and a beam is to write the suffixes: its prefixes are no turns.
         TraceError: The first answer ends no step, or continues after an EOS; or its least likely step is to
             be revised, and it has no log-probabilities.
     """
+    if reading is not None and plan.width is not None:
+        raise SettingsError(
+            "A beam rates prefixes, and a scorer of turns rates whole answers after earlier ones.",
+            "Leave the width out, or use a scorer that reads the prompt alone.",
+        )
     if first is not None:
         require_steps(first, space)
         if plan.arm is Arm.LIKELIHOOD and len(first.logprobs) != len(first.ids):
@@ -152,7 +166,7 @@ def revise(
                 "its least likely step is to be revised.",
                 "Give the log-probability of each id, or revise by another arm.",
             )
-    return _revise(prompt, space, plan, first, tell)
+    return _revise(prompt, space, plan, first, tell=tell, reading=reading or (lambda _: prompt))
 
 
 def _revise(
@@ -160,22 +174,26 @@ def _revise(
     space: Space,
     plan: Revising,
     first: Response | None,
+    *,
     tell: Callable[[Revision], None] | None,
+    reading: Reading,
 ) -> GuidedSearch:
     rng = np.random.default_rng([plan.seed, *prompt])
     if first is None:
         (sample,) = yield from draw([wanted(prompt, Response(), space)])
         first = Response().extended(sample)
     (best,) = yield from rate(prompt, [first], space)
-    others = [best]
+    others, turns = [best], [best]
     for _ in range(plan.revisions):
         if best.finished and best.worth >= plan.p_des:
             break
         step = step_to_revise(best, plan, rng)
-        candidates = yield from _suffixes(prompt, best.before(step), space, plan)
+        candidates = yield from _suffixes(prompt, best.before(step), space, plan, reading(turns))
         after = max([best, *candidates], key=plan.better.key)  # of equals the one that was there
         if tell is not None:
             tell(Revision(best, step, candidates, after))
+        if after is not best:
+            turns.append(after)
         best = after
         others += candidates
     return answer_first(best, others)
@@ -208,11 +226,11 @@ def _mean_logprob(rated: RatedResponse, step: int) -> float:
 
 
 def _suffixes(
-    prompt: tuple[int, ...], state: Response, space: Space, plan: Revising
+    prompt: tuple[int, ...], state: Response, space: Space, plan: Revising, read: tuple[int, ...]
 ) -> Part[list[RatedResponse]]:
     if plan.width is not None:
         beam = finished_from(prompt, state, space, plan.n, plan.width, writer=plan.writer)
         return (yield from beam)
     samples = yield from draw([wanted(prompt, state, space, writer=plan.writer)] * plan.n)
     ended = [state.extended(sample) for sample in samples if sample.end is End.EOS]
-    return (yield from rate(prompt, ended, space))
+    return (yield from rate(read, ended, space))

@@ -25,12 +25,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Plot:
-    """What is drawn; places on the x axis are names, in order."""
+    """What is drawn; places on the x axis are names, in order, or with ``to_scale`` numbers."""
 
     title: str
     x: str
     y: str
     lines: Sequence[Line]
+    to_scale: bool = False
 
 
 def draw(plot: Plot, path: Path) -> None:
@@ -50,15 +51,17 @@ def draw(plot: Plot, path: Path) -> None:
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     places = list(dict.fromkeys(place for line in plot.lines for place in line.values))
+    where = {place: float(place) if plot.to_scale else number for number, place in enumerate(places)}
     for number, line in enumerate(plot.lines):
         colour = PALETTE[number % len(PALETTE)]
         style = STYLES[number // len(PALETTE) % len(STYLES)]
-        at = [places.index(place) for place in line.values]
+        at = [where[place] for place in line.values]
         means = [sum(values) / len(values) for values in line.values.values()]
         axes.plot(at, means, style, color=colour, label=line.label, marker="o", markersize=3)
         for place, values in zip(at, line.values.values(), strict=True):
             axes.plot([place] * len(values), values, "_", color=colour, alpha=0.6)
-    axes.set_xticks(range(len(places)), places, rotation=20 if len(places) > 5 else 0, fontsize=8)
+    if not plot.to_scale:
+        axes.set_xticks(range(len(places)), places, rotation=20 if len(places) > 5 else 0, fontsize=8)
     axes.set(title=plot.title, xlabel=plot.x, ylabel=plot.y)
     if beside:
         figure.legend(fontsize=7, loc="outside right upper")

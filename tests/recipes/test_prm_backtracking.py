@@ -1,8 +1,15 @@
-"""The didactic task of OpenReview hJ2BCYGvFg, section 3.1, run by the search itself, in tokens."""
+"""OpenReview hJ2BCYGvFg: the didactic task in tokens, and the experiment on learned models, part by part."""
+
+import json
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from halluc_plugin.metrics import DecoderShape
+from halluc_plugin.problem_sets.steps import StepSplit, generate
+from halluc_plugin.recipes.prm_backtracking import run, tables
+from halluc_plugin.recipes.prm_backtracking.answers import First, Outcomes
 from halluc_plugin.recipes.prm_backtracking.didactic import (
     ARMS,
     Counting,
@@ -12,6 +19,13 @@ from halluc_plugin.recipes.prm_backtracking.didactic import (
     table,
     tokens_until_right,
 )
+from halluc_plugin.recipes.prm_backtracking.figures import revision_text
+from halluc_plugin.recipes.prm_backtracking.meters import Meter, ranked_points, revision_points
+from halluc_plugin.recipes.prm_backtracking.searching import REVISED
+from halluc_plugin.recipes.prm_backtracking.tasks import Problems, Task
+from halluc_plugin.sampling.states import End, Request, Response, Sample
+from halluc_plugin.search.guided import RatedResponse
+from halluc_plugin.search.revision import Revision
 from halluc_plugin.theory.mod10 import Mod10, Retry
 
 TASK = Counting(hard=2, p=0.4)
@@ -56,3 +70,160 @@ def test_the_stage_is_tabled_and_drawn():
     assert [column.header for column in made.columns] == ["tokens until right", "K = 1", "K = 2"]
     assert made.row_count == len(ARMS) + 3
     assert [line.label for line in plot(cells).lines] == list(ARMS)
+
+
+UNIT = DecoderShape(hidden=1, kv=0, intermediate=0, layers=1)
+"""Two FLOPs a slot, and one for each position that it attends to."""
+PROMPT = (7, 7)
+
+
+def _answer(*ids):
+    return RatedResponse(Response(ids), tuple((i,) for i in ids), (0.5,) * (len(ids) + 1), finished=True)
+
+
+def _sampled(prefix, *ids):
+    return Request(prefix, 9, 1.0, frozenset({0})), Sample(ids, (), End.EOS)
+
+
+def test_what_revisions_took_is_counted_after_each():
+    """Slots by hand: prompt 2, answer 3; then 2 and 1 behind a kept step; the scorer reads new ids alone."""
+    first, better, other = _answer(3, 4, 0), _answer(3, 5, 0), _answer(3, 0)
+    told = [Revision(first, 2, [better, other], better)]
+    samples = [_sampled((*PROMPT, 3), 5, 0), _sampled((*PROMPT, 3), 0)]
+    points = revision_points(
+        Meter(PROMPT, UNIT, UNIT), first.response, told, samples,
+        prompt=PROMPT, reading=None, right=lambda r: r == better.response, revisions=3,
+    )  # fmt: skip
+    assert [(p.right, p.tokens) for p in points] == [(False, 3), (True, 6), (True, 6), (True, 6)]
+    # 5 slots attend to 15 positions; then those at 4 and 5, and at 4: 3 slots, 13 positions. Both models.
+    assert [p.scorer_flops for p in points[:2]] == [10 + 15, 10 + 15 + 6 + 13]
+    assert [p.flops for p in points[:2]] == [2 * 25, 2 * 44]
+
+
+def test_a_scorer_of_turns_pays_for_the_turns_that_it_reads():
+    """Behind the first answer, which it has read: two slots of a new answer, at 6 and 7."""
+    first, better = _answer(3, 4, 0), _answer(5, 0)
+    points = revision_points(
+        Meter(PROMPT, UNIT, UNIT), first.response, [Revision(first, 1, [better], better)],
+        [_sampled(PROMPT, 5, 0)], prompt=PROMPT, right=lambda _: True, revisions=1,
+        reading=lambda turns: (*PROMPT, *(i for turn in turns for i in turn.response.ids)),
+    )  # fmt: skip
+    assert points[1].scorer_flops - points[0].scorer_flops == 2 * 2 + 6 + 7
+
+
+def test_best_of_n_stops_where_it_is_good_enough():
+    """Of scores 0.2, 0.9, 1.0 the second is enough, and nothing is sampled behind it."""
+    answers = [Response((3, 0)), Response((4, 0)), None, Response((5, 0))]
+    traces = [(3, 0), (4, 0), (6, 6), (5, 0)]
+    points = ranked_points(
+        Meter(PROMPT, UNIT, None), traces, answers, [0.2, 0.9, 0.0, 1.0],
+        prompt=PROMPT, right=lambda r: r.ids == (4, 0), counts=(1, 2, 4), enough=0.9,
+    )  # fmt: skip
+    assert [(p.right, p.tokens) for p in points] == [(False, 2), (True, 4), (True, 4)]
+    assert points[0].scorer_flops == 0
+
+
+@pytest.mark.parametrize("task", Task)
+def test_problems_have_steps_enough_and_fit(tmp_path, task):
+    """Five steps or more, sixteen for chains; right answers fit; no problem is asked and trained on."""
+    problems = Problems(task, 0, tmp_path)
+    asked = problems.asked_set
+    posed = problems.posed(StepSplit.TEST, 5)
+    assert len(posed) == 5
+    for drawn in generate(asked, StepSplit.TEST, 5):
+        assert len(drawn.steps) >= (16 if task is Task.CHAIN else 5)
+        length = len(problems.tokenizer.encode(drawn.answer)) + 1
+        assert length <= problems.sizes.longest(task) <= length + 6
+    trained = {p.prompt for p in problems.posed(StepSplit.TRAIN, 5)}
+    assert trained.isdisjoint(p.prompt for p in posed)
+
+
+def test_the_oracle_of_outcomes(tmp_path):
+    """A first answer has its known values; another is worth 1 in the end if it is right, and 0 before."""
+    problems = Problems(Task.CHAIN, 0, tmp_path)
+    (posed,) = problems.posed(StepSplit.TEST, 1)
+    right = problems.tokenizer.encode(_reference(problems))
+    wrong = (*right[:-6], *problems.tokenizer.encode("0+0=0\n"), problems.tokenizer.eos_token_id)
+    values = tuple(np.linspace(1, 0, 17).tolist())
+    first = First(
+        posed, answer := Response(tuple(wrong)), answer, correct=False, values=values,
+        rollout_tokens=0, rollout_flops=0,
+    )  # fmt: skip
+    lines = [tuple(right[at : at + 6]) for at in range(0, len(right), 6)]
+    lines[-1] += (problems.tokenizer.eos_token_id,)
+    oracle = Outcomes([first], problems.tokenizer)
+    known = oracle.score([posed.prompt], [[*lines[:-1], tuple(wrong[-7:])]])
+    assert known[0].tolist() == pytest.approx(values)
+    assert oracle.score([posed.prompt], [lines])[0].tolist() == [0.0] * 16 + [1.0]
+
+
+def _reference(problems):
+    (drawn,) = generate(problems.asked_set, StepSplit.TEST, 1)
+    return drawn.answer
+
+
+def test_accuracy_at_a_budget_lies_on_the_line_between_checkpoints():
+    """Halfway between 10 and 30 FLOPs it is halfway between 20 and 60 %, and behind the last it stays."""
+    found = [[10, 1, 0.2], [30, 3, 0.6]]
+    assert tables.at_flops(found, 20) == pytest.approx(0.4)
+    assert tables.at_flops(found, 99) == pytest.approx(0.6)
+
+
+def _searched(name, after="1100"):
+    points = [
+        {"correct": correct, "tokens": 5 * at, "flops": 10 * at, "scorer_flops": 0}
+        for at, correct in enumerate(("0000", after), start=1)
+    ]
+    cell = {"task": "word", "seed": 0, "name": name, "all": points, "wrong": points}
+    return cell | {"rollouts": {"all": [7, 20], "wrong": [7, 20]}}
+
+
+def test_what_is_kept_of_the_oracles_gain():
+    """It repairs two of four, the scorer one of four: half."""
+    cells = [
+        _searched("oracle, min-advantage"),
+        _searched("learned, min-advantage", after="1000"),
+        _searched("in-context, min-advantage", after="0000"),
+    ]
+    made = tables.kept(cells)
+    assert list(made.columns[2].cells) == ["50.0", "50.0"]
+    assert list(made.columns[4].cells) == ["50", "0"]
+
+
+def test_rollouts_stand_on_one_axis_and_not_on_the_other():
+    """10 FLOPs and 5 tokens at first, 20 and 7 more with the rollouts."""
+    cell = _searched("oracle, min-advantage")
+    assert tables.curve(cell, None, "wrong")[0] == [10, 5, 0.0]
+    assert tables.curve(cell, None, "wrong", rollouts=True)[0] == [30, 12, 0.0]
+
+
+def test_a_revision_as_text_marks_what_was_written_anew():
+    """Figure 9: from the revised step on lines have a mark."""
+    drawn = {
+        "prompt": "ab\n", "values": [[0.5, 0.6, 0.1], [0.5, 0.6, 0.9]],
+        "steps": [["A\n", "B\n"], ["A\n", "C\n"]],
+        "revised": [2], "oracle": [1.0, 1.0, 0.0],
+    }  # fmt: skip
+    text = revision_text([_searched("learned, min-advantage") | {"drawn": drawn}])
+    assert "Q = 0.10   B" in text
+    assert "After revision 1, from step 2 on (>):" in text
+    assert "Q = 0.60   A\n    Q = 0.90 > C" in text
+
+
+def test_the_experiment_runs_and_is_not_run_again(tmp_path):
+    """Quick: all stages leave cells, tables and plots; a second start makes the reports alone anew."""
+    app = run.typer.Typer()
+    app.command()(run.main)
+
+    def invoke():
+        before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*") if file.is_file()}
+        asked = ["--out", str(tmp_path), "--seed", "0", "--task", "chain", "--quick"]
+        assert CliRunner().invoke(app, asked, catch_exceptions=False).exit_code == 0
+        return {f for f in tmp_path.rglob("*") if f.is_file() and before.get(f) != f.stat().st_mtime_ns}
+
+    assert len(invoke()) > 20
+    names = {json.loads(path.read_text())["name"] for path in (tmp_path / "cells").glob("*.json")}
+    assert names == {"first", "quality", "best-of-N", "token", *REVISED}
+    again = invoke()
+    assert {path.parent.name for path in again} == {"tables", "plots"}
+    assert {path.stem for path in again} >= {"didactic", "revision", *tables.TABLES, "chain-figure6-oracle"}

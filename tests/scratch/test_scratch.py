@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from halluc_plugin.errors import SettingsError
-from halluc_plugin.scratch.model import Size, new_model
+from halluc_plugin.scratch.model import Shape, Size, new_model
 from halluc_plugin.scratch.tokenizer import EOS, PAD, number_tokenizer
 from halluc_plugin.tokens import BACKTRACK_TOKEN
 from halluc_plugin.tokens.loading import save_tokenizer
@@ -79,3 +79,10 @@ def test_both_come_back_by_the_auto_classes(tokenizer, tmp_path):
     assert loaded.chat_template == tokenizer.chat_template
     config = AutoModelForCausalLM.from_pretrained(tmp_path).config
     assert (config.eos_token_id, config.vocab_size) == (tokenizer.eos_token_id, len(tokenizer))
+
+
+def test_a_shape_without_a_name():
+    """A model has the sizes that it is asked for, named or not."""
+    config = new_model(number_tokenizer(), Shape(16, 24, 3, 2), seed=0).config
+    found = config.hidden_size, config.intermediate_size, config.num_hidden_layers
+    assert (*found, config.num_attention_heads, config.head_dim) == (16, 24, 3, 2, 8)

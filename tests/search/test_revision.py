@@ -129,6 +129,36 @@ class TestAlgorithm:
         assert result.responses[0].ids == (3, 1, 8, 0)
         assert (result.cost.tokens, result.cost.slots) == (2, 1 + 2 + 2)
 
+    def test_a_scorer_of_turns_reads_what_was_revised_before(self, space, script, values, guided):
+        """The first answer is rated by itself, new ones behind those that were revised, each shown once."""
+        better, best = (3, 1, 6, 1, 5, 0), (3, 1, 6, 1, 7, 0)
+        model = script({
+            PROMPT: [(FIRST, -1.0)],
+            (9, 3, 1): [((6, 1, 5, 0), -1.0)],
+            (9, 3, 1, 6, 1): [((8, 0), -1.0), ((7, 0), -1.0)],
+        })  # fmt: skip
+        rater = values({**VALUES, (3, 1, 6, 1): 0.7, better: 0.3, best: 0.9, (3, 1, 6, 1, 8, 0): 0.2})
+        seen, rate = [], rater.rate
+
+        def watched(prompts, steps):
+            seen.extend(map(tuple, prompts))
+            return rate(prompts, steps)
+
+        rater.rate = watched
+
+        def reading(turns):
+            return (*PROMPT, *(token for turn in turns for token in turn.response.ids))
+
+        plan = Revising(n=1, revisions=5, p_des=0.9)
+        result = guided(revise(PROMPT, space, plan, reading=reading), model, rater)
+        assert result.responses[0].ids == best
+        assert seen == [PROMPT, PROMPT + FIRST, *[PROMPT + FIRST + better] * 2]
+
+    def test_prefixes_of_a_beam_are_no_turns(self, space):
+        """A beam with a scorer of turns is refused before anything is sampled."""
+        with pytest.raises(SettingsError, match="after earlier ones"):
+            revise(PROMPT, space, Revising(width=2), reading=lambda _: PROMPT)
+
     def test_a_corrector_writes_the_suffix(self, space, script, values, guided):
         """The policy answers once; all behind is another model's, which pays for the prefix that it reads."""
         policy, corrector = script({PROMPT: [(FIRST, -1.0)]}), script({(9, 3, 1): [((8, 0), -1.0)]})

@@ -1,0 +1,262 @@
+"""The models of one seed of a task, and the values that they are made of: each is made once and kept."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from halluc_plugin.data.resumable import PartedFile
+from halluc_plugin.data.trace_files import read_traces
+from halluc_plugin.data.value_files import ValueRow, read_values, value_metadata, write_values
+from halluc_plugin.data.value_sets import balanced
+from halluc_plugin.data.value_turns import Returns, turn_rows
+from halluc_plugin.jobs.samplers import policy_space
+from halluc_plugin.metrics import DecoderShape
+from halluc_plugin.own_errors.step_values import StepValues, ValueSettings
+from halluc_plugin.prepare import show_progress
+from halluc_plugin.problem_sets.steps import StepSplit
+from halluc_plugin.recipes.lab.keeping import kept_cell, kept_model
+from halluc_plugin.recipes.prm_backtracking.scale import Scale
+from halluc_plugin.recipes.prm_backtracking.tasks import Problems, Task
+from halluc_plugin.sampling.driver import run
+from halluc_plugin.sampling.hf import HFSampler
+from halluc_plugin.sampling.independent import independent
+from halluc_plugin.sampling.networks import decoder_shape, load_network
+from halluc_plugin.sampling.states import Space
+from halluc_plugin.scorers.prefixes import PrefixScorer
+from halluc_plugin.scorers.rollouts import judge_of
+from halluc_plugin.scorers.saved import Objective, load_step_scorer
+from halluc_plugin.scorers.step_oracle import StepOracle
+from halluc_plugin.scratch.model import new_model
+from halluc_plugin.training import TrainSettings, fine_tune
+from halluc_plugin.training.scoring import ScorerSettings, train_step_scorer
+
+DELIMITER = "\n"
+HOT = 1.2
+"""Temperature of the answers that are not the policy's own."""
+TOGETHER = 512
+"""Most samples of a forward pass."""
+PART = 50
+"""Problems that are labelled, and kept, together."""
+
+
+class Diet(StrEnum):
+    """What a scorer is trained on."""
+
+    OFFLINE = "other answers"
+    OFFLINE_BALANCED = "other answers, balanced"
+    OWN = "own answers"
+    OWN_BALANCED = "own answers, balanced"
+    """The single-turn scorer that searches use."""
+    TURNS = "in-context"
+    """As many right as wrong rows of own answers behind others."""
+
+
+@dataclass(frozen=True)
+class Models:
+    """One seed of a task.
+
+    Attributes:
+        out: Folder of the experiment.
+        scale: How much of everything.
+        task: What is answered.
+        seed: Of problems, weights, data order and samples.
+    """
+
+    out: Path
+    scale: Scale
+    task: Task
+    seed: int
+
+    @property
+    def folder(self) -> Path:
+        """What belongs to this seed of the task."""
+        return self.out / f"{self.task}-{self.seed}"
+
+    @cached_property
+    def problems(self) -> Problems:
+        """What is asked, and the ids it is asked in."""
+        return Problems(self.task, self.seed, self.folder / "data", self.scale.sizes)
+
+    def _train(self, name: str, *, erasing: bool, factor: float = 1.0) -> Path:
+        """A model after all lessons, each of ``factor`` times the steps."""
+
+        def train(folder: Path) -> None:
+            model = new_model(self.problems.tokenizer, self.scale.shape, seed=self.seed)
+            lessons = self.scale.lessons[self.task]
+            for number, (most, steps) in enumerate(lessons, start=1):
+                traces = self.problems.traces(self.scale.train, most, erasing=erasing)
+                settings = self._settings(max(1, round(factor * steps)))
+                out = folder if number == len(lessons) else folder / f"lesson-{number}"
+                fine_tune(model, self.problems.tokenizer, [traces], settings, out)
+
+        return kept_model(self.folder / "models" / name, train)
+
+    def _settings(self, steps: int) -> TrainSettings:
+        return TrainSettings(
+            steps=steps, batch_size=self.scale.batch_size, learning_rate=self.scale.learning_rate,
+            seed=self.seed, bf16=False,
+        )  # fmt: skip
+
+    @cached_property
+    def policy(self) -> Path:
+        """Trained on clean traces."""
+        return self._train("policy", erasing=False)
+
+    @cached_property
+    def token_policy(self) -> Path:
+        """Trained with the tokens of the policy and its scorer; half of the traces take steps back."""
+        factor = sum(self.trained_tokens().values()) / self._lesson_tokens(erasing=True)
+        return self._train("token", erasing=True, factor=factor)
+
+    def _lesson_tokens(self, *, erasing: bool) -> float:
+        """Ids that go through a model in all lessons."""
+        total = 0.0
+        for most, steps in self.scale.lessons[self.task]:
+            rows = read_traces(
+                self.problems.traces(self.scale.train, most, erasing=erasing), self.problems.tokenizer
+            )
+            length = sum(len(row.prompt_ids) + len(row.response_ids) for row in rows) / len(rows)
+            total += steps * self.scale.batch_size * length
+        return total
+
+    def trained_tokens(self) -> dict[str, float]:
+        """Ids that went through the policy, and through the single-turn scorer, in training."""
+        rows = self.rows(Diet.OWN_BALANCED)
+        length = sum(len(row.prompt_ids) + sum(map(len, row.step_ids)) for row in rows) / len(rows)
+        steps = self.scorer_report(Diet.OWN_BALANCED)["steps"]
+        return {
+            "policy": self._lesson_tokens(erasing=False),
+            "scorer": steps * self.scale.batch_size * length,
+        }
+
+    @cached_property
+    def space(self) -> Space:
+        """Where the policy answers."""
+        return policy_space(
+            str(self.policy), self.problems.tokenizer, step_delimiter=DELIMITER,
+            max_tokens=self.scale.sizes.longest(self.task), temperature=1.0,
+        )  # fmt: skip
+
+    @cached_property
+    def network(self) -> Any:
+        """The policy, loaded."""
+        return load_network(str(self.policy))
+
+    @cached_property
+    def shape(self) -> DecoderShape:
+        """Sizes of the policy, and of all scorers."""
+        return decoder_shape(self.network.config)
+
+    def sampler(self, salt: int, space: Space | None = None) -> HFSampler:
+        """The policy, to be sampled from; equal salts give equal samples."""
+        seed = 1000 * self.seed + salt
+        return HFSampler(self.network, space or self.space, batch_size=TOGETHER, seed=seed)
+
+    def _file(self, name: str) -> Path:
+        return self.folder / "values" / f"{name}.parquet"
+
+    def own(self) -> list[ValueRow]:
+        """Own answers to problems that are not asked, with Monte-Carlo values."""
+        path, tokenizer = self._file("own"), self.problems.tokenizer
+        if not path.exists():
+            asked = ValueSettings(self.scale.answers, self.scale.continuations, partials=self.scale.partials)
+            make = StepValues(self.sampler(1), self.space, tokenizer, asked, self.seed)
+            metadata = value_metadata(tokenizer, DELIMITER)
+            file = PartedFile(path, make, asdict(asked), metadata, PART)
+            posed = self.problems.posed(StepSplit.TRAIN, self.scale.labelled)
+            _, counts = file.write(posed, progress=show_progress, what="problems labelled")
+            kept_cell(self.folder / "values" / "own.json", lambda: dict(counts))
+        return read_values(path, tokenizer, step_delimiter=DELIMITER)
+
+    def offline(self) -> list[ValueRow]:
+        """As many answers at another temperature, labelled as published sets are: 1 until one errs."""
+        path, tokenizer = self._file("offline"), self.problems.tokenizer
+        if not path.exists():
+            posed = self.problems.posed(StepSplit.TRAIN, self.scale.labelled)
+            hot = replace(self.space, temperature=HOT)
+            prompts = [problem.prompt for problem in posed]
+            searches = [independent(prompt, hot, self.scale.answers) for prompt in prompts]
+            found = run(searches, prompts, self.sampler(2, hot))
+            oracle = StepOracle(posed, tokenizer, self.space.eos_ids)
+            rows = []
+            for problem, of_problem in zip(posed, found, strict=True):
+                judge = judge_of(problem, tokenizer)
+                for ids in dict.fromkeys(response.ids for response in of_problem.responses):
+                    steps = [list(step) for step in self.space.steps(ids)]
+                    (values,) = oracle.score([problem.prompt], [steps]).tolist()
+                    rows.append(
+                        ValueRow(problem.data_source, list(problem.prompt), steps, values, correct=judge(ids))
+                    )
+            write_values(path, rows, tokenizer, step_delimiter=DELIMITER)
+        return read_values(path, tokenizer, step_delimiter=DELIMITER)
+
+    def rows(self, diet: Diet) -> list[ValueRow]:
+        """What a scorer is trained on."""
+        match diet:
+            case Diet.OFFLINE:
+                return self.offline()
+            case Diet.OFFLINE_BALANCED:
+                return balanced(self.offline(), self.seed)
+            case Diet.OWN:
+                return self.own()
+            case Diet.OWN_BALANCED:
+                return balanced(self.own(), self.seed)
+        made = turn_rows(
+            self.own(), self.problems.tokenizer, step_delimiter=DELIMITER, revisions=self.scale.turns,
+            trajectories=2 * self.scale.answers, returns=Returns.TURN, seed=self.seed,
+        )  # fmt: skip
+        return balanced(made, self.seed)
+
+    def scorer_report(self, diet: Diet) -> dict[str, Any]:
+        """Train a scorer unless it has been; what training came to."""
+        folder = self.folder / "models" / plain(f"scorer, {diet}")
+
+        def train() -> dict[str, Any]:
+            rows = self.rows(diet)
+            path = self._file(folder.name)
+            write_values(path, rows, self.problems.tokenizer, step_delimiter=DELIMITER)
+            settings = TrainSettings(
+                steps=self.scale.scorer_steps, batch_size=self.scale.batch_size, seed=self.seed,
+                learning_rate=self.scale.scorer_rate, save_steps=self.scale.looks, warmup_steps=10,
+                bf16=False,
+            )  # fmt: skip
+            made = train_step_scorer(
+                str(self.policy), [path], ScorerSettings(Objective.VALUE, patience=3, train=settings), folder
+            )
+            return {"rows": len(rows), "steps": made.steps, **made.quality.as_metrics()}
+
+        return kept_cell(folder.with_suffix(".json"), train) | {"folder": str(folder)}
+
+    def scorer(self, diet: Diet) -> PrefixScorer:
+        """A trained scorer, which has computed nothing yet."""
+        return load_step_scorer(
+            self.scorer_report(diet)["folder"], self.problems.tokenizer,
+            step_delimiter=DELIMITER, data_sources=None,
+        )  # fmt: skip
+
+    def cell(self, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What was measured under a name, or is now."""
+        of = {"task": str(self.task), "seed": self.seed, "name": name}
+        return kept_cell(self._path(name), lambda: of | measure())
+
+    def kept(self, names: Sequence[str]) -> list[dict[str, Any]]:
+        """What was measured under names, where it was."""
+        paths = [path for name in names if (path := self._path(name)).exists()]
+        return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+
+    def _path(self, name: str) -> Path:
+        return self.out / "cells" / f"{self.task}-{self.seed}-{plain(name)}.json"
+
+
+def plain(name: str) -> str:
+    """A name for files."""
+    return name.replace(", ", "-").replace(" ", "-")
+
+
+def flat(groups: Sequence[Sequence[Any]]) -> list[Any]:
+    """All of all."""
+    return [each for group in groups for each in group]

@@ -26,13 +26,13 @@ class First:
     """A problem with the policy's answers.
 
     Attributes:
-        problem: It.
+        problem: The problem.
         answer: Its first answer that ends, without log-probabilities.
         other: Another one; the same where there is none.
         correct: Whether the first is right.
         values: The oracle's: of the bare prompt, and behind each step, the share of right continuations.
         rollout_tokens: That this took.
-        rollout_flops: And their forward cost.
+        rollout_flops: Forward cost of these tokens.
     """
 
     problem: PosedProblem
@@ -44,13 +44,13 @@ class First:
     rollout_flops: int
 
     def right(self, tokenizer: Any) -> Callable[[Response], bool]:
-        """Judges answers to it."""
+        """Return a judge of answers to the problem."""
         judge = judge_of(self.problem, tokenizer)
         return lambda response: judge(response.ids)
 
 
 def first_answers(models: Models) -> list[First]:
-    """Sampled and rated once; problems without an answer that ends are left out."""
+    """Sample and rate the first answers once; problems without an answer that ends are left out."""
     posed = models.problems.posed(StepSplit.TEST, models.scale.asked)
     kept = models.cell("first", partial(_measure, models, posed))
     return [
@@ -105,7 +105,7 @@ class Outcomes:
 
     Args:
         firsts: First answers.
-        tokenizer: Of their ids.
+        tokenizer: The tokenizer of the answers.
     """
 
     def __init__(self, firsts: Sequence[First], tokenizer: Any) -> None:
@@ -113,7 +113,7 @@ class Outcomes:
         self._judges = {first.problem.prompt: judge_of(first.problem, tokenizer) for first in firsts}
 
     def rate(self, prompts: Sequence[Sequence[int]], steps: Sequence[Steps]) -> StepScores:
-        """Values of whole answers; those of inner steps of new ones are 0."""
+        """Return the values of whole answers; those of inner steps of new ones are 0."""
         rows = [self._of(tuple(p), s) for p, s in zip(prompts, steps, strict=True)]
         values = torch.nn.utils.rnn.pad_sequence(
             [torch.tensor(row) for row in rows], batch_first=True, padding_value=torch.nan
@@ -121,7 +121,7 @@ class Outcomes:
         return StepScores(values, [Spent()] * len(rows))
 
     def score(self, prompts: Sequence[Sequence[int]], steps: Sequence[Steps]) -> torch.Tensor:
-        """The values alone."""
+        """Return the values alone."""
         return self.rate(prompts, steps).values
 
     def _of(self, prompt: tuple[int, ...], steps: Steps) -> list[float]:

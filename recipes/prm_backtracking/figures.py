@@ -19,7 +19,7 @@ SINGLE = str(Diet.OWN_BALANCED)
 
 
 def plots(cells: Sequence[Cell]) -> Iterator[tuple[str, Plot]]:
-    """All that there is something to draw of, with a name each."""
+    """Yield each plot that there is something to draw of, with its name."""
     for (task,), group in grouped(cells, "task").items():
         if quality := named(group, "quality"):
             yield f"{task}-figure4", _outcomes(quality, task)
@@ -127,7 +127,7 @@ def _over_revisions(drawn: Cell, task: str) -> Plot:
 
 
 def revision_text(cells: Sequence[Cell]) -> str:
-    """Figure 9: of each task one revision, as Markdown; the steps that are written anew are marked."""
+    """Write figure 9 as Markdown: one revision of each task, with marks at the steps that were rewritten."""
     parts = ["# One revision of each task"]
     for (task,), group in grouped(cells, "task").items():
         drawn = _drawn(group)

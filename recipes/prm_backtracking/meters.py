@@ -18,9 +18,9 @@ class Point:
     """Where a search stands.
 
     Attributes:
-        right: Whether its answer would be right.
-        tokens: That the policy has sampled.
-        flops: Of policy and scorer, with the attention term, rollouts left out.
+        right: Whether the answer that it would give is right.
+        tokens: Tokens that the policy has sampled.
+        flops: Forward cost of policy and scorer, with the attention term; rollouts are left out.
         scorer_flops: What of them is the scorer's.
     """
 
@@ -30,7 +30,7 @@ class Point:
     scorer_flops: int
 
     def row(self) -> dict[str, Any]:
-        """JSON-able."""
+        """Return the point as JSON-able values."""
         return asdict(self) | {"right": int(self.right)}
 
 
@@ -50,20 +50,20 @@ class Meter:
         self._computed[0].add(tuple(prompt))
 
     def wrote(self, prefix: Sequence[int], ids: Sequence[int]) -> None:
-        """The policy sampled ids behind a prefix."""
+        """Count ids that the policy sampled after a prefix."""
         cost, computed = self._costs[0], self._computed[0]
         cost.prefill(len(prefix), reused=computed.reused(tuple(prefix)))
         cost.add(len(prefix), len(ids))
         computed.add((*prefix, *ids))
 
     def rated(self, ids: Sequence[int]) -> None:
-        """The scorer read ids."""
+        """Count ids that the scorer read."""
         cost, computed = self._costs[1], self._computed[1]
         cost.prefill(len(ids), reused=computed.reused(tuple(ids)))
         computed.add(tuple(ids))
 
     def at(self, *, right: bool) -> Point:
-        """Where the search stands."""
+        """Return where the search stands."""
         policy, scorer = self._shapes
         scored = 0 if scorer is None else self._costs[1].flops(scorer)
         return Point(right, self._costs[0].tokens, self._costs[0].flops(policy) + scored, scored)
@@ -80,10 +80,12 @@ def revision_points(
     right: Callable[[Response], bool],
     revisions: int,
 ) -> list[Point]:
-    """Where a search by Algorithm 1 stood before the first revision and after each; one that ended stands.
+    """Return where a search by Algorithm 1 stood before the first revision and after each.
+
+    Once the search has ended, its last point is repeated.
 
     Args:
-        meter: A new one.
+        meter: A meter that has counted nothing yet.
         first: The answer that it began with.
         told: Its revisions.
         samples: All that were sampled for them, in order.
@@ -120,13 +122,15 @@ def ranked_points(
     counts: Sequence[int],
     enough: float,
 ) -> list[Point]:
-    """Where best-of-N stands for several N; one that has found what is good enough stands.
+    """Return where best-of-N stands for several N.
+
+    Once an answer is good enough, nothing more is sampled, and the last point is repeated.
 
     Args:
-        meter: A new one.
+        meter: A meter that has counted nothing yet.
         traces: What was sampled, edits included.
-        answers: What is left of each behind its edits; None for what has no end.
-        scores: Of each answer.
+        answers: The text of each after its edits; None where it has no end.
+        scores: Score of each answer.
         prompt: The problem's.
         right: Judges an answer.
         counts: The N, ascending.

@@ -16,8 +16,8 @@ from halluc_plugin.data.value_turns import Returns, turn_rows
 from halluc_plugin.jobs.samplers import policy_space
 from halluc_plugin.metrics import DecoderShape
 from halluc_plugin.own_errors.step_values import StepValues, ValueSettings
-from halluc_plugin.prepare import show_progress
 from halluc_plugin.problem_sets.steps import StepSplit
+from halluc_plugin.progress_bar import show_progress
 from halluc_plugin.recipes.lab.keeping import kept_cell, kept_model
 from halluc_plugin.recipes.prm_backtracking.scale import Scale
 from halluc_plugin.recipes.prm_backtracking.tasks import Problems, Task
@@ -36,7 +36,7 @@ from halluc_plugin.training.scoring import ScorerSettings, train_step_scorer
 
 DELIMITER = "\n"
 HOT = 1.2
-"""Temperature of the answers that are not the policy's own."""
+"""Temperature of the answers that stand for those of another policy."""
 TOGETHER = 512
 """Most samples of a forward pass."""
 PART = 50
@@ -52,7 +52,7 @@ class Diet(StrEnum):
     OWN_BALANCED = "own answers, balanced"
     """The single-turn scorer that searches use."""
     TURNS = "in-context"
-    """As many right as wrong rows of own answers behind others."""
+    """Own answers that follow others in one context, as many right as wrong rows."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Models:
         out: Folder of the experiment.
         scale: How much of everything.
         task: What is answered.
-        seed: Of problems, weights, data order and samples.
+        seed: Seed of problems, weights, data order and samples.
     """
 
     out: Path
@@ -124,7 +124,7 @@ class Models:
         return total
 
     def trained_tokens(self) -> dict[str, float]:
-        """Ids that went through the policy, and through the single-turn scorer, in training."""
+        """Return how many ids went through the policy, and through the single-turn scorer, in training."""
         rows = self.rows(Diet.OWN_BALANCED)
         length = sum(len(row.prompt_ids) + sum(map(len, row.step_ids)) for row in rows) / len(rows)
         steps = self.scorer_report(Diet.OWN_BALANCED)["steps"]
@@ -152,7 +152,7 @@ class Models:
         return decoder_shape(self.network.config)
 
     def sampler(self, salt: int, space: Space | None = None) -> HFSampler:
-        """The policy, to be sampled from; equal salts give equal samples."""
+        """Return a sampler of the policy; equal salts give equal samples."""
         seed = 1000 * self.seed + salt
         return HFSampler(self.network, space or self.space, batch_size=TOGETHER, seed=seed)
 
@@ -160,7 +160,7 @@ class Models:
         return self.folder / "values" / f"{name}.parquet"
 
     def own(self) -> list[ValueRow]:
-        """Own answers to problems that are not asked, with Monte-Carlo values."""
+        """Return own answers to problems that are not asked, with Monte-Carlo values."""
         path, tokenizer = self._file("own"), self.problems.tokenizer
         if not path.exists():
             asked = ValueSettings(self.scale.answers, self.scale.continuations, partials=self.scale.partials)
@@ -173,7 +173,7 @@ class Models:
         return read_values(path, tokenizer, step_delimiter=DELIMITER)
 
     def offline(self) -> list[ValueRow]:
-        """As many answers at another temperature, labelled as published sets are: 1 until one errs."""
+        """Return as many answers at another temperature, labelled as published sets are: 1 until one errs."""
         path, tokenizer = self._file("offline"), self.problems.tokenizer
         if not path.exists():
             posed = self.problems.posed(StepSplit.TRAIN, self.scale.labelled)
@@ -195,7 +195,7 @@ class Models:
         return read_values(path, tokenizer, step_delimiter=DELIMITER)
 
     def rows(self, diet: Diet) -> list[ValueRow]:
-        """What a scorer is trained on."""
+        """Return what a scorer is trained on."""
         match diet:
             case Diet.OFFLINE:
                 return self.offline()
@@ -212,7 +212,7 @@ class Models:
         return balanced(made, self.seed)
 
     def scorer_report(self, diet: Diet) -> dict[str, Any]:
-        """Train a scorer unless it has been; what training came to."""
+        """Train a scorer unless it was trained before, and return what training came to."""
         folder = self.folder / "models" / plain(f"scorer, {diet}")
 
         def train() -> dict[str, Any]:
@@ -232,19 +232,19 @@ class Models:
         return kept_cell(folder.with_suffix(".json"), train) | {"folder": str(folder)}
 
     def scorer(self, diet: Diet) -> PrefixScorer:
-        """A trained scorer, which has computed nothing yet."""
+        """Load a trained scorer, which has computed nothing yet."""
         return load_step_scorer(
             self.scorer_report(diet)["folder"], self.problems.tokenizer,
             step_delimiter=DELIMITER, data_sources=None,
         )  # fmt: skip
 
     def cell(self, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """What was measured under a name, or is now."""
+        """Return what was measured under a name, or measure it now."""
         of = {"task": str(self.task), "seed": self.seed, "name": name}
         return kept_cell(self._path(name), lambda: of | measure())
 
     def kept(self, names: Sequence[str]) -> list[dict[str, Any]]:
-        """What was measured under names, where it was."""
+        """Return what was measured under names, and leave out what was not."""
         paths = [path for name in names if (path := self._path(name)).exists()]
         return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
@@ -253,10 +253,10 @@ class Models:
 
 
 def plain(name: str) -> str:
-    """A name for files."""
+    """Return a name for files."""
     return name.replace(", ", "-").replace(" ", "-")
 
 
 def flat(groups: Sequence[Sequence[Any]]) -> list[Any]:
-    """All of all."""
+    """Return the members of all groups as one list."""
     return [each for group in groups for each in group]

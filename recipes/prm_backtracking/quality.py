@@ -16,7 +16,7 @@ THRESHOLD = 0.5
 
 
 def measure_quality(models: Models) -> dict[str, Any]:
-    """What each scorer says of the first answers, and its figures.
+    """Measure what each scorer says of the first answers.
 
     Returns:
         By scorer: ``right`` and ``wrong``, 0 or 1 for each such answer, whether its last value is on the
@@ -34,7 +34,7 @@ def measure_quality(models: Models) -> dict[str, Any]:
 def scored(
     models: Models, firsts: Sequence[First], scorer: StepScorer, *, behind_another: bool = False
 ) -> list[ScoredResponse]:
-    """First answers with a scorer's values and the oracle's.
+    """Return first answers with the values of a scorer and of the oracle.
 
     Args:
         models: Whose tokenizer and space.

@@ -27,7 +27,7 @@ from halluc_plugin.recipes.prm_backtracking.searching import measures
 from halluc_plugin.recipes.prm_backtracking.tasks import Task
 
 HARD, CHANCE, RUNS = (1, 2, 3, 4), 0.4, 200
-"""Of the didactic task: numbers of hard digits, the chance of a right one, and searches of each seed."""
+"""Settings of the didactic task: numbers of hard digits, chance of a right one, searches of each seed."""
 
 
 class Stage(StrEnum):

@@ -11,22 +11,22 @@ class Scale:
     """One scale.
 
     Attributes:
-        sizes: Of problems.
-        shape: Of all models.
+        sizes: Sizes of problems.
+        shape: Shape of all models.
         train: Problems that policies are trained on.
-        lessons: Of the policy of each task: the longest chains (0 where there are none), and optimizer steps.
+        lessons: Lessons of a policy: the longest chains (0 where there are none) and the optimizer steps.
         batch_size: Rows of a step.
-        learning_rate: Of policies.
+        learning_rate: Learning rate of policies.
         labelled: Problems whose answers scorers are trained on.
-        answers: The policy's, to each.
+        answers: Answers of the policy to each.
         partials: Share of their prefixes that are continued.
-        continuations: Of such a prefix.
+        continuations: Continuations of such a prefix.
         scorer_steps: Most optimizer steps of a scorer.
-        scorer_rate: Its learning rate.
+        scorer_rate: Learning rate of scorers.
         looks: Steps between looks at what is held out.
         turns: Most earlier turns that the in-context scorer reads.
         asked: Problems that are searched; those with a wrong first answer are those of figure 6.
-        rollouts: Of each prefix of a first answer: the oracle, and what scorers are compared with.
+        rollouts: Continuations of each prefix of a first answer: the oracle, which scorers are compared with.
         n: N, suffixes of a revision.
         revisions: M.
         samples: Most independent samples of a problem.

@@ -33,7 +33,7 @@ REVISED = {
     f"{LEARNED}, {FIRST}": (LEARNED, FIRST),
     f"{LEARNED}, {RANDOM}": (LEARNED, RANDOM),
 }
-"""By name: what gives values, and which step is revised. N, M and first answers are the same."""
+"""What gives values, and which step is revised, by name. N, M and first answers are the same."""
 EDITED_ROOM = 2
 """A trace that takes back may be so many times as long as an answer."""
 
@@ -249,7 +249,7 @@ def _drawn(models: Models, firsts: Sequence[First], told: Sequence[Sequence[Revi
 
 
 def measures(models: Models) -> dict[str, Callable[[], dict[str, Any]]]:
-    """What the stage measures, by name."""
+    """Return what the stage measures, by name."""
     return {
         **{name: partial(measure_revisions, models, name) for name in REVISED},
         "best-of-N": partial(measure_samples, models),

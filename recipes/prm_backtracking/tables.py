@@ -34,12 +34,12 @@ MILLION = 1e6
 
 
 def named(cells: Sequence[Cell], name: str) -> list[Cell]:
-    """The cells of a name, one for each seed that has it."""
+    """Return the cells of a name, one for each seed that has it."""
     return [cell for cell in cells if cell["name"] == name]
 
 
 def policies(cells: Sequence[Cell]) -> Table:
-    """What policies can do, and how many answers were wrong."""
+    """Tabulate what policies can do, and how many answers were wrong."""
     table = markdown_table(
         "", "right at T = 1, %", "seeds", "wrong first answers", "token: answers with an edit"
     )
@@ -53,7 +53,7 @@ def policies(cells: Sequence[Cell]) -> Table:
 
 
 def scorers(cells: Sequence[Cell]) -> Table:
-    """Figures 4 and 7: outcome accuracy on right and wrong first answers, and errors of steps."""
+    """Tabulate figures 4 and 7: outcome accuracy on right and wrong first answers, and errors of steps."""
     table = markdown_table(
         "", "scorer", "right, %", "seeds", "wrong, %", "seeds", "MSE of steps", "seeds", "ECE",
         "AUROC of the first error",
@@ -70,7 +70,7 @@ def scorers(cells: Sequence[Cell]) -> Table:
 
 
 def revisions(cells: Sequence[Cell]) -> Table:
-    """Figure 6: wrong first answers that are right after all revisions, and what it took."""
+    """Tabulate figure 6: wrong first answers that are right after all revisions, and what it took."""
     table = markdown_table(
         "", "revised by", "right, %", "seeds", "to the first step", "over seeds", "to a random step",
         "over seeds", "tokens", "with rollouts",
@@ -114,11 +114,11 @@ def _paired(group: Group, other: Group) -> str:
 
 
 def curve(cell: Cell, source: str | None, which: str = "all", *, rollouts: bool = False) -> list[list[float]]:
-    """FLOPs, tokens and accuracy at each checkpoint of a cell.
+    """Return FLOPs, tokens and accuracy at each checkpoint of a cell.
 
     Args:
-        cell: Of an arm; of one that ranks samples the part of a ``source``.
-        source: None for arms that revise.
+        cell: The cell of an arm.
+        source: The scorer by which an arm ranks samples; None for arms that revise.
         which: All problems, or those with a wrong first answer.
         rollouts: Whether the oracle's count.
     """
@@ -131,7 +131,7 @@ def curve(cell: Cell, source: str | None, which: str = "all", *, rollouts: bool 
 
 
 def arms_of(source: str) -> dict[str, tuple[str, str | None]]:
-    """Arms that are compared at equal FLOPs under a scorer: label, name of the cells, and part of them."""
+    """Return the arms that are compared under a scorer: label, name of the cells, and part of them."""
     revised = (*OF_ORACLE, "reachability, min-advantage") if source == ORACLE else OF_LEARNED
     return {
         **{name: (name, None) for name in revised},
@@ -141,13 +141,13 @@ def arms_of(source: str) -> dict[str, tuple[str, str | None]]:
 
 
 def at_flops(curve_: Sequence[Sequence[float]], budget: float) -> float:
-    """Accuracy at so many FLOPs, between checkpoints by a line; behind the last one that of the last."""
+    """Interpolate accuracy at so many FLOPs; after the last checkpoint it stays."""
     flops, _, right = zip(*curve_, strict=True)
     return float(np.interp(budget, flops, right))
 
 
 def equal_flops(cells: Sequence[Cell]) -> Table:
-    """All problems: accuracy of each arm at what all revisions from the minimum step take of FLOPs."""
+    """Tabulate the accuracy of each arm on all problems at the FLOPs of revision from the minimum step."""
     table = markdown_table(
         "", "arm", "MFLOPs", "right, %", "seeds", "min-advantage less this, over seeds", "FLOPs reached, %"
     )
@@ -179,7 +179,7 @@ def _equal_rows(table: Table, task: str, group: Group, source: str, *, rollouts:
 
 
 def kept(cells: Sequence[Cell]) -> Table:
-    """How much of the oracle's gain on wrong first answers learned scorers keep, at the same N and M."""
+    """Tabulate how much of the oracle's gain on wrong first answers learned scorers keep."""
     table = markdown_table("", "scorer", "gain of the oracle, points", "of the scorer", "kept, %", "seeds")
     for (task,), group in grouped([c for c in cells if c["name"] in REVISED], "task").items():
         gains = {name: _gains(named(group, name)) for name in (OF_ORACLE[0], *OF_LEARNED[:2])}

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from halluc_plugin.data.parquet import write_parquet
-from halluc_plugin.prepare import show_progress
 from halluc_plugin.problem_sets import steps as step_problems
 from halluc_plugin.problem_sets.raw_traces import Edit
 from halluc_plugin.problem_sets.search_files import SearchData, SearchRequest
-from halluc_plugin.problem_sets.search_traces import SearchTraceSettings
+from halluc_plugin.problem_sets.search_trace_settings import SearchTraceSettings
 from halluc_plugin.problem_sets.step_files import StepRequest, write_steps
 from halluc_plugin.problem_sets.step_traces import Pairing, StepTraceSettings
 from halluc_plugin.problem_sets.steps import ProblemSet, StepSplit, generate, step_row
+from halluc_plugin.progress_bar import show_progress
 from halluc_plugin.sampling.problems import PosedProblem, read_problems
 from halluc_plugin.scratch.tokenizer import number_tokenizer
 from halluc_plugin.tasks.chain.problems import ChainProblems
@@ -34,7 +34,7 @@ class Task(StrEnum):
 
 LETTERS, STARTS = 3, 3
 RATES = {Task.WORD: 0.4, Task.CHAIN: 0.1}
-"""Of errors in traces that take back, for each step."""
+"""Rates of errors in traces that take back, for each step."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ class Sizes:
     """How large problems are.
 
     Attributes:
-        modulus: Of chains.
-        operations: Of the chains that are asked; those of training have 1 to so many.
-        states: Of words; they have three letters.
-        length: Of a word.
+        modulus: Modulus of chains.
+        operations: Operations of the chains that are asked; those of training have 1 to so many.
+        states: States of words, whose letters are three.
+        length: Length of a word.
         blanks: Letters of it that the answer chooses, one a line.
     """
 
@@ -56,7 +56,7 @@ class Sizes:
     blanks: int = 5
 
     def longest(self, task: Task) -> int:
-        """Most tokens of an answer, EOS included: those of a right one and a few."""
+        """Return the most tokens of an answer, EOS included: those of a right one and a few."""
         right = 2 * self.blanks + self.length + 4 if task is Task.WORD else 6 * self.operations + 1
         return right + 4
 
@@ -67,7 +67,7 @@ class Problems:
 
     Attributes:
         task: The task.
-        seed: Of everything.
+        seed: Seed of everything.
         folder: Where files are kept.
         sizes: How large they are.
     """
@@ -79,7 +79,7 @@ class Problems:
 
     @cached_property
     def tokenizer(self) -> Any:
-        """Of all models, those that never take back included."""
+        """The tokenizer of all models, those that never take back included."""
         return number_tokenizer(largest=30, edit_tokens=(BACKTRACK_TOKEN, STEP_TOKEN))
 
     @property
@@ -98,7 +98,7 @@ class Problems:
         return ChainProblems(modulus=sizes.modulus, operations="+-", sizes=lengths, seed=self.seed)
 
     def traces(self, train: int, most: int, *, erasing: bool) -> Path:
-        """Traces of the training problems, clean ones alone, or with as many that take a step back.
+        """Write traces of the training problems unless they are there, and return their file.
 
         Args:
             train: Problems, at most half of those that there are.
@@ -125,7 +125,7 @@ class Problems:
         return path
 
     def posed(self, split: StepSplit, count: int) -> list[PosedProblem]:
-        """Problems as models are asked; those of the test split are never trained on, by anything."""
+        """Return problems as models are asked; those of the test split are never trained on, by anything."""
         path = self.folder / f"{split}.parquet"
         if not path.exists():
             drawn = generate(self.asked_set, split, count)

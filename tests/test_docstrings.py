@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("halluc_plugin", "verl_ext", "lm_eval_tasks", "hydra_plugins", "scripts")
+FOLDERS = ("halluc_plugin", "verl_ext", "lm_eval_tasks", "hydra_plugins", "recipes", "scripts")
 MODULES = {
     str(path.relative_to(ROOT)): path
     for folder in FOLDERS
     for path in sorted((ROOT / folder).rglob("*.py"))
-    if (ROOT / "halluc_plugin" / "recipes") not in path.parents  # a link to the folder of experiments
+    if (ROOT / "halluc_plugin" / "recipes") not in path.parents  # a link to recipes
 }
 Defined = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 

@@ -149,7 +149,7 @@ def revise(
         The search; it finds the best answer first, then all other finished ones that were rated.
 
     Raises:
-        SettingsError: A reading is given, and a beam is to write the suffixes: its prefixes are no turns.
+        SettingsError: A reading is given, and a beam is to write the suffixes, whose prefixes are not turns.
         TraceError: The first answer ends no step, or continues after an EOS; or its least likely step is to
             be revised, and it has no log-probabilities.
     """

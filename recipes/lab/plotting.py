@@ -1,4 +1,4 @@
-"""Line plots of experiments: means over seeds, with a mark for each seed."""
+"""Draw line plots of experiments: means over seeds, with a mark for each seed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ SIZE_INCHES = (6.4, 4.4)
 FEW, LEGEND_INCHES = 4, 2.2
 """A legend of more lines stands beside the plot, which is that much wider."""
 STYLES = ("-", "--", ":")
-"""In turn, each in all colours."""
+"""The line styles, each used in all colours before the next."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One series: for each place on the x axis the values of the seeds."""
+    """One series: the values of the seeds at each place on the x axis."""
 
     label: str
     values: Mapping[str, Sequence[float]]
@@ -25,7 +25,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Plot:
-    """What is drawn; places on the x axis are names, in order, or with ``to_scale`` numbers."""
+    """The content of a plot; places on the x axis are names in order, or numbers with ``to_scale``."""
 
     title: str
     x: str

@@ -1,7 +1,7 @@
-"""The paper's didactic task (section 3.1), by the search itself: how many tokens until the answer is right?
+"""Run the paper's didactic task (section 3.1) by the search itself: tokens until the answer is right.
 
 An answer counts in L digits, t mod 10; each digit is a step. At t = 6 mod 10 the policy writes the right
-digit with chance p, else a 1. The oracle gives 1 to a prefix without a wrong digit, 0 to another.
+digit with chance p, else a 1. The oracle gives 1 to a prefix without a wrong digit, and 0 to any other.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,11 +37,11 @@ the first step, which is best-of-N until one is right."""
 
 @dataclass(frozen=True)
 class Counting:
-    """The task.
+    """The task of counting in digits.
 
     Attributes:
-        hard: K, hard digits; the answer has 10 K digits.
-        p: Chance of a right one.
+        hard: Number of hard digits, K; the answer has 10 K digits.
+        p: Probability that a hard digit is right.
     """
 
     hard: int
@@ -49,7 +49,7 @@ class Counting:
 
     @property
     def positions(self) -> range:
-        """Where they are."""
+        """The positions of the hard digits."""
         return range(6, 10 * self.hard, 10)
 
     @property
@@ -59,28 +59,28 @@ class Counting:
 
     @property
     def space(self) -> Space:
-        """Each digit ends a step."""
+        """The space of the search, in which each digit ends a step."""
         return Space(EditVocab(backtrack=BACK), frozenset({EOS}), frozenset(range(10)), 10 * self.hard + 1)
 
     @property
     def law(self) -> Mod10:
-        """Its closed forms; EOS, which every suffix is written with, is one more digit."""
+        """The closed forms of the task; EOS, with which every suffix ends, is one more digit."""
         return Mod10(10 * self.hard + 1, self.hard, self.p)
 
 
 class Policy:
-    """Writes whole suffixes.
+    """A policy that writes whole suffixes.
 
     Args:
         task: The task.
-        seed: Of its mistakes.
+        seed: Seed of its mistakes.
     """
 
     def __init__(self, task: Counting, seed: int) -> None:
         self._task, self._rng = task, np.random.default_rng(seed)
 
     def sample(self, requests: Sequence[Request]) -> list[Sample]:
-        """The rest of an answer each."""
+        """Return the rest of an answer for each request."""
         return [self._rest(len(request.prefix) - len(PROMPT)) for request in requests]
 
     def _rest(self, start: int) -> Sample:
@@ -92,7 +92,7 @@ class Policy:
 
 
 class Oracle:
-    """Gives 1 to a prefix without a wrong digit.
+    """A scorer that gives 1 to a prefix without a wrong digit.
 
     Args:
         task: The task.
@@ -102,7 +102,7 @@ class Oracle:
         self._answer = task.answer
 
     def rate(self, prompts: Sequence[Sequence[int]], steps: Sequence[Steps]) -> StepScores:
-        """Values of whole answers, at no cost."""
+        """Return the values of whole answers, at no cost."""
         rows = []
         for response in steps:
             right = [step[0] == digit for step, digit in zip(response, self._answer, strict=True)]
@@ -110,12 +110,12 @@ class Oracle:
         return StepScores(torch.tensor(rows), [Spent()] * len(prompts))
 
     def score(self, prompts: Sequence[Sequence[int]], steps: Sequence[Steps]) -> torch.Tensor:
-        """The values alone."""
+        """Return only the values, Float[B, S+1]."""
         return self.rate(prompts, steps).values
 
 
 def tokens_until_right(task: Counting, plan: Revising, runs: int, seed: int) -> list[int]:
-    """Tokens of so many searches, each until the answer is right."""
+    """Return the number of tokens of each of ``runs`` searches, which end when the answer is right."""
     searches = [revise(PROMPT, task.space, plan) for _ in range(runs)]
     found = run(searches, [PROMPT] * runs, Policy(task, seed), rater=Oracle(task))
     assert all(one.responses[0].ids[:-1] == task.answer for one in found)
@@ -123,7 +123,7 @@ def tokens_until_right(task: Counting, plan: Revising, runs: int, seed: int) -> 
 
 
 def run_stage(hard: Sequence[int], p: float, runs: int, seed: int) -> Iterator[dict[str, Any]]:
-    """Cells of a seed: for each number of hard digits the mean tokens of each arm."""
+    """Yield the cells of a seed: the mean tokens of each arm for each number of hard digits."""
     for count in hard:
         task = Counting(count, p)
         for name, plan in ARMS.items():
@@ -132,7 +132,7 @@ def run_stage(hard: Sequence[int], p: float, runs: int, seed: int) -> Iterator[d
 
 
 def law(arm: str, task: Counting) -> float | None:
-    """What theory expects of an arm; None where it has no closed form here."""
+    """Return the tokens that theory expects of an arm, None if it has no closed form here."""
     if arm == "first":
         return float(10**task.law.log10_restart_tokens)
     if arm == "min-advantage, progress":
@@ -141,7 +141,7 @@ def law(arm: str, task: Counting) -> float | None:
 
 
 def table(cells: Sequence[dict[str, Any]], p: float) -> Table:
-    """Mean tokens until right, beside what theory expects, and beside rewinding by a token."""
+    """Return the table of mean tokens until right, with theory's and those of rewinding by a token."""
     hard = sorted({cell["hard"] for cell in cells})
     made = Table("tokens until right", *(f"K = {count}" for count in hard), box=MARKDOWN)
     for arm in ARMS:
@@ -156,7 +156,7 @@ def table(cells: Sequence[dict[str, Any]], p: float) -> Table:
 
 
 def plot(cells: Sequence[dict[str, Any]]) -> Plot:
-    """The same, drawn."""
+    """Return the plot of mean tokens until right."""
     lines = []
     for arm in ARMS:
         values: dict[str, list[float]] = {}

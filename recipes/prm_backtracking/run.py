@@ -5,6 +5,7 @@
 Models, values and cells are kept: an interrupted run goes on where it was. Tables show what is there.
 """
 
+import json
 from collections.abc import Iterator
 from enum import StrEnum
 from functools import partial
@@ -100,6 +101,7 @@ def _report(out: Path, scale: Scale, seeds: int) -> None:
     for name, plot in figures.plots(cells):
         report_plot(plot, name, out)
     write_whole(out / "tables" / "revision.md", figures.revision_text(cells))
+    write_whole(out / "tables" / "cells.json", json.dumps([tables.compact(cell) for cell in cells]) + "\n")
 
 
 if __name__ == "__main__":

@@ -38,6 +38,23 @@ def named(cells: Sequence[Cell], name: str) -> list[Cell]:
     return [cell for cell in cells if cell["name"] == name]
 
 
+def compact(cell: Cell) -> dict[str, Any]:
+    """Return a cell as it is kept beside results: figures in four digits, and no answers of the policy."""
+    found = {key: _rounded(value) for key, value in cell.items() if key != "answers"}
+    if "answers" in cell:
+        found["wrong"] = sum(not answer["correct"] for answer in cell["answers"])
+    return found
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.4g}")
+    if isinstance(value, Mapping):
+        # The 0 or 1 of each answer as a text of digits, which is a third as long.
+        return {key: "".join(map(str, of)) if key == "correct" else _rounded(of) for key, of in value.items()}
+    return [_rounded(each) for each in value] if isinstance(value, list) else value
+
+
 def policies(cells: Sequence[Cell]) -> Table:
     """Tabulate what policies can do, and how many answers were wrong."""
     table = markdown_table(

@@ -197,6 +197,16 @@ def test_rollouts_stand_on_one_axis_and_not_on_the_other():
     assert tables.curve(cell, None, "wrong", rollouts=True)[0] == [30, 12, 0.0]
 
 
+def test_what_is_kept_beside_results_is_short():
+    """Answers become a count, each problem a digit, and figures have four digits that count."""
+    first = {"name": "first", "answers": [{"correct": False}, {"correct": True}, {"correct": False}]}
+    assert tables.compact(first) == {"name": "first", "wrong": 2}
+    cell = {"scorers": {"a": {"right": {"correct": [1, 0]}, "mse": 0.123456}}, "flops": 123456.0}
+    assert tables.compact(cell) == {
+        "scorers": {"a": {"right": {"correct": "10"}, "mse": 0.1235}}, "flops": 123500.0,
+    }  # fmt: skip
+
+
 def test_a_revision_as_text_marks_what_was_written_anew():
     """Figure 9: from the revised step on lines have a mark."""
     drawn = {
@@ -226,4 +236,10 @@ def test_the_experiment_runs_and_is_not_run_again(tmp_path):
     assert names == {"first", "quality", "best-of-N", "token", *REVISED}
     again = invoke()
     assert {path.parent.name for path in again} == {"tables", "plots"}
-    assert {path.stem for path in again} >= {"didactic", "revision", *tables.TABLES, "chain-figure6-oracle"}
+    assert {path.stem for path in again} >= {
+        "didactic",
+        "revision",
+        "cells",
+        *tables.TABLES,
+        "chain-figure6-oracle",
+    }

@@ -87,15 +87,22 @@ class BacktrackFSDPEngine(FSDPEngineWithLMHead):
         """
         if not self._checked:
             self._checked = True
-            check_reading(
-                self.module,
-                self._vocab,
-                self._settings.context,
-                autocast=self._autocast_dtype,
-                device=get_device_id(),
-            )
+            self._check_reading()
         with reading_actions(self.module):
             return super().forward_step(micro_batch, loss_function, forward_only)
+
+    def _check_reading(self) -> None:
+        how = {"autocast": self._autocast_dtype, "device": get_device_id()}
+        try:
+            check_reading(self.module, self._vocab, self._settings.context, **how)
+        except SettingsError as error:
+            if self._settings.needs_own_engine:
+                raise
+            raise SettingsError(
+                error.cause,
+                "Set ++halluc.trace_log.edit_probs=false: verl's own engine scores the model then, and the "
+                "probability of an edit stays unknown.",
+            ) from error
 
     def prepare_model_inputs(self, micro_batch: TensorDict) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the base class's inputs, or packed rows in hard context, and the actions to read."""

@@ -15,7 +15,7 @@ from halluc_plugin.tasks import find_verifier
 from halluc_plugin.trace_log import LoggedTrace, logged_trace
 from verl_ext.columns import EDIT_PROBS
 from verl_ext.host_settings.keys import OWN_STRATEGY
-from verl_ext.run_settings import has_reward_function, judged_by_model
+from verl_ext.run_settings import actor_passes, has_reward_function, judged_by_model
 
 _JUDGED = ("responses", "data_source", "reward_model")
 _NUMBERS = ("prompts", "responses", "response_mask", "advantages", "rm_scores", "old_log_probs")
@@ -68,7 +68,7 @@ def logged_traces(
         tokenizer: The tokenizer of the ids.
         judges: Whether verifiers judge every state.
     """
-    own, passes = _tells_edit_probs(config), _actor_passes(config)
+    own, passes = _tells_edit_probs(config), actor_passes(config)
     numbers = (*_NUMBERS, *(("entropy",) if passes else ()))
     fields = [*numbers, *((EDIT_PROBS,) if own else ()), "extra_fields", "data_source"]
     data = tq.kv_batch_get(keys=list(keys), partition_id=partition_id, select_fields=fields)
@@ -109,13 +109,8 @@ def _logged(row: Mapping[str, Any], step: int, reader: RolloutReader, tokenizer:
     )
 
 
-def _actor_passes(config: DictConfig) -> bool:
-    """Whether the actor scores answers before it learns from them; else the engine's log-probs are taken."""
-    return not (config.algorithm.get("rollout_correction") or {}).get("bypass_mode", False)
-
-
 def _tells_edit_probs(config: DictConfig) -> bool:
-    return _actor_passes(config) and str(config.actor_rollout_ref.actor.strategy) == OWN_STRATEGY
+    return actor_passes(config) and str(config.actor_rollout_ref.actor.strategy) == OWN_STRATEGY
 
 
 def _edit_probs(data: Mapping[str, Any]) -> list[list[float]]:

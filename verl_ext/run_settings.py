@@ -16,14 +16,22 @@ from halluc_plugin.errors import SettingsError
 from halluc_plugin.settings import Settings, load
 from halluc_plugin.vllm_engine.launch import ENGINE_ARGS, SOFT_PROCESSOR
 from verl_ext.compat import require_tested_verl
-from verl_ext.host_settings import TABLE, asked_for, refuse, runs_of
-from verl_ext.host_settings.keys import OWN_STRATEGY, STOCK_STRATEGY
+from verl_ext.host_settings import TABLE, Where, asked_for, hit, refuse, runs_of
+from verl_ext.host_settings.keys import ACTOR, MODEL, OWN_STRATEGY, STOCK_STRATEGY
 
 OUR_LOOPS = frozenset({"backtrack", "refine"})
+OUR_TRAINER = "backtrack_sync"
 OWN_ENGINE_CONFIG = "verl_ext.engine_config.BacktrackEngineConfig"
 
 _VLLM = "actor_rollout_ref.rollout.engine_kwargs.vllm"
 _ATTENTION = "actor_rollout_ref.model.override_config.attn_implementation"
+_UNTRIED = (
+    f"{MODEL}.use_liger",
+    f"{MODEL}.mtp.enable",
+    f"{ACTOR}.use_prefix_grouper",
+    "distillation.enabled",
+)
+"""Settings that halluc's engine was never tried with in soft context."""
 
 
 def from_config(config: DictConfig) -> Settings:
@@ -60,7 +68,7 @@ def has_reward_function(config: DictConfig) -> bool:
 def complete(config: DictConfig, settings: Settings) -> None:
     """Fill in the settings of rollout engine and actor that bans on edits and hard context need.
 
-    A run with neither keeps verl's stock engines.
+    A run with neither keeps verl's stock engines, unless :func:`tells_edit_probs` asks for halluc's.
 
     Args:
         config: verl's whole config, changed in place before any worker starts.
@@ -74,7 +82,7 @@ def complete(config: DictConfig, settings: Settings) -> None:
         with open_dict(config):
             for key, value in _engine_args(config, settings).items():
                 OmegaConf.update(config, f"{_VLLM}.{key}", value, force_add=True)
-    if settings.needs_own_engine:
+    if settings.needs_own_engine or tells_edit_probs(config, settings):
         model = config.actor_rollout_ref
         with open_dict(config):
             if model.actor.strategy == STOCK_STRATEGY:
@@ -85,6 +93,31 @@ def complete(config: DictConfig, settings: Settings) -> None:
             if settings.context is Context.HARD and OmegaConf.select(config, _ATTENTION) is None:
                 OmegaConf.update(config, _ATTENTION, "sdpa", force_add=True)
     check(config, settings)
+
+
+def actor_passes(config: DictConfig) -> bool:
+    """Return whether the actor scores answers before it learns from them, or is bypassed."""
+    return not (config.algorithm.get("rollout_correction") or {}).get("bypass_mode", False)
+
+
+def tells_edit_probs(config: DictConfig, settings: Settings) -> bool:
+    """Return whether halluc's engine scores a run for P(edit) alone; verl's would give the same log-probs.
+
+    It does so only if P(edit) is read, and if halluc's engine does all that verl's is asked for.
+
+    Args:
+        config: verl's whole config.
+        settings: The settings of the run.
+    """
+    rollout = config.actor_rollout_ref.rollout
+    read = settings.trace_log.per_step or settings.metrics.judged_per_step
+    asked = settings.trace_log.edit_probs and read and actor_passes(config)
+    ours = rollout.agent.default_agent_loop == "backtrack" and config.trainer.v1.trainer_mode == OUR_TRAINER
+    stock = all(config.actor_rollout_ref[role].strategy == STOCK_STRATEGY for role in ("actor", "ref"))
+    if not (asked and ours and stock):
+        return False
+    tried = not any(OmegaConf.select(config, key) for key in _UNTRIED)
+    return tried and hit(config, {Where.LIMITED}, (row for rows in TABLE.values() for row in rows)) is None
 
 
 def check(config: DictConfig, settings: Settings) -> None:

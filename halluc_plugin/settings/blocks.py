@@ -116,10 +116,13 @@ class TraceLogSettings:
         per_step: Number of answers kept of each step, those to one prompt together, prompts drawn at random;
             0 keeps none.
         max_megabytes: Largest size of all files of a run together, in 10^6 bytes.
+        edit_probs: Whether halluc's engine also scores runs in soft context without limits on edits. verl's
+            engine gives the same log-probs, but not the probability of an edit before each action.
     """
 
     per_step: int = 4
     max_megabytes: float = 100.0
+    edit_probs: bool = True
 
     def __post_init__(self) -> None:
         if self.per_step < 0:

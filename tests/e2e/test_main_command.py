@@ -96,7 +96,8 @@ class TestFirstRun:
                 assert trace.response_mask == [int(not gone) for gone in erased]
                 assert all(trace.advantages[i] == 0 for i, gone in enumerate(erased) if gone)
                 assert len(trace.log_probs) == len(trace.entropies) == len(trace.tokens)
-                assert trace.edit_probs is None  # verl's own engine does not tell it
+                assert len(trace.edit_probs) == len(trace.tokens)
+                assert all(0 <= share <= 1 for share in trace.edit_probs)
         assert list(logged_steps(first[0].checkpoints)) == [1, 2]
 
     def test_the_checkpoint_is_a_model(self, first):

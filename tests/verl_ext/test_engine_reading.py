@@ -81,6 +81,23 @@ def test_the_first_step_is_checked(monkeypatch):
     assert "forward" not in vars(engine.module)
 
 
+@pytest.mark.parametrize(
+    ("block", "fix"),
+    [({}, r"halluc.trace_log.edit_probs=false"), ({"context": "hard"}, "eager"), (BANS, "eager")],
+)
+def test_a_model_that_cannot_be_read_may_be_left_to_verl(monkeypatch, block, fix):
+    """Where the engine is there for P(edit) alone, the refusal says how to do without it."""
+
+    def refuse(*_, **__):
+        raise SettingsError("Log-probs differ.", "Load it with attn_implementation=eager.")
+
+    monkeypatch.setattr(engine_module, "check_reading", refuse)
+    engine = make_engine(make_model(rows=20), load(block))
+    engine._checked = False
+    with pytest.raises(SettingsError, match=rf"Log-probs differ.*{fix}"):
+        engine.forward_step(micro_batch(packed=True), None, forward_only=True)
+
+
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("context", Context)
 def test_the_probability_of_an_edit_is_told_before_the_update(packed, context):

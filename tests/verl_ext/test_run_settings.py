@@ -17,11 +17,45 @@ def test_no_block_means_defaults(verl_config):
     assert from_config(verl_config) == Settings()
 
 
-def test_without_bans_nothing_changes(verl_config):
-    """A run without a budget stays on verl's stock engine."""
-    before = verl_config.copy()
-    complete(verl_config, from_config(verl_config))
-    assert verl_config == before
+@pytest.mark.parametrize(
+    "change",
+    [
+        "halluc.trace_log.edit_probs=false",
+        "halluc={trace_log: {per_step: 0}, metrics: {judged_per_step: 0}}",
+        "algorithm.rollout_correction.bypass_mode=true",
+        "trainer.v1.trainer_mode=sync",
+        "actor_rollout_ref.rollout.agent.default_agent_loop=single_turn_agent",
+        "actor_rollout_ref.actor.strategy=fsdp",
+        "actor_rollout_ref.model.lora_rank=8",
+        "actor_rollout_ref.model.use_fused_kernels=true",
+        "actor_rollout_ref.model.use_liger=true",
+    ],
+)
+def test_without_bans_nothing_changes(editing, change):
+    """A run whose P(edit) nobody wants, or which our engine was never tried with, stays on verl's engine."""
+    config = OmegaConf.merge(editing, OmegaConf.from_dotlist([change]))
+    before = config.copy()
+    complete(config, from_config(config))
+    assert config == before
+
+
+@pytest.fixture
+def editing(verl_config):
+    """A run in soft context, without limits, whose answers may hold edits, by our trainer."""
+    verl_config.trainer.v1.trainer_mode = "backtrack_sync"
+    verl_config.actor_rollout_ref.rollout.agent.default_agent_loop = "backtrack"
+    return verl_config
+
+
+def test_our_engine_tells_the_probability_of_edits(editing):
+    """In soft context without limits it scores a run, too, and vLLM is left as it is."""
+    rollout = editing.actor_rollout_ref.rollout.copy()
+    complete(editing, from_config(editing))
+    complete(editing, from_config(editing))  # a second time changes nothing
+    model = editing.actor_rollout_ref
+    assert model.actor.strategy == model.ref.strategy == "backtrack_fsdp2"
+    assert load(omega_conf_to_dataclass(model.actor.fsdp_config).halluc) == from_config(editing)
+    assert model.rollout == rollout
 
 
 def test_completes_engine_and_processor(verl_config):

@@ -9,9 +9,9 @@ Read in this order: :mod:`.table` (the form of a row, and how a run is checked a
 
 from verl_ext.host_settings.engines import ENGINES
 from verl_ext.host_settings.sft import SFT_TABLE
-from verl_ext.host_settings.table import Row, Table, Values, Where, asked_for, refuse, runs_of
+from verl_ext.host_settings.table import Row, Table, Values, Where, asked_for, hit, refuse, runs_of
 from verl_ext.host_settings.trainers import TRAINERS
 
-__all__ = ["SFT_TABLE", "TABLE", "Row", "Table", "Values", "Where", "asked_for", "refuse", "runs_of"]
+__all__ = ["SFT_TABLE", "TABLE", "Row", "Table", "Values", "Where", "asked_for", "hit", "refuse", "runs_of"]
 
 TABLE: Table = {**ENGINES, **TRAINERS}

@@ -16,7 +16,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from halluc_plugin.commands import override, shell
 from halluc_plugin.errors import SettingsError
+from verl_ext.host_settings.keys import OWN_STRATEGY, STOCK_STRATEGY
 from verl_ext.recipe.base import latest_step, run_dir
+from verl_ext.run_settings import OWN_ENGINE_CONFIG
 
 CONFIGS = "configs"
 LEFT_OUT = ("hydra", "ray_kwargs")
@@ -28,6 +30,11 @@ FREE = (
     "trainer.default_local_dir",
 )
 """Settings that a resumed run may change without notice, and its folder, which may have moved."""
+ENGINES = (
+    frozenset((STOCK_STRATEGY, OWN_STRATEGY)),
+    frozenset(("verl.workers.config.FSDPEngineConfig", OWN_ENGINE_CONFIG)),
+)
+"""Values of settings that follow from other settings: two engines with the same kind of checkpoint."""
 SHOWN = 8
 WEIGHTS = ("*.safetensors", "*.bin")
 CHUNKS, CHUNK = 64, 1 << 14
@@ -132,13 +139,21 @@ def _say(before: DictConfig, now: DictConfig, step: Path) -> None:
     changed = [
         f"{key}: {old.get(key, 'not set')} -> {new.get(key, 'not set')}"
         for key in sorted({*old, *new}, key=lambda key: (not key.startswith("halluc."), key))
-        if old.get(key) != new.get(key) and key not in FREE and ".fsdp_config.halluc" not in key
+        if old.get(key) != new.get(key)
+        and key not in FREE
+        and ".fsdp_config.halluc" not in key
+        and not _is_other_engine(old.get(key), new.get(key))
     ]
     said = f"halluc: goes on from {step}"
     if changed:
         more = f"; and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
         said += f". Since it was written, changed: {'; '.join(changed[:SHOWN])}{more}"
     sys.stderr.write(f"{said}\n")
+
+
+def _is_other_engine(before: Any, now: Any) -> bool:
+    """Whether a change follows from other settings, which are told; values may be lists, too."""
+    return isinstance(before, str) and isinstance(now, str) and {before, now} in ENGINES
 
 
 def _leaves(config: DictConfig) -> Iterator[tuple[str, Any]]:

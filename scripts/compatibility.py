@@ -13,13 +13,15 @@ PAGE = ROOT / "docs" / "compatibility.md"
 INTRODUCTION = """\
 # Compatibility
 
+This page tells you which versions halluc was tested with, and what happens with yours.
+
 Written by `make docs` from `constraints/cpu.txt` and `pyproject.toml`.
 
 *Tested* is the version all tests run with. *Accepted* is what `pip` is told; empty means any, so that an
-installation beside verl 0.9.1 or later and TransferQueue 0.1.11 or later moves nothing. (With an older verl
+installation next to verl 0.9.1 or later and TransferQueue 0.1.11 or later moves nothing. (With an older verl
 the extra `verl` upgrades it, and its own requirements move transformers and numpy.) Other versions may work,
 but are not tested: `halluc doctor` shows where yours differ. Another verl than 0.9.1 to below 0.10 installs
-all the same, and is refused when a run selects a name of ours; another vLLM than 0.24 to below 0.30 when an
+all the same, and is refused when a run selects a name of halluc; another vLLM than 0.24 to below 0.30 when an
 engine is to rewind.
 
 What needs neither verl, vLLM nor lm-eval has also been tested on a host with an accelerator (one H200),

@@ -6,7 +6,10 @@ from verl_ext.host_settings import SFT_TABLE, TABLE, Row, Table, Where
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "host-settings.md"
 INTRODUCTION = """\
-# Settings of verl beside ours
+# Settings of verl
+
+This page lets you look up whether a setting of verl goes with those of halluc, and what to set where it does
+not.
 
 Written by `make docs` from `verl_ext/host_settings/`, which the checks before a run and the tests read too.
 
@@ -15,8 +18,9 @@ edits* are `halluc.max_backtracks`, a curriculum with budgets, and `halluc.bound
 continuations* come with `halluc.values.source`. What is in no table is left as it is in verl. *Not run by us*
 is what should work and was not tried.
 
-Beside these tables a run is refused that nobody could score, whose model cannot follow hard context (a
-sliding window, recurrent state), or whose teacher or critic does not know the edit tokens that it would read.
+Apart from what is in these tables a run is refused that nobody could score, whose model cannot follow hard
+context (a sliding window, recurrent state), or whose teacher or critic does not know the edit tokens that it
+would read.
 """
 
 

@@ -19,9 +19,12 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "settings.md"
 INTRODUCTION = """\
 # Settings
 
+This page lists every setting that halluc adds to a verl run, so that you can look up what it does and what it
+is unless you set it.
+
 Written by `make docs` from `halluc_plugin/settings/`.
 
-All settings of ours in a verl run are in one block, `halluc:`. On the command line write
+All of them are in one block, `halluc:`. On the command line write
 `++halluc.NAME=VALUE`: it sets any key, whether the recipe's YAML names it or not. (Without `++` Hydra takes
 those alone that it names.) An unknown name is refused, with the closest one. What they mean together:
 [rewards, credit, curriculum](credit.md), [soft or hard](soft-or-hard.md), [failures](failures.md),
@@ -33,7 +36,7 @@ those alone that it names.) An unknown name is refused, with the closest one. Wh
 CURRICULUM = """
 ## A stage of `halluc.curriculum`
 
-The first steps of a run are those of the first stage, and so on; `halluc.max_backtracks` must be null beside
+The first steps of a run are those of the first stage, and so on; `halluc.max_backtracks` must be null next to
 it.
 
 | key | default | |

@@ -11,6 +11,11 @@ from halluc_plugin.edits import EditVocab, collapse
 
 ROOT = Path(__file__).parents[1]
 PAGES = [file for pattern in ("*.md", "docs/*.md", "recipes/**/*.md") for file in ROOT.glob(pattern)]
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+BANNED = re.compile(
+    r"next to never|\bof ours\b|\bbeside\b|(?<![Tt]here )\b(?:is|are) no (?!longer\b|such\b|one\b|more\b)\w+"
+)
+"""Turns that make a reader stop: "X is no Y" for "X is not a Y", "beside it" for "next to it"."""
 QUESTIONS = re.findall(r"^### (.+)$", (ROOT / "docs" / "faq.md").read_text(), re.MULTILINE)
 OURS = ("halluc_plugin", "verl_ext", "lm_eval_tasks", "scripts")
 VERLS = (
@@ -86,3 +91,23 @@ def test_examples_print_what_the_page_says(page, least):
     result = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(session, out=report.append)
     assert not result.failed, "".join(report)
     assert result.attempted >= least
+
+
+def prose(page):
+    """A page without blocks of code and, of the errors that it explains, without their texts."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return re.sub(r"^### .*$", "", text, flags=re.MULTILINE) if page.name == "faq.md" else text
+
+
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
+def test_a_page_opens_with_what_it_lets_the_reader_do(page):
+    """Its first paragraph speaks to the reader."""
+    title, opening, *_ = page.read_text(encoding="utf-8").split("\n\n")
+    assert title.startswith("# ")
+    assert re.search(r"\byour?\b", opening), opening
+
+
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
+def test_prose_is_plain(page):
+    """None of the turns that were taken out has come back."""
+    assert BANNED.findall(prose(page)) == []

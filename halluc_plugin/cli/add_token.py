@@ -12,6 +12,7 @@ import typer
 from halluc_plugin.cli import choices
 from halluc_plugin.cli.data_options import Quiet, TrustRemoteCode
 from halluc_plugin.cli.help import SETUP, examples
+from halluc_plugin.cli.train_options import Start
 from halluc_plugin.tokens.vocabulary import BACKTRACK_TOKEN, TOKENS
 
 FURTHER = TOKENS[1:]
@@ -60,7 +61,7 @@ def _with_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def add_token(
-    model: Annotated[str, typer.Option(help="Model folder or hub name to start from.", metavar="PATH")],
+    model: Start,
     out: Annotated[Path, typer.Option(help="Folder to write; must be empty or new.")],
     init: Annotated[
         choices.Starts,

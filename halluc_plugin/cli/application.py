@@ -36,6 +36,14 @@ class _Stacked:
         finally:
             self.rich_markup_mode = usual
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The options; flags without the type that typer would show, as if they took a value."""
+        found: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for each in found:
+            if getattr(each, "is_flag", False) and each.metavar is None:
+                each.metavar = ""
+        return found
+
     def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - as click calls it
         """Write the examples: line by line, since a command is pasted as it stands."""
         formatter.write_paragraph()

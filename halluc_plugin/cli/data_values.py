@@ -201,7 +201,7 @@ def turns(
     kind = choose(Returns, returns, "--returns")
     rows = turn_rows(
         given, known, step_delimiter=delimiter, revisions=revisions, trajectories=trajectories,
-        discount=discount, returns=kind, seed=seed,
+        discount=discount, returns=kind, seed=seed, progress=progress_unless(quiet),
     )  # fmt: skip
     request = {"data": str(data), "revisions": revisions, "trajectories": trajectories}
     request |= {"discount": discount, "returns": returns}

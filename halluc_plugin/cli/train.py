@@ -8,61 +8,27 @@ import typer
 from halluc_plugin.cli import choices, train_scorer
 from halluc_plugin.cli.data_options import Quiet, TrustRemoteCode
 from halluc_plugin.cli.data_output import progress_unless
-from halluc_plugin.cli.help import NEW_LINE, TRAINING, examples
+from halluc_plugin.cli.help import TRAINING, examples
+from halluc_plugin.cli.train_options import (
+    BF16,
+    BatchSize,
+    ContextOption,
+    DecisionShare,
+    Delimiter,
+    ErasedShare,
+    ErasedTokens,
+    LearningRate,
+    MicroBatchSize,
+    Out,
+    SaveSteps,
+    Seed,
+    Start,
+    Steps,
+)
 
 if TYPE_CHECKING:
     from halluc_plugin.training import TrainSettings
 
-Steps = Annotated[int, typer.Option(help="Number of optimizer steps.")]
-BatchSize = Annotated[int, typer.Option(help="Traces in an optimizer step.")]
-MicroBatchSize = Annotated[
-    int | None, typer.Option(help="Traces in a forward pass.", show_default="the whole batch")
-]
-LearningRate = Annotated[float, typer.Option(help="Peak learning rate.")]
-ErasedTokens = Annotated[
-    choices.ErasedTokens,
-    typer.Option(
-        help="Erased tokens: mask (out of the loss), keep (imitated like the others) or weight (at a share "
-        "of the loss).",
-        metavar="HOW",
-    ),
-]
-DecisionShare = Annotated[
-    float | None,
-    typer.Option(
-        help="Share of the loss of decisions: edits, ends, and where a step begins behind another one.",
-        show_default="all tokens count alike",
-    ),
-]
-ErasedShare = Annotated[
-    float | None,
-    typer.Option(
-        help="Share of the loss of erased tokens, with --erased-tokens weight.", show_default="none"
-    ),
-]
-ContextOption = Annotated[
-    choices.Contexts,
-    typer.Option("--context", help="What an action sees in training: soft (all), or hard (the live text)."),
-]
-Seed = Annotated[int, typer.Option(help="Seed of data order and dropout.")]
-SaveSteps = Annotated[int, typer.Option(help="Steps between checkpoints; the last one is kept.")]
-BF16 = Annotated[
-    bool | None,
-    typer.Option(
-        "--bf16/--no-bf16",
-        help="Compute in bfloat16; weights keep their precision.",
-        show_default="on accelerators",
-    ),
-]
-Delimiter = Annotated[
-    str,
-    typer.Option(
-        help="Text that ends a step, for a tokenizer with a step backtrack token.", show_default=NEW_LINE
-    ),
-]
-Out = Annotated[
-    Path, typer.Option(help="Folder for the model; an interrupted run with the same folder goes on.")
-]
 TRAIN_EXAMPLES = examples(
     "halluc train --model my-model --data own/right.parquet --data own/corrected.parquet --out trained",
     "halluc train --model my-model --data traces.parquet --low-rank 8 --out trained",
@@ -89,7 +55,7 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    model: Annotated[str, typer.Option(help="Model folder or hub name to start from.", metavar="PATH")],
+    model: Start,
     data: Annotated[
         list[Path],
         typer.Option(help="Trace file, with --objective file of values; give it again for more."),
@@ -180,7 +146,7 @@ def train(
 
 
 def match(
-    model: Annotated[str, typer.Option(help="Model folder or hub name to start from.", metavar="PATH")],
+    model: Start,
     data: Annotated[list[Path], typer.Option(help="Trace file; give it again for more.")],
     out: Out,
     steps: Steps = 1000,

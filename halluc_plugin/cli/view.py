@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from halluc_plugin.cli.data_options import Quiet
+from halluc_plugin.cli.data_output import progress_unless
 from halluc_plugin.cli.help import RESULTS, examples
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ def view(
             show_default="none",
         ),
     ] = None,
+    quiet: Quiet = False,
 ) -> None:
     """Show answers: erased tokens struck through, backtracks as ⌫, what is left, what it was paid for."""
     from dataclasses import replace
@@ -83,8 +86,9 @@ def view(
     if html is None:
         _print(chosen, Console())
     else:
-        write_page(chosen, html)
-        typer.echo(f"{sum(len(source.answers) for source in chosen)} answers in {html}")
+        write_page(chosen, html, progress_unless(quiet))
+        if not quiet:
+            typer.echo(f"{sum(len(source.answers) for source in chosen)} answers in {html}")
     for source in chosen:
         if source.skipped:
             typer.echo(f"{source.path}: {source.skipped} cut off at its end, and left out.", err=True)

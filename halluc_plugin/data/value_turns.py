@@ -28,8 +28,10 @@ from typing import Any
 
 import numpy as np
 
+from halluc_plugin.data.resumable import Progress
 from halluc_plugin.data.value_files import ValueRow
 from halluc_plugin.errors import DataError, SettingsError
+from halluc_plugin.progress_bar import pass_on
 
 QUESTION, CORRECT, INCORRECT = "Is the turn correct? ", "yes", "no"
 
@@ -57,6 +59,7 @@ def turn_rows(
     discount: float = 1.0,
     returns: Returns = Returns.NORMALISED,
     seed: int = 0,
+    progress: Progress = pass_on,
 ) -> list[ValueRow]:
     """Make trajectories of revisions from the answers to each problem, and a row for each turn.
 
@@ -72,6 +75,7 @@ def turn_rows(
         discount: Discount γ of one step, in [0, 1].
         returns: How the returns of later turns enter a target.
         seed: Seed of the drawn trajectories.
+        progress: How to show progress, in problems.
 
     Returns:
         One row for each distinct turn.
@@ -94,7 +98,7 @@ def turn_rows(
             "Sample more answers to each (`halluc data values --samples`), or give --revisions 0.",
         )
     found: list[ValueRow] = []
-    for index, answers in enumerate(problems.values()):
+    for index, answers in enumerate(progress(problems.values(), "problems", len(problems))):
         rng = np.random.default_rng([seed, 10, index])
         drawn = draw_trajectories(len(answers), revisions, trajectories, rng)
         later: dict[Trajectory, list[Trajectory]] = {}

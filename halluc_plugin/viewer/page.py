@@ -9,9 +9,11 @@ from typing import Any
 
 from halluc_plugin import __version__
 from halluc_plugin.atomic_files import whole_file
+from halluc_plugin.data.resumable import Progress
+from halluc_plugin.progress_bar import pass_on
 from halluc_plugin.tokens.vocabulary import TOKENS
 from halluc_plugin.viewer.answers import Source
-from halluc_plugin.viewer.pack import compressed, index, parts
+from halluc_plugin.viewer.pack import PART, compressed, index, parts
 from halluc_plugin.viewer.visible import visible
 
 STATIC = files("halluc_plugin.viewer") / "static"
@@ -33,24 +35,26 @@ SCRIPTS = (
 STYLES = ("page", "answer", "run")
 
 
-def write_page(sources: Sequence[Source], out: Path) -> None:
+def write_page(sources: Sequence[Source], out: Path, progress: Progress = pass_on) -> None:
     """Write a page.
 
     Args:
         sources: The sources to show.
         out: The file to write; it appears when it is complete.
+        progress: How to show progress, in parts of :data:`halluc_plugin.viewer.pack.PART` answers.
 
     Raises:
         SettingsError: The file cannot be written.
     """
     with whole_file(out) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(_template().generate(**_content(sources)))
+        file.writelines(_template().generate(**_content(sources, progress)))
 
 
-def _content(sources: Sequence[Source]) -> dict[str, object]:
+def _content(sources: Sequence[Source], progress: Progress) -> dict[str, object]:
     style = "\n".join(_static(f"{name}.css") for name in STYLES)
     program = "\n".join(_static(f"{name}.js") for name in SCRIPTS)
     script = f'(() => {{\n"use strict";\n{program}\n}})();'
+    total = -(-sum(len(source.answers) for source in sources) // PART)
     known = index(sources) | {
         "symbols": {token.text: token.symbol for token in TOKENS},
         "version": __version__,
@@ -61,7 +65,7 @@ def _content(sources: Sequence[Source]) -> dict[str, object]:
         "style": style,
         "script": script,
         "index": compressed(known),
-        "parts": map(compressed, parts(sources)),
+        "parts": map(compressed, progress(parts(sources), "parts of the page", total)),
     }
 
 

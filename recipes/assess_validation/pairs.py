@@ -7,7 +7,7 @@ from halluc_plugin.edits.builders import ErasedTokens
 from halluc_plugin.losses.shares import LossShares
 from halluc_plugin.prepare import WARM_START
 from halluc_plugin.problem_sets.search_files import SearchData, SearchRequest
-from halluc_plugin.problem_sets.search_traces import Memory, Notice, Proposal, SearchTraceSettings
+from halluc_plugin.problem_sets.search_trace_settings import Memory, Notice, Proposal, SearchTraceSettings
 from halluc_plugin.tasks.word.problems import WordProblems
 from halluc_plugin.training.settings import TrainSettings
 

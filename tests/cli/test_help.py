@@ -65,6 +65,12 @@ def test_an_option_shows_its_default(path, option):
     assert text.startswith((f" [default: {default}]", f" [default: {default};"))
 
 
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_a_flag_has_no_value(path):
+    """Nothing looks as if `--json` took one."""
+    assert "<bool>" not in shown(path)
+
+
 @pytest.mark.parametrize(("path", "option"), OPTIONS)
 def test_a_short_option_has_a_long_name(path, option):
     """`-k` is for the fingers, `--samples` for whoever reads the script."""

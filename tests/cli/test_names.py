@@ -14,7 +14,6 @@ QUICK = {
     ("lm-eval-path",): "it prints one line",
     ("plot",): "it takes seconds",
     ("quiet",): "it is quiet",
-    ("view",): "answers are its result",
 }
 """Leaves that have nothing to be quiet about."""
 

@@ -119,7 +119,7 @@ _ROLLOUT = (
         f"Set {ROLLOUT}.logprobs_mode=processed_logprobs.",
     ),
     supported(
-        "keeps a user's processors beside ours", given(f"{VLLM}.logits_processors", "[theirs:Processor]")
+        "keeps a user's processors next to halluc's", given(f"{VLLM}.logits_processors", "[theirs:Processor]")
     ),
     supported("is switched off in hard context", on(f"{VLLM}.async_scheduling")),
     supported("is exact", on(f"{ROLLOUT}.enable_prefix_caching")),

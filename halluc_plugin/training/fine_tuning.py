@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments
 from transformers.integrations import TensorBoardCallback
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import set_seed
@@ -122,6 +122,8 @@ def run(
     """
     from torch.utils.tensorboard import SummaryWriter
 
+    # transformers has it print the logs where no bar is shown.
+    trainer.remove_callback(PrinterCallback)
     first = trainer.is_world_process_zero()
     if first:
         trainer.add_callback(TensorBoardCallback(SummaryWriter(str(out / TENSORBOARD))))

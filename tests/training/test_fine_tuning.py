@@ -126,6 +126,21 @@ def test_hard_context_is_the_loss_of_its_contexts(tokenizer, trace_file, tmp_pat
     assert torch.equal(moved[strong].sign(), -model.lm_head.weight.grad[strong].sign())
 
 
+def test_without_a_bar_nothing_is_printed(tokenizer, trace_file, tmp_path, capsys):
+    """The trainer of transformers would print its logs instead."""
+    data = trace_file(("3 5 -> 8\n", "3+5=8\n"))
+    settings = TrainSettings(steps=1, batch_size=1, bf16=False)
+    fine_tune(
+        new_model(tokenizer, Size.TINY, seed=0),
+        tokenizer,
+        [data],
+        settings,
+        tmp_path / "out",
+        show_progress=False,
+    )
+    assert "train_runtime" not in capsys.readouterr().out
+
+
 def test_learns_and_saves(tokenizer, trace_file, tmp_path):
     """Two traces are learnt by heart; model and tokenizer are saved together, checkpoints are gone."""
     data = trace_file(("3 -> 3\n", f"4{BACKTRACK_TOKEN}3\n"), ("7 -> 7\n", "7\n"))

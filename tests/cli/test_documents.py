@@ -27,7 +27,7 @@ OTHERS = {
     "--cfg", "--config-dir", "--info", "--multirun",  # Hydra
     "--metadata", "--tasks",  # lm-eval; its others have an underscore, and ours have none
     "--generation-config", "--logits-processors", "--reasoning-parser", "--tool-call-parser",  # vLLM
-    "--quick", "--seeds", "--task",  # experiments
+    "--quick", "--seeds", "--stage", "--task",  # experiments
     "--help",
 }  # fmt: skip
 """Options of other programs that pages tell of."""

@@ -38,7 +38,11 @@ function traceOf(answer, { colour = "life", chosen = null, until = Infinity, lim
   place.drawTo = (count) => {
     place.querySelector(".more")?.remove();
     const nodes = [];
-    for (; drawn < Math.min(end, count); drawn++) nodes.push(tokenOf(answer, drawn, colour, !!chosen));
+    for (; drawn < Math.min(end, count); drawn++) {
+      const { samples } = facts(answer);
+      if (drawn && samples.has(drawn) && !answer.tokens[drawn - 1].endsWith("\n")) nodes.push(h("br", { "aria-hidden": "true" }));
+      nodes.push(tokenOf(answer, drawn, colour, !!chosen));
+    }
     place.append(...nodes);
     if (drawn < end) place.append(h("button", { type: "button", class: "more", onclick: () => place.drawTo(drawn + DRAWN) },
       `Show more of ${(end - drawn).toLocaleString("en")} actions`));
@@ -61,9 +65,8 @@ function tokenOf(answer, at, colour, option) {
   const vars = value != null ? { value: Math.abs(value).toFixed(3) }
     : colour === "life" && life != null ? { life: (Math.log1p(life) / Math.log1p(longest)).toFixed(3) } : null;
   const event = eventOf.get(at);
-  const sample = samples.get(at); // of a search: where a sample begins, a line begins
-  const begins = sample ? ` begins${at > 0 && !answer.tokens[at - 1].endsWith("\n") ? " breaks" : ""}` : "";
-  return h("span", { "data-sample": sample, class: `token ${kind}${begins}${value == null ? "" : value < 0 ? " shaded below" : " shaded"}`, vars, "data-at": at,
+  const sample = samples.get(at); // of a search: a line for each
+  return h("span", { "data-sample": sample, class: `token ${kind}${sample ? " begins" : ""}${value == null ? "" : value < 0 ? " shaded below" : " shaded"}`, vars, "data-at": at,
     role: option && "option", "aria-selected": option && "false", id: option && `action-${at}`,
     "data-event": kind === "edit" && event },
     kind === "edit" ? [h("span", { class: "symbol" }, line(symbolOf(token), 40)), startsEvent(answer, at) && h("sub", {}, event + 1)]

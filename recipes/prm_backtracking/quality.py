@@ -28,7 +28,7 @@ def measure_quality(models: Models) -> dict[str, Any]:
         found[str(diet)] = _of(scored(models, firsts, models.scorer(diet)), models.scorer_report(diet))
     behind = scored(models, firsts, models.scorer(Diet.TURNS), behind_another=True)
     found["in-context, behind another answer"] = _of(behind, models.scorer_report(Diet.TURNS))
-    return {"scorers": found, "answers": len(firsts)}
+    return {"scorers": found}
 
 
 def scored(

@@ -103,7 +103,7 @@ def actor_passes(config: DictConfig) -> bool:
 def tells_edit_probs(config: DictConfig, settings: Settings) -> bool:
     """Return whether halluc's engine scores a run for P(edit) alone; verl's would give the same log-probs.
 
-    It does so only if P(edit) is read, and if halluc's engine does all that verl's is asked for.
+    It does so on CPUs only, if P(edit) is read, and if halluc's engine does all that verl's is asked for.
 
     Args:
         config: verl's whole config.
@@ -116,7 +116,8 @@ def tells_edit_probs(config: DictConfig, settings: Settings) -> bool:
     stock = all(config.actor_rollout_ref[role].strategy == STOCK_STRATEGY for role in ("actor", "ref"))
     if not (asked and ours and stock):
         return False
-    tried = not any(OmegaConf.select(config, key) for key in _UNTRIED)
+    # On an accelerator halluc's engine has not run under verl: it is taken there only where a run needs it.
+    tried = config.trainer.device == "cpu" and not any(OmegaConf.select(config, key) for key in _UNTRIED)
     return tried and hit(config, {Where.LIMITED}, (row for rows in TABLE.values() for row in rows)) is None
 
 

@@ -116,7 +116,7 @@ class TraceLogSettings:
         per_step: Number of answers kept of each step, those to one prompt together, prompts drawn at random;
             0 keeps none.
         max_megabytes: Largest size of all files of a run together, in 10^6 bytes.
-        edit_probs: Whether halluc's engine also scores runs in soft context without limits on edits. verl's
+        edit_probs: Whether, on CPUs, halluc's engine also scores runs in soft context without limits. verl's
             engine gives the same log-probs, but not the probability of an edit before each action.
     """
 

@@ -26,14 +26,15 @@ def test_no_block_means_defaults(verl_config):
         "trainer.v1.trainer_mode=sync",
         "actor_rollout_ref.rollout.agent.default_agent_loop=single_turn_agent",
         "actor_rollout_ref.actor.strategy=fsdp",
-        "actor_rollout_ref.model.lora_rank=8",
+        "actor_rollout_ref.model.lora_rank=8 and actor_rollout_ref.model.lora.merge=true",
         "actor_rollout_ref.model.use_fused_kernels=true",
         "actor_rollout_ref.model.use_liger=true",
+        "trainer.device=cuda",
     ],
 )
 def test_without_bans_nothing_changes(editing, change):
     """A run whose P(edit) nobody wants, or which our engine was never tried with, stays on verl's engine."""
-    config = OmegaConf.merge(editing, OmegaConf.from_dotlist([change]))
+    config = OmegaConf.merge(editing, OmegaConf.from_dotlist(change.split(" and ")))
     before = config.copy()
     complete(config, from_config(config))
     assert config == before
@@ -41,7 +42,8 @@ def test_without_bans_nothing_changes(editing, change):
 
 @pytest.fixture
 def editing(verl_config):
-    """A run in soft context, without limits, whose answers may hold edits, by our trainer."""
+    """A run in soft context, without limits, whose answers may hold edits, by our trainer on a CPU."""
+    verl_config.trainer.device = "cpu"
     verl_config.trainer.v1.trainer_mode = "backtrack_sync"
     verl_config.actor_rollout_ref.rollout.agent.default_agent_loop = "backtrack"
     return verl_config

@@ -8,6 +8,7 @@ are added to the file; a cell that is in it is not measured again. :mod:`.table`
 """
 
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +23,9 @@ from halluc_plugin.errors import SettingsError
 from halluc_plugin.jobs.phases import Measured, PhaseJob, measure
 from halluc_plugin.metrics import Proportion
 
+WEIGHTS = "model.safetensors"
+NAMED = ("arm", "context", "seed", "split")
+"""What a cell is found by; all else must be the same where it is found again."""
 SPLITS = {"seen": "test.parquet", "new": "test_new.parquet"}
 """Words that may occur in training, and words kept from it."""
 
@@ -37,23 +41,47 @@ def main(  # noqa: PLR0917 - the options of a command
 ) -> None:
     """Let models answer the held-out words, and keep what was right."""
     cells = json.loads(out.read_text(encoding="utf-8")) if out.exists() else []
-    known = {(cell["arm"], cell["context"], cell["seed"], cell["split"]) for cell in cells}
+    known = {tuple(cell[key] for key in NAMED): cell for cell in cells}
     screen = Console(stderr=True)
-    for named in models:
-        arm, separator, model = named.partition("=")
-        if not (separator and (Path(model) / "config.json").is_file()):
-            raise SettingsError(f"{named!r} names no folder of a model.", "Give ARM=FOLDER.")
+    for arm, model in [_named(text) for text in models]:
         for split, file in SPLITS.items():
-            if (arm, str(context), seed, split) in known:
+            told = {
+                "arm": arm, "context": str(context), "seed": seed, "split": split, "max_tokens": max_tokens,
+                "problems": problems, "weights": _digest(model / WEIGHTS), "data": _digest(data / file),
+            }  # fmt: skip
+            if (there := known.get(tuple(told[key] for key in NAMED))) is not None:
+                _require_same(there, told, out)
                 continue
             job = PhaseJob(
                 data / file, problems, max_tokens, context=context, seed=seed,
                 boundary=Boundary.MASK if context is Context.HARD else Boundary.NOOP,
             )  # fmt: skip
-            told = {"arm": arm, "context": str(context), "seed": seed, "split": split}
-            cells.append(told | {"max_tokens": max_tokens} | cell(measure(Path(model), job)))
+            cells.append(told | cell(measure(model, job)))
             write_whole(out, json.dumps(cells, indent=1))
             screen.print(f"{arm}, seed {seed}, {split}: {cells[-1]['accuracy']:.3f}", highlight=False)
+
+
+def _named(text: str) -> tuple[str, Path]:
+    """The arm and the model folder of an argument."""
+    arm, separator, model = text.partition("=")
+    if not (separator and (Path(model) / WEIGHTS).is_file()):
+        raise SettingsError(f"{text!r} names no folder with {WEIGHTS}.", "Give ARM=FOLDER.")
+    return arm, Path(model)
+
+
+def _digest(path: Path) -> str:
+    """What tells one file from another, whatever it is called."""
+    return sha256(path.read_bytes()).hexdigest()[:12]
+
+
+def _require_same(there: dict[str, Any], told: dict[str, Any], out: Path) -> None:
+    """Refuse to take a cell for one that was measured otherwise."""
+    changed = [key for key, value in told.items() if there[key] != value]
+    if changed:
+        raise SettingsError(
+            f"{out} holds {told['arm']}, seed {told['seed']}, {told['split']} of another {changed[0]}.",
+            "Give another --out, or another name to the arm.",
+        )
 
 
 def cell(measured: Measured) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from halluc_plugin.metrics import Difference, Proportion, paired_difference
 from halluc_plugin.recipes.lab.tabulating import points
 
 Cells = Sequence[Mapping[str, Any]]
-START = "start"
 
 
 def main(
@@ -44,20 +43,23 @@ def arms(cells: Cells) -> str:
 
 
 def differences(cells: Cells) -> str:
-    """Return the table of differences in points, paired by problem.
+    """Return the Markdown table of paired differences, in points.
 
-    Each arm is compared with the others of its seed, and with itself with edits banned.
+    Args:
+        cells: The measured cells. Each arm is compared with those of its seed that stand before it, and with
+            itself with its edits banned.
     """
-    groups, rows = _grouped(cells), []
-    for (context, seed, arm), own in groups.items():
-        others = {name: g for (c, s, name), g in groups.items() if (c, s) == (context, seed) and name != arm}
+    groups, rows, before = _grouped(cells), [], list[tuple[str, int, str]]()
+    for key, own in groups.items():
+        context, seed, arm = key
+        told = [str(seed), f"{arm}, {context}"]
         if own[0]["right_banned"]:
-            found = _paired(own, "right", own, "right_banned")
-            rows.append([str(seed), f"{arm}, {context}", "its edits banned", _points(found)])
-        if arm != START:
-            for name, other in others.items():
-                found = _paired(own, "right", other, "right")
-                rows.append([str(seed), f"{arm}, {context}", name, _points(found)])
+            rows.append([*told, "its edits banned", _points(_paired(own, "right", own, "right_banned"))])
+        for other in before:
+            if other[:2] == key[:2]:
+                found = _paired(own, "right", groups[other], "right")
+                rows.append([*told, other[2], _points(found)])
+        before.append(key)
     return _markdown(["seed", "arm", "compared with", "points"], rows)
 
 
@@ -96,7 +98,8 @@ def _mean(own: Cells, key: str) -> str:
 
 
 def _paired(own: Cells, key: str, other: Cells, other_key: str) -> Difference:
-    if [cell["split"] for cell in own] != [cell["split"] for cell in other]:
+    asked = ("split", "problems", "data", "max_tokens")
+    if [[cell[key] for key in asked] for cell in own] != [[cell[key] for key in asked] for cell in other]:
         raise DataError(
             f"{own[0]['arm']} and {other[0]['arm']} of seed {own[0]['seed']} answered other problems.",
             "Measure both on the same kinds of problem.",

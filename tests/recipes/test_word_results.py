@@ -21,6 +21,7 @@ def cell(arm, split, right, banned=None, **told):
         "arm": arm, "context": "hard", "seed": 0, "split": split,
         "accuracy": right.count("1") / len(right), "edits": 1.0, "tokens": float(len(right)),
         "right": right, "right_banned": banned, "dead": told.get("dead"), "live": told.get("live"),
+        "max_tokens": 160, "problems": len(right), "data": f"digest of {split}",
     }  # fmt: skip
 
 
@@ -51,7 +52,7 @@ def test_an_arm_is_both_kinds_of_problem():
 
 
 def test_arms_are_paired_problem_by_problem():
-    """In the order of the problems, whatever the order of the cells: each to all of its seed."""
+    """In the order of the problems, whatever the order of the cells: each to those before it."""
     found = {(row[1], row[2]): row[3] for row in rows(differences(CELLS))}
     after, start = [1, 1, 1, 1, 1, 0], [1, 0, 1, 1, 0, 0]
     expected = paired_difference(after, start)
@@ -60,15 +61,16 @@ def test_arms_are_paired_problem_by_problem():
     )
     assert found["after, hard", "its edits banned"].startswith("+66.7 [")
     assert found["twin, hard", "after"].startswith("-66.7 [")
+    assert found["twin, hard", "start"].startswith("-33.3 [")
     assert set(found) == {
         ("start, hard", "its edits banned"), ("after, hard", "its edits banned"), ("after, hard", "start"),
-        ("after, hard", "twin"), ("twin, hard", "start"), ("twin, hard", "after"),
+        ("twin, hard", "start"), ("twin, hard", "after"),
     }  # fmt: skip
 
 
 def test_arms_that_answered_other_problems_are_not_paired():
     """A kind of problem that one has not answered is an error with the arm and the seed."""
-    with pytest.raises(DataError, match="after and twin of seed 0 answered other problems"):
+    with pytest.raises(DataError, match="twin and start of seed 0 answered other problems"):
         differences(CELLS[:-1])
 
 
@@ -87,9 +89,23 @@ def test_models_are_measured_once(tmp_path):
     before = out.stat().st_mtime_ns
     main([f"start={tmp_path / 'model'}"], data, out, **how)
     assert out.stat().st_mtime_ns == before
+    with pytest.raises(SettingsError, match="holds start, seed 1, seen of another max_tokens"):
+        main([f"start={tmp_path / 'model'}"], data, out, **how | {"max_tokens": 30})
+    save_model(new_model(tokenizer, Size.TINY, seed=1), tokenizer, tmp_path / "other")
+    with pytest.raises(SettingsError, match="of another weights"):
+        main([f"start={tmp_path / 'other'}"], data, out, **how)
+
+
+@pytest.mark.parametrize("key", ["max_tokens", "data"])
+def test_arms_that_were_asked_otherwise_are_not_paired(key):
+    """A pair says something only of the same problems and the same room for answers."""
+    cells = [dict(one) for one in CELLS]
+    cells[-1][key] = "another"
+    with pytest.raises(DataError, match="twin and start of seed 0"):
+        differences(cells)
 
 
 def test_what_is_no_model_is_named(tmp_path):
     """An argument without a folder of a model is refused before anything is measured."""
-    with pytest.raises(SettingsError, match="'start=nowhere' names no folder of a model"):
+    with pytest.raises(SettingsError, match="'start=nowhere' names no folder with model.safetensors"):
         main(["start=nowhere"], tmp_path, tmp_path / "cells.json")

@@ -70,5 +70,8 @@ def renamed(old: str, given: ValueT | None, new: str, value: ValueT) -> ValueT:
     """
     if given is None:
         return value
-    typer.echo(f"halluc: {old} is {new} now; the old name goes with the next release.", err=True)
+    typer.echo(
+        f"halluc: {old} is {new} now; its value, {given}, is taken. The old name goes with the next release.",
+        err=True,
+    )
     return given

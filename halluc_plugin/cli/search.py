@@ -153,11 +153,12 @@ def search(
     part, progress = problems_together(sampling.backend, samples), progress_unless(quiet)
     if out is None:
         with TemporaryDirectory() as folder:
-            answers = answer(job, Path(folder) / "answers", part, progress)
+            answers = answer(job, Path(folder) / "answers", part, progress, visited=False)
     else:
         with whole_file(out) as partial:  # before the work, not after it: a file that cannot be written
             answers = answer(job, out.with_name(f".{out.name}.answers"), part, progress)
-            partial.write_text("".join(lines(job, answers)), encoding="utf-8")
+            with partial.open("w", encoding="utf-8") as file:
+                file.writelines(lines(job, answers))
     report(answers, title(job))
     if out is not None and not quiet:
         typer.echo(f"Answers in {out}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from halluc_plugin.cli.tables import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from halluc_plugin.jobs.search import SearchJob
     from halluc_plugin.search.answers import Answered
@@ -60,12 +60,13 @@ def report(answers: "Sequence[Answered]", title: str) -> None:
     Console().print(shown)
 
 
-def lines(job: "SearchJob", answers: "Sequence[Answered]") -> list[str]:
-    """Return one line of JSON for each answer, with the settings of the search."""
+def lines(job: "SearchJob", answers: "Sequence[Answered]") -> "Iterator[str]":
+    """Yield one line of JSON for each answer, with the settings of the search."""
     from dataclasses import asdict
 
     settings: dict[str, Any] = asdict(job) | {"data": str(job.data), "rule": job.selection}
     if job.selection is not None:
         del settings["guidance"]
-    rows = [{"row": row} | asdict(answer) | {"search": settings} for row, answer in enumerate(answers)]
-    return [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+    for row, answer in enumerate(answers):
+        told = {"row": row} | asdict(answer) | {"search": settings}
+        yield json.dumps(told, ensure_ascii=False) + "\n"

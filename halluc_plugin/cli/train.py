@@ -142,7 +142,7 @@ def train(
             network, tokenizer, data, settings, out, rank=low_rank, step_delimiter=step_delimiter,
             show_progress=not quiet,
         )  # fmt: skip
-    _report(done, out, quiet)
+    _report(done, out)
 
 
 def match(
@@ -209,7 +209,7 @@ def match(
         network, tokenizer, data, settings, out, matching=matching, step_delimiter=step_delimiter,
         show_progress=not quiet,
     )  # fmt: skip
-    _report(done, out, quiet)
+    _report(done, out)
 
 
 def warmstart(
@@ -257,7 +257,7 @@ def warmstart(
         prepare.embedded_data(PrepareSettings(seed=seed, traces=kind), progress_unless(quiet)).traces
     ]
     done = prepare.warm_start(files, kind, settings, out, size=choose(Size, size, "--size"), shown=not quiet)
-    _report(done, out, quiet)
+    _report(done, out)
 
 
 def _settings(erased_tokens: str, context: str, **settings: Any) -> "TrainSettings":
@@ -273,9 +273,7 @@ def _settings(erased_tokens: str, context: str, **settings: Any) -> "TrainSettin
     )
 
 
-def _report(done: dict[str, float], out: Path, quiet: bool) -> None:
-    if quiet:
-        return
+def _report(done: dict[str, float], out: Path) -> None:
     typer.echo(
         f"Mean loss {done['train_loss']:.3f} nats per label in {done['train_runtime']:.0f} s; model in {out}"
     )

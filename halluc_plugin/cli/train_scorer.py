@@ -95,8 +95,7 @@ def train_scorer(
     done = train_step_scorer(
         model, data, settings, out, trust_remote_code=trust_remote_code, show_progress=not quiet
     )
-    if not quiet:
-        _say(done, out)
+    _say(done, out)
 
 
 def _say(done: "TrainedScorer", out: Path) -> None:

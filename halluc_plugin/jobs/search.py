@@ -41,7 +41,9 @@ Asked = tuple[PosedProblem, StepOracle | None]
 ANSWERED = "answered"
 
 
-def answer(job: SearchJob, kept: Path, part: int, progress: Progress) -> list[Answered]:
+def answer(
+    job: SearchJob, kept: Path, part: int, progress: Progress, *, visited: bool = True
+) -> list[Answered]:
     """Search all problems and judge the answers; an interrupted search with the same settings is resumed.
 
     Args:
@@ -50,6 +52,7 @@ def answer(job: SearchJob, kept: Path, part: int, progress: Progress) -> list[An
             remains.
         part: Number of problems that are searched and kept together.
         progress: Shows the progress.
+        visited: Whether the answers keep all that was sampled on the way to them, up to 400 kB each.
 
     Returns:
         The answers, in the order of the problems.
@@ -89,7 +92,7 @@ def answer(job: SearchJob, kept: Path, part: int, progress: Progress) -> list[An
             corrector_shape=models.corrector_shape,
             scorer=models.scorer,
             space=space if edits else None,
-            account=space,
+            account=space if visited else None,
         )
         return [{ANSWERED: json.dumps(asdict(answer))} for answer in answers], {}
 

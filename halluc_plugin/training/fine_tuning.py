@@ -18,6 +18,7 @@ from halluc_plugin.decoding.limits import max_positions
 from halluc_plugin.edits import Context
 from halluc_plugin.errors import DataError, SettingsError, TokenizerError
 from halluc_plugin.hard import check_reading
+from halluc_plugin.progress import is_asked
 from halluc_plugin.tokens import vocab_of
 from halluc_plugin.tokens.saving import save_beside
 from halluc_plugin.training.attention import unfused_attention
@@ -122,8 +123,8 @@ def run(
     """
     from torch.utils.tensorboard import SummaryWriter
 
-    # transformers has it print the logs where no bar is shown.
-    trainer.remove_callback(PrinterCallback)
+    if not is_asked():  # transformers has it print the logs where no bar is shown: into halluc quiet's log
+        trainer.remove_callback(PrinterCallback)
     first = trainer.is_world_process_zero()
     if first:
         trainer.add_callback(TensorBoardCallback(SummaryWriter(str(out / TENSORBOARD))))

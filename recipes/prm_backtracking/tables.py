@@ -115,6 +115,8 @@ def _last(group: Group, which: str, checkpoint: int = -1) -> list[Cell]:
     """The last checkpoint of cells, as cells."""
     found: list[Cell] = []
     for cell in group:
+        if not cell[which]:
+            continue  # no first answer of this kind in this seed
         at = cell[which][checkpoint]
         rollouts = cell.get("rollouts", {}).get(which, [0, 0])
         found.append(
@@ -217,6 +219,8 @@ def kept(cells: Sequence[Cell]) -> Table:
 def _gains(group: Group) -> Mapping[int, float]:
     found: dict[int, float] = {}
     for cell in group:
+        if not cell["wrong"]:
+            continue  # nothing was wrong in this seed
         (*_, before), (*_, after) = (curve(cell, None, "wrong")[at] for at in (0, -1))
         found[cell["seed"]] = after - before
     return found

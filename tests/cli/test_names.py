@@ -1,5 +1,6 @@
 """One idea has one name in all commands, and names that have changed go on to work."""
 
+import json
 import re
 
 import pytest
@@ -92,3 +93,13 @@ def test_old_names_are_hidden(path, old, new):
     assert found.help == f"Old name of {new}."
     assert any(new in option.opts for option in COMMANDS[path].params)
     assert not re.search(rf"(^|\s){old}\b", shown(path), re.MULTILINE)
+
+
+def test_of_an_old_name_and_the_new_one_the_message_says_which_counts(tmp_path):
+    """Given both, the old name's value is taken, and the word on standard error names it."""
+    asked = ["data", "dag", "--train", "4", "--test", "2", "--out", str(tmp_path)]
+    done = CliRunner().invoke(app, [*asked, "--rate", "0.3", "--error-rate", "0.2"])
+    assert "--rate is --error-rate now; its value, 0.3, is taken." in done.stderr
+    card = json.loads((tmp_path / "dag" / "card.json").read_text(encoding="utf-8"))
+    assert "0.3" in json.dumps(card)
+    assert "0.2" not in json.dumps(card)

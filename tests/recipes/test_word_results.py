@@ -1,8 +1,10 @@
 """What models on word problems are worth: measured by problem, paired in tables."""
 
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 
 from halluc_plugin.errors import DataError, SettingsError
 from halluc_plugin.metrics import paired_difference
@@ -13,6 +15,8 @@ from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import editing_tokenizer
 from halluc_plugin.tasks.word.problems import WordProblems
 from halluc_plugin.tokens.saving import save_model
+
+RECIPES = Path(__file__).parents[2] / "recipes"
 
 
 def cell(arm, split, right, banned=None, **told):
@@ -107,5 +111,32 @@ def test_arms_that_were_asked_otherwise_are_not_paired(key):
 
 def test_what_is_no_model_is_named(tmp_path):
     """An argument without a folder of a model is refused before anything is measured."""
-    with pytest.raises(SettingsError, match="'start=nowhere' names no folder with model.safetensors"):
+    with pytest.raises(SettingsError, match=r"'start=nowhere' names no folder with model\.safetensors"):
         main(["start=nowhere"], tmp_path, tmp_path / "cells.json")
+
+
+def kept():
+    """The cells that the README's figures are of."""
+    return json.loads((RECIPES / "halluc_grpo" / "results" / "word.json").read_text(encoding="utf-8"))
+
+
+def test_the_page_of_results_has_the_tables_of_its_cells():
+    """What is printed from word.json stands on word.md, so that neither is changed alone."""
+    page = (RECIPES / "halluc_grpo" / "results" / "word.md").read_text(encoding="utf-8")
+    assert arms(kept()) in page
+    assert differences(kept()) in page
+
+
+def test_the_shipped_twin_is_the_one_that_was_measured():
+    """A run's report shows the clean twin of all seeds together, for the words that the recipe draws."""
+    twin = [one for one in kept() if one["arm"] == "twin"]
+    answers = sum(one["problems"] for one in twin)
+    (entry,) = json.loads((RECIPES / "halluc" / "task" / "word_twin.json").read_text(encoding="utf-8"))
+    phase = entry["phase"]
+    assert (phase["n"], len({one["seed"] for one in twin})) == (answers, 3)
+    right = sum(one["right"].count("1") for one in twin)
+    assert phase["accuracy"] == pytest.approx(right / answers, abs=1e-4)
+    tokens = sum(one["tokens"] * one["problems"] for one in twin) / answers
+    assert phase["tokens"] == pytest.approx(tokens, abs=0.01)
+    drawn = yaml.safe_load((RECIPES / "halluc" / "task" / "word.yaml").read_text(encoding="utf-8"))
+    assert entry["options"].items() <= drawn["halluc"]["prepare"]["options"].items()

@@ -70,6 +70,8 @@ def test_from_problems_to_figures(run, tmp_path, case):
     asked = ("--data", folder / "test.parquet", "--max-tokens", 24, "--out", answers)
     run("search", "--model", tmp_path / "on", *asked, "-k", 2, "-b", 2, "--tabu", "first")
     assert [json.loads(line)["row"] for line in Path(answers).read_text().splitlines()] == [0, 1, 2]
-    phase = measure(tmp_path / "on", PhaseJob(folder / "test.parquet", 3, max_tokens=24, context=context))
+    phase = measure(
+        tmp_path / "on", PhaseJob(folder / "test.parquet", 3, max_tokens=24, context=context)
+    ).phase
     assert phase.n == 3
     assert phase.accuracy_banned is not None

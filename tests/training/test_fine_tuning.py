@@ -272,7 +272,8 @@ class TestCommands:
         save_tokenizer(tokenizer, tmp_path / "model")
         given = []
 
-        def record(*arguments, step_delimiter):
+        def record(*arguments, step_delimiter, show_progress):
+            assert show_progress
             given.append((arguments[3], step_delimiter))
             return {"train_loss": 0.0, "train_runtime": 0.0}
 

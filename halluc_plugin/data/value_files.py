@@ -16,6 +16,7 @@ from halluc_plugin.edits import find_delimiters
 from halluc_plugin.errors import DataError
 
 DELIMITER = "step_delimiter"
+TURN_IDS = "turn_ids"  # files of before do not say it
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class ValueRow:
             1]; None where a value is not known.
         correct: Whether the whole response is right.
         rollouts: Number of continuations that were sampled for the row's values.
+        turn_ids: Number of ids at the end of the prompt that are earlier turns at the problem; what stands
+            before them is the problem's own prompt.
     """
 
     data_source: str
@@ -38,6 +41,12 @@ class ValueRow:
     values: list[float | None]
     correct: bool
     rollouts: int = 0
+    turn_ids: int = 0
+
+    @property
+    def problem_ids(self) -> list[int]:
+        """Token ids of the problem's own prompt."""
+        return self.prompt_ids[: len(self.prompt_ids) - self.turn_ids]
 
 
 def write_values(path: Path, rows: Iterable[ValueRow], tokenizer: Any, *, step_delimiter: str) -> int:
@@ -92,8 +101,9 @@ def read_values(
             another text, or a problem has another source; a response has no step, an empty step, a step
             without an end, or not one value more than steps; or a value is outside [0, 1].
     """
-    columns = tuple(ValueRow.__dataclass_fields__)
-    rows = [ValueRow(**row) for row in read_rows(path, columns)]
+    columns = [name for name in ValueRow.__dataclass_fields__ if name != TURN_IDS]
+    found = read_rows(path, columns, optional=[TURN_IDS])
+    rows = [ValueRow(**{**row, TURN_IDS: row.get(TURN_IDS) or 0}) for row in found]
     ends = _step_ends(path, tokenizer, step_delimiter)
     for number, row in enumerate(rows):
         if told := fault(row, ends):
@@ -144,6 +154,8 @@ def fault(row: ValueRow, ends: Collection[int] | None = None) -> str | None:
     """
     if not row.prompt_ids or not row.step_ids:
         return "the prompt or the response is empty"
+    if not 0 <= row.turn_ids < len(row.prompt_ids):
+        return f"{row.turn_ids} of the prompt's {len(row.prompt_ids)} ids are earlier turns"
     for number, step in enumerate(row.step_ids, 1):
         if not step:
             return f"step {number} is empty"

@@ -107,19 +107,21 @@ def turn_rows(
                 later.setdefault(trajectory[:turn], []).append(trajectory[turn:])
         for begun, futures in later.items():
             *before, now = (answers[i] for i in begun)
+            read = with_turns(
+                now.prompt_ids, [(row.step_ids, row.correct) for row in before], tokenizer,
+                step_delimiter=step_delimiter,
+            )  # fmt: skip
             found.append(
                 ValueRow(
                     now.data_source,
-                    with_turns(
-                        now.prompt_ids, [(row.step_ids, row.correct) for row in before], tokenizer,
-                        step_delimiter=step_delimiter,
-                    ),
+                    read,
                     now.step_ids,
                     _targets(now, [[answers[i] for i in future] for future in futures], discount, returns),
                     correct=now.correct,
                     rollouts=now.rollouts,
+                    turn_ids=len(read) - len(now.problem_ids),
                 )
-            )  # fmt: skip
+            )
     return found
 
 

@@ -22,14 +22,16 @@ Example = tuple[ValueRow, ...]
 def by_problem(rows: Sequence[ValueRow]) -> list[list[ValueRow]]:
     """Return the rows grouped by problem.
 
-    A prompt that begins with another row's prompt is that of a later turn at the same problem.
+    Turns belong to the problem whose prompt they begin with, whether its first turns are among the rows or
+    were left out, as balance leaves rows out. In files that do not say where turns begin, a prompt that
+    begins with another row's prompt is that of a later turn.
     """
     groups: list[list[ValueRow]] = []
     root: list[int] | None = None
-    for row in sorted(rows, key=lambda row: row.prompt_ids):
-        if root is None or row.prompt_ids[: len(root)] != root:
+    for row in sorted(rows, key=lambda row: row.problem_ids):
+        if root is None or row.problem_ids[: len(root)] != root:
             groups.append([])
-            root = row.prompt_ids
+            root = row.problem_ids
         groups[-1].append(row)
     return groups
 

@@ -1,12 +1,20 @@
 """Files of step values: what is written is read again, and what no scorer could be trained on is refused."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from halluc_plugin.data.value_files import ValueRow, fault, read_delimiter, read_values, write_values
+from halluc_plugin.data.parquet import write_parquet
+from halluc_plugin.data.value_files import (
+    ValueRow,
+    fault,
+    read_delimiter,
+    read_values,
+    value_metadata,
+    write_values,
+)
 from halluc_plugin.errors import DataError
 from halluc_plugin.scratch.tokenizer import number_tokenizer
 
@@ -50,6 +58,16 @@ def test_rows_are_read_as_they_were_written(written):
     assert read_delimiter(path) == "\n"
 
 
+def test_a_file_that_does_not_say_where_turns_begin_has_none(tmp_path):
+    """Files of before, and files joined of parts of before and after, are read as they are."""
+    said = {name: value for name, value in asdict(ROW).items() if name != "turn_ids"}
+    metadata = value_metadata(TOKENIZER, "\n")
+    for rows in ([said], [{**said, "turn_ids": None}, {**said, "turn_ids": 2}]):
+        write_parquet(tmp_path / "v.parquet", rows, metadata)
+        read = read_values(tmp_path / "v.parquet", TOKENIZER)
+        assert [row.turn_ids for row in read] == [0, 2][: len(rows)]
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -59,6 +77,7 @@ def test_rows_are_read_as_they_were_written(written):
         ({"step_ids": [ids("3+4=7"), ids("7*7=9\n")]}, "step 1 of 2 has no end"),
         ({"step_ids": [ids("3+4=7"), ids("7*7=9")]}, "step 1 of 2 has no end"),
         ({"step_ids": [ids("3+4=7\n"), ids("7*7=9")]}, "step 2 of 2 has no end"),
+        ({"turn_ids": len(ROW.prompt_ids)}, "ids are earlier turns"),
         ({"values": [0.5, 1.0]}, "2 values for 2 steps"),
         ({"values": [0.5, 1.25, 1.0]}, r"the value 1.25 is outside \[0, 1\]"),
         ({"values": [-0.1, None, 1.0]}, r"the value -0.1 is outside \[0, 1\]"),

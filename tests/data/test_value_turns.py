@@ -48,6 +48,13 @@ def test_the_context_is_the_earlier_turns_and_their_verdicts():
     assert with_turns(PROMPT, [], TOKENIZER, step_delimiter="\n") == PROMPT
 
 
+def test_a_turn_says_which_ids_are_the_problems_own():
+    """All turns of a problem have its prompt in front, however many turns stand behind it."""
+    rows = turn_rows([RIGHT, WRONG], TOKENIZER, step_delimiter="\n")
+    assert [row.problem_ids for row in rows] == [PROMPT] * 4
+    assert sorted(row.turn_ids > 0 for row in rows) == [False, False, True, True]
+
+
 def test_targets_are_those_of_equation_14():
     """Two answers, so each order of one or two: first turns average over being last and being followed.
 

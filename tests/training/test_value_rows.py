@@ -1,6 +1,7 @@
 """Rows of step values as batches: what is held out, what is drawn, what is taught, and each loss by hand."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -48,6 +49,12 @@ def test_turns_are_rows_of_one_problem():
     later = row([1, 2, 3, 4, 5], [[6]], [0.5, 1.0], correct=True)
     groups = by_problem([later, OTHER, RIGHT, WRONG])
     assert sorted(len(group) for group in groups) == [1, 3]
+
+
+def test_turns_stay_together_without_their_first_turn():
+    """Two later turns at a problem whose first turns were left out are of one problem all the same."""
+    later = [replace(row([1, 2, turn, 5], [[6]], [0.5, 1.0], correct=True), turn_ids=2) for turn in (3, 4)]
+    assert sorted(len(group) for group in by_problem([*later, OTHER])) == [1, 2]
 
 
 def test_pairs_are_of_one_problem():

@@ -53,6 +53,9 @@ class Diet(StrEnum):
     """The single-turn scorer that searches use."""
     TURNS = "in-context"
     """Own answers that follow others in one context, as many right as wrong rows."""
+    OUTCOMES = "outcomes alone"
+    """The same answers as the single-turn scorer's, each taught by whether it is right: an outcome reward
+    model, whose value of the bare prompt is 1/2, since it is taught none."""
 
 
 @dataclass(frozen=True)
@@ -203,7 +206,7 @@ class Models:
                 return balanced(self.offline(), self.seed)
             case Diet.OWN:
                 return self.own()
-            case Diet.OWN_BALANCED:
+            case Diet.OWN_BALANCED | Diet.OUTCOMES:
                 return balanced(self.own(), self.seed)
         made = turn_rows(
             self.own(), self.problems.tokenizer, step_delimiter=DELIMITER, revisions=self.scale.turns,
@@ -224,8 +227,9 @@ class Models:
                 learning_rate=self.scale.scorer_rate, save_steps=self.scale.looks, warmup_steps=10,
                 bf16=False,
             )  # fmt: skip
+            objective = Objective.OUTCOME if diet is Diet.OUTCOMES else Objective.VALUE
             made = train_step_scorer(
-                str(self.policy), [path], ScorerSettings(Objective.VALUE, patience=3, train=settings), folder
+                str(self.policy), [path], ScorerSettings(objective, patience=3, train=settings), folder
             )
             return {"rows": len(rows), "steps": made.steps, **made.quality.as_metrics()}
 

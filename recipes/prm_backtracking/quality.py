@@ -1,6 +1,7 @@
 """Figures 4, 5 and 7: how good scorers are on first answers, by what the oracle says of their steps."""
 
 from collections.abc import Sequence
+from statistics import fmean
 from typing import Any
 
 from halluc_plugin.data.value_turns import with_turns
@@ -20,14 +21,15 @@ def measure_quality(models: Models) -> dict[str, Any]:
 
     Returns:
         By scorer: ``right`` and ``wrong``, 0 or 1 for each such answer, whether its last value is on the
-        right side of 1/2; the mean squared error of steps against the oracle; curves of figure 5.
+        right side of 1/2; the mean squared error of steps against the oracle; ``prompt``, the mean value of
+        the bare prompt, the oracle's, and the mean squared error; curves of figure 5.
     """
     firsts = first_answers(models)
     found: dict[str, Any] = {}
     for diet in Diet:
-        found[str(diet)] = _of(scored(models, firsts, models.scorer(diet)), models.scorer_report(diet))
+        found[str(diet)] = quality_of(scored(models, firsts, models.scorer(diet)), models.scorer_report(diet))
     behind = scored(models, firsts, models.scorer(Diet.TURNS), behind_another=True)
-    found["in-context, behind another answer"] = _of(behind, models.scorer_report(Diet.TURNS))
+    found["in-context, behind another answer"] = quality_of(behind, models.scorer_report(Diet.TURNS))
     return {"scorers": found}
 
 
@@ -56,7 +58,13 @@ def scored(
     ]
 
 
-def _of(responses: Sequence[ScoredResponse], report: dict[str, Any]) -> dict[str, Any]:
+def quality_of(responses: Sequence[ScoredResponse], report: dict[str, Any]) -> dict[str, Any]:
+    """Return what :func:`measure_quality` keeps of a scorer.
+
+    Args:
+        responses: First answers with the values of the scorer and of the oracle.
+        report: What training it came to.
+    """
     quality = step_value_quality(responses)
     right = [int(r.values[-1] >= THRESHOLD) for r in responses if r.correct]
     wrong = [int(r.values[-1] < THRESHOLD) for r in responses if not r.correct]
@@ -68,7 +76,19 @@ def _of(responses: Sequence[ScoredResponse], report: dict[str, Any]) -> dict[str
         "mse": quality.mse,
         "ece": quality.ece,
         "first_error_auroc": quality.first_error_auroc.value,
+        "prompt": _of_prompts(responses),
         "curves": {"right": _over_steps(responses), "wrong": _around_error(responses)},
+    }
+
+
+def _of_prompts(responses: Sequence[ScoredResponse]) -> dict[str, float]:
+    found = [
+        (response.values[0], target) for response in responses if (target := response.targets[0]) is not None
+    ]
+    return {
+        "value": fmean(value for value, _ in found),
+        "oracle": fmean(target for _, target in found),
+        "mse": fmean((value - target) ** 2 for value, target in found),
     }
 
 

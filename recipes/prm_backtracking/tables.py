@@ -70,10 +70,13 @@ def policies(cells: Sequence[Cell]) -> Table:
 
 
 def scorers(cells: Sequence[Cell]) -> Table:
-    """Tabulate figures 4 and 7: outcome accuracy on right and wrong first answers, and errors of steps."""
+    """Tabulate figures 4 and 7: outcome accuracy on right and wrong first answers, and errors of steps.
+
+    Beside them stands what scorers say of the bare prompt, which is the value that step 1 is compared with.
+    """
     table = markdown_table(
         "", "scorer", "right, %", "seeds", "wrong, %", "seeds", "MSE of steps", "seeds", "ECE",
-        "AUROC of the first error",
+        "AUROC of the first error", "bare prompt: value, oracle's", "MSE",
     )  # fmt: skip
     for (task,), group in grouped(named(cells, "quality"), "task").items():
         for name in group[0]["scorers"]:
@@ -82,6 +85,8 @@ def scorers(cells: Sequence[Cell]) -> Table:
                 task, name, accuracy(at, "right"), by_seed(at, "right"), accuracy(at, "wrong"),
                 by_seed(at, "wrong"), f"{mean(at, 'mse'):.3f}", ", ".join(f"{c['mse']:.3f}" for c in at),
                 f"{mean(at, 'ece'):.3f}", f"{mean(at, 'first_error_auroc'):.3f}",
+                f"{mean(at, 'prompt', 'value'):.2f}, {mean(at, 'prompt', 'oracle'):.2f}",
+                f"{mean(at, 'prompt', 'mse'):.3f}",
             )  # fmt: skip
     return table
 

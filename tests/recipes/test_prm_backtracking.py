@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from halluc_plugin.metrics import DecoderShape
+from halluc_plugin.metrics.step_values import ScoredResponse
 from halluc_plugin.problem_sets.steps import StepSplit, generate
 from halluc_plugin.recipes.prm_backtracking import run, tables
 from halluc_plugin.recipes.prm_backtracking.answers import First, Outcomes
@@ -21,6 +22,8 @@ from halluc_plugin.recipes.prm_backtracking.didactic import (
 )
 from halluc_plugin.recipes.prm_backtracking.figures import revision_text
 from halluc_plugin.recipes.prm_backtracking.meters import Meter, ranked_points, revision_points
+from halluc_plugin.recipes.prm_backtracking.models import Diet
+from halluc_plugin.recipes.prm_backtracking.quality import quality_of
 from halluc_plugin.recipes.prm_backtracking.searching import REVISED
 from halluc_plugin.recipes.prm_backtracking.tasks import Problems, Task
 from halluc_plugin.sampling.states import End, Request, Response, Sample
@@ -195,6 +198,21 @@ def test_rollouts_stand_on_one_axis_and_not_on_the_other():
     cell = _searched("oracle, min-advantage")
     assert tables.curve(cell, None, "wrong")[0] == [10, 5, 0.0]
     assert tables.curve(cell, None, "wrong", rollouts=True)[0] == [30, 12, 0.0]
+
+
+def test_the_value_of_the_bare_prompt_stands_in_the_table_of_scorers():
+    """Of two answers worth 0 and 1/2 before anything is written: an outcome reward model says 1/2 of both."""
+    responses = [
+        ScoredResponse(0, (0.5, 0.9), (0.0, 1.0), correct=True),
+        ScoredResponse(1, (0.5, 0.1), (0.5, 0.0), correct=False),
+    ]
+    found = quality_of(responses, {"rows": 2, "steps": 1})
+    assert found["prompt"] == {"value": 0.5, "oracle": 0.25, "mse": 0.125}
+    cell = {"task": "word", "seed": 0, "name": "quality", "scorers": {str(Diet.OUTCOMES): found}}
+    made = tables.scorers([cell])
+    assert [list(made.columns[place].cells) for place in (1, -2, -1)] == [
+        ["outcomes alone"], ["0.50, 0.25"], ["0.125"],
+    ]  # fmt: skip
 
 
 def test_what_is_kept_beside_results_is_short():

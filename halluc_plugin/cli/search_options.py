@@ -48,6 +48,14 @@ Better = Annotated[
         show_default="final",
     ),
 ]
+Turns = Annotated[
+    int | None,
+    _option(
+        help="Most earlier answers that the scorer reads before a new one, for one that was trained on turns "
+        "(revise).",
+        show_default="none",
+    ),
+]
 Omega = Annotated[
     float | None,
     _option(help="Margin of advantage within which an earlier step is revised (revise).", show_default="0"),
@@ -94,6 +102,7 @@ class GuidanceOptions:
     corrector: Corrector = None
     arm: Arm = None
     better: Better = None
+    turns: Turns = None
     omega: Omega = None
     p_des: PDes = None
     revisions: Revisions = None

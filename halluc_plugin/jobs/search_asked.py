@@ -140,6 +140,11 @@ class SearchJob:
             raise SettingsError(
                 f"--continuations has no meaning for --scorer {guidance.scorer}.", "Use --scorer monte-carlo."
             )
+        if guidance.turns is not None and guidance.kind is not None:
+            raise SettingsError(
+                f"--turns has no meaning for --scorer {guidance.kind}, which reads no earlier answers.",
+                "Give the folder of a scorer that was trained on a file of `halluc data turns`.",
+            )
         if guidance.corrector is not None and self.backend is Backend.VLLM:
             raise SettingsError(
                 "vLLM would hold two models, and each takes the memory that it is given.",
@@ -150,7 +155,7 @@ class SearchJob:
         """Return the function that begins a guided search.
 
         Args:
-            tokenizer: The model's tokenizer, which a search that reflects needs.
+            tokenizer: The model's tokenizer, which a search that reflects or shows turns needs.
         """
         return plan(
             self.method,
@@ -160,6 +165,7 @@ class SearchJob:
             budget=self.budget,
             seed=self.seed,
             tokenizer=tokenizer,
+            step_delimiter=self.step_delimiter,
         )
 
     @property

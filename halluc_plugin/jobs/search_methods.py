@@ -53,6 +53,7 @@ MEANING: Mapping[str, frozenset[Method]] = {
     "revisions": frozenset({Method.REVISE}),
     "arm": frozenset({Method.REVISE}),
     "better": frozenset({Method.REVISE}),
+    "turns": frozenset({Method.REVISE}),
     "reduction": RANKED,
     "lookahead": frozenset({Method.VALUE_BEAM}),
     "exploration": GROWN,
@@ -94,6 +95,8 @@ class Guidance:
         revisions: Largest number of revisions.
         arm: The step that is revised.
         better: The rule that decides which new answer is kept.
+        turns: Largest number of earlier answers that the scorer reads before a new one; None for one that
+            reads none.
         reduction: The reduction of the values of an answer's steps to its score; None for the last value.
         lookahead: Number of steps of look-ahead, None for none.
         exploration: Weight of states that a tree has rarely visited.
@@ -109,6 +112,7 @@ class Guidance:
     revisions: int | None = None
     arm: Arm | None = None
     better: Better | None = None
+    turns: int | None = None
     reduction: Reduction | None = None
     lookahead: int | None = None
     exploration: float | None = None
@@ -130,7 +134,10 @@ class Guidance:
 
     def described(self) -> dict[str, Any]:
         """Return all settings as a JSON-able mapping."""
-        return asdict(self)
+        told = asdict(self)
+        if self.turns is None:
+            del told["turns"]  # answers of before there was a choice are kept
+        return told
 
 
 def require_meaning(method: Method, given: Mapping[str, bool]) -> None:

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from halluc_plugin.errors import TokenizerError
+from halluc_plugin.data.value_turns import with_turns
+from halluc_plugin.errors import SettingsError, TokenizerError
 from halluc_plugin.jobs.search_methods import Guidance, Method
 from halluc_plugin.sampling.states import GuidedSearch, Response, Space, Writer
+from halluc_plugin.search.guided import RatedResponse
 from halluc_plugin.search.pools import Pooling, stochastic_backtracking
 from halluc_plugin.search.ranking import Reduction, ranked
-from halluc_plugin.search.revision import Revising, revise
+from halluc_plugin.search.revision import Reading, Revising, revise
 from halluc_plugin.search.selection import Canonical
 from halluc_plugin.search.trees import Form, Growing, Reflection, tree_search
 from halluc_plugin.search.value_beams import check_beam, value_beam
@@ -30,6 +32,7 @@ def plan(
     budget: int | None,
     seed: int,
     tokenizer: Any = None,
+    step_delimiter: str = "\n",
 ) -> Begin:
     """Return the function that begins a guided search, after checking that every setting is in range.
 
@@ -40,18 +43,16 @@ def plan(
         rounds: Number of rounds of a pool, None for its default.
         budget: Number of prefixes kept or states expanded; None for 8, and for best-of-N in revisions.
         seed: Seed of what the search itself draws.
-        tokenizer: The model's tokenizer, which a search that reflects needs.
+        tokenizer: The model's tokenizer, which a search that reflects or shows turns needs.
+        step_delimiter: Text that ends a step.
 
     Raises:
-        SettingsError: A value is out of range.
+        SettingsError: A value is out of range, or has no meaning together with another.
     """
     width = DEFAULT_BUDGET if budget is None else budget
     match method:
         case Method.REVISE:
-            writer = Writer.POLICY if guidance.corrector is None else Writer.CORRECTOR
-            chosen = guidance.chosen("omega", "p_des", "revisions", "arm", "better")
-            revising = Revising(n=n, width=budget, writer=writer, seed=seed, **chosen)
-            return lambda prompt, space, _: revise(prompt, space, revising)
+            return _revision(guidance, n, budget, seed, tokenizer=tokenizer, step_delimiter=step_delimiter)
         case Method.TS_LLM | Method.LATS:
             form = Form.TS_LLM if method is Method.TS_LLM else Form.LATS
             chosen = guidance.chosen("exploration", "p_des")
@@ -76,6 +77,49 @@ def plan(
     if method is Method.BEST_OF_N:
         return lambda prompt, space, _: ranked(prompt, space, n, reduction)
     return lambda prompt, space, canonical: ranked(prompt, space, n, reduction, canonical)
+
+
+def earlier_turns(prompt: Sequence[int], most: int, tokenizer: Any, step_delimiter: str) -> Reading:
+    """Return what a scorer that sees earlier attempts reads before a new answer.
+
+    All attempts are told to be incorrect: they were not good enough, or the search would have ended.
+
+    Args:
+        prompt: Token ids of the problem's prompt.
+        most: Largest number of attempts that are read; the last ones are.
+        tokenizer: The tokenizer that writes the question behind each.
+        step_delimiter: Text that ends a step.
+    """
+
+    def read(turns: Sequence[RatedResponse]) -> tuple[int, ...]:
+        told = [(turn.steps, False) for turn in turns[-most:]]
+        return tuple(with_turns(prompt, told, tokenizer, step_delimiter=step_delimiter))
+
+    return read
+
+
+def _revision(
+    guidance: Guidance, n: int, budget: int | None, seed: int, *, tokenizer: Any, step_delimiter: str
+) -> Begin:
+    writer = Writer.POLICY if guidance.corrector is None else Writer.CORRECTOR
+    chosen = guidance.chosen("omega", "p_des", "revisions", "arm", "better")
+    revising = Revising(n=n, width=budget, writer=writer, seed=seed, **chosen)
+    turns = guidance.turns
+    if turns is None:
+        return lambda prompt, space, _: revise(prompt, space, revising)
+    if turns < 1:
+        raise SettingsError(f"--turns is {turns}.", "Give at least 1, or leave it out.")
+    if budget is not None:
+        raise SettingsError(
+            "--budget lets a beam write the suffixes, whose prefixes are no turns that --turns could show.",
+            "Leave one of them out.",
+        )
+
+    def in_context(prompt: tuple[int, ...], space: Space, _: Canonical) -> GuidedSearch:
+        reading = earlier_turns(prompt, turns, tokenizer, step_delimiter)
+        return revise(prompt, space, revising, reading=reading)
+
+    return in_context
 
 
 def reflection(prompt: tuple[int, ...], tokenizer: Any) -> Reflection:

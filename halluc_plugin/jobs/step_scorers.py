@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from halluc_plugin.data.value_turns import with_turns
+from halluc_plugin.errors import TokenizerError
 from halluc_plugin.jobs.samplers import require_fit
 from halluc_plugin.jobs.search_asked import SearchJob
 from halluc_plugin.jobs.search_methods import ScorerKind
@@ -32,15 +34,24 @@ def check_step_scorer(job: SearchJob, problems: Sequence[PosedProblem], space: S
 
     Raises:
         TokenizerError: The model is not a scorer of steps, or was made for another tokenizer, step delimiter
-            or task.
-        SettingsError: The scorer has too few positions for a prompt with its answer.
+            or task, or for no earlier answers if it is to read some.
+        SettingsError: The scorer has too few positions for a prompt with its answer, and with the earlier
+            ones that it is to read.
     """
     name = job.guidance.scorer
     if name is not None and job.guidance.kind is None:
         made = read_made(name, trust_remote_code=job.trust_remote_code)
         check_made(name, made, tokenizer, step_delimiter=job.step_delimiter, data_sources=_sources(problems))
+        turns = job.guidance.turns or 0
+        if turns and not made.turns:
+            raise TokenizerError(
+                f"The scorer {name} was trained on first answers alone, and --turns shows it earlier ones.",
+                "Leave --turns out, or train one on a file of `halluc data turns`.",
+            )
         prompts = [problem.prompt for problem in problems]
-        require_fit(name, prompts, space, trust_remote_code=job.trust_remote_code)
+        asked = with_turns((), [((), False)], tokenizer, step_delimiter=job.step_delimiter) if turns else ()
+        read = space.max_tokens + turns * (space.max_tokens + len(asked))
+        require_fit(name, prompts, space, max_tokens=read, trust_remote_code=job.trust_remote_code)
 
 
 def open_step_scorer(

@@ -54,6 +54,7 @@ class Made:
         step_delimiter: Text that ends a step.
         data_sources: Data sources of the problems, in order.
         trunk: The model whose trunk the scorer uses.
+        turns: Whether it was trained on answers behind earlier ones, too.
     """
 
     objective: Objective
@@ -61,6 +62,7 @@ class Made:
     step_delimiter: str
     data_sources: tuple[str, ...]
     trunk: Trunk = Trunk.OWN
+    turns: bool = False
 
     def write(self, config: Any) -> None:
         """Write the description into a transformers config."""
@@ -132,6 +134,7 @@ def read_made(name: str, *, trust_remote_code: bool = False) -> Made:
             str(told["step_delimiter"]),
             tuple(map(str, told["data_sources"])),
             Trunk(told["trunk"]),
+            bool(told.get("turns", False)),
         )
     except (KeyError, ValueError, TypeError) as error:
         raise TokenizerError(

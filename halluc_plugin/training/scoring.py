@@ -161,6 +161,7 @@ def train_step_scorer(
         delimiter,
         tuple(sorted({row.data_source for row in rows})),
         settings.trunk,
+        any(row.turn_ids for row in rows),
     )
     train, held_out = hold_out(rows, settings.held_out, settings.train.seed)
     drawn, looked_at = (examples(groups, settings.objective) for groups in (train, held_out))

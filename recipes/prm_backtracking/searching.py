@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from halluc_plugin.data.value_turns import with_turns
 from halluc_plugin.decoding import Decoding, decode
 from halluc_plugin.edits import collapse
+from halluc_plugin.jobs.search_plans import earlier_turns
 from halluc_plugin.recipes.prm_backtracking.answers import First, Outcomes, first_answers
 from halluc_plugin.recipes.prm_backtracking.meters import Meter, Point, ranked_points, revision_points
 from halluc_plugin.recipes.prm_backtracking.models import DELIMITER, TOGETHER, Diet, Models, flat
@@ -18,7 +18,6 @@ from halluc_plugin.sampling.networks import load_network
 from halluc_plugin.sampling.rating import Rater
 from halluc_plugin.sampling.states import Response
 from halluc_plugin.scorers.step_oracle import StepOracle
-from halluc_plugin.search.guided import RatedResponse
 from halluc_plugin.search.revision import Arm, Reading, Revising, Revision, revise
 
 ORACLE, REACHABLE, LEARNED, IN_CONTEXT = "oracle", "reachability", "learned", "in-context"
@@ -84,18 +83,7 @@ def _rater(models: Models, firsts: Sequence[First], source: str) -> Rater:
 
 
 def _reading(models: Models, first: First) -> Reading:
-    """What the in-context scorer reads: the last of the answers before, which were not good enough."""
-
-    def read(turns: Sequence[RatedResponse]) -> tuple[int, ...]:
-        last = turns[-models.scale.turns :]
-        return tuple(
-            with_turns(
-                first.problem.prompt, [(turn.steps, False) for turn in last], models.problems.tokenizer,
-                step_delimiter=DELIMITER,
-            )
-        )  # fmt: skip
-
-    return read
+    return earlier_turns(first.problem.prompt, models.scale.turns, models.problems.tokenizer, DELIMITER)
 
 
 def measure_samples(models: Models) -> dict[str, Any]:

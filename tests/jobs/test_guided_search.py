@@ -13,6 +13,7 @@ from halluc_plugin.jobs.search_asked import SearchJob
 from halluc_plugin.jobs.search_methods import GUIDED, Guidance, Method, ScorerKind
 from halluc_plugin.jobs.search_plans import ASKED, TOLD, reflection
 from halluc_plugin.sampling.states import End, Sample
+from halluc_plugin.scorers.prefixes import PrefixScorer
 from halluc_plugin.scorers.saved import Made, Objective, save_step_scorer
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
@@ -154,6 +155,7 @@ def scorers(tmp_path_factory, tokenizer):
         "ids": {"tokenizer": "another"},
         "delimiter": {"step_delimiter": ";"},
         "task": {"data_sources": ("halluc/dag",)},
+        "turns": {"turns": True},
     }
     folders = {}
     for name, other in others.items():
@@ -186,6 +188,38 @@ def test_a_scorer_of_shorter_answers_is_refused(search, scorers, tmp_path, monke
     config.write_text(json.dumps(json.loads(config.read_text()) | {"max_position_embeddings": 64}))
     done = search("--method", "revise", "--scorer", str(tmp_path / "short"))
     assert "positions" in str(done.exception)
+
+
+def test_a_scorer_of_turns_reads_the_answers_before(found, scorers, monkeypatch):
+    """Behind the problem stand the last revised answers, each told to be incorrect, never more than asked."""
+    read = []
+
+    class Listening(PrefixScorer):
+        def rate(self, prompts, steps):
+            read.extend(tuple(prompt) for prompt in prompts)
+            return super().rate(prompts, steps)
+
+    monkeypatch.setattr("halluc_plugin.scorers.saved.PrefixScorer", Listening)
+    asked = ("--method", "revise", "--scorer", str(scorers["turns"]), "--p-des", "1", "--better", "progress")
+    answers, _ = found(*asked, "--turns", "2", "--revisions", "12")
+    assert answers[0]["search"]["guidance"]["turns"] == 2
+    tokenizer = number_tokenizer(edit_tokens=())
+    questions = [tokenizer.decode(list(ids)).count("Is the turn correct? no\n") for ids in read]
+    assert set(questions) == {0, 1, 2}
+    assert questions[: len(answers)] == [0] * len(answers)  # the first answers
+
+
+def test_earlier_answers_are_shown_to_scorers_of_turns_alone(search, scorers, tmp_path, monkeypatch):
+    """A scorer of first answers alone is refused, and one without positions for the turns."""
+    monkeypatch.setattr("halluc_plugin.jobs.search_models.open_sampler", None)
+    done = search("--method", "revise", "--scorer", str(scorers["right"]), "--turns", "2")
+    assert "first answers alone" in str(done.exception)
+    shutil.copytree(scorers["turns"], tmp_path / "short")
+    config = tmp_path / "short" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"max_position_embeddings": 250}))
+    assert "positions" in str(
+        search("--method", "revise", "--scorer", str(tmp_path / "short"), "--turns", "2").exception
+    )
 
 
 def test_a_corrector_revises(found, model):
@@ -251,6 +285,10 @@ def test_a_tokenizer_without_words_cannot_reflect():
         (("--method", "revise", "--scorer", "oracle", "--revisions", "-1"), "revisions -1"),
         (("--method", "revise", "--scorer", "oracle", "--budget", "0"), "width is 0"),
         (("--method", "revise", "--scorer", "oracle", "--continuations", "4"), "--scorer monte-carlo"),
+        (("--method", "revise", "--scorer", "oracle", "--turns", "2"), "--turns has no meaning for --scorer"),
+        (("--method", "lats", "--scorer", "prm", "--turns", "2"), "--turns has no meaning for --method"),
+        (("--method", "revise", "--scorer", "prm", "--turns", "0"), "--turns is 0"),
+        (("--method", "revise", "--scorer", "prm", "--turns", "2", "--budget", "4"), "no turns that"),
         (("--method", "revise", "--scorer", "oracle", "--verifier", "x"), "go together"),
         (("--method", "revise", "--scorer", "verdict", "--verifier-says", "verdict"), "--verifier-says"),
         (("--method", "value-beam", "--scorer", "oracle", "--lookahead", "-1"), "look-ahead -1"),

@@ -1,6 +1,7 @@
 """Training scorers of steps: each objective learns what it is taught, measured on held-out problems."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -82,6 +83,17 @@ def test_right_responses_have_the_higher_value(folder, tmp_path, objective):
     scorer, _ = trained(folder, tmp_path / "prm", settings(objective))
     last = scorer.score([UNSEEN] * 3, CASES)[:, -1].tolist()
     assert last[0] > max(last[1:]) + 0.2
+
+
+def test_a_scorer_says_whether_it_was_trained_on_turns(folder, tmp_path):
+    """A row that stands behind earlier answers makes it one that reads them."""
+    for name, turn_ids in (("first", 0), ("later", 2)):
+        path = tmp_path / f"{name}.parquet"
+        made = [*rows()[1:], replace(rows()[0], turn_ids=turn_ids)]
+        write_values(path, made, TOKENIZER, step_delimiter="\n")
+        chosen = settings(Objective.VALUE, steps=1)
+        train_step_scorer(str(folder / "policy"), [path], chosen, tmp_path / name, show_progress=False)
+        assert read_made(str(tmp_path / name)).turns is (turn_ids > 0)
 
 
 def test_a_shared_trunk_is_left_as_it_is(folder, tmp_path):

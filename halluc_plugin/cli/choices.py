@@ -30,7 +30,8 @@ Starts = Literal["mean", "semantic", "description", "subtokens"]
 ErasedTokens = Literal["mask", "keep", "weight"]
 """Imitation cannot turn against erased tokens, as reinforcement learning can."""
 Divergences = Literal["kl", "chi2", "chi2-mixture"]
-Objectives = Literal["value", "outcome", "verdict", "pairwise"]
+Objectives = Literal["value", "outcome", "verdict", "pairwise", "dpo", "ipo", "kto", "simpo"]
+"""Those of scorers of steps, and the preference losses."""
 Trunks = Literal["own", "shared"]
 WarmStarts = Literal["backtrack", "clean"]
 """Traces in turns are made by a recipe, not by this command line."""

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from halluc_plugin.cli import choices, train_scorer
+from halluc_plugin.cli import choices, train_preference, train_scorer
 from halluc_plugin.cli.data_options import Quiet, TrustRemoteCode
 from halluc_plugin.cli.data_output import progress_unless
 from halluc_plugin.cli.help import TRAINING, examples
+from halluc_plugin.cli.spread import spread
 from halluc_plugin.cli.train_options import (
     BF16,
     BatchSize,
@@ -25,6 +26,7 @@ from halluc_plugin.cli.train_options import (
     Start,
     Steps,
 )
+from halluc_plugin.cli.train_preference import Preferring
 
 if TYPE_CHECKING:
     from halluc_plugin.training import TrainSettings
@@ -33,12 +35,13 @@ TRAIN_EXAMPLES = examples(
     "halluc train --model my-model --data own/right.parquet --data own/corrected.parquet --out trained",
     "halluc train --model my-model --data traces.parquet --low-rank 8 --out trained",
     "halluc train --model my-model --data values.parquet --objective value --out prm",
+    "halluc train --model my-model --data pairs.parquet --objective dpo --reference my-model --out trained",
 )
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command("train", rich_help_panel=TRAINING, epilog=TRAIN_EXAMPLES)(train)
+    app.command("train", rich_help_panel=TRAINING, epilog=TRAIN_EXAMPLES)(spread(train))
     app.command(
         "match",
         rich_help_panel=TRAINING,
@@ -58,20 +61,22 @@ def train(
     model: Start,
     data: Annotated[
         list[Path],
-        typer.Option(help="Trace file, with --objective file of values; give it again for more."),
+        typer.Option(help="Trace file, with --objective file of values or of pairs; give it again for more."),
     ],
     out: Out,
     objective: train_scorer.Objective = None,
     trunk: train_scorer.Trunk = None,
     held_out: train_scorer.HeldOut = None,
     patience: train_scorer.Patience = None,
+    preferring: Preferring = Preferring(),  # noqa: B008 - frozen
     steps: Steps = 1000,
     batch_size: BatchSize = 64,
     micro_batch_size: MicroBatchSize = None,
     learning_rate: Annotated[
         float | None,
         typer.Option(
-            help="Peak learning rate.", show_default="1e-5; 2e-4 for low-rank updates; 1e-3 for a head alone"
+            help="Peak learning rate.",
+            show_default="1e-5; 2e-4 for low-rank updates; 1e-3 for a head alone; on pairs 1e-6 and 2e-5",
         ),
     ] = None,
     low_rank: Annotated[
@@ -92,7 +97,7 @@ def train(
     trust_remote_code: TrustRemoteCode = False,
     quiet: Quiet = False,
 ) -> None:
-    """Fine-tune a model on raw traces, with erased tokens out of the loss; or train a scorer of steps."""
+    """Fine-tune a model on raw traces, with erased tokens out of the loss, or on pairs; or train a scorer."""
     from halluc_plugin.losses.shares import LossShares
     from halluc_plugin.tokens.loading import load_model, load_tokenizer
     from halluc_plugin.training import fine_tune, fine_tune_low_rank
@@ -100,9 +105,10 @@ def train(
 
     if low_rank is not None:
         check_low_rank(low_rank, out)
+    on_pairs = objective in train_preference.PREFERENCES
     if learning_rate is None:
-        learning_rate = 1e-5 if low_rank is None else 2e-4
-        learning_rate = 1e-3 if trunk == "shared" else learning_rate
+        usual = (train_preference.RATE, train_preference.LOW_RANK_RATE) if on_pairs else (1e-5, 2e-4)
+        learning_rate = 1e-3 if trunk == "shared" else usual[low_rank is not None]
     settings = _settings(
         erased_tokens,
         context,
@@ -115,6 +121,14 @@ def train(
         save_steps=save_steps,
         seed=seed,
     )
+    if objective is not None and on_pairs:
+        train_scorer.refuse_scorers_options(trunk=trunk, patience=patience)
+        train_preference.train_pairs(
+            model, data, out, settings, preferring, objective=objective, held_out=held_out, low_rank=low_rank,
+            step_delimiter=step_delimiter, trust_remote_code=trust_remote_code, quiet=quiet,
+        )  # fmt: skip
+        return
+    preferring.refuse()
     if objective is not None:
         train_scorer.refuse_traces_options(
             low_rank=low_rank,

@@ -1,4 +1,4 @@
-"""The options and the report of ``halluc train --objective``, which trains a scorer of steps."""
+"""The options of ``halluc train --objective``, and the report where it trains a scorer of steps."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 Objective = Annotated[
     choices.Objectives | None,
     typer.Option(
-        help="Train a scorer of steps on files of values instead: value (of each step), outcome (of the "
-        "whole response), verdict (a token behind each step) or pairwise (right against wrong responses).",
+        help="Train otherwise: a scorer of steps on files of values, by value (of each step), outcome (of "
+        "the whole response), verdict (a token behind each step) or pairwise (right against wrong "
+        "responses); or a policy on files of pairs, by the preference loss dpo, ipo, kto or simpo.",
         metavar="OBJECTIVE",
         show_default="imitates traces",
     ),
@@ -33,7 +34,8 @@ Trunk = Annotated[
 HeldOut = Annotated[
     float | None,
     typer.Option(
-        help="With --objective: share of the problems that is held out, for early stopping and the report.",
+        help="With --objective: share of the problems that is held out for the report, and for the early "
+        "stopping of a scorer.",
         show_default="0.1",
     ),
 ]

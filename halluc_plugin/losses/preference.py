@@ -93,11 +93,11 @@ class PreferenceSettings:
             )
         if self.gamma is not None and self.loss is not Preference.SIMPO:
             raise SettingsError(
-                f"gamma is the margin of simpo, and the loss is {self.loss}.",
+                f"A margin (gamma) is given, which only simpo has, and the loss is {self.loss}.",
                 "Leave it out, or choose simpo.",
             )
         if self.gamma is not None and not 0 <= self.gamma < float("inf"):
-            raise SettingsError(f"gamma is {self.gamma}.", "Give a number of at least 0.")
+            raise SettingsError(f"The margin (gamma) is {self.gamma}.", "Give a number of at least 0.")
 
     @property
     def scale(self) -> float:

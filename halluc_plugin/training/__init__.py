@@ -4,7 +4,8 @@ Read in this order: :mod:`.settings` (the settings of a run), :mod:`.dataset` (t
 labels from the edit semantics), :mod:`.weights` (the weights of labels), :mod:`.trainer` (the loss),
 :mod:`.fine_tuning` (progress, checkpoints, resuming and TensorBoard), :mod:`.low_rank` with
 :mod:`.output_bias` (low-rank updates); :mod:`.matching` with :mod:`.match_settings` and :mod:`.replay`
-(SequenceMatch); :mod:`.attention` (short rows on a CPU).
+(SequenceMatch); :mod:`.preferring` with :mod:`.prefer_settings`, :mod:`.pairs`, :mod:`.reference_sums` and
+:mod:`.preference_trainer` (preference losses on pairs); :mod:`.attention` (short rows on a CPU).
 """
 
 from typing import TYPE_CHECKING

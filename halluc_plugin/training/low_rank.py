@@ -6,7 +6,7 @@ saved as a plain one, with the updates merged.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -111,6 +111,46 @@ def fine_tune_low_rank(
             :func:`halluc_plugin.training.fine_tune`; an interrupted run in ``out`` had another model, rank or
             edit tokens; a further head of the model has a bias; or peft does not support its layers (Mamba).
     """
+
+    def train(tuned: Any, folder: Path, finish: Callable[[], None]) -> dict[str, float]:
+        return fine_tune(
+            tuned, tokenizer, files, settings, folder,
+            step_delimiter=step_delimiter, show_progress=show_progress, callbacks=callbacks, finish=finish,
+        )  # fmt: skip
+
+    return train_low_rank(
+        model, tokenizer, train, out, rank=rank, seed=settings.seed, step_delimiter=step_delimiter
+    )
+
+
+def train_low_rank(
+    model: Any,
+    tokenizer: Any,
+    train: Callable[[Any, Path, Callable[[], None]], dict[str, float]],
+    out: Path,
+    *,
+    rank: int,
+    seed: int,
+    step_delimiter: str = "\n",
+) -> dict[str, float]:
+    """Wrap a model in low-rank updates, train them by any loss, and save the merged model.
+
+    Args:
+        model: The model, as for :func:`fine_tune_low_rank`.
+        tokenizer: Its tokenizer.
+        train: ``train(tuned, folder, finish)`` trains the wrapped model in a folder, calls ``finish`` before
+            it deletes its checkpoints, and returns the figures of the training.
+        out: Folder for the merged model.
+        rank: Rank of the updates.
+        seed: Seed of the updates' first weights.
+        step_delimiter: Text that ends a step, for a tokenizer with a step backtrack token.
+
+    Returns:
+        What ``train`` returned.
+
+    Raises:
+        SettingsError: The settings are refused as by :func:`fine_tune_low_rank`.
+    """
     check_low_rank(rank, out)
     from peft import LoraConfig, get_peft_model
 
@@ -124,7 +164,7 @@ def fine_tune_low_rank(
         trainable_token_indices=dict.fromkeys(trained, edits) or None,
         task_type="CAUSAL_LM",
     )
-    torch.manual_seed(settings.seed)
+    torch.manual_seed(seed)
     try:
         tuned: Any = get_peft_model(model, config)
     except ValueError as error:
@@ -141,10 +181,7 @@ def fine_tune_low_rank(
             bias.put_back()
         save_model(merged, tokenizer, out, step_delimiter=step_delimiter)
 
-    return fine_tune(
-        tuned, tokenizer, files, settings, out / ADAPTER,
-        step_delimiter=step_delimiter, show_progress=show_progress, callbacks=callbacks, finish=merge,
-    )  # fmt: skip
+    return train(tuned, out / ADAPTER, merge)
 
 
 def _refuse_another_run(out: Path, ours: dict[str, Any]) -> None:

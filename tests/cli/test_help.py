@@ -15,6 +15,7 @@ from halluc_plugin.edits.builders import ErasedTokens
 from halluc_plugin.jobs.samplers import Backend
 from halluc_plugin.jobs.search import Method
 from halluc_plugin.losses import Divergence
+from halluc_plugin.losses.preference import Preference
 from halluc_plugin.own_errors.corrections import Depth
 from halluc_plugin.own_errors.step_values import Labels
 from halluc_plugin.problem_sets.raw_traces import Edit, Ending
@@ -104,7 +105,7 @@ def test_every_help_ends_with_examples(path):
         (choices.Methods, Method), (choices.Rules, Rule), (choices.Arms, Arm), (choices.Betters, Better),
         (choices.Reductions, Reduction), (choices.Sayings, Says), (choices.Tabus, Tabu),
         (choices.Starts, Initialisation), (choices.Divergences, Divergence), (choices.Sizes, Size),
-        (choices.Objectives, Objective), (choices.Trunks, Trunk),
+        (choices.Objectives, {*Objective, *Preference}), (choices.Trunks, Trunk),
         (choices.Labels, Labels), (choices.Probings, Probing), (choices.Returns, Returns),
         (choices.ErasedTokens, set(ErasedTokens) - {ErasedTokens.NEGATIVE}),
         (choices.WarmStarts, set(WarmStartTraces) - {WarmStartTraces.TURNS}),

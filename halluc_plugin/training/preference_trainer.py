@@ -1,0 +1,71 @@
+"""The transformers trainer with a preference loss."""
+
+from collections import defaultdict
+from typing import Any
+
+import torch
+from transformers import Trainer
+
+from halluc_plugin.edits import Context
+from halluc_plugin.losses.preference import PreferenceSettings, Sides, preference_loss
+from halluc_plugin.training.pairs import PairCollator
+from halluc_plugin.training.reference_sums import summed_log_probs
+
+
+class PreferenceTrainer(Trainer):
+    """The transformers trainer with a preference loss; batches are those of a :class:`PairCollator`.
+
+    Args:
+        loss: The loss and its constants.
+        context: What each action sees.
+    """
+
+    data_collator: PairCollator
+
+    def __init__(self, *args: Any, loss: PreferenceSettings, context: Context, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._loss, self._context = loss, context
+        self.model_accepts_loss_kwargs = True  # pairs are counted over the optimizer step
+        self._seen: defaultdict[str, list[float]] = defaultdict(list)
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        """Return the mean loss of the pairs of an optimizer step, a scalar.
+
+        The divergence of KTO is estimated from the mismatched responses of one forward pass.
+        """
+        pairs = len(inputs["labels"])
+        policy = summed_log_probs(model, inputs, self.data_collator, self._context).split(pairs)
+        counts = inputs["counted"].sum(1).split(pairs)
+        known = inputs["reference"].split(pairs) if self._loss.needs_reference else None
+        found = preference_loss(
+            self._loss,
+            Sides(*policy[:2]),
+            counts=Sides(*counts[:2]),
+            reference=None if known is None else Sides(*known[:2]),
+            mismatched=None if known is None or len(policy) == 2 else policy[2] - known[2],
+        )
+        self._note(Sides(*policy[:2]), found.rewards)
+        loss = found.losses.sum() / (pairs if num_items_in_batch is None else num_items_in_batch)
+        return (loss, {}) if return_outputs else loss
+
+    def _note(self, policy: Sides, rewards: Sides) -> None:
+        margins = rewards.difference
+        # A tie, as before the first step, is half a success.
+        self._seen["preference_accuracy"].append(float(((margins > 0) + 0.5 * (margins == 0)).mean()))
+        self._seen["reward_margin"].append(float(margins.mean()))
+        for name, sums, side in zip(Sides._fields, policy, rewards, strict=True):
+            self._seen[f"reward_{name}"].append(float(side.mean()))
+            self._seen[f"log_prob_{name}"].append(float(sums.detach().mean()))
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Log also accuracy, margin, rewards and log-probs of the sides, as means since the last log."""
+        if "loss" in logs:
+            logs = {**logs, **{name: sum(values) / len(values) for name, values in self._seen.items()}}
+            self._seen.clear()
+        super().log(logs, *args, **kwargs)

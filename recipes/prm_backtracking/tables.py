@@ -72,7 +72,7 @@ def policies(cells: Sequence[Cell]) -> Table:
 def scorers(cells: Sequence[Cell]) -> Table:
     """Tabulate figures 4 and 7: outcome accuracy on right and wrong first answers, and errors of steps.
 
-    Beside them stands what scorers say of the bare prompt, which is the value that step 1 is compared with.
+    The last columns are what scorers say of the bare prompt, which is the value that step 1 is compared with.
     """
     table = markdown_table(
         "", "scorer", "right, %", "seeds", "wrong, %", "seeds", "MSE of steps", "seeds", "ECE",

@@ -1,9 +1,10 @@
 """Decode plain transformers models under the edit MDP, in soft or in hard context.
 
-Read in this order: :mod:`.policy` (what a response may sample next), :mod:`.hf` (``decode``, the reference
-engine: batched, exact, on CPU and GPU) with :mod:`.slots` (a KV cache that can be rewound) and
-:mod:`.attention`; :mod:`.limits` (the rows and positions that a model has), :mod:`.generation` (arguments of
-transformers' ``generate``, to decode by). vLLM is the fast engine, see :mod:`halluc_plugin.vllm_engine`.
+Read in this order: :mod:`.policy` (what a response may sample next), :mod:`.asked` (settings and result),
+:mod:`.hf` (``decode``, the reference engine: batched, exact, on CPU and GPU) with :mod:`.slots` (a KV cache
+that can be rewound) and :mod:`.attention`; :mod:`.limits` (the rows and positions that a model has),
+:mod:`.generation` (arguments of transformers' ``generate``, to decode by). vLLM is the fast engine, see
+:mod:`halluc_plugin.vllm_engine`.
 """
 
 from typing import TYPE_CHECKING
@@ -13,7 +14,8 @@ from halluc_plugin.decoding.policy import EditPolicy, Tabu
 from halluc_plugin.edits import Context
 
 if TYPE_CHECKING:
-    from halluc_plugin.decoding.hf import DecodedTrace, Decoding, decode
+    from halluc_plugin.decoding.asked import DecodedTrace, Decoding
+    from halluc_plugin.decoding.hf import decode
 
 __all__ = ["Context", "DecodedTrace", "Decoding", "EditPolicy", "Tabu", "decode"]
 

@@ -1,92 +1,24 @@
 """Decode a transformers model in batches in soft or hard context, with one forward slot per action."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from transformers import LogitsProcessorList
 
+from halluc_plugin.decoding.asked import DecodedTrace, Decoding, Finish
 from halluc_plugin.decoding.attention import grouped_heads
 from halluc_plugin.decoding.drawing import Drawn, Known, draw
 from halluc_plugin.decoding.generation import Processing
 from halluc_plugin.decoding.limits import max_positions, require_room, require_rows
 from halluc_plugin.decoding.policy import NOTHING, EditPolicy, Tabu
 from halluc_plugin.decoding.slots import SlotCache
-from halluc_plugin.edits import Context, EditVocab
-from halluc_plugin.edits.builders import Boundary
-from halluc_plugin.errors import SettingsError, TraceError
+from halluc_plugin.edits import Context
+from halluc_plugin.errors import TraceError
 
-
-class Finish(StrEnum):
-    """The reason why a response ended."""
-
-    EOS = "eos"
-    LENGTH = "length"
-    """The response has as many actions as it may, or its live tokens fill the model's positions."""
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """The settings of a decoding.
-
-    Args:
-        vocab: The edit vocabulary. Ids that are not tokens have probability 0.
-        max_actions: Largest number of raw actions per response, edits and erased tokens included.
-        context: What the model sees after an edit, soft or hard.
-        temperature: Sampling temperature; 0 decodes greedily. Greedy hard context needs ``tabu`` or a
-            ``budget``, since an error and its backtrack lead back to the very same state.
-        budget: Largest number of effective edits per response, None for no limit.
-        boundary: The effect of an edit on an empty response.
-        tabu: What an edit bans of the span it erases (evaluation only). True stands for :attr:`Tabu.LAST`.
-        eos_ids: Ids that end a response; they count as text.
-
-    Raises:
-        SettingsError: A value is out of range, or greedy hard decoding could loop forever.
-    """
-
-    vocab: EditVocab
-    max_actions: int
-    context: Context = Context.SOFT
-    temperature: float = 1.0
-    budget: int | None = None
-    boundary: Boundary = Boundary.NOOP
-    tabu: Tabu | bool = Tabu.OFF
-    eos_ids: frozenset[int] = field(default_factory=frozenset)
-
-    def __post_init__(self) -> None:
-        if self.max_actions < 1:
-            raise SettingsError(f"max_actions is {self.max_actions}.", "Give at least 1.")
-        if self.temperature < 0:
-            raise SettingsError(f"temperature is {self.temperature}.", "Give 0 for greedy, or more.")
-        object.__setattr__(self, "tabu", Tabu.of(self.tabu))
-        free = self.tabu is Tabu.OFF and self.budget is None
-        if self.context is Context.HARD and self.temperature == 0 and free:
-            raise SettingsError(
-                "Greedy decoding in hard context returns to the same state after every backtrack and loops.",
-                "Set tabu=True, a budget, or a temperature above 0.",
-            )
-
-
-@dataclass(frozen=True)
-class DecodedTrace:
-    """One sampled response of T actions.
-
-    Attributes:
-        ids: All actions, edits and a sampled EOS included, Int[T].
-        logprobs: Log-probability of each action in nats under the sampling distribution (after bans and
-            temperature; for greedy decoding at temperature 1).
-        finish: The reason why the response ended.
-        entropies: Entropy of that distribution before each action, in nats.
-        edit_probs: Probability before each action that it is any edit token.
-    """
-
-    ids: list[int]
-    logprobs: list[float]
-    finish: Finish
-    entropies: list[float]
-    edit_probs: list[float]
+ReadState = Callable[[torch.Tensor], torch.Tensor]
+"""Reads a number from the last hidden state of each row: Float[R, H] to Float[R]."""
 
 
 @torch.no_grad()
@@ -100,6 +32,7 @@ def decode(
     processors: LogitsProcessorList | None = None,
     pad_id: int = 0,
     generator: torch.Generator | None = None,
+    read: ReadState | None = None,
 ) -> list[DecodedTrace]:
     """Sample one response to each prompt.
 
@@ -117,6 +50,8 @@ def decode(
             last.
         pad_id: The id that ``processors`` find at padding.
         generator: The source of randomness, on the model's first device; None for torch's default.
+        read: Function that reads a number from what the trunk computes of each state, as a head on it does;
+            the last action of a response is then fed, too. None for none.
 
     Returns:
         One trace for each prompt, in order.
@@ -139,7 +74,7 @@ def decode(
         else None
     )
     with grouped_heads(model):
-        batch = _Batch(model, prompts, decoding, limits, processing)
+        batch = _Batch(model, prompts, decoding, limits, processing, read=read)
         for row, banned in zip(batch.rows, banned_first or (), strict=banned_first is not None):
             row.banned_first = banned
         while batch.active:
@@ -170,6 +105,7 @@ class _Row:
         )
         self.ids: list[int] = []
         self.known: list[Known] = []
+        self.values: list[float] = []
         self.finish: Finish | None = None
         self.banned_first = NOTHING
 
@@ -201,7 +137,7 @@ class _Row:
     def trace(self) -> DecodedTrace:
         assert self.finish is not None
         logprobs, entropies, edit_probs = map(list, zip(*self.known, strict=True))
-        return DecodedTrace(self.ids, logprobs, self.finish, entropies, edit_probs)
+        return DecodedTrace(self.ids, logprobs, self.finish, entropies, edit_probs, self.values)
 
 
 class _Batch:
@@ -214,8 +150,10 @@ class _Batch:
         decoding: Decoding,
         limits: Sequence[int],
         processing: "Processing | None",
+        *,
+        read: ReadState | None,
     ) -> None:
-        self.model, self.decoding, self.processing = model, decoding, processing
+        self.model, self.decoding, self.processing, self.read = model, decoding, processing, read
         self.device = input_device(model)
         positions = max_positions(model.config)
         self.rows = [
@@ -270,14 +208,33 @@ class _Batch:
         visible = int(positions.max()) + 1
         self.cache.place(positions, visible)
         seen = torch.arange(visible, device=self.device) <= positions
-        output = self.model(
-            input_ids=ids,
-            position_ids=positions,
-            attention_mask=seen[:, None, None, :],
-            past_key_values=self.cache,
-            use_cache=True,
-        )
+        with self._reading():
+            output = self.model(
+                input_ids=ids,
+                position_ids=positions,
+                attention_mask=seen[:, None, None, :],
+                past_key_values=self.cache,
+                use_cache=True,
+            )
         return output.logits[:, -1].to(self.device, torch.float32)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Read the states that the trunk computes inside the block."""
+        if self.read is None:
+            yield
+            return
+        seen: list[torch.Tensor] = []
+        hook = self.model.base_model.register_forward_hook(
+            lambda *passed: seen.append(passed[-1].last_hidden_state[:, -1])
+        )
+        try:
+            yield
+        finally:
+            hook.remove()
+        for row, value in zip(self.active, self.read(seen[-1]).tolist(), strict=True):
+            if len(row.values) <= len(row.ids):  # not fed again behind its last action
+                row.values.append(value)
 
     def _ban(self, scores: torch.Tensor) -> torch.Tensor:
         """Put ids that do not exist, and what the rows' policies ban, at -inf, in place."""
@@ -300,10 +257,13 @@ class _Batch:
         for row, token_id, known in zip(self.active, drawn.ids.tolist(), drawn.known(), strict=True):
             if row.finish is None:
                 row.push(token_id, known, self.decoding)
-        going = [index for index, row in enumerate(self.active) if row.finish is None]
+        going = [index for index, row in enumerate(self.active) if not self._done(row)]
         if not going or len(going) <= len(self.active) // 2:
             kept = torch.tensor(going, dtype=torch.long, device=self.device)
             self.cache.select(kept)
             if self.processing is not None:
                 self.processing.select(kept)
             self.active = [self.active[index] for index in going]
+
+    def _done(self, row: _Row) -> bool:
+        return row.finish is not None and (self.read is None or len(row.values) > len(row.ids))

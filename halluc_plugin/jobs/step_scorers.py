@@ -10,12 +10,13 @@ from halluc_plugin.jobs.search_asked import SearchJob
 from halluc_plugin.jobs.search_methods import ScorerKind
 from halluc_plugin.metrics import DecoderShape
 from halluc_plugin.sampling.driver import Sampler
+from halluc_plugin.sampling.hf import HFSampler
 from halluc_plugin.sampling.networks import decoder_shape, load_network
 from halluc_plugin.sampling.problems import PosedProblem
 from halluc_plugin.sampling.states import Space
 from halluc_plugin.scorers.monte_carlo import MonteCarloScorer
 from halluc_plugin.scorers.prefixes import PrefixScorer
-from halluc_plugin.scorers.saved import check_made, load_step_scorer, read_made
+from halluc_plugin.scorers.saved import check_made, load_on_trunk, load_step_scorer, read_made
 from halluc_plugin.scorers.step_oracle import StepOracle
 from halluc_plugin.scorers.step_verdicts import StepLikelihoods, StepVerdicts
 from halluc_plugin.scorers.steps import StepScorer
@@ -74,7 +75,8 @@ def open_step_scorer(
         shape: Sizes of the model that answers.
 
     Returns:
-        The scorer.
+        The scorer. One that stands on the trunk of the model that answers reads what transformers computes
+        while they sample it.
 
     Raises:
         TokenizerError: A model cannot be loaded, has other ids, or was made for other steps or another task.
@@ -94,6 +96,12 @@ def open_step_scorer(
             likelihood = job.guidance.kind is ScorerKind.LIKELIHOOD
             reader = StepLikelihoods(network) if likelihood else StepVerdicts(network, tokenizer)
             return PrefixScorer(reader, decoder_shape(network.config))
+    if isinstance(sampler, HFSampler):
+        ends = space.delimiters | space.eos_ids
+        reading = load_on_trunk(name, sampler.network, ends, trust_remote_code=trust)
+        if reading is not None:
+            sampler.read_by(reading)
+            return reading
     return load_step_scorer(
         name,
         tokenizer,

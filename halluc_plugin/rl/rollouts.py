@@ -8,7 +8,7 @@ import torch
 
 from halluc_plugin.credit import group_relative, spread
 from halluc_plugin.decoding import DecodedTrace, Decoding, decode
-from halluc_plugin.decoding.hf import Finish
+from halluc_plugin.decoding.asked import Finish
 from halluc_plugin.edits import resolve_rows, response_mask
 from halluc_plugin.rewards import judge_answer, observe, score
 from halluc_plugin.rl.answers import Answers, reward_info

@@ -2,13 +2,25 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 from halluc_plugin.decoding import Decoding, decode
 from halluc_plugin.decoding.limits import require_room
 from halluc_plugin.sampling.states import End, Request, Sample, Space
+
+
+class TrunkReader(Protocol):
+    """The interface of a head on the policy's trunk, which values states while they are sampled."""
+
+    def read(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Return a value of each state, Float[R], from the trunk's last hidden states, Float[R, H]."""
+        ...
+
+    def keep(self, prefix: Sequence[int], ids: Sequence[int], values: Sequence[float]) -> None:
+        """Take the values of a sample: behind the prefix, and behind each id, Float[T + 1]."""
+        ...
 
 
 class HFSampler:
@@ -24,6 +36,16 @@ class HFSampler:
     def __init__(self, model: Any, space: Space, *, batch_size: int = 256, seed: int = 0) -> None:
         self._model, self._space, self._batch_size = model, space, batch_size
         self._generator = torch.Generator(next(model.parameters()).device).manual_seed(seed)
+        self._reader: TrunkReader | None = None
+
+    @property
+    def network(self) -> Any:
+        """The model that is sampled."""
+        return self._model
+
+    def read_by(self, reader: TrunkReader) -> None:
+        """Let a head on the model's trunk value all that is sampled from now on."""
+        self._reader = reader
 
     def reseed(self, seed: int) -> None:
         """Restart the samples from another seed."""
@@ -66,7 +88,11 @@ class HFSampler:
             limits=limits,
             banned_first=[request.banned_first for request in requests],
             generator=self._generator,
+            read=None if self._reader is None else self._reader.read,
         )
+        if self._reader is not None:
+            for trace, request in zip(traces, requests, strict=True):
+                self._reader.keep(request.prefix, trace.ids[: request.max_tokens], trace.values)
         return [
             replace(
                 sample_of(trace.ids, trace.logprobs, request, self._space),

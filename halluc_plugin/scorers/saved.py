@@ -14,8 +14,9 @@ from halluc_plugin.data.trace_files import fingerprint
 from halluc_plugin.errors import TokenizerError
 from halluc_plugin.sampling.networks import decoder_shape, load_network
 from halluc_plugin.scorers.prefixes import PrefixScorer, Reader
+from halluc_plugin.scorers.shared_trunk import SharedTrunk
 from halluc_plugin.scorers.step_verdicts import StepVerdicts
-from halluc_plugin.scorers.value_head import ValueHead, share_trunk
+from halluc_plugin.scorers.value_head import ValueHead, is_trunk_of, share_trunk
 from halluc_plugin.tokens.card import CARD
 from halluc_plugin.tokens.loading import load_config, load_token_classifier, on_accelerator, save_tokenizer
 
@@ -219,6 +220,35 @@ def load_step_scorer(
         model = on_accelerator(load_token_classifier(name, trust_remote_code=trust_remote_code).eval())
         model = model if policy is None else share_trunk(model, policy)
     return PrefixScorer(reader_of(model, made.objective, tokenizer), decoder_shape(model.config))
+
+
+def load_on_trunk(
+    name: str, policy: Any, ends: Collection[int], *, trust_remote_code: bool = False
+) -> SharedTrunk | None:
+    """Load a scorer that stands on a policy's trunk, to read what the policy samples.
+
+    Args:
+        name: The scorer's folder or hub name; :func:`check_made` has accepted it.
+        policy: The policy, loaded.
+        ends: Ids that end a step or a response.
+        trust_remote_code: Whether code that comes with the scorer may run.
+
+    Returns:
+        The scorer, None if its trunk is its own or another policy's.
+
+    Raises:
+        TokenizerError: The scorer cannot be loaded, or is not a scorer of steps.
+        SettingsError: The sizes of its network are not known.
+    """
+    made = read_made(name, trust_remote_code=trust_remote_code)
+    if made.trunk is not Trunk.SHARED:
+        return None
+    head = on_accelerator(load_token_classifier(name, trust_remote_code=trust_remote_code).eval())
+    if not is_trunk_of(head, policy):
+        return None
+    from_prompt = made.objective is Objective.VALUE
+    shape = decoder_shape(head.config)
+    return SharedTrunk(share_trunk(head, policy), shape, ends, from_prompt=from_prompt)
 
 
 def reader_of(model: Any, objective: Objective, tokenizer: Any) -> Reader:

@@ -77,6 +77,15 @@ def new_value_head(policy: str, *, trust_remote_code: bool = False) -> Any:
     return made
 
 
+def is_trunk_of(head: Any, policy: Any) -> bool:
+    """Return whether a token classifier's trunk is the policy's, weight for weight."""
+    mine, its = head.base_model.state_dict(), policy.base_model.state_dict()
+    return mine.keys() == its.keys() and all(
+        mine[name].shape == its[name].shape and torch.equal(mine[name], its[name].to(mine[name]))
+        for name in mine
+    )
+
+
 def share_trunk(head: Any, policy: Any) -> Any:
     """Replace the trunk of a value head by the policy's, so that one copy is in memory.
 
@@ -90,11 +99,7 @@ def share_trunk(head: Any, policy: Any) -> Any:
     Raises:
         TokenizerError: The two trunks differ.
     """
-    mine, its = head.base_model.state_dict(), policy.base_model.state_dict()
-    if mine.keys() != its.keys() or not all(
-        mine[name].shape == its[name].shape and torch.equal(mine[name], its[name].to(mine[name]))
-        for name in mine
-    ):
+    if not is_trunk_of(head, policy):
         raise TokenizerError(
             "The value head was trained on another trunk than the policy's.",
             "Load it with a trunk of its own, or train it on this policy with the trunk frozen.",

@@ -61,6 +61,31 @@ def test_sampled_logprobs_equal_recomputation(model, context, boundary, budget):
         assert trace.logprobs == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.parametrize("context", list(Context))
+def test_states_are_read_while_they_are_sampled(model, context):
+    """Before each action and behind the last one, what a head reads of a pass over the text that is seen."""
+    decoding = Decoding(VOCAB, 40, context, eos_ids=frozenset({EOS}))
+    generator = torch.Generator().manual_seed(2)
+    limits = [5, 40, 12, 30, 40]  # some end before others
+    traces = decode(
+        model, PROMPTS, decoding, limits=limits, generator=generator, read=lambda hidden: hidden.sum(-1)
+    )
+    assert len({len(trace.ids) for trace in traces}) > 1
+    for prompt, trace in zip(PROMPTS, traces, strict=True):
+        assert len(trace.values) == len(trace.ids) + 1
+        for t, value in enumerate(trace.values):
+            seen = collapse(trace.ids[:t], VOCAB) if context is Context.HARD else trace.ids[:t]
+            with torch.no_grad():
+                hidden = model.model(torch.tensor([prompt + list(seen)])).last_hidden_state
+            assert value == pytest.approx(hidden[0, -1].sum().item(), abs=1e-4)
+
+
+def test_nothing_is_read_where_nothing_reads(model):
+    """Values are for those who ask."""
+    (trace,) = decode(model, PROMPTS[:1], Decoding(VOCAB, 5))
+    assert trace.values == []
+
+
 @pytest.mark.parametrize("tabu", [True, Tabu.FIRST])
 @pytest.mark.parametrize("context", list(Context))
 def test_greedy_tabu_follows_the_argmax(model, context, tabu):

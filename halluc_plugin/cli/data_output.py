@@ -47,18 +47,27 @@ def write_file(
     of: str = "references",
     metadata: "Mapping[str, Any] | None" = None,
     quiet: bool = False,
+    nothing: tuple[str, str] | None = None,
 ) -> Path:
-    """Write a file of traces and its card; an interrupted command resumes after the last complete part."""
+    """Write a file of traces and its card; an interrupted command resumes after the last complete part.
+
+    Raises:
+        DataError: There are no rows; with ``nothing``, its cause and fix are the message.
+    """
     from halluc_plugin.data.resumable import PartedFile, named_model
     from halluc_plugin.data.trace_files import FINGERPRINT, fingerprint
+    from halluc_plugin.errors import DataError
     from halluc_plugin.problem_sets.files import write_card
 
     metadata = {"seed": seed, FINGERPRINT: fingerprint(tokenizer), **(metadata or {})}
     decides = {**metadata, **described}
     if "model" in described:
         decides["model"] = named_model(described["model"])
-    file: PartedFile[Any] = PartedFile(out, make, decides, metadata, part)
+    file: PartedFile[Any] = PartedFile(out, make, decides, metadata, part, may_be_empty=nothing is not None)
     count, tally = file.write(asked, workers, progress=progress_unless(quiet), what=of)
+    if nothing is not None and not count:
+        out.unlink()
+        raise DataError(*nothing)
     card = out.with_suffix(".card.json")
     write_card(card, {"count": count, of: len(asked), **metadata, **tally, "request": described})
     return card

@@ -3,7 +3,7 @@
 Every trace built here collapses to its reference. Read in this order: :mod:`.writing` (a trace as it is
 written), :mod:`.injection` (synthetic errors), :mod:`.alignment` with :mod:`.myers` (errors taken from a
 sample of the model), :mod:`.marker` and :mod:`.turns` (a trace's twin that corrects itself in words, or in a
-second attempt).
+second attempt). :mod:`.contrast` makes the worse twin of a trace: with its edit at a wrong place, or without.
 """
 
 from halluc_plugin.traces.alignment import align_steps, align_tokens

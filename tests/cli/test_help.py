@@ -16,7 +16,9 @@ from halluc_plugin.jobs.samplers import Backend
 from halluc_plugin.jobs.search import Method
 from halluc_plugin.losses import Divergence
 from halluc_plugin.losses.preference import Preference
+from halluc_plugin.own_errors.contrast_rows import Kind
 from halluc_plugin.own_errors.corrections import Depth
+from halluc_plugin.own_errors.pair_rows import Negatives
 from halluc_plugin.own_errors.step_values import Labels
 from halluc_plugin.problem_sets.raw_traces import Edit, Ending
 from halluc_plugin.problem_sets.step_traces import Pairing
@@ -36,7 +38,7 @@ CHOICES = {
     "backend", "context", "depth", "divergence", "edit", "ending", "erased_tokens", "form", "init", "method",
     "pairing", "rule", "size", "tabu", "traces", "verifier_says", "arm", "better", "reduction",
     "answers", "back", "check", "form_of_maps", "labels", "memory", "notice", "objective", "proposal",
-    "returns", "trunk",
+    "returns", "trunk", "kind", "negatives",
 }  # fmt: skip
 
 
@@ -106,6 +108,7 @@ def test_every_help_ends_with_examples(path):
         (choices.Reductions, Reduction), (choices.Sayings, Says), (choices.Tabus, Tabu),
         (choices.Starts, Initialisation), (choices.Divergences, Divergence), (choices.Sizes, Size),
         (choices.Objectives, {*Objective, *Preference}), (choices.Trunks, Trunk),
+        (choices.PairKinds, Kind), (choices.Negatives, Negatives),
         (choices.Labels, Labels), (choices.Probings, Probing), (choices.Returns, Returns),
         (choices.ErasedTokens, set(ErasedTokens) - {ErasedTokens.NEGATIVE}),
         (choices.WarmStarts, set(WarmStartTraces) - {WarmStartTraces.TURNS}),

@@ -1,0 +1,252 @@
+"""The command ``halluc data pairs``: pairs of raw traces, of which one is preferred."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from halluc_plugin.cli import choices
+from halluc_plugin.cli.cards import tell
+from halluc_plugin.cli.data_options import (
+    Json,
+    Limit,
+    Quiet,
+    RewardFunction,
+    Sampling,
+    problems_together,
+)
+from halluc_plugin.cli.data_output import open_engine, trained_folder, write_file
+from halluc_plugin.cli.help import examples, refuse
+from halluc_plugin.commands import shell
+
+if TYPE_CHECKING:
+    from halluc_plugin.sampling.problems import PosedProblem
+    from halluc_plugin.sampling.states import Space
+
+PAIR_EXAMPLES = {
+    "pairs": examples(
+        "halluc data pairs --kind moved --data DATA/chain/traces.parquet --model my-model "
+        "--out moved.parquet",
+        "halluc data pairs --kind answers --data gsm8k/train.parquet --model my-model --samples 8 "
+        "--max-tokens 512 --negatives likeliest --out answers.parquet",
+        "halluc data pairs --kind siblings --data DATA/chain/train.parquet --model my-model "
+        "--out steps.parquet",
+    )
+}
+SAMPLED = Sampling()
+ORACLE = "oracle"
+NO_EDITS = "Give traces with effective edits whose answers are right."
+NOTHING = {
+    "moved": ("No trace has an edit that could be moved to a wrong place.", NO_EDITS),
+    "kept": ("No trace has an edit that could be left out.", NO_EDITS),
+    "answers": (
+        "No problem was answered both right and wrong.",
+        "Sample more answers, give easier or harder problems, or allow longer answers (--max-tokens).",
+    ),
+    "siblings": (
+        "No two steps after one prefix differ enough in value.",
+        "Draw more steps (--samples), lower --gap, or give the text that ends a step (--step-delimiter).",
+    ),
+}
+"""What is said where no pair comes of it all, and what to do."""
+
+
+def pairs(
+    data: Annotated[
+        Path, typer.Option(help="Trace file (moved, kept), or problems: a file of verl's rows (the others).")
+    ],
+    model: Annotated[
+        str,
+        typer.Option(
+            help="Model folder or hub name: its tokenizer reads traces, it answers problems.", metavar="PATH"
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="File of pairs to write; its card goes beside it.")],
+    kind: Annotated[
+        choices.PairKinds,
+        typer.Option(
+            help="A trace against its twin with an edit at a wrong place (moved) or ended where it took back "
+            "(kept); right against wrong answers; or steps after one prefix, of which one can still be "
+            "right (siblings).",
+            metavar="KIND",
+        ),
+    ],
+    most: Annotated[int, typer.Option(help="Most pairs of a trace or problem.", min=1)] = 4,
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            "--samples",
+            "-k",
+            help="Answers sampled of each problem, or steps after each prefix.",
+            min=1,
+            show_default="8",
+        ),
+    ] = None,
+    negatives: Annotated[
+        choices.Negatives | None,
+        typer.Option(
+            help="With --kind answers: wrong answers closest to a right one, or those the model likes best.",
+            show_default="closest",
+        ),
+    ] = None,
+    scorer: Annotated[
+        str | None,
+        typer.Option(
+            help="With --kind siblings: folder of a scorer of steps, or oracle for the problems' verifier.",
+            metavar="SCORER",
+            show_default=ORACLE,
+        ),
+    ] = None,
+    gap: Annotated[
+        float | None,
+        typer.Option(
+            help="With --kind siblings: least difference of the values of two steps.", show_default="0.5"
+        ),
+    ] = None,
+    limit: Limit = None,
+    reward_function: RewardFunction = None,
+    sampling: Sampling = SAMPLED,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Write pairs of raw traces of one problem, of which one is preferred, for preference losses."""
+    from halluc_plugin.data.resumable import named, named_function, named_model
+    from halluc_plugin.own_errors.contrast_rows import Kind
+    from halluc_plugin.settings import choose
+    from halluc_plugin.tokens.loading import load_tokenizer
+
+    what = choose(Kind, kind, "--kind")
+    known = load_tokenizer(model, trust_remote_code=sampling.trust_remote_code)
+    described: dict[str, Any] = {
+        "how": "pairs",
+        "kind": kind,
+        "data": named(data),
+        "limit": limit,
+        "most": most,
+    }
+    if what in {Kind.MOVED, Kind.KEPT}:
+        _refuse_sampling(kind, sampling, samples, reward_function)
+        refuse({"negatives": negatives, "scorer": scorer, "gap": gap}, f"with --kind {kind}", "Leave it out.")
+        make, items = _contrasts(what, data, known, most, sampling, limit)
+        described |= {"step_delimiter": sampling.step_delimiter}
+        part, of = 256, "traces read"
+    else:
+        others = {"scorer": scorer, "gap": gap} if what is Kind.ANSWERS else {"negatives": negatives}
+        refuse(others, f"with --kind {kind}", "Leave it out.")
+        each = 8 if samples is None else samples
+        how = {"negatives": negatives or "closest"} if what is Kind.ANSWERS else {
+            "scorer": scorer or ORACLE, "gap": 0.5 if gap is None else gap,
+        }  # fmt: skip
+        described |= {"model": model, "samples": each, **how, **sampling.described}
+        if scorer not in {None, ORACLE}:
+            described["scorer_files"] = named_model(str(scorer))
+        described["reward_function"] = named_function(reward_function)
+        items, space = _problems(data, known, model, sampling, limit, reward_function)
+        make = _sampled(items, space, known, model, sampling, samples=each, most=most, **how)
+        part, of = problems_together(sampling.backend, each), "problems"
+    card = write_file(
+        out,
+        items,
+        known,
+        make,
+        described,
+        sampling.seed,
+        part=part,
+        of=of,
+        quiet=quiet,
+        nothing=NOTHING[kind],
+    )
+    train = ("halluc", "train", "--model", model, "--data", out, "--objective", "dpo", "--reference", model)
+    tell(
+        card,
+        f"To train on these: {shell(*train, '--out', trained_folder(out))}",
+        as_json=as_json,
+        quiet=quiet,
+    )
+
+
+def _refuse_sampling(kind: str, sampling: Sampling, samples: int | None, reward_function: str | None) -> None:
+    """Refuse what would sample, where nothing is sampled."""
+    names = ("temperature", "max_tokens", "backend", "template")
+    given = {name: getattr(sampling, name) for name in names}
+    changed = {name: value for name, value in given.items() if value != getattr(SAMPLED, name)}
+    if "template" in changed:
+        changed["template_kwargs"] = changed.pop("template")
+    changed |= {"samples": samples, "reward_function": reward_function}
+    refuse(changed, f"with --kind {kind}", "Leave it out: the traces are given.")
+
+
+def _contrasts(
+    kind: Any, data: Path, tokenizer: Any, most: int, sampling: Sampling, limit: int | None
+) -> tuple[Any, list[Any]]:
+    """What makes contrastive pairs, and the traces."""
+    from halluc_plugin.own_errors.contrast_rows import Contrasts, read_traced_problems
+    from halluc_plugin.tokens import edit_vocab
+    from halluc_plugin.tokens.ends import end_ids
+
+    vocab = edit_vocab(tokenizer, step_delimiter=sampling.step_delimiter)
+    ends = end_ids(tokenizer, None, ())
+    traces = read_traced_problems(data, tokenizer, limit)
+    return Contrasts(kind, vocab, ends, tokenizer, most, sampling.seed), traces
+
+
+def _problems(
+    data: Path,
+    tokenizer: Any,
+    model: str,
+    sampling: Sampling,
+    limit: int | None,
+    reward_function: str | None,
+) -> tuple[list["PosedProblem"], "Space"]:
+    """The problems, and the space in which the model is sampled; checked before a model is loaded."""
+    from halluc_plugin.errors import SettingsError
+    from halluc_plugin.jobs.samplers import policy_space, require_fit
+    from halluc_plugin.sampling.problems import read_problems
+
+    if not sampling.temperature > 0:
+        raise SettingsError("At temperature 0 all samples would be the same.", "Give one above 0.")
+    space = policy_space(model, tokenizer, **sampling.space_settings)
+    problems = read_problems(
+        data, tokenizer, limit, reward_function=reward_function, template_kwargs=sampling.template_kwargs
+    )
+    prompts = [problem.prompt for problem in problems]
+    require_fit(model, prompts, space, trust_remote_code=sampling.trust_remote_code)
+    return problems, space
+
+
+def _sampled(
+    problems: list["PosedProblem"],
+    space: "Space",
+    tokenizer: Any,
+    model: str,
+    sampling: Sampling,
+    *,
+    samples: int,
+    most: int,
+    negatives: str | None = None,
+    scorer: str | None = None,
+    gap: float = 0.5,
+) -> Any:
+    """What makes pairs of what the model samples."""
+    from halluc_plugin.own_errors.pair_rows import AnswerPairs, Negatives, SiblingPairs, require_several
+    from halluc_plugin.scorers.saved import load_step_scorer
+    from halluc_plugin.scorers.step_oracle import StepOracle
+    from halluc_plugin.settings import choose
+
+    require_several(samples, "samples")
+    seed = sampling.seed
+    if negatives is not None:
+        how = choose(Negatives, negatives, "--negatives")
+        engine = open_engine(model, space, sampling)
+        return AnswerPairs(engine, space, tokenizer, samples, how, most, seed)
+    rater: Any
+    if scorer == ORACLE:
+        rater = StepOracle(problems, tokenizer, space.eos_ids)
+    else:
+        assert scorer is not None
+        sources = {problem.data_source for problem in problems}
+        rater = load_step_scorer(
+            scorer, tokenizer, step_delimiter=sampling.step_delimiter, data_sources=sources,
+            trust_remote_code=sampling.trust_remote_code,
+        )  # fmt: skip
+    return SiblingPairs(open_engine(model, space, sampling), space, rater, samples, gap, most, seed)

@@ -103,6 +103,22 @@ def pairs(
             help="With --kind siblings: least difference of the values of two steps.", show_default="0.5"
         ),
     ] = None,
+    better_request: Annotated[
+        str | None,
+        typer.Option(
+            help="Request for a better answer, a system message, for token rewards (T-REG).",
+            metavar="TEXT",
+            show_default="no token rewards",
+        ),
+    ] = None,
+    worse_request: Annotated[
+        str | None,
+        typer.Option(
+            help="The opposite request; both or neither are given.",
+            metavar="TEXT",
+            show_default="no token rewards",
+        ),
+    ] = None,
     limit: Limit = None,
     reward_function: RewardFunction = None,
     sampling: Sampling = SAMPLED,
@@ -112,6 +128,7 @@ def pairs(
     """Write pairs of raw traces of one problem, of which one is preferred, for preference losses."""
     from halluc_plugin.data.resumable import named, named_function, named_model
     from halluc_plugin.own_errors.contrast_rows import Kind
+    from halluc_plugin.own_errors.opposite_prompts import WithOpposites, opposite_prompts
     from halluc_plugin.settings import choose
     from halluc_plugin.tokens.loading import load_tokenizer
 
@@ -144,6 +161,13 @@ def pairs(
         items, space = _problems(data, known, model, sampling, limit, reward_function)
         make = _sampled(items, space, known, model, sampling, samples=each, most=most, **how)
         part, of = problems_together(sampling.backend, each), "problems"
+    if better_request is not None or worse_request is not None:
+        requests = (better_request or "", worse_request or "")
+        kwargs = sampling.template_kwargs
+        make = WithOpposites(
+            make, opposite_prompts(data, known, *requests, limit=limit, template_kwargs=kwargs)
+        )
+        described |= {"requests": requests}
     card = write_file(
         out,
         items,
@@ -167,11 +191,9 @@ def pairs(
 
 def _refuse_sampling(kind: str, sampling: Sampling, samples: int | None, reward_function: str | None) -> None:
     """Refuse what would sample, where nothing is sampled."""
-    names = ("temperature", "max_tokens", "backend", "template")
+    names = ("temperature", "max_tokens", "backend")
     given = {name: getattr(sampling, name) for name in names}
     changed = {name: value for name, value in given.items() if value != getattr(SAMPLED, name)}
-    if "template" in changed:
-        changed["template_kwargs"] = changed.pop("template")
     changed |= {"samples": samples, "reward_function": reward_function}
     refuse(changed, f"with --kind {kind}", "Leave it out: the traces are given.")
 

@@ -44,6 +44,15 @@ class Preferring:
         typer.Option(help="With --objective simpo: the margin of rewards (gamma).", show_default="1"),
     ] = None
 
+    token_rewards: Annotated[
+        float | None,
+        typer.Option(
+            help="With --objective dpo: weight of T-REG's regulariser, on pairs with opposite prompts "
+            "(halluc data pairs --better-request).",
+            show_default="none",
+        ),
+    ] = None
+
     def refuse(self) -> None:
         """Refuse all of them if no preference is learned.
 
@@ -76,7 +85,7 @@ def train_pairs(
 
     loss = PreferenceSettings(choose(Preference, objective, "--objective"), how.beta, how.margin)
     held: dict[str, Any] = {} if held_out is None else {"held_out": held_out}
-    settings = PreferSettings(loss, train, low_rank=low_rank, **held)
+    settings = PreferSettings(loss, train, low_rank=low_rank, token_rewards=how.token_rewards, **held)
     # Before a model is loaded.
     check_reference(loss, given=how.reference is not None)
     tokenizer = load_tokenizer(model, trust_remote_code=trust_remote_code)

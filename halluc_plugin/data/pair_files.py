@@ -4,10 +4,11 @@ A row has ``prompt_ids``, ``chosen_ids`` and ``rejected_ids`` in the ids of one 
 tokens in them. Masks are not stored, as in files of traces: they are functions of the ids. Sides that correct
 themselves in words have ``chosen_erased`` and ``rejected_erased``. A file whose sides bring a prompt each
 (``chosen_prompt_ids`` and ``rejected_prompt_ids`` instead of ``prompt_ids``) is read if the prompts are the
-same. The file's metadata names the tokenizer by its fingerprint.
+same. ``better_prompt_ids`` and ``worse_prompt_ids`` are the prompt with an opposite request each, for token
+rewards (T-REG). The file's metadata names the tokenizer by its fingerprint.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ class PairRow:
         chosen_erased: For each id of the chosen side, whether words take it back; None if only edits take
             back.
         rejected_erased: The same of the rejected side.
+        better_prompt_ids: The prompt with the request for a better answer; None if no tokens are rewarded.
+        worse_prompt_ids: The prompt with the request for a worse answer; None if no tokens are rewarded.
     """
 
     prompt_ids: list[int]
@@ -37,6 +40,8 @@ class PairRow:
     rejected_ids: list[int]
     chosen_erased: list[bool] | None = None
     rejected_erased: list[bool] | None = None
+    better_prompt_ids: list[int] | None = None
+    worse_prompt_ids: list[int] | None = None
 
     @property
     def sides(self) -> tuple[TraceRow, TraceRow]:
@@ -76,19 +81,24 @@ def pair_of(chosen: TraceRow, rejected: TraceRow) -> PairRow:
 
 def fault(row: PairRow) -> str | None:
     """Return what is wrong with a pair, None if nothing is."""
+    return next(_faults(row), None)
+
+
+def _faults(row: PairRow) -> Iterator[str]:
     if not row.prompt_ids:
-        return "the prompt is empty"
+        yield "the prompt is empty"
     for name, side in zip(SIDES, row.sides, strict=True):
         if not side.response_ids:
-            return f"the {name} side is empty"
+            yield f"the {name} side is empty"
         if side.erased is not None and len(side.erased) != len(side.response_ids):
-            return f"{name}_erased has {len(side.erased)} values for {len(side.response_ids)} ids"
+            yield f"{name}_erased has {len(side.erased)} values for {len(side.response_ids)} ids"
+    if bool(row.better_prompt_ids) is not bool(row.worse_prompt_ids):
+        yield "of better_prompt_ids and worse_prompt_ids one is there and the other is not"
     if row.chosen_ids == row.rejected_ids:
-        return "both sides are equal"
+        yield "both sides are equal"
     for name, side in zip(SIDES, row.sides, strict=True):
         if row.shared == len(side.response_ids):
-            return f"the other side begins with the whole {name} side, which has no token of its own"
-    return None
+            yield f"the other side begins with the whole {name} side, which has no token of its own"
 
 
 def write_pairs(path: Path, rows: Iterable[PairRow], tokenizer: Any) -> int:
@@ -123,9 +133,8 @@ def read_pairs(path: Path, tokenizer: Any) -> list[PairRow]:
             another tokenizer, or a row is of two problems or refused by :func:`fault`.
     """
     prompts = ("prompt_ids", "chosen_prompt_ids", "rejected_prompt_ids")
-    rows = read_rows(
-        path, ("chosen_ids", "rejected_ids"), optional=(*prompts, "chosen_erased", "rejected_erased")
-    )
+    others = ("chosen_erased", "rejected_erased", "better_prompt_ids", "worse_prompt_ids")
+    rows = read_rows(path, ("chosen_ids", "rejected_ids"), optional=(*prompts, *others))
     made_with = read_metadata(path).get(FINGERPRINT)
     if made_with != fingerprint(tokenizer):
         raise DataError(
@@ -144,7 +153,8 @@ def read_pairs(path: Path, tokenizer: Any) -> list[PairRow]:
 
 def _prompt(path: Path, number: int, columns: Mapping[str, Any]) -> list[int]:
     """The prompt of a row; every prompt that it has is the same."""
-    given = {tuple(value) for name, value in columns.items() if "prompt" in name and value is not None}
+    names = ("prompt_ids", "chosen_prompt_ids", "rejected_prompt_ids")
+    given = {tuple(columns[name]) for name in names if columns.get(name) is not None}
     if len(given) > 1:
         raise DataError(f"{path}, row {number} is a pair of two problems.", "Pair answers to one prompt.")
     if not given:

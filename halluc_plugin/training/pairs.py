@@ -38,16 +38,25 @@ class Example:
         mismatched: The pair's prompt and shared beginning, followed by what another problem's pair has behind
             its own: for KTO's divergence; None for other losses.
         reference: The reference's sums; None for losses without a reference.
+        rewards: The token rewards of the ids of both sides, chosen first; None if no tokens are rewarded.
     """
 
     pair: PairRow
     mismatched: TraceRow | None = None
     reference: Sums | None = None
+    rewards: tuple[list[float], list[float]] | None = None
 
     @property
     def traces(self) -> list[TraceRow]:
         """The sides, chosen first, and the mismatched response if there is one."""
         return [*self.pair.sides, *([] if self.mismatched is None else [self.mismatched])]
+
+    @property
+    def read_traces(self) -> list[TraceRow]:
+        """All that a model reads of the example: its traces, and its sides behind the opposite prompts."""
+        prompts = (self.pair.better_prompt_ids, self.pair.worse_prompt_ids)
+        sides = [replace(side, prompt_ids=p) for p in prompts if p for side in self.pair.sides]
+        return [*self.traces, *sides]
 
 
 class PairCollator:
@@ -72,8 +81,8 @@ class PairCollator:
         Returns:
             ``prompt_ids`` and ``response_ids`` (Long[R, P] and [R, T]) with ``prompt_valid`` and
             ``response_valid`` (Bool): all chosen sides, then all rejected ones, then the mismatched
-            responses; ``counted``, Bool[R, T]; ``reference``, Float[R], if the examples have it; and
-            ``labels``, Float[N, 2], by which a trainer counts pairs.
+            responses; ``counted``, Bool[R, T]; ``reference``, Float[R], and ``token_rewards``, Float[R, T],
+            if the examples have them; and ``labels``, Float[N, 2], by which a trainer counts pairs.
         """
         rows = [trace for kind in zip(*(each.traces for each in examples), strict=True) for trace in kind]
         batch = self._traces(rows)
@@ -85,6 +94,11 @@ class PairCollator:
         if known:
             kinds = ("chosen", "rejected", "mismatched")[: len(rows) // len(examples)]
             batch["reference"] = torch.tensor([getattr(sums, kind) for kind in kinds for sums in known])
+        paid = [each.rewards for each in examples if each.rewards is not None]
+        if paid:
+            batch["token_rewards"] = torch.zeros(batch["counted"].shape)
+            for number, of_ids in enumerate(side for kind in zip(*paid, strict=True) for side in kind):
+                batch["token_rewards"][number, : len(of_ids)] = torch.tensor(of_ids)
         return batch
 
 
@@ -167,8 +181,3 @@ def refuse_uncounted(examples: Sequence[Example], collator: PairCollator) -> Non
                     "sides do not share is taken back.",
                     "Drop the pair, or count what is taken back, too (--erased-tokens keep).",
                 )
-
-
-def longest_trace(examples: Sequence[Example]) -> int:
-    """Return the number of tokens of the longest trace, with its prompt."""
-    return max(len(t.prompt_ids) + len(t.response_ids) for each in examples for t in each.traces)

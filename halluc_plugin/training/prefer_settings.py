@@ -5,7 +5,7 @@ from typing import Any
 
 from halluc_plugin.edits.builders import ErasedTokens
 from halluc_plugin.errors import SettingsError, TokenizerError
-from halluc_plugin.losses.preference import PreferenceSettings
+from halluc_plugin.losses.preference import Preference, PreferenceSettings
 from halluc_plugin.training.settings import TrainSettings
 
 
@@ -18,6 +18,8 @@ class PreferSettings:
         train: The other settings; ``batch_size`` counts pairs, and there are no shares of the loss.
         held_out: Share of the problems that is held out for the report, at least 0 and below 1.
         low_rank: Rank of low-rank updates; None to train all weights.
+        token_rewards: The weight α of T-REG's regulariser (:mod:`halluc_plugin.losses.token_rewards`), for
+            DPO; None for none.
 
     Raises:
         SettingsError: A value is out of range, or the treatment of erased tokens has no meaning for pairs.
@@ -27,11 +29,18 @@ class PreferSettings:
     train: TrainSettings = field(default_factory=TrainSettings)
     held_out: float = 0.1
     low_rank: int | None = None
+    token_rewards: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.held_out < 1:
             raise SettingsError(
                 f"held_out is {self.held_out}.", "Give a share of the problems of at least 0 and below 1."
+            )
+        alpha = self.token_rewards
+        if alpha is not None and (self.loss.loss is not Preference.DPO or not 0 < alpha < float("inf")):
+            raise SettingsError(
+                f"Token rewards have the weight {alpha}, and the loss is {self.loss.loss}.",
+                "Give a weight above 0, such as 0.25, and the loss dpo.",
             )
         if self.train.shares.given or self.train.erased_tokens is ErasedTokens.WEIGHT:
             raise SettingsError(

@@ -8,8 +8,9 @@ from transformers import Trainer
 
 from halluc_plugin.edits import Context
 from halluc_plugin.losses.preference import PreferenceSettings, Sides, preference_loss
+from halluc_plugin.losses.token_rewards import regularised
 from halluc_plugin.training.pairs import PairCollator
-from halluc_plugin.training.reference_sums import summed_log_probs
+from halluc_plugin.training.reference_sums import counted_log_probs
 
 
 class PreferenceTrainer(Trainer):
@@ -18,13 +19,21 @@ class PreferenceTrainer(Trainer):
     Args:
         loss: The loss and its constants.
         context: What each action sees.
+        token_rewards: The weight of the regulariser by token rewards; None for none.
     """
 
     data_collator: PairCollator
 
-    def __init__(self, *args: Any, loss: PreferenceSettings, context: Context, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        loss: PreferenceSettings,
+        context: Context,
+        token_rewards: float | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
-        self._loss, self._context = loss, context
+        self._loss, self._context, self._alpha = loss, context, token_rewards
         self.model_accepts_loss_kwargs = True  # pairs are counted over the optimizer step
         self._seen: defaultdict[str, list[float]] = defaultdict(list)
 
@@ -40,7 +49,8 @@ class PreferenceTrainer(Trainer):
         The divergence of KTO is estimated from the mismatched responses of one forward pass.
         """
         pairs = len(inputs["labels"])
-        policy = summed_log_probs(model, inputs, self.data_collator, self._context).split(pairs)
+        log_probs = counted_log_probs(model, inputs, self.data_collator, self._context)
+        policy = log_probs.sum(1).split(pairs)
         counts = inputs["counted"].sum(1).split(pairs)
         known = inputs["reference"].split(pairs) if self._loss.needs_reference else None
         found = preference_loss(
@@ -50,6 +60,9 @@ class PreferenceTrainer(Trainer):
             reference=None if known is None else Sides(*known[:2]),
             mismatched=None if known is None or len(policy) == 2 else policy[2] - known[2],
         )
+        if self._alpha is not None:
+            weighted = (log_probs * inputs["token_rewards"]).sum(1).split(pairs)
+            found = regularised(found, Sides(*weighted), beta=self._loss.scale, alpha=self._alpha)
         self._note(Sides(*policy[:2]), found.rewards)
         loss = found.losses.sum() / (pairs if num_items_in_batch is None else num_items_in_batch)
         return (loss, {}) if return_outputs else loss

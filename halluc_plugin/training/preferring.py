@@ -3,7 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from halluc_plugin.atomic_files import make_folder, write_whole
 from halluc_plugin.data.pair_files import PairRow, read_pairs
 from halluc_plugin.decoding.limits import max_positions
 from halluc_plugin.edits import Context
-from halluc_plugin.errors import SettingsError
+from halluc_plugin.errors import DataError, SettingsError
 from halluc_plugin.hard import check_reading
 from halluc_plugin.losses.preference import Preference, PreferenceSettings
 from halluc_plugin.metrics.intervals import Proportion
@@ -27,6 +27,7 @@ from halluc_plugin.training.fine_tuning import (
     arguments,
     devices,
     last_checkpoint,
+    longest_row,
     pad_id,
     refuse_overlong,
     refuse_unknown,
@@ -38,13 +39,12 @@ from halluc_plugin.training.pairs import (
     PairCollator,
     Sums,
     hold_out,
-    longest_trace,
     mismatch,
     refuse_uncounted,
 )
 from halluc_plugin.training.prefer_settings import PreferSettings, check_reference
 from halluc_plugin.training.preference_trainer import PreferenceTrainer
-from halluc_plugin.training.reference_sums import SumReader, reference_sums
+from halluc_plugin.training.reference_sums import SumReader, with_reference
 
 SUMS = "reference.parquet"
 QUALITY = "preferences.json"
@@ -137,15 +137,19 @@ def prefer(
     set_seed(train.seed)
     args = arguments(train, folder, show_progress=shown)
     reader = SumReader(collator, train.context, bool(args.bf16), args.per_device_train_batch_size)
-    with unfused_attention(model, longest_trace([*asked, *held]), bf16=bool(train.bf16)):
+    with unfused_attention(
+        model, longest_row([t for each in (*asked, *held) for t in each.read_traces]), bf16=bool(train.bf16)
+    ):
         for each in models:
             _place(each, collator, train.context, args)
         before = reader.sums(model, held)
         if reference is not None:
             progress = show_progress if shown else pass_on
             begun = last_checkpoint(folder) is not None
-            known = reference_sums(out / SUMS, reference, asked, reader, begun=begun, progress=progress)
-            asked = [replace(each, reference=sums) for each, sums in zip(asked, known, strict=True)]
+            asked = with_reference(
+                out / SUMS, reference, asked, reader,
+                begun=begun, rewarded=settings.token_rewards is not None, progress=progress,
+            )  # fmt: skip
         for each in models[1:]:
             each.to("cpu")  # what it has said is all that training needs of it
         after: list[Sums] = []
@@ -153,7 +157,7 @@ def prefer(
         def step(tuned: Any, place: Path, finish: Callable[[], None]) -> dict[str, float]:
             trainer = PreferenceTrainer(
                 model=tuned, args=args, train_dataset=_Examples(asked), data_collator=collator,
-                loss=settings.loss, context=train.context,
+                loss=settings.loss, context=train.context, token_rewards=settings.token_rewards,
             )  # fmt: skip
 
             def report() -> None:
@@ -194,13 +198,19 @@ def _examples(
     kto = settings.loss.loss is Preference.KTO
     asked = mismatch(kept, settings.train.seed) if kto else [Example(row) for row in kept]
     refuse_uncounted([Example(row) for row in rows], collator)
+    if settings.token_rewards is not None and not all(row.better_prompt_ids for row in rows):
+        raise DataError(
+            "Tokens are to be rewarded, and a pair has no opposite prompts.",
+            "Write the pairs with `halluc data pairs --better-request TEXT --worse-request TEXT`.",
+        )
     return asked, [Example(row) for row in held]
 
 
 def _refuse_misfits(examples: Sequence[Example], model: Any) -> None:
-    refuse_overlong(longest_trace(examples), max_positions(model.config))
-    ids = (max(t.prompt_ids + t.response_ids) for each in examples for t in each.traces)
-    refuse_unknown(max(ids), model.config.get_text_config().vocab_size)
+    traces = [trace for each in examples for trace in each.read_traces]
+    refuse_overlong(longest_row(traces), max_positions(model.config))
+    greatest = max(max(trace.prompt_ids + trace.response_ids) for trace in traces)
+    refuse_unknown(greatest, model.config.get_text_config().vocab_size)
 
 
 def _likelier(

@@ -235,6 +235,18 @@ class TestCommand:
         self.run(folder, again, "--kind", kind, "--most", 2)
         assert again.read_bytes() == out.read_bytes()
 
+    def test_opposite_prompts_are_written_with_pairs(self, folder, tmp_path):
+        """Each pair has its prompt behind either request; requests that say the same are refused."""
+        out, tokenizer = tmp_path / "pairs.parquet", number_tokenizer(edit_tokens=(B,))
+        done = self.run(folder, out, "--kind", "kept", "--better-request", "9\n", "--worse-request", "1\n")
+        assert done.exit_code == 0, done.output
+        pairs = read_pairs(out, tokenizer)
+        assert all(p.better_prompt_ids == [*tokenizer.encode("9\n"), *p.prompt_ids] for p in pairs)
+        assert all(p.worse_prompt_ids == [*tokenizer.encode("1\n"), *p.prompt_ids] for p in pairs)
+        for words in (("--better-request", "9", "--worse-request", "9"), ("--better-request", "9")):
+            done = self.run(folder, out, "--kind", "kept", *words)
+            assert "opposite requests" in str(done.exception)
+
     @pytest.mark.parametrize(
         ("kind", "told"), [("answers", "both right and wrong"), ("siblings", "differ enough")]
     )

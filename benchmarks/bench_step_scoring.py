@@ -7,8 +7,8 @@ one problem, in which decoding's steps cost more than what is computed in them, 
 
 The goal is a tenth. A head on the policy's own trunk, which reads what sampling computes, meets it: what it
 takes is what sampling takes more with it, and looking values up. A trunk of its own cannot on a CPU: a pass
-over whole answers computes as many positions as sampling them did, and large batches are sampled there at
-nearly that cost.
+over answers computes every position that was sampled, and large batches are sampled there at not much more
+than that.
 """
 
 import math

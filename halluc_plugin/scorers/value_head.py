@@ -9,12 +9,14 @@ reward model of H. Chen et al., "Discriminative Policy Optimization for Token-Le
 """
 
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
 import torch
+from transformers import DynamicCache
 
 from halluc_plugin.errors import TokenizerError
-from halluc_plugin.scorers.prefixes import Prefixes, batches
+from halluc_plugin.scorers.prefixes import Batch, Prefixes, batches
 from halluc_plugin.tokens.loading import load_token_classifier
 
 TOKENS = 1 << 14
@@ -36,15 +38,50 @@ class ValueHead:
 
     @torch.no_grad()
     def values(self, rows: Sequence[Prefixes]) -> list[list[float]]:
-        """Return the value of each prefix, as :meth:`halluc_plugin.scorers.prefixes.Reader.values`."""
+        """Return the value of each prefix, as :meth:`halluc_plugin.scorers.prefixes.Reader.values`.
+
+        A prompt that several rows have is computed once.
+        """
         found: dict[int, list[float]] = {}
-        for numbers, batch in batches(rows, self._model, TOKENS):
-            logits = self._model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False).logits
-            read = logits[..., 0].float().gather(1, batch.last).sigmoid().tolist()
-            for number, values in zip(numbers, read, strict=True):
-                kept = values[: len(rows[number].ends)]
-                found[number] = kept if self._from_prompt else [UNLEARNED, *kept[1:]]
+        of_prompt: dict[tuple[int, ...], list[int]] = {}
+        for number, row in enumerate(rows):
+            if len(row.ends) > 1:
+                of_prompt.setdefault(row.ids[: row.ends[0]], []).append(number)
+        for prompt, numbers in of_prompt.items():
+            if len(numbers) > 1:
+                of_group = self._behind(prompt, [rows[number] for number in numbers])
+                found.update(zip(numbers, of_group, strict=True))
+        alone = [number for number in range(len(rows)) if number not in found]
+        for places, batch in batches([rows[number] for number in alone], self._model, TOKENS):
+            for place, values in zip(places, self._read(batch, attention_mask=batch.mask), strict=True):
+                found[alone[place]] = values[: len(rows[alone[place]].ends)]
+        return [self._known(found[number]) for number in range(len(rows))]
+
+    def _behind(self, prompt: tuple[int, ...], rows: Sequence[Prefixes]) -> list[list[float]]:
+        """Values of rows that begin with one prompt."""
+        start, device = len(prompt), self._model.device
+        cache = DynamicCache(config=self._model.config)
+        logits = self._model(
+            input_ids=torch.tensor([prompt], device=device), past_key_values=cache, use_cache=True
+        ).logits
+        first = float(logits[0, -1, 0].float().sigmoid())
+        rest = [Prefixes(row.ids[start:], tuple(end - start for end in row.ends[1:])) for row in rows]
+        found: dict[int, list[float]] = {}
+        for numbers, batch in batches(rest, self._model, TOKENS):
+            behind = deepcopy(cache)
+            behind.batch_repeat_interleave(len(numbers))
+            # Padding stands on the right, where no id sees it: no mask is needed.
+            for number, values in zip(numbers, self._read(batch, past_key_values=behind), strict=True):
+                found[number] = [first, *values[: len(rest[number].ends)]]
         return [found[number] for number in range(len(rows))]
+
+    def _read(self, batch: Batch, **context: Any) -> list[list[float]]:
+        logits = self._model(input_ids=batch.ids, use_cache="past_key_values" in context, **context).logits
+        read: list[list[float]] = logits[..., 0].float().gather(1, batch.last).sigmoid().tolist()
+        return read
+
+    def _known(self, values: list[float]) -> list[float]:
+        return values if self._from_prompt else [UNLEARNED, *values[1:]]
 
 
 def new_value_head(policy: str, *, trust_remote_code: bool = False) -> Any:

@@ -68,6 +68,26 @@ def test_a_value_head_is_read_where_steps_end(head, monkeypatch, tokens):
         assert values == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.parametrize("tokens", [1, 16, 1 << 14])
+def test_a_prompt_of_several_rows_is_computed_once(head, monkeypatch, tokens):
+    """Values stay those of each prefix alone, of ragged rows, of bare prompts, and in whatever passes."""
+    monkeypatch.setattr(value_head, "TOKENS", tokens)
+    prompts = [*PROMPTS, PROMPTS[0], PROMPTS[0], PROMPTS[1], ids("2 +2 mod 10\n")]
+    rows = prefixes_of(prompts, [*STEPS, [], [ids("3+4=7\n")], [ids("2\n"), ids("1\n")], []])
+    seen = []
+    hook = head.register_forward_pre_hook(
+        lambda _, __, given: seen.append(given["input_ids"].tolist()), with_kwargs=True
+    )
+    found = ValueHead(head).values(rows)
+    hook.remove()
+    for row, values in zip(rows, found, strict=True):
+        assert values == pytest.approx(
+            alone(row, lambda part: head(part).logits[0, -1, 0].sigmoid()), abs=1e-5
+        )
+    shared = [ids_ for batch in seen for ids_ in batch if ids_[: len(PROMPTS[1])] == PROMPTS[1]]
+    assert shared == [PROMPTS[1]]
+
+
 def test_a_new_head_knows_nothing(policy):
     """Every value is 1/2, and the trunk is the policy's."""
     model = new_value_head(str(policy)).eval()

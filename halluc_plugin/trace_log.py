@@ -14,7 +14,7 @@ import logging
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,7 +116,7 @@ class TraceLog:
         """
         if self._stopped:
             return
-        text = "".join(json.dumps(asdict(trace), ensure_ascii=False) + "\n" for trace in traces)
+        text = "".join(_line(trace) for trace in traces)
         self._left -= len(text.encode())
         if self._left < 0:
             self._stop(f"the files in {self._folder} have reached halluc.trace_log.max_megabytes")
@@ -129,6 +129,12 @@ class TraceLog:
     def _stop(self, reason: str) -> None:
         self._stopped = True
         logger.warning("halluc: no more traces are logged (%s); training goes on.", reason)
+
+
+def _line(trace: LoggedTrace) -> str:
+    # Not asdict, which copies every number of every action.
+    record = {field.name: getattr(trace, field.name) for field in fields(trace)}
+    return json.dumps(record, ensure_ascii=False) + "\n"
 
 
 def logged_steps(run_dir: Path) -> dict[int, Path]:

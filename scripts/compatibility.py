@@ -32,6 +32,9 @@ with Python 3.12, torch 2.11 and transformers 5.17: of `tests/` the folders `acc
 low-rank updates, which is younger (the experiments trained such updates there), and `tests/settings`, which
 needs omegaconf.
 
+Never run on an accelerator by us: verl, vLLM and lm-eval, and with them hard decoding in vLLM, our engine on
+FSDP2, and what `halluc doctor --plan` says of memory and time there. These have run on CPUs only.
+
 | package | tested | accepted |
 | --- | --- | --- |
 """

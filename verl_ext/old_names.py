@@ -7,7 +7,7 @@ MODULES = {
     "verl_ext.checks": "verl_ext.preflight.checks",
     "verl_ext.continuations": "verl_ext.loops.continuations",
     "verl_ext.failed_answers": "verl_ext.watch.failed_answers",
-    "verl_ext.guard": "verl_ext.watch.drift",
+    "verl_ext.guard": "halluc_plugin.rl.drift",
     "verl_ext.judges": "verl_ext.preflight.judges",
     "verl_ext.model_cards": "verl_ext.recipe.model_cards",
     "verl_ext.model_checks": "verl_ext.preflight.models",

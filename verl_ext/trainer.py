@@ -19,6 +19,7 @@ from halluc_plugin.credit import require_finite
 from halluc_plugin.rewards import components
 from halluc_plugin.rewards.influence import unchanged_groups
 from halluc_plugin.rl.answers import Answers, shape, shapes_actions
+from halluc_plugin.rl.drift import Precision, compare, stop_if_drifted
 from halluc_plugin.rl.rollout_reader import RolloutReader
 from halluc_plugin.rl.step_metrics import (
     ProblemRow,
@@ -35,7 +36,6 @@ from verl_ext.compat import AnswersToSync
 from verl_ext.engine_limits import EngineLimits
 from verl_ext.kept_answers import logged_traces, problem_rows
 from verl_ext.run_settings import check, from_config
-from verl_ext.watch.drift import Precision, compare, stop_if_drifted
 from verl_ext.watch.sync import watch_sync
 
 logger = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
         answers = Answers(
             keys=keys,
             prompts=[_prompt_of(key) for key in keys],
-            responses=[row.tolist() for row in data["responses"]],
+            responses=data["responses"],
             masks=data["response_mask"],
             advantages=data["advantages"],
             rewards=[float(row.sum()) for row in data["rm_scores"]],

@@ -30,26 +30,22 @@ def event_credit(
     Raises:
         TraceError: A trace does not have as many values as effective events.
     """
-    from halluc_plugin.edits import events
-
-    effective = [event for event in events(resolution) if event.effective]
-    counts = [0] * len(resolution.ids)
-    for event in effective:
-        counts[event.row] += 1
+    rows, columns = (resolution.is_edit & ~resolution.noop).nonzero(as_tuple=True)
+    # Row by row, and in each row event by event: equal numbers are neighbours.
+    numbered = rows * resolution.ids.shape[1] + resolution.event[rows, columns]
+    first, which, edits = torch.unique_consecutive(numbered, return_inverse=True, return_counts=True)
+    of_rows = torch.div(first, max(1, resolution.ids.shape[1]), rounding_mode="floor")
+    counts = torch.bincount(of_rows, minlength=len(resolution.ids)).tolist()
     given = [len(row) for row in event_values]
     if given != counts:
         raise TraceError(
             f"The traces have {counts} effective events, but {given} of them have values.",
             "Give every effective event of every trace its value, in order.",
         )
-    gains = [value.gain for row in event_values for value in row]
-    credit = torch.zeros(resolution.ids.shape)
-    noop = resolution.noop.tolist()
-    for event, gain in zip(effective, gains, strict=True):
-        for column in range(event.start, event.stop):
-            if not noop[event.row][column]:
-                credit[event.row, column] = alpha * gain / event.effective
-    return credit.to(resolution.ids.device)
+    gains = torch.tensor([value.gain for row in event_values for value in row], dtype=torch.float64)
+    credit = torch.zeros(resolution.ids.shape, device=rows.device)
+    credit[rows, columns] = (alpha * gains.to(rows.device) / edits)[which].float()
+    return credit
 
 
 def turn_against(advantages: Tensor, erased: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """The answers of a training step and the advantages of their actions, whatever samples and trains."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -18,6 +18,8 @@ from halluc_plugin.settings import Settings
 
 ROUNDING = 1e-9
 """Gain that is attributed to rounding of floating-point means."""
+AT_ONCE = 2**20
+"""Number of actions that are shaped at once."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class Answers:
     Attributes:
         keys: The names of the answers.
         prompts: The key of each answer's prompt, the same within a group.
-        responses: The token ids of each raw trace, T actions each.
+        responses: The token ids of each raw trace, T actions each: lists, or tensors, Integer[T] each, which
+            take a tenth of the memory.
         masks: Nonzero for the actions that contribute to the loss, Number[T] each.
         advantages: The advantage of the whole answer at these actions, Float[T] each.
         rewards: The reward of each answer.
@@ -36,11 +39,31 @@ class Answers:
 
     keys: Sequence[str]
     prompts: Sequence[str]
-    responses: Sequence[list[int]]
+    responses: Sequence[Any]
     masks: Sequence[Tensor]
     advantages: Sequence[Tensor]
     rewards: Sequence[float]
     infos: Sequence[Mapping[str, Any]]
+
+    def some(self, rows: Sequence[int]) -> "Answers":
+        """Return the answers of these numbers."""
+        return Answers(*([getattr(self, field.name)[row] for row in rows] for field in fields(self)))
+
+    def parts(self, actions: int) -> Iterator[list[int]]:
+        """Yield the numbers of answers in parts of whole groups, each of about so many actions or more."""
+        groups: dict[str, list[int]] = {}
+        for number, prompt in enumerate(self.prompts):
+            groups.setdefault(prompt, []).append(number)
+        part: list[int] = []
+        held = 0
+        for group in groups.values():
+            part += group
+            held += sum(len(self.responses[number]) for number in group)
+            if held >= actions:
+                yield part
+                part, held = [], 0
+        if part:
+            yield part
 
 
 def reward_info(
@@ -97,15 +120,27 @@ def shape(answers: Answers, vocab: EditVocab, settings: Settings) -> tuple[list[
     Raises:
         DataError: Edits are credited by judged values, and an answer has none.
     """
-    resolution = resolve_rows(answers.responses, vocab)
-    event_values = _event_values(answers, vocab, settings) if settings.credit.alpha else None
-    masks, advantages = _padded(answers.masks), _padded(answers.advantages)
-    alpha, erased = settings.credit.alpha, settings.erased_tokens
-    shaped = shape_advantages(
-        advantages, masks, resolution, erased=erased, event_values=event_values, alpha=alpha
-    )
-    rows = [row[: len(ids)] for row, ids in zip(shaped, answers.responses, strict=True)]
-    return rows, _metrics(answers.prompts, event_values)
+    rows: dict[int, Tensor] = {}
+    event_values: dict[int, list[EventValue]] = {}
+    # What is known of an action takes a hundred bytes, and a step may have tens of millions of them.
+    for part in answers.parts(AT_ONCE):
+        some = answers.some(part)
+        resolution = resolve_rows(some.responses, vocab)
+        found = _event_values(some, vocab, settings) if settings.credit.alpha else None
+        shaped = shape_advantages(
+            _padded(some.advantages),
+            _padded(some.masks),
+            resolution,
+            erased=settings.erased_tokens,
+            event_values=found,
+            alpha=settings.credit.alpha,
+        )
+        ids = zip(part, shaped, some.responses, strict=True)
+        rows |= {number: row[: len(response)].clone() for number, row, response in ids}
+        event_values |= dict(zip(part, found or (), strict=False))
+    order = range(len(answers.keys))
+    credited = [event_values[number] for number in order] if settings.credit.alpha else None
+    return [rows[number] for number in order], _metrics(answers.prompts, credited)
 
 
 def _event_values(answers: Answers, vocab: EditVocab, settings: Settings) -> list[list[EventValue]]:

@@ -10,10 +10,10 @@ from verl.trainer.ppo.v1.trainer_base import get_trainer_cls
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 from halluc_plugin.errors import SettingsError
+from halluc_plugin.rl.drift import PolicyDriftError, Precision
 from verl_ext import trainer as trainer_module
 from verl_ext.run_settings import from_config
 from verl_ext.trainer import BacktrackTrainer, precision, why_incomparable
-from verl_ext.watch.drift import PolicyDriftError, Precision
 
 
 def nested(rows):

@@ -9,6 +9,7 @@ two are not even correlated. The maximum is not used (one unlikely token in bf16
 fault), nor the correlation alone (a policy sure of every token has log-probs that are all noise).
 """
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 
@@ -53,6 +54,10 @@ LIMITS = {
 }
 
 
+AT_ONCE = 2**20
+"""Number of tokens that are compared at once."""
+
+
 @dataclass(frozen=True)
 class Agreement:
     """How close two sets of log-probs of the same tokens are.
@@ -82,13 +87,26 @@ def compare(engine: Tensor, actor: Tensor, response_mask: Tensor) -> Agreement |
         The agreement, None if there are fewer than two tokens to compare.
     """
     mask = response_mask.bool()
-    x, y = engine[mask].double(), actor[mask].double()
-    if x.numel() < 2:
+    x, y = engine[mask], actor[mask]
+    count = x.numel()
+    if count < 2:
         return None
-    gaps = (x - y).abs()
-    both_constant = not bool(x.std() > 0) and not bool(y.std() > 0)
-    correlation = 1.0 if both_constant else float(torch.corrcoef(torch.stack([x, y]))[0, 1])
-    return Agreement(float(gaps.mean()), correlation, x.numel(), float(gaps.max()))
+    # In double precision, a part at a time: a step may have tens of millions of tokens.
+    means = [float(sum(part.double().sum() for part in values.split(AT_ONCE))) / count for values in (x, y)]
+    gaps = largest = x_squares = y_squares = products = 0.0
+    for one, other in zip(x.split(AT_ONCE), y.split(AT_ONCE), strict=True):
+        first, second = one.double(), other.double()
+        apart = (first - second).abs()
+        gaps += float(apart.sum())
+        largest = float(torch.maximum(apart.max(), torch.tensor(largest, dtype=torch.float64)))  # NaN stays
+        first, second = first - means[0], second - means[1]
+        x_squares += float(first.square().sum())
+        y_squares += float(second.square().sum())
+        products += float((first * second).sum())
+    both_constant = not x_squares > 0 and not y_squares > 0
+    spread = math.sqrt(x_squares) * math.sqrt(y_squares)
+    correlation = 1.0 if both_constant else products / spread if spread else math.nan
+    return Agreement(gaps / count, correlation, count, largest)
 
 
 def stop_if_drifted(agreement: Agreement | None, precision: Precision, settings: GuardSettings) -> None:

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from halluc_plugin.rl.drift import Agreement, PolicyDriftError, Precision, compare, stop_if_drifted
 from halluc_plugin.settings import GuardSettings
-from verl_ext.watch.drift import Agreement, PolicyDriftError, Precision, compare, stop_if_drifted
 
 MASK = torch.ones(1, 4)
 

@@ -5,8 +5,9 @@ and counts what was computed.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Protocol
 
 import torch
@@ -88,7 +89,7 @@ class PrefixScorer:
         for number, of_row in enumerate(keys):
             read = [fresh[key] if key in fresh else self._known[key] for key in of_row]
             values[number, : len(read)] = torch.tensor(read)
-        self._remember(fresh)
+        remember(self._known, fresh)
         return StepScores(values, spent)
 
     def _due(
@@ -116,10 +117,17 @@ class PrefixScorer:
         cost.add(computed, due)
         return Spent(scorer_tokens=due, flops=cost.flops(self._shape))
 
-    def _remember(self, fresh: dict[bytes, float]) -> None:
-        self._known |= fresh
-        for key in list(self._known)[: max(0, len(self._known) - REMEMBERED)]:
-            del self._known[key]
+
+def remember(known: dict[bytes, float], fresh: Mapping[bytes, float]) -> None:
+    """Add values of prefixes to those that are known; the oldest beyond :data:`REMEMBERED` are dropped.
+
+    Args:
+        known: The values by the names of their prefixes, which are changed in place.
+        fresh: The values to add.
+    """
+    known.update(fresh)
+    for key in list(islice(known, max(0, len(known) - REMEMBERED))):
+        del known[key]
 
 
 def prefixes_of(prompts: Sequence[Sequence[int]], steps: Sequence[Steps]) -> list[Prefixes]:
@@ -158,13 +166,16 @@ class Batch:
     last: torch.Tensor
 
 
-def batches(rows: Sequence[Prefixes], model: Any, tokens: int) -> Iterator[tuple[Sequence[int], Batch]]:
+def batches(
+    rows: Sequence[Prefixes], model: Any, tokens: int, *, cached: int = 0
+) -> Iterator[tuple[Sequence[int], Batch]]:
     """Yield the rows by length, in batches of at most ``tokens`` ids with padding, at least one row each.
 
     Args:
         rows: The rows.
         model: The model on whose device the batches are made.
-        tokens: Largest number of ids in a batch.
+        tokens: Largest number of ids in a batch, those of the cache included.
+        cached: Number of ids before each row, whose keys and values a pass holds for each row.
 
     Yields:
         The indices of the rows, and their batch.
@@ -172,7 +183,7 @@ def batches(rows: Sequence[Prefixes], model: Any, tokens: int) -> Iterator[tuple
     order = sorted(range(len(rows)), key=lambda number: len(rows[number].ids))
     while order:
         count = 1
-        while count < len(order) and (count + 1) * len(rows[order[count]].ids) <= tokens:
+        while count < len(order) and (count + 1) * (cached + len(rows[order[count]].ids)) <= tokens:
             count += 1
         numbers, order = order[:count], order[count:]
         yield numbers, pad_rows([rows[number] for number in numbers], model.device)

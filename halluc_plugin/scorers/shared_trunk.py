@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from halluc_plugin.metrics import DecoderShape
-from halluc_plugin.scorers.prefixes import REMEMBERED, PrefixScorer, prefixes_of
+from halluc_plugin.scorers.prefixes import PrefixScorer, prefixes_of, remember
 from halluc_plugin.scorers.steps import Spent, Steps, StepScores
 from halluc_plugin.scorers.value_head import UNLEARNED, ValueHead
 
@@ -38,7 +38,7 @@ class SharedTrunk:
 
     def read(self, hidden: torch.Tensor) -> torch.Tensor:
         """Return the value of each state, Float[R], from the trunk's last hidden states, Float[R, H]."""
-        value: torch.Tensor = self._head(hidden.to(self._head.weight))[..., 0].float().sigmoid()
+        value: torch.Tensor = self._head(hidden)[..., 0].float().sigmoid()
         return value
 
     def keep(self, prefix: Sequence[int], ids: Sequence[int], values: Sequence[float]) -> None:
@@ -52,9 +52,7 @@ class SharedTrunk:
         ended = [at for at, token in enumerate(ids[:-1], start=1) if token in self._ends]
         places = [0, *ended, len(ids)]
         keys = _keys([*prefix, *ids], [len(prefix) + at for at in places])
-        self._known |= {key: values[at] for at, key in zip(places, keys, strict=True)}
-        for key in list(self._known)[: max(0, len(self._known) - REMEMBERED)]:
-            del self._known[key]
+        remember(self._known, {key: values[at] for at, key in zip(places, keys, strict=True)})
 
     def score(self, prompts: Sequence[Sequence[int]], steps: Sequence[Steps]) -> torch.Tensor:
         """Return only the values of :meth:`rate`, Float[B, S+1]."""

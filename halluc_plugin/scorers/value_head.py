@@ -67,7 +67,7 @@ class ValueHead:
         first = float(logits[0, -1, 0].float().sigmoid())
         rest = [Prefixes(row.ids[start:], tuple(end - start for end in row.ends[1:])) for row in rows]
         found: dict[int, list[float]] = {}
-        for numbers, batch in batches(rest, self._model, TOKENS):
+        for numbers, batch in batches(rest, self._model, TOKENS, cached=start):
             behind = deepcopy(cache)
             behind.batch_repeat_interleave(len(numbers))
             # Padding stands on the right, where no id sees it: no mask is needed.
@@ -126,6 +126,8 @@ def is_trunk_of(head: Any, policy: Any) -> bool:
 def share_trunk(head: Any, policy: Any) -> Any:
     """Replace the trunk of a value head by the policy's, so that one copy is in memory.
 
+    The policy may be of half precision: the head goes on to compute in its own.
+
     Args:
         head: A token classifier whose trunk was frozen in training.
         policy: The policy whose trunk that is.
@@ -142,4 +144,5 @@ def share_trunk(head: Any, policy: Any) -> Any:
             "Load it with a trunk of its own, or train it on this policy with the trunk frozen.",
         )
     setattr(head, head.base_model_prefix, policy.base_model)
+    head.score.register_forward_pre_hook(lambda score, read: (read[0].to(score.weight),))
     return head

@@ -101,6 +101,17 @@ def test_what_was_not_sampled_is_computed(folder):
     torch.testing.assert_close(found.values, alone, atol=1e-5, rtol=0, equal_nan=True)
 
 
+def test_the_oldest_values_are_dropped(folder, monkeypatch):
+    """What was sampled long ago is computed again, what was sampled last is not."""
+    _, scorer = opened(folder, "value-shared")
+    monkeypatch.setattr("halluc_plugin.scorers.prefixes.REMEMBERED", 3)
+    for prompt in PROMPTS[:2]:
+        scorer.keep(prompt, TOKENIZER.encode("3+4=7\n"), [0.25] * 7)
+    found = scorer.rate(PROMPTS[:2], [[TOKENIZER.encode("3+4=7\n")]] * 2)
+    assert [spent == Spent() for spent in found.spent] == [False, True]
+    assert found.values[1].tolist() == [0.25, 0.25]
+
+
 @pytest.mark.parametrize(("scorer", "policy"), [("value-own", "policy"), ("value-shared", "other")])
 def test_another_trunk_reads_nothing_while_sampling(folder, scorer, policy):
     """A scorer with a trunk of its own, or of another policy, computes what it values."""

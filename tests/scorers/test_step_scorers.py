@@ -10,13 +10,21 @@ from halluc_plugin.sampling.networks import decoder_shape
 from halluc_plugin.sampling.problems import PosedProblem
 from halluc_plugin.scorers import step_verdicts, value_head
 from halluc_plugin.scorers.prefixes import PrefixScorer, prefixes_of
-from halluc_plugin.scorers.saved import Made, Objective, Trunk, load_step_scorer, save_step_scorer
+from halluc_plugin.scorers.saved import (
+    Made,
+    Objective,
+    Trunk,
+    load_on_trunk,
+    load_step_scorer,
+    save_step_scorer,
+)
 from halluc_plugin.scorers.step_oracle import StepOracle
 from halluc_plugin.scorers.step_verdicts import StepLikelihoods, StepVerdicts
 from halluc_plugin.scorers.value_head import ValueHead, new_value_head, share_trunk
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
 from halluc_plugin.tasks.chain import ChainVerifier
+from halluc_plugin.tokens.loading import save_tokenizer
 from halluc_plugin.tokens.saving import save_model
 
 TOKENIZER = number_tokenizer()
@@ -86,6 +94,19 @@ def test_a_prompt_of_several_rows_is_computed_once(head, monkeypatch, tokens):
         )
     shared = [ids_ for batch in seen for ids_ in batch if ids_[: len(PROMPTS[1])] == PROMPTS[1]]
     assert shared == [PROMPTS[1]]
+
+
+def test_a_cached_prompt_counts_in_a_pass(head, monkeypatch):
+    """Keys and values of the prompt are held for each row: a long prompt makes passes of fewer rows."""
+    rows = prefixes_of([PROMPTS[0]] * 4, [[ids("1\n")], [ids("2\n")], [ids("3\n")], [ids("4\n")]])
+    monkeypatch.setattr(value_head, "TOKENS", 2 * (len(PROMPTS[0]) + 2))
+    passes = []
+    hook = head.register_forward_pre_hook(
+        lambda _, __, given: passes.append(tuple(given["input_ids"].shape)), with_kwargs=True
+    )
+    ValueHead(head).values(rows)
+    hook.remove()
+    assert passes == [(1, len(PROMPTS[0])), (2, 2), (2, 2)]
 
 
 def test_a_new_head_knows_nothing(policy):
@@ -181,6 +202,21 @@ def test_a_shared_trunk_is_the_policys(head, policy, tmp_path):
     assert share_trunk(head, model).model is model.model
     with pytest.raises(TokenizerError, match="trained on another trunk"):
         load(name, policy=new_model(TOKENIZER, Size.TINY, seed=1))
+
+
+def test_a_head_reads_a_trunk_of_half_precision(policy, tmp_path):
+    """A head that was trained in float32 on a policy in bfloat16 values by what that trunk computes."""
+    model = AutoModelForCausalLM.from_pretrained(policy, dtype=torch.bfloat16).eval()
+    model.save_pretrained(tmp_path / "half")
+    save_tokenizer(TOKENIZER, tmp_path / "half")
+    head = new_value_head(str(tmp_path / "half")).eval()
+    torch.nn.init.normal_(head.score.weight, generator=torch.Generator().manual_seed(0))
+    name = saved(head, tmp_path / "prm", Objective.VALUE, Trunk.SHARED)
+    values = load(name, policy=model).score(PROMPTS, STEPS)
+    torch.testing.assert_close(values, load(name).score(PROMPTS, STEPS), atol=0.05, rtol=0, equal_nan=True)
+    hidden = model.model(torch.tensor([PROMPTS[1]])).last_hidden_state[:, -1]
+    on_trunk = load_on_trunk(name, model, [EOS])
+    assert on_trunk.read(hidden).tolist() == [pytest.approx(float(values[1, 0]), abs=1e-6)]
 
 
 @pytest.mark.parametrize(

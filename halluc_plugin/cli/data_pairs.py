@@ -126,6 +126,7 @@ def pairs(
     as_json: Json = False,
 ) -> None:
     """Write pairs of raw traces of one problem, of which one is preferred, for preference losses."""
+    from halluc_plugin.data.prompts import TEMPLATE_KWARGS
     from halluc_plugin.data.resumable import named, named_function, named_model
     from halluc_plugin.own_errors.contrast_rows import Kind
     from halluc_plugin.own_errors.opposite_prompts import WithOpposites, opposite_prompts
@@ -141,10 +142,15 @@ def pairs(
         "limit": limit,
         "most": most,
     }
+    prompts = None
+    if better_request is not None or worse_request is not None:  # before a model is loaded
+        requests, kwargs = (better_request or "", worse_request or ""), sampling.template_kwargs
+        prompts = opposite_prompts(data, known, *requests, limit=limit, template_kwargs=kwargs)
+        described |= {"requests": requests, TEMPLATE_KWARGS: kwargs}
     if what in {Kind.MOVED, Kind.KEPT}:
         _refuse_sampling(kind, sampling, samples, reward_function)
         refuse({"negatives": negatives, "scorer": scorer, "gap": gap}, f"with --kind {kind}", "Leave it out.")
-        make, items = _contrasts(what, data, known, most, sampling, limit)
+        make, items = _contrasts(what, data, known, model, most, sampling, limit)
         described |= {"step_delimiter": sampling.step_delimiter}
         part, of = 256, "traces read"
     else:
@@ -161,13 +167,8 @@ def pairs(
         items, space = _problems(data, known, model, sampling, limit, reward_function)
         make = _sampled(items, space, known, model, sampling, samples=each, most=most, **how)
         part, of = problems_together(sampling.backend, each), "problems"
-    if better_request is not None or worse_request is not None:
-        requests = (better_request or "", worse_request or "")
-        kwargs = sampling.template_kwargs
-        make = WithOpposites(
-            make, opposite_prompts(data, known, *requests, limit=limit, template_kwargs=kwargs)
-        )
-        described |= {"requests": requests}
+    if prompts is not None:
+        make = WithOpposites(make, prompts)
     card = write_file(
         out,
         items,
@@ -199,15 +200,15 @@ def _refuse_sampling(kind: str, sampling: Sampling, samples: int | None, reward_
 
 
 def _contrasts(
-    kind: Any, data: Path, tokenizer: Any, most: int, sampling: Sampling, limit: int | None
+    kind: Any, data: Path, tokenizer: Any, model: str, most: int, sampling: Sampling, limit: int | None
 ) -> tuple[Any, list[Any]]:
     """What makes contrastive pairs, and the traces."""
+    from halluc_plugin.jobs.samplers import answer_ends
     from halluc_plugin.own_errors.contrast_rows import Contrasts, read_traced_problems
     from halluc_plugin.tokens import edit_vocab
-    from halluc_plugin.tokens.ends import end_ids
 
     vocab = edit_vocab(tokenizer, step_delimiter=sampling.step_delimiter)
-    ends = end_ids(tokenizer, None, ())
+    ends = answer_ends(model, tokenizer)
     traces = read_traced_problems(data, tokenizer, limit)
     return Contrasts(kind, vocab, ends, tokenizer, most, sampling.seed), traces
 

@@ -123,7 +123,7 @@ class Contrasts:
         """Worse twins of a trace, in a drawn order."""
         events = effective_events(ids, self.vocab)
         if self.kind is Kind.KEPT:
-            end = ids[-1] if ids[-1] in self.end_ids else min(self.end_ids)
+            end = ids[-1] if ids[-1] in self.end_ids else self._end_id()
             yield from (left_standing(ids, event, end) for event in events)
             return
         places = [(event, place) for event in events for place in range(1, len(ids))]
@@ -131,6 +131,11 @@ class Contrasts:
             event, place = places[drawn]
             if is_wrong_place(ids, event, place, self.vocab, self.end_ids):
                 yield moved(ids, event, place)
+
+    def _end_id(self) -> int:
+        """The id that ends a response where a trace was cut off: the tokenizer's, if it has one."""
+        own: int | None = self.tokenizer.eos_token_id
+        return min(self.end_ids) if own is None else own
 
     def _right(self, problem: PosedProblem, ids: Sequence[int]) -> bool:
         text = text_of(Response(tuple(collapse(ids, self.vocab))), self.tokenizer)

@@ -43,7 +43,8 @@ def opposite_prompts(
 
     Raises:
         SettingsError: The requests are equal, or one is empty.
-        DataError: The rows have no messages, or the chat template leaves a request out.
+        DataError: The rows have no messages, or ids of a prompt that the chat template does not make of them;
+            or the template leaves a request out.
     """
     if better == worse or not better or not worse:
         raise SettingsError(
@@ -63,7 +64,12 @@ def opposite_prompts(
                 f"{path}: the tokenizer's chat template leaves out system messages, or parts of their texts.",
                 "Give other texts, or use a model whose template takes system messages.",
             )
-        found[tuple(row.get("prompt_ids") or usual)] = (list(good), list(bad))
+        if row.get("prompt_ids") and tuple(row["prompt_ids"]) != usual:
+            raise DataError(
+                f"{path}: the ids of a prompt are not those of its messages, to which requests are added.",
+                "Give the --template-kwargs that the file was written with, or write it again.",
+            )
+        found[usual] = (list(good), list(bad))
     return found
 
 

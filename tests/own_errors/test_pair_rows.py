@@ -1,9 +1,13 @@
 """Pairs of traces and of sampled answers and steps: what is paired, worked out by hand or by the verifier."""
 
 import json
+import shutil
 from itertools import pairwise
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from transformers import GenerationConfig
 from typer.testing import CliRunner
 
 from halluc_plugin.cli.app import app
@@ -70,6 +74,19 @@ class TestContrasts:
         ((row,), _) = contrasts(chains, Kind.KEPT)(0, [(trace, problem)])
         at = trace.response_ids.index(chains.space.vocab.backtrack)
         assert row["rejected_ids"] == [*trace.response_ids[:at], chains.eos]
+
+    def test_every_end_of_the_model_ends_a_trace(self, chains, traced):
+        """A trace may end with any of them; where it was cut off, the tokenizer's own ends its twin."""
+        problem, trace = traced
+        other = chains.tokenizer.pad_token_id
+        assert other < chains.eos
+        ends = frozenset({other, chains.eos})
+        kept = Contrasts(Kind.KEPT, chains.space.vocab, ends, chains.tokenizer, 4, 0)
+        ended = TraceRow(trace.prompt_ids, [*trace.response_ids[:-1], other])
+        ((row,), tally) = kept(0, [(ended, problem)])
+        assert (row["rejected_ids"][-1], tally["wrong"]) == (other, 0)
+        ((row,), _) = kept(0, [(TraceRow(trace.prompt_ids, trace.response_ids[:-1]), None)])
+        assert row["rejected_ids"][-1] == chains.eos
 
     def test_wrong_traces_and_plain_ones_make_no_pair(self, chains, traced):
         """A trace that ends wrong is no example, and one without edits has nothing to move."""
@@ -197,6 +214,16 @@ def test_what_compares_nothing_is_refused(chains, how, told):
         siblings(chains, [chains.problem(2)], 0.5, **how)
 
 
+def rewrite(folder, to, column, change):
+    """The traces of a folder in another one, with a column changed."""
+    table = pq.read_table(folder / "chain" / "traces.parquet")
+    field = table.schema.field(column)
+    values = pa.array(map(change, table[column].to_pylist()), field.type)
+    (to / "chain").mkdir()
+    changed = table.set_column(table.schema.get_field_index(column), field, values)
+    pq.write_table(changed, to / "chain" / "traces.parquet")
+
+
 class TestCommand:
     """`halluc data pairs`."""
 
@@ -235,7 +262,22 @@ class TestCommand:
         self.run(folder, again, "--kind", kind, "--most", 2)
         assert again.read_bytes() == out.read_bytes()
 
-    def test_opposite_prompts_are_written_with_pairs(self, folder, tmp_path):
+    def test_traces_may_end_as_the_generation_config_says(self, folder, tmp_path):
+        """Its ends are ends, beside the tokenizer's: no trace counts as cut off, and so as wrong."""
+        shutil.copytree(folder / "model", tmp_path / "model")
+        tokenizer = number_tokenizer(edit_tokens=(B,))
+        both = [tokenizer.eos_token_id, tokenizer.pad_token_id]
+        GenerationConfig(eos_token_id=both).save_pretrained(tmp_path / "model")
+        rewrite(folder, tmp_path, "response_ids", lambda ids: [*ids[:-1], both[1]])
+        done = self.run(tmp_path, tmp_path / "pairs.parquet", "--kind", "kept", "--json")
+        assert done.exit_code == 0, done.output
+        card = json.loads(done.stdout)
+        assert (card["wrong"], card["judged"]) == (0, card["traces"])
+        assert all(
+            pair.rejected_ids[-1] == both[1] for pair in read_pairs(tmp_path / "pairs.parquet", tokenizer)
+        )
+
+    def test_opposite_prompts_are_written_with_pairs(self, folder, tmp_path, monkeypatch):
         """Each pair has its prompt behind either request; requests that say the same are refused."""
         out, tokenizer = tmp_path / "pairs.parquet", number_tokenizer(edit_tokens=(B,))
         done = self.run(folder, out, "--kind", "kept", "--better-request", "9\n", "--worse-request", "1\n")
@@ -243,9 +285,19 @@ class TestCommand:
         pairs = read_pairs(out, tokenizer)
         assert all(p.better_prompt_ids == [*tokenizer.encode("9\n"), *p.prompt_ids] for p in pairs)
         assert all(p.worse_prompt_ids == [*tokenizer.encode("1\n"), *p.prompt_ids] for p in pairs)
+        monkeypatch.setattr("halluc_plugin.cli.data_pairs.open_engine", None)  # before a model is loaded
         for words in (("--better-request", "9", "--worse-request", "9"), ("--better-request", "9")):
-            done = self.run(folder, out, "--kind", "kept", *words)
-            assert "opposite requests" in str(done.exception)
+            for kind, data in (("kept", "traces"), ("answers", "train")):
+                done = self.run(folder, out, "--kind", kind, *words, data=data)
+                assert "opposite requests" in str(done.exception)
+
+    def test_requests_are_added_to_the_prompts_that_were_read(self, folder, tmp_path):
+        """Traces whose prompts were encoded otherwise are refused: their opposites would differ in more."""
+        shutil.copytree(folder / "model", tmp_path / "model")
+        rewrite(folder, tmp_path, "prompt_ids", lambda ids: [*ids, 5])
+        words = ("--kind", "kept", "--better-request", "9", "--worse-request", "1")
+        done = self.run(tmp_path, tmp_path / "pairs.parquet", *words)
+        assert "are not those of its messages" in str(done.exception)
 
     @pytest.mark.parametrize(
         ("kind", "told"), [("answers", "both right and wrong"), ("siblings", "differ enough")]

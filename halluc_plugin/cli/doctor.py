@@ -8,7 +8,7 @@ import typer
 
 from halluc_plugin.cli import plan as planned
 from halluc_plugin.cli.data_options import TrustRemoteCode
-from halluc_plugin.cli.help import SETUP, examples
+from halluc_plugin.cli.help import SETUP, examples, refuse
 
 if TYPE_CHECKING:
     from halluc_plugin.checks import Check
@@ -79,6 +79,10 @@ def doctor(
         "device_memory": device_memory, "rollout_speed": rollout_speed, "update_speed": update_speed,
     }  # fmt: skip
     if plan is not None:
+        refuse(
+            {"model": model, "engine": engine or None}, "with --plan",
+            "Leave it out: a plan examines nothing, and its model is that of --plan.",
+        )  # fmt: skip
         made = planned.make(plan, asked, trust_remote_code=trust_remote_code)
         (planned.echo_json if as_json else planned.show)(made)
         return

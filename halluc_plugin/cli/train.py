@@ -8,7 +8,7 @@ import typer
 from halluc_plugin.cli import choices, train_preference, train_scorer
 from halluc_plugin.cli.data_options import Quiet, TrustRemoteCode
 from halluc_plugin.cli.data_output import progress_unless
-from halluc_plugin.cli.help import TRAINING, examples
+from halluc_plugin.cli.help import TRAINING, examples, refuse
 from halluc_plugin.cli.spread import spread
 from halluc_plugin.cli.train_options import (
     BF16,
@@ -122,7 +122,10 @@ def train(
         seed=seed,
     )
     if objective is not None and on_pairs:
-        train_scorer.refuse_scorers_options(trunk=trunk, patience=patience)
+        refuse(
+            {"trunk": trunk, "patience": patience}, f"with --objective {objective}",
+            "Leave it out: no scorer is trained.",
+        )  # fmt: skip
         train_preference.train_pairs(
             model, data, out, settings, preferring, objective=objective, held_out=held_out, low_rank=low_rank,
             step_delimiter=step_delimiter, trust_remote_code=trust_remote_code, quiet=quiet,

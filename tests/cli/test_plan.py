@@ -75,6 +75,8 @@ def test_a_plan_that_does_not_fit_says_what_to_change(folder):
         (["--plan", "FOLDER", "--gpus", "8", "--tp", "3"], "engines of 3 devices"),
         (["--plan", "FOLDER", "--device", "tpu"], "no device 'tpu'"),
         (["--gpus", "8", "--offload-weights"], "--gpus, --offload-weights without --plan"),
+        (["--plan", "FOLDER", "--model", "FOLDER"], "--model means nothing with --plan"),
+        (["--plan", "FOLDER", "--engine"], "--engine means nothing with --plan"),
     ],
 )
 def test_what_is_wrong_is_one_line(folder, arguments, told):

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from halluc_plugin.data.resumable import PartedFile
-from halluc_plugin.data.trace_files import read_traces
 from halluc_plugin.data.value_files import ValueRow, read_values, value_metadata, write_values
 from halluc_plugin.data.value_sets import balanced
 from halluc_plugin.data.value_turns import Returns, turn_rows
@@ -18,9 +17,10 @@ from halluc_plugin.metrics import DecoderShape
 from halluc_plugin.own_errors.step_values import StepValues, ValueSettings
 from halluc_plugin.problem_sets.steps import StepSplit
 from halluc_plugin.progress_bar import show_progress
-from halluc_plugin.recipes.lab.keeping import kept_cell, kept_model
+from halluc_plugin.recipes.lab.keeping import kept_cell
+from halluc_plugin.recipes.prm_backtracking.lessons import Lessons
 from halluc_plugin.recipes.prm_backtracking.scale import Scale
-from halluc_plugin.recipes.prm_backtracking.tasks import Problems, Task
+from halluc_plugin.recipes.prm_backtracking.tasks import DELIMITER, Problems, Task
 from halluc_plugin.sampling.driver import run
 from halluc_plugin.sampling.hf import HFSampler
 from halluc_plugin.sampling.independent import independent
@@ -30,11 +30,9 @@ from halluc_plugin.scorers.prefixes import PrefixScorer
 from halluc_plugin.scorers.rollouts import judge_of
 from halluc_plugin.scorers.saved import Objective, load_step_scorer
 from halluc_plugin.scorers.step_oracle import StepOracle
-from halluc_plugin.scratch.model import new_model
-from halluc_plugin.training import TrainSettings, fine_tune
+from halluc_plugin.training import TrainSettings
 from halluc_plugin.training.scoring import ScorerSettings, train_step_scorer
 
-DELIMITER = "\n"
 HOT = 1.2
 """Temperature of the answers that stand for those of another policy."""
 TOGETHER = 512
@@ -84,55 +82,28 @@ class Models:
         """What is asked, and the ids it is asked in."""
         return Problems(self.task, self.seed, self.folder / "data", self.scale.sizes)
 
-    def _train(self, name: str, *, erasing: bool, factor: float = 1.0) -> Path:
-        """A model after all lessons, each of ``factor`` times the steps."""
-
-        def train(folder: Path) -> None:
-            model = new_model(self.problems.tokenizer, self.scale.shape, seed=self.seed)
-            lessons = self.scale.lessons[self.task]
-            for number, (most, steps) in enumerate(lessons, start=1):
-                traces = self.problems.traces(self.scale.train, most, erasing=erasing)
-                settings = self._settings(max(1, round(factor * steps)))
-                out = folder if number == len(lessons) else folder / f"lesson-{number}"
-                fine_tune(model, self.problems.tokenizer, [traces], settings, out)
-
-        return kept_model(self.folder / "models" / name, train)
-
-    def _settings(self, steps: int) -> TrainSettings:
-        return TrainSettings(
-            steps=steps, batch_size=self.scale.batch_size, learning_rate=self.scale.learning_rate,
-            seed=self.seed, bf16=False,
-        )  # fmt: skip
+    @cached_property
+    def _lessons(self) -> Lessons:
+        return Lessons(self.scale, self.problems, self.folder / "models")
 
     @cached_property
     def policy(self) -> Path:
         """Trained on clean traces."""
-        return self._train("policy", erasing=False)
+        return self._lessons.policy
 
     @cached_property
     def token_policy(self) -> Path:
         """Trained with the tokens of the policy and its scorer; half of the traces take steps back."""
-        factor = sum(self.trained_tokens().values()) / self._lesson_tokens(erasing=True)
-        return self._train("token", erasing=True, factor=factor)
-
-    def _lesson_tokens(self, *, erasing: bool) -> float:
-        """Ids that go through a model in all lessons."""
-        total = 0.0
-        for most, steps in self.scale.lessons[self.task]:
-            rows = read_traces(
-                self.problems.traces(self.scale.train, most, erasing=erasing), self.problems.tokenizer
-            )
-            length = sum(len(row.prompt_ids) + len(row.response_ids) for row in rows) / len(rows)
-            total += steps * self.scale.batch_size * length
-        return total
+        factor = sum(self.trained_tokens().values()) / self._lessons.tokens(erasing=True)
+        return self._lessons.token_policy(factor)
 
     def trained_tokens(self) -> dict[str, float]:
         """Return how many ids went through the policy, and through the single-turn scorer, in training."""
         rows = self.rows(Diet.OWN_BALANCED)
         length = sum(len(row.prompt_ids) + sum(map(len, row.step_ids)) for row in rows) / len(rows)
-        steps = self.scorer_report(Diet.OWN_BALANCED)["steps"]
+        steps = self.scorer_report(Diet.OWN_BALANCED)["optimizer_steps"]
         return {
-            "policy": self._lesson_tokens(erasing=False),
+            "policy": self._lessons.tokens(erasing=False),
             "scorer": steps * self.scale.batch_size * length,
         }
 
@@ -231,7 +202,7 @@ class Models:
             made = train_step_scorer(
                 str(self.policy), [path], ScorerSettings(objective, patience=3, train=settings), folder
             )
-            return {"rows": len(rows), "steps": made.steps, **made.quality.as_metrics()}
+            return {"rows": len(rows), "optimizer_steps": made.steps, **made.quality.as_metrics()}
 
         return kept_cell(folder.with_suffix(".json"), train) | {"folder": str(folder)}
 

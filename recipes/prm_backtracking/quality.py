@@ -8,7 +8,8 @@ from halluc_plugin.data.value_turns import with_turns
 from halluc_plugin.metrics import step_value_quality
 from halluc_plugin.metrics.step_values import NO_ERROR, ScoredResponse
 from halluc_plugin.recipes.prm_backtracking.answers import First, first_answers
-from halluc_plugin.recipes.prm_backtracking.models import DELIMITER, Diet, Models
+from halluc_plugin.recipes.prm_backtracking.models import Diet, Models
+from halluc_plugin.recipes.prm_backtracking.tasks import DELIMITER
 from halluc_plugin.scorers.steps import StepScorer
 
 AROUND = 4

@@ -15,6 +15,11 @@ class Scale:
         shape: Shape of all models.
         train: Problems that policies are trained on.
         lessons: Lessons of a policy: the longest chains (0 where there are none) and the optimizer steps.
+        round_steps: Optimizer steps of a round, which is added to the last lesson while the policy is right
+            too rarely.
+        least: Share of right answers at which no round is added.
+        most: Share of right answers above which the last lesson is given anew, with half of its steps.
+        rounds: Most rounds.
         batch_size: Rows of a step.
         learning_rate: Learning rate of policies.
         labelled: Problems whose answers scorers are trained on.
@@ -37,17 +42,21 @@ class Scale:
     train: int = 12_000
     lessons: dict[Task, tuple[tuple[int, int], ...]] = field(
         default_factory=lambda: {
-            Task.WORD: ((0, 800),),
+            Task.WORD: ((0, 2000),),
             Task.CHAIN: ((2, 800), (4, 300), (8, 300), (16, 400)),
         }
     )
+    round_steps: int = 60
+    least: float = 0.25
+    most: float = 0.6
+    rounds: int = 30
     batch_size: int = 32
     learning_rate: float = 5e-3
     labelled: int = 200
     answers: int = 4
     partials: float = 0.2
     continuations: int = 4
-    scorer_steps: int = 150
+    scorer_steps: int = 240
     scorer_rate: float = 1e-3
     looks: int = 30
     turns: int = 2
@@ -64,6 +73,9 @@ QUICK = Scale(
     shape=Shape(hidden=32, intermediate=64, layers=2, heads=2),
     train=50,
     lessons={Task.WORD: ((0, 500),), Task.CHAIN: ((1, 200), (3, 250))},
+    rounds=1,
+    most=1.0,
+    round_steps=5,
     batch_size=16,
     learning_rate=1e-2,
     labelled=30,

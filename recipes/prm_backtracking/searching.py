@@ -11,7 +11,8 @@ from halluc_plugin.edits import collapse
 from halluc_plugin.jobs.search_plans import earlier_turns
 from halluc_plugin.recipes.prm_backtracking.answers import First, Outcomes, first_answers
 from halluc_plugin.recipes.prm_backtracking.meters import Meter, Point, ranked_points, revision_points
-from halluc_plugin.recipes.prm_backtracking.models import DELIMITER, TOGETHER, Diet, Models, flat
+from halluc_plugin.recipes.prm_backtracking.models import TOGETHER, Diet, Models, flat
+from halluc_plugin.recipes.prm_backtracking.tasks import DELIMITER
 from halluc_plugin.sampling.driver import run
 from halluc_plugin.sampling.independent import independent
 from halluc_plugin.sampling.networks import load_network

@@ -32,6 +32,7 @@ class Task(StrEnum):
     """Sums and differences modulo m, one a line: one right answer."""
 
 
+DELIMITER = "\n"
 LETTERS, STARTS = 3, 3
 RATES = {Task.WORD: 0.4, Task.CHAIN: 0.1}
 """Rates of errors in traces that take back, for each step."""

@@ -1,6 +1,7 @@
 """OpenReview hJ2BCYGvFg: the didactic task in tokens, and the experiment on learned models, part by part."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,9 +22,11 @@ from halluc_plugin.recipes.prm_backtracking.didactic import (
     tokens_until_right,
 )
 from halluc_plugin.recipes.prm_backtracking.figures import revision_text
+from halluc_plugin.recipes.prm_backtracking.lessons import Lessons
 from halluc_plugin.recipes.prm_backtracking.meters import Meter, ranked_points, revision_points
 from halluc_plugin.recipes.prm_backtracking.models import Diet
 from halluc_plugin.recipes.prm_backtracking.quality import quality_of
+from halluc_plugin.recipes.prm_backtracking.scale import QUICK
 from halluc_plugin.recipes.prm_backtracking.searching import REVISED
 from halluc_plugin.recipes.prm_backtracking.tasks import Problems, Task
 from halluc_plugin.sampling.states import End, Request, Response, Sample
@@ -236,6 +239,20 @@ def test_a_revision_as_text_marks_what_was_written_anew():
     assert "Q = 0.10   B" in text
     assert "After revision 1, from step 2 on (>):" in text
     assert "Q = 0.60   A\n    Q = 0.90 > C" in text
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "given"),
+    [(0.0, 1.0, [8]), (2.0, 1.0, [8, 6]), (0.0, -1.0, [1]), (2.0, -1.0, [1, 6])],
+)
+def test_a_policy_is_taught_until_it_is_right_sometimes(tmp_path, least, most, given):
+    """Rounds of 3 steps while it is right too rarely, at most two; half of the steps while too often."""
+    scale = replace(
+        QUICK, lessons={Task.WORD: ((0, 2), (0, 8))}, least=least, most=most, rounds=2, round_steps=3,
+        train=20, labelled=4,
+    )  # fmt: skip
+    lessons = Lessons(scale, Problems(Task.WORD, 0, tmp_path / "data", scale.sizes), tmp_path / "models")
+    assert lessons.given == [(0, steps) for steps in [2, *given]]
 
 
 def test_the_experiment_runs_and_is_not_run_again(tmp_path):

@@ -18,6 +18,7 @@ from halluc_plugin.sampling.independent import independent
 from halluc_plugin.sampling.networks import load_network
 from halluc_plugin.scorers.rollouts import judge_of
 from halluc_plugin.scratch.model import new_model
+from halluc_plugin.tokens.loading import load_model
 from halluc_plugin.training import TrainSettings, fine_tune
 
 GIVEN = "lessons.json"
@@ -49,18 +50,18 @@ class Lessons:
         """
         return kept_model(self.folder / "policy", self._teach_policy)
 
-    def token_policy(self, factor: float) -> Path:
-        """Return a model that had the policy's lessons, of which half of the traces take steps back.
+    def token_policy(self, tokens: float) -> Path:
+        """Return the policy after more lessons, in which half of the traces take steps back.
 
         Args:
-            factor: Optimizer steps to those of the policy.
+            tokens: Ids that go through it in them.
         """
+        most, _ = self.scale.lessons[self.problems.task][-1]
 
         def teach(folder: Path) -> None:
-            model = new_model(self.problems.tokenizer, self.scale.shape, seed=self.problems.seed)
-            for number, (most, steps) in enumerate(self.given, start=1):
-                out = folder if number == len(self.given) else folder / f"lesson-{number}"
-                self._teach(model, most, self._settings(max(1, round(factor * steps))), out, erasing=True)
+            rows = self.scale.batch_size * self._row(most, erasing=True)
+            settings = self._settings(max(1, round(tokens / rows)))
+            self._teach(load_model(str(self.policy)), most, settings, folder, erasing=True)
 
         return kept_model(self.folder / "token", teach)
 
@@ -70,16 +71,18 @@ class Lessons:
         told = json.loads((self.policy / GIVEN).read_text(encoding="utf-8"))
         return [(most, steps) for most, steps in told["lessons"]]
 
-    def tokens(self, *, erasing: bool) -> float:
-        """Return how many ids go through a model in these lessons."""
-        total = 0.0
-        for most, steps in self.given:
-            rows = read_traces(
-                self.problems.traces(self.scale.train, most, erasing=erasing), self.problems.tokenizer
-            )
-            length = sum(len(row.prompt_ids) + len(row.response_ids) for row in rows) / len(rows)
-            total += steps * self.scale.batch_size * length
-        return total
+    @property
+    def tokens(self) -> float:
+        """The ids that went through the policy in its lessons."""
+        return sum(
+            steps * self.scale.batch_size * self._row(most, erasing=False) for most, steps in self.given
+        )
+
+    def _row(self, most: int, *, erasing: bool) -> float:
+        """Mean ids of a trace and its prompt."""
+        path = self.problems.traces(self.scale.train, most, erasing=erasing)
+        rows = read_traces(path, self.problems.tokenizer)
+        return sum(len(row.prompt_ids) + len(row.response_ids) for row in rows) / len(rows)
 
     def _teach_policy(self, folder: Path) -> None:
         scale = self.scale

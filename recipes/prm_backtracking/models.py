@@ -93,9 +93,8 @@ class Models:
 
     @cached_property
     def token_policy(self) -> Path:
-        """Trained with the tokens of the policy and its scorer; half of the traces take steps back."""
-        factor = sum(self.trained_tokens().values()) / self._lessons.tokens(erasing=True)
-        return self._lessons.token_policy(factor)
+        """The policy, taught to take steps back with as many tokens as its scorer was trained on."""
+        return self._lessons.token_policy(self.trained_tokens()["scorer"])
 
     def trained_tokens(self) -> dict[str, float]:
         """Return how many ids went through the policy, and through the single-turn scorer, in training."""
@@ -103,7 +102,7 @@ class Models:
         length = sum(len(row.prompt_ids) + sum(map(len, row.step_ids)) for row in rows) / len(rows)
         steps = self.scorer_report(Diet.OWN_BALANCED)["optimizer_steps"]
         return {
-            "policy": self._lessons.tokens(erasing=False),
+            "policy": self._lessons.tokens,
             "scorer": steps * self.scale.batch_size * length,
         }
 

@@ -79,8 +79,8 @@ class SearchTraceSettings:
 
     Args:
         pairing: How many traces a problem has.
-        memory: Whether earlier tries decide what is tried next: ``tried`` for soft context, ``none`` for hard
-            context.
+        memory: Whether earlier tries decide what is tried next: ``tried`` for soft context alone, ``none``
+            for either context.
         proposal: The way in which a step is chosen.
         rate: With ``proposal=rate``, the probability that a step from a live state leads into a dead end, if
             both are possible.
@@ -92,7 +92,8 @@ class SearchTraceSettings:
             Without such steps, the number of tries would tell that the last one is right.
         tries: Largest number of times that something is taken back in a trace; longer traces are drawn anew.
             In hard context few tries suffice and cost less. In soft context a model can count: at the end of
-            the longest traces the last line is always right, and is accepted unchecked.
+            the longest traces the last line is always right, and is accepted unchecked. There, allow more
+            tries than an answer needs.
         missed: Probability that a dead end that should be noticed is not, so that the trace continues from
             it, or ends there: one minus the detection r of the search law. Traces with more than ``tries``
             are drawn anew and have noticed more than others, so the remaining traces miss more.
@@ -107,7 +108,7 @@ class SearchTraceSettings:
         "single: one trace of each problem; paired: a clean trace of each problem and backtracking ones.",
     )
     memory: Memory = option(
-        Memory.TRIED, "Whether what was tried decides what is tried next (tried: soft context; none: hard)."
+        Memory.TRIED, "Whether what was tried decides what is tried next (tried: soft context alone; none: either)."
     )
     proposal: Proposal = option(Proposal.RATE, "Steps into dead ends: at a rate, or all steps uniform.")
     rate: float = option(

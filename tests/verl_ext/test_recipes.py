@@ -81,7 +81,7 @@ def test_fine_tuning_recipes_compose_at_every_scale(recipe, scale):
 @pytest.mark.parametrize(
     ("recipe", "context", "how"),
     [
-        ("halluc_sft", "soft", (ErasedTokens.KEEP, LossShares(0.4), 6)),
+        ("halluc_sft", "soft", (ErasedTokens.KEEP, LossShares(0.5), 6)),
         ("halluc_sft", "hard", (ErasedTokens.WEIGHT, LossShares(0.5, 0.25), 6)),
         ("sft_baseline", "soft", (ErasedTokens.MASK, LossShares(), 6)),
         ("sft_baseline", "hard", (ErasedTokens.MASK, LossShares(), 6)),
@@ -170,15 +170,16 @@ def test_both_recipes_share_everything_but_the_method():
 
 
 @pytest.mark.parametrize(
-    ("recipe", "length", "memory"),
-    [("halluc_grpo", 6, "tried"), ("halluc_grpo_hard", 6, "none"), ("grpo_baseline", 6, "tried")],
+    ("recipe", "length", "tries"),
+    [("halluc_grpo", 6, 12), ("halluc_grpo_hard", 6, 2), ("grpo_baseline", 6, 12)],
 )
-def test_word_problems_are_the_embedded_default(recipe, length, memory):
+def test_word_problems_are_the_embedded_default(recipe, length, tries):
     """Words, traces and warm start fit the recipe's context; all else is as with Countdown, by name."""
     config, usual = (composed(f"+recipe={recipe}", *task) for task in ([], ["halluc/task=countdown"]))
     settings = load(config.halluc)
     asked = prepare.asked(settings.prepare)
-    assert (asked.problems.length, asked.request.traces.memory) == (length, memory)
+    traces = asked.request.traces
+    assert (asked.problems.length, traces.tries, traces.memory) == (length, tries, "none")
     assert settings.prepare.context is settings.context is load(usual.halluc).context
     assert config.data.train_files == config.data.val_files == "halluc:word"
     assert usual.data.train_files == usual.data.val_files == "halluc:countdown"

@@ -108,7 +108,7 @@ class SearchTraceSettings:
         "single: one trace of each problem; paired: a clean trace of each problem and backtracking ones.",
     )
     memory: Memory = option(
-        Memory.TRIED, "Whether what was tried decides what is tried next (tried: soft context alone; none: either)."
+        Memory.TRIED, "Whether what was tried decides what is tried next (tried: for soft context alone)."
     )
     proposal: Proposal = option(Proposal.RATE, "Steps into dead ends: at a rate, or all steps uniform.")
     rate: float = option(

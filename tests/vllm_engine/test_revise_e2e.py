@@ -75,6 +75,7 @@ def found(tmp_path_factory):
     return answers, json.loads(written[1].read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.e2e
 def test_revisions_on_vllm_are_those_of_algorithm_1(found):
     """The step of least advantage falls, what stands before stays id for id, and the final value never falls.
@@ -111,6 +112,7 @@ def test_revisions_on_vllm_are_those_of_algorithm_1(found):
     assert later > 1
 
 
+@pytest.mark.slow
 @pytest.mark.e2e
 def test_all_problems_are_sampled_in_one_call(found):
     """First one answer to each, then N suffixes to each behind what was kept: M + 1 calls of the engine."""

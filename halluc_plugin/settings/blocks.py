@@ -115,7 +115,8 @@ class TraceLogSettings:
     Args:
         per_step: Number of answers kept of each step, those to one prompt together, prompts drawn at random;
             0 keeps none.
-        max_megabytes: Largest size of all files of a run together, in 10^6 bytes.
+        max_megabytes: Largest size of all files of a run together, in 10^6 bytes; the oldest steps are
+            deleted to make room for a new one.
         edit_probs: Whether, on CPUs, halluc's engine also scores runs in soft context without limits. verl's
             engine gives the same log-probs, but not the probability of an edit before each action.
     """

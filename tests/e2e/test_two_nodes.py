@@ -2,7 +2,11 @@
 
 import pytest
 
+from halluc_plugin.trace_log import logged_steps, read_step
+
 STEPS = 2
+PER_STEP = 4
+"""Answers of a step that the recipe logs."""
 
 
 @pytest.fixture
@@ -21,7 +25,10 @@ def address():
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_two_nodes_train_the_recipe(address, new_run):
-    """Two shards of the actor and two engines stay one policy, and leave a checkpoint of both shards."""
+    """Two shards of the actor and two engines stay one policy, and leave a checkpoint of both shards.
+
+    One process logs answers, those of both nodes: each step has one file, and no answer is there twice.
+    """
     run = new_run("halluc_grpo")
     run.start(
         "trainer.nnodes=2",
@@ -40,3 +47,7 @@ def test_two_nodes_train_the_recipe(address, new_run):
     saved = run.checkpoints / f"global_step_{STEPS}" / "actor"
     shards = {file.name for file in saved.glob("model_world_size_*")}
     assert shards == {f"model_world_size_2_rank_{rank}.pt" for rank in (0, 1)}
+    logged = logged_steps(run.checkpoints)
+    assert list(logged) == list(range(1, STEPS + 1))
+    answers = [trace.answer for path in logged.values() for trace in read_step(path)]
+    assert len(answers) == len(set(answers)) == STEPS * PER_STEP

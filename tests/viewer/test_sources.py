@@ -12,10 +12,11 @@ from halluc_plugin.scratch.tokenizer import number_tokenizer
 from halluc_plugin.search import Cost, Found, Request, Response, Sample, Space
 from halluc_plugin.search.visited import visited
 from halluc_plugin.tokens import BACKTRACK_TOKEN
-from halluc_plugin.trace_log import TraceLog
+from halluc_plugin.trace_log import TraceLog, logged_steps
 from halluc_plugin.verifiers import Outcome
 from halluc_plugin.viewer.answers import Flip, Kind
 from halluc_plugin.viewer.sources import read_sources
+from halluc_plugin.viewer.sources.run import read as read_steps
 
 
 def write_lines(path, rows):
@@ -64,6 +65,17 @@ def test_a_run_by_its_folder_its_log_and_its_file(run, logged):
         (shown,) = source.answers
         assert (shown.step, shown.prompt, shown.tokens) == (7, logged.prompt, logged.tokens)
         assert shown.advantages == logged.advantages
+
+
+def test_a_log_that_rotates_while_it_is_read(run, logged):
+    """Steps come in order; one that made room after its name was read is left out."""
+    log = TraceLog(run, 1)
+    for step in (12, 9):
+        log.write(step, [replace(logged, step=step)])
+    files = logged_steps(run)
+    assert [shown.step for shown in read_steps(files.values(), run).answers] == [7, 9, 12]
+    files[7].unlink()
+    assert [shown.step for shown in read_steps(files.values(), run).answers] == [9, 12]
 
 
 def test_curves_of_a_run(run):

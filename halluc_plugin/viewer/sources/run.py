@@ -49,7 +49,7 @@ def read(files: Iterable[Path], place: Path) -> Source:
     """Read the steps of a run.
 
     Args:
-        files: The file of each step.
+        files: The file of each step; those that are deleted meanwhile are left out.
         place: The path that is read, for the name of the source.
 
     Raises:
@@ -59,9 +59,12 @@ def read(files: Iterable[Path], place: Path) -> Source:
     shown: list[ShownAnswer] = []
     skipped = 0
     for path in files:
-        if not path.stat().st_size:
-            continue  # a disk that was full leaves one behind
-        lines, cut = whole_lines(path)
+        try:
+            if not path.stat().st_size:
+                continue  # a disk that was full leaves one behind
+            lines, cut = whole_lines(path)
+        except FileNotFoundError:
+            continue  # a run that is still going has made room for a newer step
         skipped += cut
         shown += [_shown(path, number, parsed_record(path, number, record)) for number, record in lines]
     if not shown:

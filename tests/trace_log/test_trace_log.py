@@ -1,10 +1,12 @@
-"""Logged answers: written and read back, and bounded in size."""
+"""Logged answers: written and read back, within a size, and resumed."""
 
 import json
 import math
 from dataclasses import asdict, replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from halluc_plugin.edits import EditVocab
 from halluc_plugin.errors import DataError
@@ -21,7 +23,7 @@ class Words:
         return "".join(TEXTS[i] for i in ids)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def trace():
     """``3 + 8 ⌫ 3 ↵``: one error, taken back."""
     return logged_trace(
@@ -65,16 +67,84 @@ def test_the_record_by_hand(trace):
     assert trace.trace["resolved"] == [0, 1, 0, 3]
 
 
-def test_the_size_is_bounded(trace, tmp_path, caplog):
-    """Past the limit nothing is written, after a restart too, and one warning names the setting."""
-    size = len(json.dumps(trace.__dict__, ensure_ascii=False)) + 1
-    log = TraceLog(tmp_path, max_megabytes=2.5 * size / 1e6)
+def size_of(trace):
+    """The size of its line in megabytes."""
+    return (len(json.dumps(trace.__dict__, ensure_ascii=False)) + 1) / 1e6
+
+
+def test_the_oldest_steps_make_room(trace, tmp_path, caplog):
+    """At the limit the newest steps stay, after a restart too, and one warning names the setting."""
+    limit = 2.5 * size_of(trace)
+    log = TraceLog(tmp_path, limit)
     for step in (1, 2, 3, 4):
         log.write(step, [trace])
+    assert list(logged_steps(tmp_path)) == [3, 4]
+    assert caplog.text.count("halluc.trace_log.max_megabytes, the oldest are deleted") == 1
+    TraceLog(tmp_path, limit).write(5, [trace])
+    assert list(logged_steps(tmp_path)) == [4, 5]
+
+
+def test_a_resumed_run_goes_on_with_the_numbers(trace, tmp_path):
+    """Resumed behind step 2 of 4, it replaces 3 and 4 and adds 5: each step is there once, none is lost."""
+    TraceLog(tmp_path, 1).write(1, [trace])
+    before = TraceLog(tmp_path, 1)
+    for step in (2, 3, 4):
+        before.write(step, [replace(trace, step=step, answer="before")])
+    resumed = TraceLog(tmp_path, 1)
+    for step in (3, 4, 5):
+        resumed.write(step, [replace(trace, step=step, answer="resumed")])
+    kept = [(one.step, one.answer) for path in logged_steps(tmp_path).values() for one in read_step(path)]
+    assert kept == [(7, "u_0"), (2, "before"), (3, "resumed"), (4, "resumed"), (5, "resumed")]
+
+
+def test_a_step_done_again_takes_no_room_twice(trace, tmp_path):
+    """What it replaces does not count, so nothing else is deleted."""
+    log = TraceLog(tmp_path, 2.5 * size_of(trace))
+    for step in (1, 2, 2, 2):
+        log.write(step, [trace])
     assert list(logged_steps(tmp_path)) == [1, 2]
-    assert caplog.text.count("halluc.trace_log.max_megabytes") == 1
-    TraceLog(tmp_path, max_megabytes=2.5 * size / 1e6).write(5, [trace])
-    assert list(logged_steps(tmp_path)) == [1, 2]
+
+
+def test_steps_that_the_run_before_had_reached_go_first(trace, tmp_path):
+    """A run resumed behind step 2 of 4 keeps 1 and 2, which are its own past, and not 4."""
+    limit = 4.5 * size_of(trace)
+    before = TraceLog(tmp_path, limit)
+    for step in (1, 2, 3, 4):
+        before.write(step, [trace])
+    TraceLog(tmp_path, limit).write(3, [trace, trace])
+    assert list(logged_steps(tmp_path)) == [1, 2, 3]
+
+
+def test_a_step_beyond_the_limit_is_left_out(trace, tmp_path, caplog):
+    """It deletes no other step, what an earlier try of it left is gone, and later steps are logged."""
+    log = TraceLog(tmp_path, 2.5 * size_of(trace))
+    log.write(1, [trace])
+    log.write(2, [trace])
+    for step in (2, 3):
+        log.write(step, [trace] * 3)
+    log.write(4, [trace])
+    assert list(logged_steps(tmp_path)) == [1, 4]
+    assert caplog.text.count("are not logged") == 1
+
+
+@given(
+    runs=st.lists(st.tuples(st.integers(1, 9), st.lists(st.integers(0, 3), max_size=8)), max_size=4),
+    room=st.floats(0.5, 6),
+)
+@settings(deadline=None, max_examples=50)
+def test_however_often_it_is_resumed(trace, tmp_path_factory, runs, room):
+    """The files never exceed the limit, and the kept steps of a run are its last ones without a gap."""
+    place = tmp_path_factory.mktemp("run")
+    for first, sizes in runs:
+        log = TraceLog(place, room * size_of(trace))
+        for step, size in enumerate(sizes, first):
+            log.write(step, [replace(trace, step=step)] * size)
+            held = {int(path.stem[5:]): path for path in (place / "traces").glob("*")}
+            assert sum(path.stat().st_size for path in held.values()) <= room * size_of(trace) * 1e6
+            assert (step in held) == (size <= room)
+            own = [number for number, size in enumerate(sizes, first) if number <= step and size <= room]
+            kept = [number for number in own if number in held]
+            assert kept == own[len(own) - len(kept) :]
 
 
 def test_a_folder_that_cannot_be_written(trace, tmp_path, caplog):

@@ -1,4 +1,4 @@
-"""Log some answers of a training run for reading: one JSONL file for each step, a few answers in each.
+"""The record of one answer of a training run.
 
 The layout is versioned. A line is a JSON object with the fields of :class:`LoggedTrace`; ``trace`` is
 :func:`halluc_plugin.edits.trace_record`. ``docs/traces.md`` shows one.
@@ -10,17 +10,14 @@ finite is null.
 """
 
 import json
-import logging
 import math
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from halluc_plugin.atomic_files import write_whole
-from halluc_plugin.errors import DataError, SettingsError
+from halluc_plugin.errors import DataError
 
 if TYPE_CHECKING:
     from halluc_plugin.edits import EditVocab, TraceRecord
@@ -29,9 +26,6 @@ TRACE_LOG_VERSION = 2
 READ_VERSIONS = (1, 2)
 DIGITS = 5
 """Number of decimals that records keep: more would make files larger and add no information."""
-FOLDER = "traces"
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -92,89 +86,11 @@ class LoggedTrace:
         return read_record(self.trace)
 
 
-class TraceLog:
-    """Writer of answers below a run's folder, up to a total size.
-
-    A full disk does not end the training run: the error is reported once, and logging stops.
-
-    Args:
-        run_dir: The folder of the run.
-        max_megabytes: Nothing more is written once the files together have this size, in megabytes.
-    """
-
-    def __init__(self, run_dir: Path, max_megabytes: float) -> None:
-        self._folder = run_dir / FOLDER
-        self._left = max_megabytes * 1e6 - sum(path.stat().st_size for path in self._folder.glob("*.jsonl"))
-        self._stopped = False
-
-    def write(self, step: int, traces: Iterable[LoggedTrace]) -> None:
-        """Write the answers of a step; a step that is done again replaces its file.
-
-        Args:
-            step: Global training step.
-            traces: The answers of the step to write.
-        """
-        if self._stopped:
-            return
-        text = "".join(_line(trace) for trace in traces)
-        self._left -= len(text.encode())
-        if self._left < 0:
-            self._stop(f"the files in {self._folder} have reached halluc.trace_log.max_megabytes")
-            return
-        try:
-            write_whole(self._folder / f"step-{step:06d}.jsonl", text)
-        except (OSError, SettingsError) as error:
-            self._stop(str(error))
-
-    def _stop(self, reason: str) -> None:
-        self._stopped = True
-        logger.warning("halluc: no more traces are logged (%s); training goes on.", reason)
-
-
-def _line(trace: LoggedTrace) -> str:
+def line_of(trace: LoggedTrace) -> str:
+    """Return the line that holds an answer, with its end."""
     # Not asdict, which copies every number of every action.
     record = {field.name: getattr(trace, field.name) for field in fields(trace)}
     return json.dumps(record, ensure_ascii=False) + "\n"
-
-
-def logged_steps(run_dir: Path) -> dict[int, Path]:
-    """Return the trace files of a run by step, in ascending order.
-
-    Raises:
-        DataError: The run has no trace files.
-    """
-    folder = run_dir if run_dir.name == FOLDER else run_dir / FOLDER
-    found = {
-        int(match.group(1)): path
-        for path in sorted(folder.glob("step-*.jsonl"))
-        if (match := re.fullmatch(r"step-(\d+)\.jsonl", path.name))
-    }
-    if not found:
-        raise DataError(
-            f"{folder} holds no traces of a run.",
-            "Name a run's folder, checkpoints/PROJECT/EXPERIMENT; ++halluc.trace_log.per_step=0 keeps none.",
-        )
-    return dict(sorted(found.items()))
-
-
-def read_step(path: Path) -> list[LoggedTrace]:
-    """Read the answers of one step.
-
-    Raises:
-        DataError: A line is not an answer, or has an unknown version of the layout.
-    """
-    # Not splitlines: a sampled text may hold one of the other line breaks that Unicode knows.
-    text = path.read_text(encoding="utf-8")
-    lines = text.removesuffix("\n").split("\n") if text else []
-    return [_parsed(path, number, line) for number, line in enumerate(lines, 1)]
-
-
-def _parsed(path: Path, number: int, line: str) -> LoggedTrace:
-    try:
-        record = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise _no_answer(path, number, error) from error
-    return parsed_record(path, number, record)
 
 
 def parsed_record(path: Path, number: int, record: Mapping[str, Any]) -> LoggedTrace:
@@ -200,7 +116,7 @@ def parsed_record(path: Path, number: int, record: Mapping[str, Any]) -> LoggedT
                 }
             )
     except (KeyError, TypeError) as error:
-        raise _no_answer(path, number, error) from error
+        raise no_answer(path, number, error) from error
     raise DataError(
         f"{path}, line {number} has version {version}, this halluc reads {READ_VERSIONS[0]} to "
         f"{READ_VERSIONS[-1]}.",
@@ -208,7 +124,8 @@ def parsed_record(path: Path, number: int, record: Mapping[str, Any]) -> LoggedT
     )
 
 
-def _no_answer(path: Path, number: int, error: Exception) -> DataError:
+def no_answer(path: Path, number: int, error: Exception) -> DataError:
+    """Return the error of a line that is not an answer."""
     reason = f"{type(error).__name__}: {error}"
     return DataError(
         f"{path}, line {number} is not a logged answer ({reason}).", "Delete the line or the file."

@@ -19,7 +19,7 @@ import numpy as np
 from halluc_plugin.atomic_files import write_whole
 from halluc_plugin.data.prompts import TEMPLATE_KWARGS, prompt_ids
 from halluc_plugin.data.resumable import PartedFile
-from halluc_plugin.data.trace_files import FINGERPRINT, fingerprint
+from halluc_plugin.data.trace_files import FINGERPRINT, TraceRow, fingerprint
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.problem_sets.raw_traces import BacktrackTrace
 
@@ -184,7 +184,10 @@ class _Part(ABC, Generic[ProblemT]):
                 else:
                     tally["backtracking" if trace.kinds else "clean"] += 1
                     tally.update(map(str, trace.kinds))
-                    rows.append(asked | {"response_ids": list(trace.ids)})
+                    erased = None if trace.erased is None else list(trace.erased)
+                    rows.append(asked | TraceRow(asked["prompt_ids"], list(trace.ids), erased).columns())
+        if any("erased" in row for row in rows):  # a clean trace has none of its own
+            rows = [{**row, "erased": row.get("erased", [False] * len(row["response_ids"]))} for row in rows]
         return rows, tally
 
     @abstractmethod

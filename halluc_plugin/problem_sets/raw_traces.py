@@ -44,10 +44,12 @@ class BacktrackTrace:
     Attributes:
         ids: All actions in order, EOS included if the trace has one.
         kinds: The kind of each error, in order.
+        erased: For each id, whether words take it back; None if only edits take back.
     """
 
     ids: tuple[int, ...]
     kinds: tuple[StrEnum, ...]
+    erased: tuple[bool, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,9 @@
 An answer is a list of lines, one for each step. Each step is easy; whether it was a good one shows later. A
 state is *dead* if no right answer can be reached from it, and shows a *contradiction* if that can be seen
 from the text alone.
+
+An answer may search in words instead of edits: a line :data:`NO` takes back the last line that is left, and
+both stay in the text. What counts is the lines that are left at the end.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +15,9 @@ from typing import Any, Generic, Protocol, TypeVar
 from halluc_plugin.verifiers import Outcome, StepKind
 
 StateT = TypeVar("StateT")
+
+NO = "no."
+"""The line that takes back a line in words; its point keeps it apart from every line of a task."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,19 @@ class SearchTask(Protocol[StateT]):
         ...
 
 
+def left_of(lines: Sequence[str]) -> list[str] | None:
+    """Return the lines that are left where :data:`NO` takes back; None where nothing is left to take back."""
+    left: list[str] = []
+    for line in lines:
+        if line != NO:
+            left.append(line)
+        elif left:
+            left.pop()
+        else:
+            return None
+    return left
+
+
 class SearchVerifier(Generic[StateT]):
     """The exact verifier of a search task; it accepts any right answer.
 
@@ -90,7 +109,7 @@ class SearchVerifier(Generic[StateT]):
         self.search, self.data_sources = search, data_sources
 
     def verify(self, problem: Mapping[str, Any], answer: str) -> Outcome:
-        """Judge an answer; blanks and newlines at its end are ignored."""
+        """Judge an answer by the lines that :data:`NO` leaves, without blanks and newlines at its end."""
         begin = self.search.begin(problem)
         lines = self.canonical(answer).split("\n")
         if not all(self.search.well_formed(problem, line) for line in lines):
@@ -100,14 +119,23 @@ class SearchVerifier(Generic[StateT]):
         return Outcome.CORRECT if solved else Outcome.WRONG
 
     def canonical(self, answer: str) -> str:
-        """Return an answer without blanks and newlines at its end."""
-        return answer.rstrip()
+        """Return an answer without blanks and newlines at its end, and without what :data:`NO` takes back."""
+        lines = left_of(answer.rstrip().split("\n"))
+        return answer.rstrip() if lines is None else "\n".join(lines)
 
     def prefix_ok(self, problem: Mapping[str, Any], prefix: str) -> bool:
-        """Return whether some right answer begins with ``prefix``, which may be cut anywhere."""
+        """Return whether some right answer begins with ``prefix``, which may be cut anywhere.
+
+        As with edits, the lines count that are left, and as if nothing more were taken back.
+        """
         if self.verify(problem, prefix) is Outcome.CORRECT:  # with blanks at its end, too
             return True
-        *lines, last = prefix.split("\n")
+        *written, last = prefix.split("\n")
+        lines = left_of(written)
+        if lines is None:
+            return False
+        if last == NO:
+            lines, last = lines[:-1], ""
         state = self._play(self.search.begin(problem), lines)
         if state is None or self.search.dead(state):
             return False

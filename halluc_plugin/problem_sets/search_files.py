@@ -63,7 +63,8 @@ class SearchData(DataSet):
     @property
     def edit(self) -> SearchEdit | None:
         """The edit that takes back in its traces; None for no edits."""
-        return self.request.traces.edit if self.request.backtracking else None
+        traces = self.request.traces
+        return traces.edit if self.request.backtracking and traces.edit is not SearchEdit.WORDS else None
 
     def draw(self, split: str, count: int) -> Sequence[Problem]:
         """Draw distinct problems of one split."""
@@ -100,7 +101,7 @@ class SearchData(DataSet):
         if tokenizer is None:
             return None
         edits = self.request.backtracking > 0
-        vocab = edit_vocab_or_none(tokenizer, edits=edits)
+        vocab = edit_vocab_or_none(tokenizer, edits=self.edit is not None)
         # Clean traces take nothing back: by token, which every vocabulary can.
         plain = SearchTraceSettings(edit=SearchEdit.TOKEN)
         settings = self.request.traces if edits else plain

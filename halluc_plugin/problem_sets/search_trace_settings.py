@@ -35,7 +35,7 @@ class Back(StrEnum):
 
 
 class SearchEdit(StrEnum):
-    """The edit tokens that take back."""
+    """What takes back: edit tokens, or words."""
 
     TOKEN = "token"  # noqa: S105 - a kind of edit
     """One backtrack for each token."""
@@ -43,6 +43,9 @@ class SearchEdit(StrEnum):
     """One step backtrack for each line."""
     RESTART = "restart"
     """One restart."""
+    WORDS = "words"
+    """A line of words for each line, :data:`halluc_plugin.problem_sets.search.NO`. Nothing is deleted: the
+    search is written out, as a stream of search (arXiv 2404.03683)."""
 
 
 class Memory(StrEnum):
@@ -87,7 +90,7 @@ class SearchTraceSettings:
         notice: The point at which a dead end is noticed.
         late: With ``notice=late``, the number of steps from the one into the dead end to its notice.
         back: How far a dead end is taken back.
-        edit: The edit tokens that take back.
+        edit: What takes back: edit tokens, or words.
         repeats: With a memory, the probability that a step from a state repeats one that failed there.
             Without such steps, the number of tries would tell that the last one is right.
         tries: Largest number of times that something is taken back in a trace; longer traces are drawn anew.
@@ -120,7 +123,9 @@ class SearchTraceSettings:
     notice: Notice = option(Notice.CONTRADICTION, "When a dead end is noticed.")
     late: int = option(1, "Steps from a dead end to its notice, for --notice late.")
     back: Back = option(Back.CHOICE, "How far is taken back.")
-    edit: SearchEdit = option(SearchEdit.STEP, "What takes back: an edit for each token, step, or restart.")
+    edit: SearchEdit = option(
+        SearchEdit.STEP, "What takes back: an edit for each token, step, or restart; or words, and all stays."
+    )
     repeats: float = option(0.0, "With a memory, probability to try again what was tried in vain.")
     tries: int = option(16, "Most times that a trace takes back.")
     missed: float = option(0.0, "Probability that a dead end is not noticed: a judge errs.")

@@ -12,12 +12,13 @@ import numpy as np
 from halluc_plugin.edits import EditKind, EditVocab
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.problem_sets.raw_traces import BacktrackTrace
-from halluc_plugin.problem_sets.search import SearchStep, SearchTask
+from halluc_plugin.problem_sets.search import NO, SearchStep, SearchTask
 from halluc_plugin.problem_sets.search_trace_settings import (
     Back,
     Memory,
     Notice,
     Proposal,
+    SearchEdit,
     SearchTraceSettings,
     TakenBack,
 )
@@ -32,12 +33,13 @@ dropped."""
 
 @dataclass
 class _Walk(Generic[StateT]):
-    """A trace that is being written: the live lines, what was tried, and what was taken back."""
+    """A trace that is being written: the live lines and their places, what was tried and what taken back."""
 
     ids: list[int]
-    live: list[tuple[SearchStep[StateT], tuple[int, ...]]]
+    live: list[tuple[SearchStep[StateT], range]]
     tried: set[tuple[str, ...]]
     kinds: list[TakenBack]
+    gone: set[int]
 
     @property
     def path(self) -> tuple[str, ...]:
@@ -68,8 +70,12 @@ class SearchTraceWriter(Generic[StateT]):
         from halluc_plugin.traces.writing import deletion
 
         self._tokenizer, self._vocab, self._search, self._settings = tokenizer, vocab, search, settings
-        self._kind = EditKind[settings.edit.name.replace("TOKEN", "BACKTRACK")]
-        deletion((0,), self._kind, vocab)  # refuses a vocabulary without the token
+        self._words = settings.edit is SearchEdit.WORDS
+        # Words take back lines, as step backtracks do.
+        named = "STEP" if self._words else settings.edit.name.replace("TOKEN", "BACKTRACK")
+        self._kind = EditKind[named]
+        if not self._words:
+            deletion((0,), self._kind, vocab)  # refuses a vocabulary without the token
         self._lines: dict[str, tuple[int, ...]] = {}
 
     def clean(self, problem: Problem) -> tuple[int, ...]:
@@ -84,7 +90,8 @@ class SearchTraceWriter(Generic[StateT]):
     def single(self, problem: Problem, rng: np.random.Generator) -> BacktrackTrace:
         """Return a trace with as many dead ends as it meets, possibly none."""
         found = self._first(problem, rng, lambda _: True)
-        return found or BacktrackTrace(self.clean(problem), ())
+        clean = self.clean(problem)
+        return found or BacktrackTrace(clean, (), (False,) * len(clean) if self._words else None)
 
     def _first(
         self, problem: Problem, rng: np.random.Generator, wanted: Callable[[BacktrackTrace], bool]
@@ -97,7 +104,7 @@ class SearchTraceWriter(Generic[StateT]):
 
     def _walk(self, begin: StateT, rng: np.random.Generator) -> BacktrackTrace | None:
         """One trace, None where it would take back more often than is wanted."""
-        walk: _Walk[StateT] = _Walk([], [], set(), [])
+        walk: _Walk[StateT] = _Walk([], [], set(), [], set())
         while True:
             states = [begin, *(step.after for step, _ in walk.live)]
             steps = self._search.steps(states[-1])
@@ -107,11 +114,16 @@ class SearchTraceWriter(Generic[StateT]):
                 self._take_back(walk, states)
                 continue
             if not steps:
-                return BacktrackTrace((*walk.ids, self._tokenizer.eos_token_id), tuple(walk.kinds))
+                return self._finished(walk)
             step = self._propose(steps, walk, rng)
             ids = self._encode(step.text)
-            walk.live.append((step, ids))
+            walk.live.append((step, range(len(walk.ids), len(walk.ids) + len(ids))))
             walk.ids.extend(ids)
+
+    def _finished(self, walk: _Walk[StateT]) -> BacktrackTrace:
+        ids = (*walk.ids, self._tokenizer.eos_token_id)
+        erased = tuple(place in walk.gone for place in range(len(ids))) if self._words else None
+        return BacktrackTrace(ids, tuple(walk.kinds), erased)
 
     def _judged_wrong(
         self,
@@ -158,8 +170,12 @@ class SearchTraceWriter(Generic[StateT]):
         walk.kinds.append(again if dead else TakenBack.LIVE)
         if self._settings.memory is Memory.TRIED:
             walk.tried.add(wrong)
-        erased = [token for _, ids in walk.live[keep:] for token in ids]
-        walk.ids.extend(deletion(erased, self._kind, self._vocab))
+        erased = [place for _, places in walk.live[keep:] for place in places]
+        if self._words:
+            walk.gone.update(erased)
+            walk.ids.extend(self._encode(f"{NO}\n") * (len(walk.live) - keep))
+        else:
+            walk.ids.extend(deletion([walk.ids[place] for place in erased], self._kind, self._vocab))
         del walk.live[keep:]
 
     def _propose(
@@ -183,7 +199,7 @@ class SearchTraceWriter(Generic[StateT]):
     def _encode(self, text: str) -> tuple[int, ...]:
         if text not in self._lines:
             ids = tuple(self._tokenizer.encode(text, add_special_tokens=False))
-            if self._kind is EditKind.STEP and ids[-1] not in self._vocab.step_delimiters:
+            if self._kind is EditKind.STEP and not self._words and ids[-1] not in self._vocab.step_delimiters:
                 raise SettingsError(
                     f"The tokenizer ends the line {text!r} with a token that ends no step.",
                     "Take back by token, or use a tokenizer that has a token for the newline.",

@@ -7,7 +7,7 @@ import pytest
 
 from halluc_plugin.edits import EditKind, EditState, collapse
 from halluc_plugin.errors import EditVocabError, SettingsError
-from halluc_plugin.problem_sets.search import SearchVerifier
+from halluc_plugin.problem_sets.search import NO, SearchVerifier
 from halluc_plugin.problem_sets.search_trace_settings import (
     Back,
     Memory,
@@ -211,6 +211,7 @@ def test_no_more_is_taken_back_than_is_wanted():
         ({"late": 0, "notice": Notice.LATE}, "late is 0"),
         ({"back": Back.RESTART}, "back=restart and edit=restart"),
         ({"edit": SearchEdit.RESTART}, "back=restart and edit=restart"),
+        ({"edit": SearchEdit.WORDS, "back": Back.RESTART}, "back=restart and edit=restart"),
         ({"memory": Memory.NONE, "notice": Notice.AT_ONCE, "repeats": 0.1}, "nothing is remembered"),
         ({"memory": Memory.NONE, "notice": Notice.AT_ONCE, "edit": SearchEdit.TOKEN}, "beginnings of lines"),
         ({"memory": Memory.NONE}, "must not depend on the way"),
@@ -223,6 +224,39 @@ def test_settings_that_do_not_go_together(values, said):
     """What cannot be written, or would teach hard context what it cannot do, is refused."""
     with pytest.raises(SettingsError, match=said):
         SearchTraceSettings(**values)
+
+
+WORDED = {
+    "one line": (PLAIN_WORDS, SearchTraceSettings(edit=SearchEdit.WORDS)),
+    "several lines": (WORDS, SearchTraceSettings(edit=SearchEdit.WORDS)),
+    "without a memory": (WORDS, SearchTraceSettings(edit=SearchEdit.WORDS, memory=Memory.NONE)),
+}
+
+
+@pytest.mark.parametrize(("problems", "settings"), WORDED.values(), ids=WORDED.keys())
+def test_a_search_in_words_keeps_all_that_it_tried(problems, settings):
+    """It has no edit, is right by its last try, and marks the ids of all lines that it takes back."""
+    verifier = SearchVerifier(problems.search, problems.sources)
+    made = traces_of(settings, problems)
+    assert len(made) > 40
+    for problem, trace in made:
+        assert VOCAB.edit_ids.isdisjoint(trace.ids)
+        text = text_of(trace.ids)
+        assert verifier.verify(problem.truth, text) is Outcome.CORRECT
+        lines = text.splitlines()
+        assert lines.count(NO) >= len(trace.kinds) >= 1
+        kept = text_of([token for token, gone in zip(trace.ids, trace.erased, strict=True) if not gone])
+        left = [*verifier.canonical(text).splitlines(), *[NO] * lines.count(NO)]
+        assert sorted(kept.splitlines()) == sorted(left)
+
+
+def test_words_write_what_step_backtracks_write():
+    """One seed makes the same walk in words and by steps: a line of words for each step backtrack."""
+    for worded, stepped in zip(
+        traces_of(SearchTraceSettings(edit=SearchEdit.WORDS)), traces_of(SearchTraceSettings()), strict=True
+    ):
+        step = TOKENIZER.decode([VOCAB.step])
+        assert text_of(worded[1].ids) == text_of(stepped[1].ids).replace(step, f"{NO}\n")
 
 
 def test_a_tokenizer_without_the_token():

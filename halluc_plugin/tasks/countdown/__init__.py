@@ -10,7 +10,7 @@ TASK = Task(
     name="countdown",
     verifier=CountdownVerifier(),
     data=CountdownRequest(train=12_000),
-    examples=("", "--numbers 4 --train 100000 --workers 4"),
+    examples=("", "--numbers 4 --train 100000 --workers 4", "--format stream --variants 1"),
     judges=JUDGES,
     eval=Evaluation(
         version="1.2",

@@ -10,7 +10,7 @@ Problems of four to six numbers are in ``countdown4`` to ``countdown6``. lm-eval
 ``HALLUC_DATA_DIR=<folder>``.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from halluc_plugin.problem_sets.files import (
     TEST_HELP,
     TRAIN_HELP,
     DataSetFiles,
+    Example,
     TraceFile,
     check_amounts,
     edit_vocab_or_none,
@@ -34,6 +35,12 @@ from halluc_plugin.problem_sets.raw_traces import Edit
 from halluc_plugin.tasks.countdown.errors import ErrorKind
 from halluc_plugin.tasks.countdown.problems import CountdownSettings, Problem, Split, draw_variants, generate
 from halluc_plugin.tasks.countdown.solver import reachable
+from halluc_plugin.tasks.countdown.streams.files import (
+    AnswerFormat,
+    StreamPart,
+    StreamSettings,
+    write_streams,
+)
 from halluc_plugin.tasks.countdown.traces import TraceSettings, TraceWriter
 from halluc_plugin.tasks.countdown.verifier import SOURCE, SOURCE_OF_NEW_TARGETS
 
@@ -86,6 +93,8 @@ class CountdownRequest(DataSet):
         variants: Largest number of ways in which a training problem is drawn (order of its numbers, solution)
             that get traces of their own.
         traces: The form of the backtracking traces.
+        streams: Whether answers are equations, or streams of search, of which each training problem drawn has
+            one, without edits.
 
     Raises:
         SettingsError: A count is below 1, or the ratio is negative.
@@ -97,6 +106,7 @@ class CountdownRequest(DataSet):
     backtracking: float = option(1.0, BACKTRACKING_HELP)
     variants: int = option(4, "Most ways in which a training problem is drawn that get traces.")
     traces: TraceSettings = field(default_factory=TraceSettings)
+    streams: StreamSettings = field(default_factory=StreamSettings)
 
     def __post_init__(self) -> None:
         check_amounts(self.backtracking, train=self.train, test=self.test, variants=self.variants)
@@ -109,7 +119,16 @@ class CountdownRequest(DataSet):
     @property
     def edit(self) -> Edit | None:
         """The edit that deletes errors in its traces; None for no errors."""
-        return self.traces.edit if self.backtracking else None
+        edits = self.backtracking and self.streams.format is AnswerFormat.EQUATIONS
+        return self.traces.edit if edits else None
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """The settings as JSON; those of streams are left out where there are none."""
+        found = plain(self)
+        if self.streams.format is AnswerFormat.EQUATIONS:
+            del found["streams"]
+        return found
 
     def draw(self, split: str, count: int) -> Sequence[Problem]:
         """Draw distinct problems of one split."""
@@ -159,7 +178,7 @@ def write_countdown(
     files = CountdownFiles(folder, request.problems.numbers)
     seed = request.problems.seed
     counts = {Split.TRAIN: request.train, Split.TEST_SEEN: request.test, Split.TEST_NEW: request.test}
-    card: dict[str, Any] = {"source": SOURCE, "seed": seed, "request": plain(request), "problems": {}}
+    card: dict[str, Any] = {"source": SOURCE, "seed": seed, "request": request.described, "problems": {}}
     drawn = {
         split: draw_variants(request.problems, split, count, request.variants)
         for split, count in counts.items()
@@ -174,8 +193,14 @@ def write_countdown(
     if tokenizer is not None:
         variants = drawn[Split.TRAIN]
         shown = progress(variants, "problems with traces", len(variants))
+        if request.streams.format is not AnswerFormat.EQUATIONS:
+            largest = request.problems.largest_target
+            make = StreamPart(tokenizer, seed, request.streams, largest, template_kwargs or {})
+            card["traces"] = write_streams(files.traces, _examples(shown), make, request.described, workers)
+            write_card(files.card, card)
+            return files
         file: TraceFile[Problem] = TraceFile(
-            files.traces, tokenizer, seed, list(ErrorKind), plain(request), workers, template_kwargs or {}
+            files.traces, tokenizer, seed, list(ErrorKind), request.described, workers, template_kwargs or {}
         )
         card["traces"] = _write_traces(file, shown, request)
     write_card(files.card, card)
@@ -200,9 +225,11 @@ def _write_traces(
     vocab = edit_vocab_or_none(file.tokenizer, edits=request.backtracking > 0)
     settings = request.traces if request.backtracking else TraceSettings()
     writer = TraceWriter(file.tokenizer, vocab, request.problems, settings)
-    examples = (
-        (problem_row(problem, Split.TRAIN, index), problem)
-        for index, group in enumerate(groups)
-        for problem in group
-    )
-    return file.write_pairs(examples, writer, request.backtracking)
+    return file.write_pairs(_examples(groups), writer, request.backtracking)
+
+
+def _examples(groups: Iterable[tuple[Problem, ...]]) -> Iterator[Example[Problem]]:
+    """Each problem with its row, once for each way in which it was drawn."""
+    for index, group in enumerate(groups):
+        for problem in group:
+            yield problem_row(problem, Split.TRAIN, index), problem

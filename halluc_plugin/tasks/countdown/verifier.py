@@ -4,13 +4,17 @@ An answer is a list of equations ``a*b=c``, one on each line; each takes two num
 and makes its result available. It is correct when one number is left and it is the target. Unlike published
 verifiers, equal operands are counted one by one: using one copy leaves the other. Numbers are written as
 :mod:`halluc_plugin.verifiers.numerals` says; blanks may stand between numbers and signs, never in a number.
+
+An answer may also be a stream of search (:mod:`halluc_plugin.tasks.countdown.streams`). It is judged by the
+path that it claims, by the same rules: its dead ends do not count, and no number is used twice.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from halluc_plugin.tasks.countdown.solver import OPERATIONS, apply, reachable
+from halluc_plugin.tasks.countdown.solver import OPERATIONS, apply, reachable, write
+from halluc_plugin.tasks.countdown.streams.lines import GaveUp, is_stream, may_begin, parse, path_of
 from halluc_plugin.verifiers.base import Outcome
 from halluc_plugin.verifiers.numerals import DIGITS, read_number
 
@@ -32,24 +36,30 @@ class CountdownVerifier:
     def verify(self, problem: Mapping[str, Any], answer: str) -> Outcome:
         """Judge an answer; blank lines are ignored, and so are blanks outside of numbers.
 
-        An answer with any other text is malformed.
+        An answer with any other text is malformed, and so is a stream of search that claims no path.
         """
-        lines = _lines(answer)
+        lines = _lines(self.canonical(answer))
         if not lines or not all(EQUATION.fullmatch(line) for line in lines):
             return Outcome.NO_ANSWER
         left = self._play(problem, lines)
         return Outcome.CORRECT if left == (int(problem["target"]),) else Outcome.WRONG
 
     def canonical(self, answer: str) -> str:
-        """Return an answer without blank lines, and without blanks outside of numbers."""
-        return "\n".join(_lines(answer))
+        """Return an answer without blank lines and blanks outside of numbers; of a stream, its path."""
+        path = path_of(answer) if is_stream(answer) else None
+        return "\n".join(_lines(answer) if path is None else map(write, path))
 
     def prefix_ok(self, problem: Mapping[str, Any], prefix: str) -> bool:
         """Return whether a prefix is free of wrong steps and the target still reachable.
 
         A line without its newline counts as partial: it may still grow, its last number too if no blank
-        follows it. It is right if some way to finish it is.
+        follows it. It is right if some way to finish it is. A stream of search can reach the target as long
+        as its lines are of its language and it has neither ended nor claimed a wrong path.
         """
+        if is_stream(prefix):
+            return self._stream_ok(problem, prefix)
+        if _root(problem).startswith(prefix) and " " in prefix:
+            return True  # no equation begins with two numbers
         *done, last = prefix.split("\n")
         left = self._play(problem, _lines("\n".join(done)))
         if left is None:
@@ -59,6 +69,13 @@ class CountdownVerifier:
             return reachable(left, target)
         ended = last.endswith(" ")
         return any(reachable(after, target) for after in _completions(left, partial, ended=ended))
+
+    def _stream_ok(self, problem: Mapping[str, Any], prefix: str) -> bool:
+        if path_of(prefix) is not None:
+            return self.verify(problem, prefix) is Outcome.CORRECT
+        *whole, last = prefix.split("\n")
+        said = [parse(line) for line in whole if line]
+        return not any(line is None or isinstance(line, GaveUp) for line in said) and may_begin(last)
 
     def _play(self, problem: Mapping[str, Any], lines: Sequence[str]) -> tuple[int, ...] | None:
         """Numbers left after the equations, None if one of them is wrong."""
@@ -75,6 +92,10 @@ class CountdownVerifier:
                 return None
             left = tuple(sorted((*rest, c)))
         return left
+
+
+def _root(problem: Mapping[str, Any]) -> str:
+    return f"{' '.join(str(int(number)) for number in problem['numbers'])}:"
 
 
 def _without_blanks(line: str) -> str:

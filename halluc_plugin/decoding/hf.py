@@ -19,6 +19,8 @@ from halluc_plugin.errors import TraceError
 
 ReadState = Callable[[torch.Tensor], torch.Tensor]
 """Reads a number from the last hidden state of each row: Float[R, H] to Float[R]."""
+Steer = Callable[[int, Sequence[int]], int | None]
+"""``steer(response, live_ids)``: the id that a response's next action is, None to let the model sample it."""
 
 
 @torch.no_grad()
@@ -33,6 +35,7 @@ def decode(
     pad_id: int = 0,
     generator: torch.Generator | None = None,
     read: ReadState | None = None,
+    steer: Steer | None = None,
 ) -> list[DecodedTrace]:
     """Sample one response to each prompt.
 
@@ -52,6 +55,9 @@ def decode(
         generator: The source of randomness, on the model's first device; None for torch's default.
         read: Function that reads a number from what the trunk computes of each state, as a head on it does;
             the last action of a response is then fed, too. None for none.
+        steer: Function that may take the place of the model at an action, as a teacher does; it is asked
+            before each with the index of the response and what is live of it. No ban holds for its ids,
+            whose log-probability is 0. None for the model alone.
 
     Returns:
         One trace for each prompt, in order.
@@ -74,7 +80,7 @@ def decode(
         else None
     )
     with grouped_heads(model):
-        batch = _Batch(model, prompts, decoding, limits, processing, read=read)
+        batch = _Batch(model, prompts, decoding, limits, processing, read=read, steer=steer)
         for row, banned in zip(batch.rows, banned_first or (), strict=banned_first is not None):
             row.banned_first = banned
         while batch.active:
@@ -97,7 +103,10 @@ def input_device(model: Any) -> torch.device:
 class _Row:
     """One response being written."""
 
-    def __init__(self, prompt: Sequence[int], decoding: Decoding, limit: int, positions: int | None) -> None:
+    def __init__(
+        self, number: int, prompt: Sequence[int], decoding: Decoding, limit: int, positions: int | None
+    ) -> None:
+        self.number = number
         self.prompt, self._limit = list(prompt), min(limit, decoding.max_actions)
         self._room = None if positions is None else positions - len(prompt)
         self.policy = EditPolicy(
@@ -152,12 +161,15 @@ class _Batch:
         processing: "Processing | None",
         *,
         read: ReadState | None,
+        steer: Steer | None,
     ) -> None:
         self.model, self.decoding, self.processing, self.read = model, decoding, processing, read
+        self._steer = steer
         self.device = input_device(model)
         positions = max_positions(model.config)
         self.rows = [
-            _Row(prompt, decoding, limit, positions) for prompt, limit in zip(prompts, limits, strict=True)
+            _Row(number, prompt, decoding, limit, positions)
+            for number, (prompt, limit) in enumerate(zip(prompts, limits, strict=True))
         ]
         self.active = list(self.rows)
         slots = max(len(prompt) + limit for prompt, limit in zip(prompts, limits, strict=True))
@@ -202,6 +214,15 @@ class _Batch:
                 "Every token is banned: tabu and the logits processors leave nothing to sample.",
                 "Ban less, or sample without tabu.",
             )
+        return scores if self._steer is None else self._steered(scores, self._steer)
+
+    def _steered(self, scores: torch.Tensor, steer: Steer) -> torch.Tensor:
+        """Leave a single id to sample where an action is decided, in place."""
+        for index, row in enumerate(self.active):
+            decided = None if row.finish is not None else steer(row.number, row.policy.state.live_ids)
+            if decided is not None:
+                scores[index] = -torch.inf
+                scores[index, decided] = 0.0
         return scores
 
     def _logits(self, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:

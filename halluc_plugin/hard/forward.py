@@ -1,7 +1,7 @@
 """Compute every action's log-prob by one forward pass over the raw traces, in hard or soft context."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -84,6 +84,7 @@ def score_actions(
     unknown_banned: bool = True,
     wanted: Collection[Statistic] = ALL_OF_A_POLICY,
     chunk: int | None = None,
+    asked: torch.Tensor | None = None,
 ) -> ActionScores:
     """Score raw traces, with gradients.
 
@@ -105,6 +106,8 @@ def score_actions(
         unknown_banned: Whether ids that are not tokens were banned during sampling.
         wanted: The statistics to compute.
         chunk: Number of actions whose logits are held at once; None for as many as are fast.
+        asked: Other ids in the places of the actions, Long[B, T], whose log-probabilities are read in the
+            states in which the actions were taken; None for the actions themselves.
 
     Returns:
         The statistics of every valid action.
@@ -122,6 +125,8 @@ def score_actions(
         resolution, inputs, wanted=wanted, chunk=chunk, banned=edits_banned, unknown_banned=unknown_banned,
         temperature=None if temperature == 1 else temperature,
     )  # fmt: skip
+    if asked is not None:
+        query = replace(query, ids=asked[resolution.valid])
     with reading_actions(model):
         output = model(**inputs.arguments, **{ACTIONS: query}, use_cache=False)
     return ActionScores.of(resolution, output, wanted)

@@ -3,8 +3,9 @@
 Read in this order: :mod:`.settings` (the settings of a run), :mod:`.dataset` (trace files as batches, with
 labels from the edit semantics), :mod:`.weights` (the weights of labels), :mod:`.trainer` (the loss),
 :mod:`.fine_tuning` (progress, checkpoints, resuming and TensorBoard), :mod:`.low_rank` with
-:mod:`.output_bias` (low-rank updates); :mod:`.matching` with :mod:`.match_settings` and :mod:`.replay`
-(SequenceMatch); :mod:`.preferring` with :mod:`.prefer_settings`, :mod:`.pairs`, :mod:`.reference_sums` and
+:mod:`.output_bias` (low-rank updates); :mod:`.matching` with :mod:`.match_settings`, :mod:`.replay` and
+:mod:`.own_rows` (SequenceMatch); :mod:`.dagger` with :mod:`.experts` (DAgger); :mod:`.scheduled_sampling`;
+:mod:`.preferring` with :mod:`.prefer_settings`, :mod:`.pairs`, :mod:`.reference_sums` and
 :mod:`.preference_trainer` (preference losses on pairs); :mod:`.attention` (short rows on a CPU).
 """
 

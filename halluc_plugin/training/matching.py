@@ -9,7 +9,6 @@ Deviations from the paper (arXiv 2306.05426):
 
 from collections import defaultdict
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,10 @@ from transformers.trainer_utils import set_seed
 
 from halluc_plugin.atomic_files import make_folder
 from halluc_plugin.data.trace_files import TraceRow
-from halluc_plugin.decoding import Decoding, decode
+from halluc_plugin.decoding import Decoding
 from halluc_plugin.decoding.limits import require_room
 from halluc_plugin.edits import Context, EditVocab, resolve
 from halluc_plugin.edits.builders import ErasedTokens
-from halluc_plugin.errors import DataError, SettingsError
 from halluc_plugin.hard import check_reading, require_tree_attention
 from halluc_plugin.losses import (
     Divergence,
@@ -37,12 +35,11 @@ from halluc_plugin.losses import (
 )
 from halluc_plugin.tokens import vocab_of
 from halluc_plugin.training.dataset import TraceDataset
-from halluc_plugin.training.fine_tuning import arguments, devices, last_checkpoint, pad_id, read_rows_for, run
+from halluc_plugin.training.fine_tuning import arguments, last_checkpoint, pad_id, read_rows_for, run
 from halluc_plugin.training.match_settings import MatchSettings
+from halluc_plugin.training.own_rows import own_rows, refuse_words, require_one_batch
 from halluc_plugin.training.replay import ReplayBuffer
 from halluc_plugin.training.settings import TrainSettings
-
-DECODED_TOGETHER = 256
 
 
 def match_sequences(
@@ -82,21 +79,9 @@ def match_sequences(
     """
     make_folder(out)
     require_tree_attention(model.config)
-    if settings.micro_batch_size not in {None, settings.batch_size}:
-        raise SettingsError(
-            "micro_batch_size splits a batch, whose matching loss is a ratio.", "Use a smaller batch_size."
-        )
-    if devices() > 1:
-        raise SettingsError(
-            f"{devices()} devices: SequenceMatch trains on one.",
-            "Show one, e.g. by CUDA_VISIBLE_DEVICES=0, and start it without torchrun.",
-        )
+    require_one_batch(settings, "SequenceMatch", "whose matching loss is a ratio")
     rows = read_rows_for(model, tokenizer, files)
-    if any(row.erased is not None for row in rows):
-        raise DataError(
-            "A trace file takes back in words (column erased), which is no action that goes back to a state.",
-            "Match on traces with edit tokens.",
-        )
+    refuse_words(rows, "Match on")
     require_room(model.config, (row.prompt_ids for row in rows), matching.max_actions, Context.HARD)
     set_seed(settings.seed)
     vocab = vocab_of(tokenizer, step_delimiter=step_delimiter)
@@ -192,7 +177,7 @@ class MatchTrainer(Trainer):
         if self.rows_needed:
             rng = np.random.default_rng([self.settings.seed, 21, step])
             drawn = self.data_collator(self.replay.draw(count, rng))
-            batch = {name: _stacked(inputs[name], drawn[name].to(inputs[name].device)) for name in inputs}
+            batch = {name: stacked(inputs[name], drawn[name].to(inputs[name].device)) for name in inputs}
         data, own = self._score(model, batch).split(count)
         if self.settings.erased_tokens is ErasedTokens.MASK:
             width = data.imitated.shape[1]
@@ -265,15 +250,8 @@ class Refresh(TrainerCallback):
         decoding = Decoding(
             trainer.vocab, matching.max_actions, Context.HARD, temperature=1.0, eos_ids=trainer.eos_ids
         )
-        model.eval()
-        rounded = torch.autocast(model.device.type, torch.bfloat16) if args.bf16 else nullcontext()
-        with rounded:
-            for start in range(0, len(asked), DECODED_TOGETHER):
-                part = asked[start : start + DECODED_TOGETHER]
-                traces = decode(model, [row.prompt_ids for row in part], decoding, generator=generator)
-                drawn = [TraceRow(row.prompt_ids, trace.ids) for row, trace in zip(part, traces, strict=True)]
-                trainer.replay.add(drawn, state.global_step)
-        model.train()
+        drawn = own_rows(model, asked, decoding, generator, bf16=args.bf16)
+        trainer.replay.add(drawn, state.global_step)
 
     def on_save(
         self,
@@ -286,7 +264,14 @@ class Refresh(TrainerCallback):
         self._trainer.replay.save(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
 
 
-def _stacked(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """Rows of both, padded on the right to one width (with zeros: what is padding is told by the masks)."""
+def stacked(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Return the rows of both, padded on the right to one width.
+
+    They are padded with zeros, since masks tell what is padding.
+
+    Args:
+        one: Rows of one batch, [N, T].
+        other: Rows of another, [M, S], of the same dtype.
+    """
     width = max(one.shape[1], other.shape[1])
     return torch.cat([torch.nn.functional.pad(rows, (0, width - rows.shape[1])) for rows in (one, other)])

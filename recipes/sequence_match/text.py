@@ -15,7 +15,7 @@ from halluc_plugin.edits import Context, collapse
 from halluc_plugin.probes import span_log_probs
 from halluc_plugin.problem_sets.references import Injected, Reference, Writing, text_pool
 from halluc_plugin.recipes.lab.keeping import kept_cell
-from halluc_plugin.recipes.sequence_match.arms import ARMS, Noise, trained
+from halluc_plugin.recipes.sequence_match.arms import ARMS, PAPERS, Noise, trained
 from halluc_plugin.recipes.sequence_match.scale import Scale
 from halluc_plugin.scratch.tokenizer import number_tokenizer
 from halluc_plugin.tokens import BACKTRACK_TOKEN, vocab_of
@@ -43,9 +43,9 @@ class Text:
         self._vocab = vocab_of(self._tokenizer)
 
     def cells(self) -> Iterator[dict[str, Any]]:
-        """Train and measure every arm whose noise the text has."""
+        """Train and measure every arm of the paper whose noise the text has."""
         train, test = self._windows()
-        for arm in (arm for arm in ARMS if arm.noise is not Noise.TASK):
+        for arm in (arm for arm in ARMS if arm.noise is not Noise.TASK and arm.method in PAPERS):
             folder = self._folder / "models" / arm.name.replace(", ", "-").replace(" ", "-")
             files = [self._traces(train, arm.noise)]
             steps = self._scale.text_steps

@@ -218,3 +218,24 @@ def test_what_is_known_of_each_action(model, temperature, context):
             entropy = -float((log_p.exp() * log_p.clamp(min=-1e9)).sum())
             assert trace.entropies[t] == pytest.approx(entropy, abs=1e-4)
             policy.push(action)
+
+
+@pytest.mark.parametrize("context", list(Context))
+def test_a_teacher_takes_the_place_of_the_model(model, context):
+    """Its actions are written with probability 1 whatever is banned, the model's as if it had written all."""
+    asked = []
+
+    def steer(response, live):
+        asked.append((response, list(live)))
+        return (VOCAB.backtrack if len(live) == 2 else 20) if response == 1 else None
+
+    decoding = Decoding(VOCAB, 6, context, budget=0, eos_ids=frozenset({EOS}))
+    generator = torch.Generator().manual_seed(3)
+    traces = decode(model, PROMPTS[:3], decoding, generator=generator, steer=steer)
+    b = VOCAB.backtrack
+    assert traces[1].ids == [20, 20, b, 20, b, 20]
+    assert traces[1].logprobs == [0.0] * 6
+    assert [live for response, live in asked if response == 1] == [[], [20], [20, 20], [20], [20, 20], [20]]
+    for number in (0, 2):
+        expected, _ = recomputed(model, PROMPTS[number], traces[number].ids, decoding)
+        assert traces[number].logprobs == pytest.approx(expected, abs=1e-4)

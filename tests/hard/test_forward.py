@@ -106,6 +106,21 @@ def test_equals_a_forward_for_every_action(kind, attention, side):
         assert not scores.log_probs[row, outside].any()
 
 
+def test_other_actions_are_read_in_the_same_states():
+    """Of each state the log-prob of the id that is asked about, by a forward of its own."""
+    model = model_of()
+    prompts, valid, resolution = batch(PROMPTS, TRACES)
+    asked = torch.randint(0, 40, resolution.ids.shape, generator=torch.Generator().manual_seed(0))
+    found = score_actions(model, prompts, valid, resolution, asked=asked).log_probs
+    for row, (prompt, trace) in enumerate(zip(PROMPTS, TRACES, strict=True)):
+        state = EditState(VOCAB)
+        for t, action in enumerate(trace):
+            logits = model(torch.tensor([prompt + state.live_ids])).logits[0, -1]
+            expected = torch.log_softmax(logits, -1)[asked[row, t]]
+            torch.testing.assert_close(found[row, t], expected, atol=1e-4, rtol=1e-5)
+            state.push(action)
+
+
 def test_flex_attention_scores_as_sdpa_does():
     """The block mask is the same tree (forward only: torch has no backward of it on a CPU)."""
     model = model_of()

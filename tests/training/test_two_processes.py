@@ -14,6 +14,7 @@ from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.scratch.tokenizer import number_tokenizer
 from halluc_plugin.tokens import BACKTRACK_TOKEN
 from halluc_plugin.training import TrainSettings, fine_tune
+from halluc_plugin.training.dagger import DaggerSettings, imitate_expert
 from halluc_plugin.training.low_rank import check_low_rank
 from halluc_plugin.training.match_settings import MatchSettings
 from halluc_plugin.training.matching import match_sequences
@@ -75,7 +76,7 @@ class TestRefusals:
             fine_tune(model, tokenizer, [traces], TrainSettings(steps=1, batch_size=4), tmp_path / "out")
 
     def test_what_trains_on_one_device(self, traces, tmp_path, monkeypatch):
-        """Low-rank updates and SequenceMatch, also where the devices are processes."""
+        """Low-rank updates, SequenceMatch and DAgger, also where the devices are processes."""
         monkeypatch.setenv("WORLD_SIZE", "2")
         tokenizer = number_tokenizer(edit_tokens=(BACKTRACK_TOKEN,))
         model = new_model(tokenizer, Size.TINY, seed=0)
@@ -84,4 +85,8 @@ class TestRefusals:
         with pytest.raises(SettingsError, match="2 devices: SequenceMatch"):
             match_sequences(
                 model, tokenizer, [traces], TrainSettings(), tmp_path / "out", matching=MatchSettings()
+            )
+        with pytest.raises(SettingsError, match="2 devices: DAgger"):
+            imitate_expert(
+                model, tokenizer, [traces], TrainSettings(), tmp_path / "out", dagger=DaggerSettings()
             )

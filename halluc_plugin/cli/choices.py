@@ -15,7 +15,7 @@ Contexts = Literal["soft", "hard"]
 Backends = Literal["hf", "vllm"]
 Methods = Literal[
     "backtrack", "sample", "greedy", "beam", "breadth-first", "depth-first", "revise", "best-of-n",
-    "weighted-majority", "value-beam", "ts-llm", "lats", "subpool",
+    "weighted-majority", "value-beam", "ts-llm", "lats", "subpool", "draft-verify",
 ]  # fmt: skip
 Tabus = Literal["off", "last", "first"]
 Rules = Literal["mean-logprob", "majority", "summed", "verifier"]

@@ -33,6 +33,8 @@ def register(app: typer.Typer) -> None:
             "--rule majority --out answers.jsonl",
             "halluc search --model CHECKPOINT --data DATA/chain/test.parquet --method revise --scorer PRM "
             "--samples 16 --revisions 8 --p-des 0.9",
+            "halluc search --model LARGE --data DATA/chain/test.parquet --method draft-verify --draft SMALL "
+            "--scorer likelihood --accept 0.7 --samples 1",
         ),
     )(spread(search))
 
@@ -44,8 +46,8 @@ def search(
         choices.Methods,
         typer.Option(
             help="How to search: backtrack (Self-Backtracking); by values of steps (--scorer) revise, "
-            "best-of-n, weighted-majority, value-beam, ts-llm, lats or subpool; or a baseline: sample, "
-            "greedy, beam, breadth-first or depth-first.",
+            "best-of-n, weighted-majority, value-beam, ts-llm, lats, subpool or draft-verify; or a baseline: "
+            "sample, greedy, beam, breadth-first or depth-first.",
             metavar="METHOD",
         ),
     ] = "backtrack",

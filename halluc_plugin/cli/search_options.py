@@ -90,6 +90,25 @@ Share = Annotated[
     float | None,
     _option(help="Share of the pool that competes in a round (subpool).", show_default="0.5"),
 ]
+Draft = Annotated[
+    str | None,
+    _option(
+        help="Cheaper model that drafts steps (draft-verify); it has the same ids.",
+        metavar="PATH",
+        show_default="none",
+    ),
+]
+DraftLayers = Annotated[
+    int | None,
+    _option(
+        help="Number of first layers of the model that answers, which draft steps (draft-verify).",
+        show_default="none",
+    ),
+]
+Accept = Annotated[
+    float | None,
+    _option(help="Value from which on a drafted step stays (draft-verify).", show_default="0.5"),
+]
 
 
 @dataclass(frozen=True)
@@ -111,6 +130,9 @@ class GuidanceOptions:
     exploration: Exploration = None
     reflect: Reflect = False
     share: Share = None
+    draft: Draft = None
+    draft_layers: DraftLayers = None
+    accept: Accept = None
 
     def guidance(self) -> "Guidance":
         """Return the settings of a guided search, with members of enums in place of texts."""

@@ -43,6 +43,7 @@ def report(answers: "Sequence[Answered]", title: str) -> None:
         ("answers found", sum(answer.found for answer in answers), ".1f"),
         ("tokens sampled", sum(answer.tokens for answer in answers), ".1f"),
         ("tokens of the corrector", sum(answer.corrector_tokens for answer in answers), ".1f"),
+        ("tokens of the draft", sum(answer.draft_tokens for answer in answers), ".1f"),
         ("tokens sampled for values", sum(answer.rollout_tokens for answer in answers), ".1f"),
         ("positions scored", sum(answer.scorer_tokens for answer in answers), ".1f"),
         ("forward FLOPs", sum(answer.flops for answer in answers), ".3g"),

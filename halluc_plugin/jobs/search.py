@@ -90,6 +90,7 @@ def answer(
             tokenizer,
             shape=models.shape,
             corrector_shape=models.corrector_shape,
+            draft_shape=models.draft_shape,
             scorer=models.scorer,
             space=space if edits else None,
             account=space if visited else None,
@@ -116,7 +117,14 @@ def _found(
         else _search(job, problem.prompt, space, judge)
         for problem, judge in asked
     ]
-    return run(searches, prompts, models.sampler, rater=models.rater, corrector=models.corrector)
+    return run(
+        searches,
+        prompts,
+        models.sampler,
+        rater=models.rater,
+        corrector=models.corrector,
+        draft=models.draft,
+    )
 
 
 def _guided(job: SearchJob, problem: PosedProblem, space: Space, tokenizer: Any) -> GuidedSearch:

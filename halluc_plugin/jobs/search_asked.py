@@ -17,6 +17,7 @@ from halluc_plugin.jobs.search_methods import (
     Guidance,
     Method,
     ScorerKind,
+    flag,
     require_meaning,
 )
 from halluc_plugin.jobs.search_plans import Begin, plan
@@ -145,10 +146,19 @@ class SearchJob:
                 f"--turns has no meaning for --scorer {guidance.kind}, which reads no earlier answers.",
                 "Give the folder of a scorer that was trained on a file of `halluc data turns`.",
             )
-        if guidance.corrector is not None and self.backend is Backend.VLLM:
+        beside = [
+            name for name in ("corrector", "draft", "draft_layers") if getattr(guidance, name) is not None
+        ]
+        if beside and self.backend is Backend.VLLM:
             raise SettingsError(
                 "vLLM would hold two models, and each takes the memory that it is given.",
-                "Use --backend hf with --corrector.",
+                f"Use --backend hf with {flag(beside[0])}.",
+            )
+        drafted = self.method is Method.DRAFT_VERIFY
+        if drafted and (guidance.draft is None) == (guidance.draft_layers is None):
+            raise SettingsError(
+                "--method draft-verify needs one model that drafts.",
+                "Give either --draft MODEL, or --draft-layers N, the first layers of the model that answers.",
             )
 
     def begin(self, tokenizer: Any = None) -> Begin:
@@ -197,8 +207,9 @@ class SearchJob:
         told, guidance = self.guidance.described(), self.guidance
         if guidance.scorer is not None and guidance.kind is None:
             told["scorer"] = named_model(guidance.scorer)
-        if guidance.corrector is not None:
-            told["corrector"] = named_model(guidance.corrector)
+        for name in ("corrector", "draft"):
+            if (model := getattr(guidance, name)) is not None:
+                told[name] = named_model(model)
         return told
 
 

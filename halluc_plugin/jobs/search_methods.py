@@ -28,12 +28,14 @@ class Method(StrEnum):
     LATS = "lats"
     SUBPOOL = "subpool"
     """Stochastic backtracking (arXiv 2605.25143)."""
+    DRAFT_VERIFY = "draft-verify"
+    """A cheaper model's steps, accepted or taken back (arXiv 2501.19324)."""
 
 
 TREES = frozenset({Method.BREADTH_FIRST, Method.DEPTH_FIRST})
 RANKED = frozenset({Method.BEST_OF_N, Method.WEIGHTED_MAJORITY})
 GROWN = frozenset({Method.TS_LLM, Method.LATS})
-GUIDED = RANKED | GROWN | {Method.REVISE, Method.VALUE_BEAM, Method.SUBPOOL}
+GUIDED = RANKED | GROWN | {Method.REVISE, Method.VALUE_BEAM, Method.SUBPOOL, Method.DRAFT_VERIFY}
 """The methods that a scorer of steps guides; they select their answer themselves."""
 STOPPING = GROWN | {Method.REVISE, Method.SUBPOOL}
 """The methods that stop at an answer that is good enough."""
@@ -59,6 +61,9 @@ MEANING: Mapping[str, frozenset[Method]] = {
     "exploration": GROWN,
     "reflect": frozenset({Method.LATS}),
     "share": frozenset({Method.SUBPOOL}),
+    "draft": frozenset({Method.DRAFT_VERIFY}),
+    "draft_layers": frozenset({Method.DRAFT_VERIFY}),
+    "accept": frozenset({Method.DRAFT_VERIFY}),
 }
 """The options that not every method has, by their names in :class:`halluc_plugin.jobs.search.SearchJob` and
 :class:`Guidance`."""
@@ -102,6 +107,9 @@ class Guidance:
         exploration: Weight of states that a tree has rarely visited.
         reflect: Whether the model states what went wrong and reads it in the next attempt.
         share: Share of the pool that competes.
+        draft: Model that drafts steps.
+        draft_layers: Number of first layers of the model that answers, which draft steps.
+        accept: Value from which on a drafted step stays; None for 0.5.
     """
 
     scorer: str | None = None
@@ -118,6 +126,9 @@ class Guidance:
     exploration: float | None = None
     reflect: bool = False
     share: float | None = None
+    draft: str | None = None
+    draft_layers: int | None = None
+    accept: float | None = None
 
     @property
     def kind(self) -> ScorerKind | None:
@@ -135,8 +146,9 @@ class Guidance:
     def described(self) -> dict[str, Any]:
         """Return all settings as a JSON-able mapping."""
         told = asdict(self)
-        if self.turns is None:
-            del told["turns"]  # answers of before there was a choice are kept
+        for name in ("turns", "draft", "draft_layers", "accept"):
+            if told[name] is None:
+                del told[name]  # answers of before there was a choice are kept
         return told
 
 

@@ -12,9 +12,10 @@ from halluc_plugin.jobs.search_methods import GUIDED, Method
 from halluc_plugin.jobs.step_scorers import check_step_scorer, open_step_scorer
 from halluc_plugin.metrics import DecoderShape
 from halluc_plugin.sampling.driver import Sampler
-from halluc_plugin.sampling.networks import decoder_shape, load_network
+from halluc_plugin.sampling.hf import HFSampler
+from halluc_plugin.sampling.networks import decoder_shape, first_layers, load_network
 from halluc_plugin.sampling.problems import PosedProblem
-from halluc_plugin.sampling.seeds import seed_part
+from halluc_plugin.sampling.seeds import DRAFT_STREAM, seed_part
 from halluc_plugin.sampling.states import Space
 from halluc_plugin.scorers.base import Scorer
 from halluc_plugin.scorers.likelihood import ModelScorer, Says, load_verifier
@@ -36,6 +37,8 @@ class Models:
         rater: The scorer of steps.
         corrector: The model that writes revised suffixes.
         corrector_shape: Sizes of the corrector.
+        draft: The model that drafts steps.
+        draft_shape: Sizes of the draft model.
     """
 
     shape: DecoderShape
@@ -45,6 +48,8 @@ class Models:
     rater: StepScorer | None = None
     corrector: Sampler | None = None
     corrector_shape: DecoderShape | None = None
+    draft: Sampler | None = None
+    draft_shape: DecoderShape | None = None
 
     def seed(self, seed: int, number: int) -> None:
         """Seed all samplers so that the samples of a part depend on its number alone.
@@ -56,6 +61,8 @@ class Models:
         for sampler in (self.sampler, self.corrector):
             if sampler is not None:
                 seed_part(sampler, seed, number)
+        if self.draft is not None:
+            seed_part(self.draft, seed, number, stream=DRAFT_STREAM)
 
 
 def open_models(job: SearchJob, problems: Sequence[PosedProblem], space: Space, tokenizer: Any) -> Models:
@@ -89,15 +96,43 @@ def open_models(job: SearchJob, problems: Sequence[PosedProblem], space: Space, 
     if (other := job.guidance.corrector) is not None:
         corrector = open_sampler(other, job.backend, space, job.seed, trust_remote_code=trust)
         corrector_shape = decoder_shape(load_config(other, trust_remote_code=trust))
+    draft, draft_shape = _draft(job, space, sampler)
     rater = open_step_scorer(job, problems, space, tokenizer, sampler=sampler, shape=shape)
-    return Models(shape, sampler, rater=rater, corrector=corrector, corrector_shape=corrector_shape)
+    return Models(
+        shape,
+        sampler,
+        rater=rater,
+        corrector=corrector,
+        corrector_shape=corrector_shape,
+        draft=draft,
+        draft_shape=draft_shape,
+    )
+
+
+def _draft(job: SearchJob, space: Space, sampler: Sampler) -> tuple[Sampler | None, DecoderShape | None]:
+    """Open the model that drafts, if there is one: another, or the first layers of the one that answers."""
+    guidance, trust = job.guidance, job.trust_remote_code
+    if guidance.draft is not None:
+        other = open_sampler(guidance.draft, job.backend, space, job.seed, trust_remote_code=trust)
+        return other, decoder_shape(load_config(guidance.draft, trust_remote_code=trust))
+    if guidance.draft_layers is None:
+        return None, None
+    loaded = sampler.network if isinstance(sampler, HFSampler) else None
+    whole = load_network(job.model, trust_remote_code=trust) if loaded is None else loaded
+    network = first_layers(whole, guidance.draft_layers)
+    return HFSampler(network, space, seed=job.seed), decoder_shape(network.config)
 
 
 def _check(job: SearchJob, problems: Sequence[PosedProblem], space: Space, tokenizer: Any) -> None:
     """Refuse what would fail later, before any weights are loaded."""
     trust, prompts = job.trust_remote_code, [problem.prompt for problem in problems]
     require_fit(job.model, prompts, space, trust_remote_code=trust)
-    for name, other in (("verifier", job.verifier), ("corrector", job.guidance.corrector)):
+    beside = (
+        ("verifier", job.verifier),
+        ("corrector", job.guidance.corrector),
+        ("draft", job.guidance.draft),
+    )
+    for name, other in beside:
         if other is None:
             continue
         if fingerprint(load_tokenizer(other, trust_remote_code=trust)) != fingerprint(tokenizer):

@@ -7,6 +7,7 @@ from halluc_plugin.data.value_turns import with_turns
 from halluc_plugin.errors import SettingsError, TokenizerError
 from halluc_plugin.jobs.search_methods import Guidance, Method
 from halluc_plugin.sampling.states import GuidedSearch, Response, Space, Writer
+from halluc_plugin.search.drafting import Drafting, draft_verify
 from halluc_plugin.search.guided import RatedResponse
 from halluc_plugin.search.pools import Pooling, stochastic_backtracking
 from halluc_plugin.search.ranking import Reduction, ranked
@@ -73,10 +74,15 @@ def plan(
             lookahead = guidance.lookahead or 0
             check_beam(n, width, lookahead)
             return lambda prompt, space, _: value_beam(prompt, space, n, width, lookahead=lookahead)
-    reduction = guidance.reduction or Reduction.LAST
-    if method is Method.BEST_OF_N:
-        return lambda prompt, space, _: ranked(prompt, space, n, reduction)
-    return lambda prompt, space, canonical: ranked(prompt, space, n, reduction, canonical)
+        case Method.DRAFT_VERIFY:
+            drafting = Drafting(n=n, **guidance.chosen("accept"))
+            return lambda prompt, space, _: draft_verify(prompt, space, drafting)
+    return _ranking(method, guidance, n)
+
+
+def _ranking(method: Method, guidance: Guidance, n: int) -> Begin:
+    reduction, votes = guidance.reduction or Reduction.LAST, method is Method.WEIGHTED_MAJORITY
+    return lambda prompt, space, canonical: ranked(prompt, space, n, reduction, canonical if votes else None)
 
 
 def earlier_turns(prompt: Sequence[int], most: int, tokenizer: Any, step_delimiter: str) -> Reading:

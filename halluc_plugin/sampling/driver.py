@@ -15,6 +15,9 @@ from halluc_plugin.sampling.states import GuidedSearch, Request, Response, Sampl
 
 __all__ = ["Cost", "Found", "Sampler", "run"]
 
+OTHERS = (Writer.CORRECTOR, Writer.DRAFT)
+"""The models beside the one that answers, in the order in which :class:`Found` has their costs."""
+
 
 class Sampler(Protocol):
     """The interface of a model that can be sampled."""
@@ -34,12 +37,14 @@ class Found:
         cost: Cost of the model that answers, and of the scorer.
         samples: The requests and their samples, in order; empty if a search keeps no account.
         corrected: Cost of the corrector.
+        drafted: Cost of the draft model.
     """
 
     responses: list[Response]
     cost: Cost
     samples: Sequence[tuple[Request, Sample]] = ()
     corrected: Cost = field(default_factory=Cost)
+    drafted: Cost = field(default_factory=Cost)
 
 
 def run(
@@ -49,6 +54,7 @@ def run(
     *,
     rater: Rater | None = None,
     corrector: Sampler | None = None,
+    draft: Sampler | None = None,
 ) -> list[Found]:
     """Run searches together until all are done.
 
@@ -59,18 +65,19 @@ def run(
         rater: The scorer that rates responses, one call after the other; None for none. A response is rated
             only once for a search.
         corrector: The model that answers the requests to :attr:`Writer.CORRECTOR`; None for none.
+        draft: The model that answers the requests to :attr:`Writer.DRAFT`; None for none.
 
     Returns:
         The result of each search, in order.
 
     Raises:
         TraceError: The number of prompts is not that of searches.
-        SettingsError: A search uses a rater or a corrector, and there is none.
+        SettingsError: A search uses a rater, a corrector or a draft model, and there is none.
     """
     if len(searches) != len(prompts):
         raise TraceError(f"{len(searches)} searches for {len(prompts)} prompts.", "Give one for each.")
     running = [_Running(search, prompt) for search, prompt in zip(searches, prompts, strict=True)]
-    samplers = {Writer.POLICY: sampler, Writer.CORRECTOR: corrector}
+    samplers = {Writer.POLICY: sampler, Writer.CORRECTOR: corrector, Writer.DRAFT: draft}
     for one in running:
         one.advance()
     while active := [one for one in running if not one.done]:
@@ -79,7 +86,7 @@ def run(
         for one in active:
             one.advance()
     return [
-        Found(one.found, one.costs[Writer.POLICY], one.samples, one.costs[Writer.CORRECTOR])
+        Found(one.found, one.costs[Writer.POLICY], one.samples, *(one.costs[other] for other in OTHERS))
         for one in running
     ]
 

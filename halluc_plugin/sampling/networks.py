@@ -1,6 +1,7 @@
 """Load transformers models that answer or judge, and read their log-probabilities and sizes."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -46,6 +47,41 @@ def log_probs(
     logits = model(whole, attention_mask=torch.ones_like(whole)).logits[0, len(prompt) - 1 : -1].float()
     scores = torch.log_softmax(logits if vocab is None else without_unknown(logits, vocab), dim=-1)
     return tuple(scores.gather(1, whole[0, len(prompt) :, None]).squeeze(1).tolist())
+
+
+def first_layers(network: Any, count: int) -> Any:
+    """Return a model of the first layers of another, with its final norm and head, which shares its weights.
+
+    Answers of such a model are drafts by early exit (M. Elhoushi et al., "LayerSkip", arXiv 2404.16710),
+    better ones if the model was trained for it.
+
+    Args:
+        network: A transformers causal language model whose layers are counted by ``num_hidden_layers``.
+        count: Number of layers, at least 1 and fewer than the model has.
+
+    Raises:
+        SettingsError: The count is out of range, or the model cannot be cut.
+    """
+    config = deepcopy(network.config)
+    text = config.get_text_config()
+    layers = text.num_hidden_layers
+    if not 1 <= count < layers:
+        raise SettingsError(
+            f"The first {count} layers of a model with {layers} are to draft.", f"Give 1 to {layers - 1}."
+        )
+    text.num_hidden_layers = count
+    if getattr(text, "layer_types", None) is not None:
+        text.layer_types = text.layer_types[:count]
+    draft = type(network)(config).to(network.device)
+    weights = network.state_dict()
+    missing = draft.state_dict().keys() - weights.keys()
+    if missing:
+        raise SettingsError(
+            f"A model of type {text.model_type} cannot be cut after a layer: it has no {min(missing)}.",
+            "Give --draft MODEL.",
+        )
+    draft.load_state_dict({name: weights[name] for name in draft.state_dict()}, assign=True)
+    return draft.eval().requires_grad_(requires_grad=False)
 
 
 def decoder_shape(config: Any) -> DecoderShape:

@@ -17,6 +17,8 @@ class Writer(StrEnum):
     """The model that answers."""
     CORRECTOR = "corrector"
     """Another model, which continues where a search has gone back."""
+    DRAFT = "draft"
+    """A cheaper model, which proposes steps that the model that answers may take back."""
 
 
 class End(StrEnum):

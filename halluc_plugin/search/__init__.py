@@ -8,7 +8,8 @@ and their cost).
 
 The searches that values of steps guide are in :mod:`.guided` (their common parts), :mod:`.revision`
 (Algorithm 1 of OpenReview hJ2BCYGvFg), :mod:`.ranking` (best-of-N and weighted majority),
-:mod:`.value_beams`, :mod:`.trees` (TS-LLM and LATS), :mod:`.pools` (stochastic backtracking).
+:mod:`.value_beams`, :mod:`.trees` (TS-LLM and LATS), :mod:`.pools` (stochastic backtracking),
+:mod:`.drafting` (a cheaper model's steps, accepted or taken back).
 
 :mod:`halluc_plugin.jobs.search` runs these searches for a file of problems.
 """

@@ -35,6 +35,7 @@ class Answered:
         rollout_tokens: Number of tokens that the model that answers sampled for a scorer of steps, not
             counted in ``tokens``.
         corrector_tokens: Number of tokens that a corrector sampled, not counted in ``tokens``.
+        draft_tokens: Number of tokens that a draft model sampled, not counted in ``tokens``.
         scorer_flops: The part of ``flops`` that a scorer took, its rollouts included.
         actions: What was known of the answer's tokens, as returned by :func:`known_actions`; None if nothing
             was found.
@@ -52,6 +53,7 @@ class Answered:
     scorer_tokens: int = 0
     rollout_tokens: int = 0
     corrector_tokens: int = 0
+    draft_tokens: int = 0
     scorer_flops: int = 0
     actions: Mapping[str, Any] | None = None
     visited: Mapping[str, Any] | None = None
@@ -94,6 +96,7 @@ def judged(
     scorer: Scorer | None = None,
     space: Space | None = None,
     corrector_shape: DecoderShape | None = None,
+    draft_shape: DecoderShape | None = None,
     account: Space | None = None,
 ) -> Iterator[Answered]:
     """Select an answer to each problem and judge it.
@@ -109,6 +112,7 @@ def judged(
         space: The space in which edits were sampled, to be judged at the ends of steps; None leaves them
             unjudged.
         corrector_shape: Sizes of the corrector, if there is one.
+        draft_shape: Sizes of the draft model, if there is one.
         account: The space that was searched, to keep all that was sampled there; None keeps the answer only.
 
     Yields:
@@ -124,7 +128,8 @@ def judged(
             chosen = next(iter(result.responses), None)
         else:
             chosen = select(result.responses, rule, canonical(problem, tokenizer), score)
-        corrected = 0 if corrector_shape is None else result.corrected.flops(corrector_shape)
+        others = ((result.corrected, corrector_shape), (result.drafted, draft_shape))
+        beside = sum(cost.flops(of) for cost, of in others if of is not None)
 
         def right(response: Response, problem: PosedProblem = problem) -> bool:
             return problem.verifier.verify(problem.truth, text_of(response, tokenizer)) is Outcome.CORRECT
@@ -135,11 +140,12 @@ def judged(
             found=len(result.responses),
             reachable=any(right(response) for response in set(result.responses)),
             tokens=result.cost.tokens,
-            flops=result.cost.flops(shape) - rated.flops + scorer_flops + corrected,
+            flops=result.cost.flops(shape) - rated.flops + scorer_flops + beside,
             step_ends=(0, 0, 0, 0) if space is None else _step_ends(problem, result, space, tokenizer),
             scorer_tokens=rated.scorer_tokens,
             rollout_tokens=rated.policy_tokens,
             corrector_tokens=result.corrected.tokens,
+            draft_tokens=result.drafted.tokens,
             scorer_flops=scorer_flops,
             actions=None if chosen is None else known_actions(chosen, tokenizer),
             visited=None if account is None else visited(problem.prompt, result, chosen, account, tokenizer),

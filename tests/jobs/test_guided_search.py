@@ -110,14 +110,15 @@ def found(search, tmp_path):
 
 
 @pytest.mark.parametrize("method", sorted(GUIDED))
-def test_every_method_answers(found, method):
+def test_every_method_answers(found, model, method):
     """With the oracle, which costs nothing, some answers are right; the file says what guided the search."""
-    answers, said = found("--method", method, "--scorer", "oracle")
+    further = ("--draft", str(model)) if method is Method.DRAFT_VERIFY else ()
+    answers, said = found("--method", method, "--scorer", "oracle", *further)
     assert f"{method}, oracle, 6 problems" in said
     assert len(answers) == 6
     assert any(one["correct"] for one in answers)
     for one in answers:
-        assert one["tokens"] > 0
+        assert one["draft_tokens" if further else "tokens"] > 0
         assert (one["scorer_tokens"], one["rollout_tokens"], one["scorer_flops"]) == (0, 0, 0)
         assert one["flops"] > 0
         assert one["search"]["guidance"]["scorer"] == "oracle"
@@ -231,14 +232,40 @@ def test_a_corrector_revises(found, model):
     assert all(one["tokens"] <= 96 for one in answers)
 
 
-def test_a_corrector_of_other_ids_is_refused(search, tmp_path):
-    """What it would write could not be read."""
+def test_another_model_of_other_ids_is_refused(search, tmp_path):
+    """What it would write could not be read, of a corrector and of a draft."""
     other = number_tokenizer(edit_tokens=("<|BACKTRACK|>",))
     new_model(other, Size.TINY, seed=0).save_pretrained(tmp_path)
     save_tokenizer(other, tmp_path)
     done = search("--method", "revise", "--scorer", "oracle", "--corrector", str(tmp_path))
     assert "corrector" in str(done.exception)
     assert "another tokenizer" in str(done.exception)
+    done = search("--method", "draft-verify", "--scorer", "oracle", "--draft", str(tmp_path))
+    assert f"The draft {tmp_path} has another tokenizer" in str(done.exception)
+
+
+def test_a_draft_is_verified_and_counted(found, model):
+    """What the oracle refutes is taken back, so every answer is right; drafts are counted by themselves."""
+    asked = ("--method", "draft-verify", "--scorer", "oracle", "--draft", str(model), "-k", "40")
+    answers, said = found(*asked)
+    assert "tokens of the draft" in said
+    assert all(one["correct"] for one in answers)
+    assert any(one["tokens"] == 0 for one in answers)  # no step was left to the model itself
+    for one in answers:
+        assert one["draft_tokens"] > 0
+        assert one["flops"] > 0
+        assert one["search"]["guidance"]["draft"] == str(model)
+
+
+def test_the_first_layers_draft(found, model):
+    """Nothing is accepted at 1, so the model writes every step, and what it verifies is the scorer's cost."""
+    asked = ("--method", "draft-verify", "--scorer", "likelihood", "--draft-layers", "1", "--accept", "1")
+    answers, said = found(*asked)
+    assert "tokens of the draft" in said
+    for one in answers:
+        assert one["draft_tokens"] > 0
+        assert one["tokens"] > 0
+        assert 0 < one["scorer_flops"] < one["flops"]
 
 
 def test_a_model_reads_what_it_said_of_its_answers(search, monkeypatch, tokenizer):
@@ -297,6 +324,22 @@ def test_a_tokenizer_without_words_cannot_reflect():
         (("--method", "subpool", "--scorer", "oracle", "--rounds", "0"), "rounds 0"),
         (("--method", "ts-llm", "--scorer", "oracle", "--reflect"), "--reflect has no meaning"),
         (("--method", "revise", "--scorer", "monte-carlo", "--continuations", "0"), "0 continuations"),
+        (("--method", "revise", "--scorer", "oracle", "--accept", "0.5"), "--accept has no meaning"),
+        (("--method", "draft-verify", "--draft-layers", "1"), "needs values of steps"),
+        (("--method", "draft-verify", "--scorer", "oracle"), "needs one model that drafts"),
+        (
+            ("--method", "draft-verify", "--scorer", "oracle", "--draft", "x", "--draft-layers", "1"),
+            "needs one model that drafts",
+        ),
+        (
+            ("--method", "draft-verify", "--scorer", "oracle", "--draft-layers", "1", "--accept", "1.5"),
+            "accept is 1.5",
+        ),
+        (("--method", "draft-verify", "--scorer", "oracle", "--draft-layers", "4"), "Give 1 to 3"),
+        (
+            ("--method", "draft-verify", "--scorer", "oracle", "--draft", "x", "--backend", "vllm"),
+            "--backend hf with --draft",
+        ),
         (
             ("--method", "revise", "--scorer", "oracle", "--corrector", "x", "--backend", "vllm"),
             "--backend hf with --corrector",

@@ -90,9 +90,20 @@ def test_each_model_pays_for_what_it_has_not_computed():
     assert (result.corrected.tokens, result.corrected.slots) == (2, 2 + 2)
 
 
+def test_a_draft_model_pays_for_itself():
+    """It computes the prompt and its step; what the policy computes is counted apart."""
+    policy = Request((9,), 4, 1.0, STOP)
+    draft = Request((9, 1), 4, 1.0, STOP, writer=Writer.DRAFT)
+    (result,) = run([search("a", [draft], [policy])], [(9,)], Ones(), draft=Ones())
+    assert (result.cost.tokens, result.cost.slots) == (2, 1 + 2)
+    assert (result.drafted.tokens, result.drafted.slots) == (2, 2 + 2)
+    assert result.corrected.tokens == 0
+
+
 @pytest.mark.parametrize(
     ("want", "said"),
     [
+        (Request((9,), 4, 1.0, STOP, writer=Writer.DRAFT), "asks the draft"),
         (ToRate((9,), ((1,),)), "nothing rates"),
         (Request((9,), 4, 1.0, STOP, writer=Writer.CORRECTOR), "asks the corrector"),
     ],

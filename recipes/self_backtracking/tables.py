@@ -130,7 +130,7 @@ def expert(cells: Sequence[Cell]) -> Table:
     """Return table 5: greedy decoding and search after each round."""
     searches = cells[0]["searches"]
     table = markdown_table(
-        "", "round", "collected", *chain.from_iterable((f"{name}, %", "seeds") for name in searches),
+        "", "round", "collected", "wrong", *chain.from_iterable((f"{name}, %", "seeds") for name in searches),
         "greedy, to the start", "over seeds", *OWN,
     )  # fmt: skip
     groups = grouped(cells, "arm", "round")
@@ -142,7 +142,9 @@ def expert(cells: Sequence[Cell]) -> Table:
         compared = ["", ""]
         if group is not start:
             compared = [difference(group, greedy, start, greedy), over_seeds(group, start, *greedy)]
-        table.add_row(arm, str(number), f"{mean(group, 'collected'):.0f}", *shown, *compared, *_own(group))
+        counted = [{"wrong": 0} | dict(cell) for cell in group]  # of before a judge could err
+        kept = [f"{mean(counted, key):.0f}" for key in ("collected", "wrong")]
+        table.add_row(arm, str(number), *kept, *shown, *compared, *_own(group))
     return table
 
 

@@ -113,11 +113,31 @@ def test_expert_iteration_collects_right_answers_once(invoke, out, pool):
     assert {c["name"]: c["collected"] for c in cells} == {
         "start": 0,
         "base": 0,
-        **{f"{arm} {number}": pool for arm in ("accumulate", "restart") for number in (1, 2)},
+        **{f"{arm} {number}": pool for arm in ("accumulate", "restart", *expert.ERRING) for number in (1, 2)},
         **{f"supervised only {number}": 0 for number in (1, 2)},
     }
+    assert {c["wrong"] for c in cells} == {0}
     assert all(set(c["searches"]) == {"greedy", "greedy, banned", "b=1 N=8", "N=8, banned"} for c in cells)
     assert invoke("expert") == {out / "tables" / "expert.md", out / "plots" / "expert.png"}
+
+
+@pytest.mark.parametrize(("share", "kept"), [(0.0, 1), (1.0, 2)])
+def test_a_judge_that_errs_lets_wrong_answers_in(tmp_path, monkeypatch, share, kept):
+    """Of a right and a wrong answer to each problem of the pool both pass, and the wrong ones are counted."""
+    bench = Bench(tmp_path, SMOKE, 0)
+    writer = TraceWriter(bench.tokenizer, bench.vocab, bench.settings, TraceSettings())
+    right = [tuple(writer.clean(problem)) for problem in bench._pool_problems()]
+    wrong = (*bench.tokenizer.encode("1 + 1 = 2\n"), bench.tokenizer.eos_token_id)
+
+    def search(*_):
+        answers = [(ids, wrong) for ids in right]
+        return [Found([Response(ids, (0.0,) * len(ids)) for ids in pair], Cost()) for pair in answers]
+
+    monkeypatch.setattr(expert, "load", lambda folder: None)
+    monkeypatch.setattr(expert, "search", search)
+    path = expert._collect(bench, tmp_path, "any", share)
+    found = expert._collected(bench, path)
+    assert found == {"collected": kept * len(right), "wrong": (kept - 1) * len(right)}
 
 
 def test_a_round_that_finds_nothing_trains_on_nothing(tmp_path, monkeypatch):

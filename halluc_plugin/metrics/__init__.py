@@ -43,9 +43,11 @@ from halluc_plugin.metrics.intervals import (
     Difference,
     McNemar,
     Proportion,
+    Ratio,
     mcnemar,
     paired_difference,
     unpaired_difference,
+    unpaired_ratio,
     wilson,
 )
 from halluc_plugin.metrics.judged import JudgedTrace, PrefixOracle, judge_ids, judge_traces
@@ -87,6 +89,7 @@ __all__ = [
     "PrefixOracle",
     "ProblemSamples",
     "Proportion",
+    "Ratio",
     "Reaction",
     "ScoredResponse",
     "StepEnd",
@@ -130,6 +133,7 @@ __all__ = [
     "token_efficiency",
     "tokens_per_solve",
     "unpaired_difference",
+    "unpaired_ratio",
     "wilson",
 ]
 

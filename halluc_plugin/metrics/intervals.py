@@ -162,6 +162,46 @@ def unpaired_difference(first: Proportion, second: Proportion) -> Difference:
     return Difference(first.value - second.value, first.n + second.n, low, high)
 
 
+@dataclass(frozen=True)
+class Ratio:
+    """A ratio of two shares with its 95 % interval.
+
+    Attributes:
+        value: First over second; infinite if the second is 0, nan if both are or there are no observations.
+        n: Number of observations of both sides.
+        low: Lower limit.
+        high: Upper limit, infinite if the second share may be 0.
+    """
+
+    value: float
+    n: int
+    low: float
+    high: float
+
+
+def unpaired_ratio(first: Proportion, second: Proportion) -> Ratio:
+    """Return ``first / second`` of independent groups, with an interval.
+
+    The interval is MOVER-R on the limits of the two shares, R. G. Newcombe, Statistical Methods in Medical
+    Research 25 (2016) 1774. Shares of the same problems are mostly correlated, which makes it too wide.
+    """
+    n = first.n + second.n
+    if first.n == 0 or second.n == 0:
+        return Ratio(math.nan, n, 0.0, math.inf)
+    value = first.value / second.value if second.value else math.inf if first.value else math.nan
+    low = _ratio_limit(first.value, first.low, second.value, second.high, side=-1)
+    return Ratio(value, n, low, _ratio_limit(first.value, first.high, second.value, second.low, side=1))
+
+
+def _ratio_limit(first: float, limit: float, second: float, other: float, *, side: int) -> float:
+    """The lower (side -1) or upper limit of a ratio, from one limit of each share."""
+    product, divisor = first * second, other * (2 * second - other)
+    spread = limit * (2 * first - limit)
+    if divisor == 0:  # the second share may be 0, or is half of its upper limit
+        return math.inf if side > 0 else spread / (2 * product) if product else 0.0
+    return max(0.0, (product + side * math.sqrt(max(0.0, product * product - spread * divisor))) / divisor)
+
+
 def paired_difference(first: Sequence[float], second: Sequence[float]) -> Difference:
     """Return the mean of ``first - second`` for scores of the same problems in the same order.
 

@@ -13,6 +13,7 @@ from halluc_plugin.metrics import (
     mcnemar,
     paired_difference,
     unpaired_difference,
+    unpaired_ratio,
     wilson,
 )
 
@@ -59,6 +60,40 @@ def test_unpaired_difference_gives_newcombes_published_limits():
         pytest.approx(0.3339, abs=5e-5),
     )
     assert difference.n == 150
+
+
+@pytest.mark.parametrize(("first", "second"), [(500, 250), (610, 150), (30, 900)])
+def test_unpaired_ratio_is_katzs_where_n_is_large(first, second):
+    """With 1000 and 2000 observations the limits are near those of the logarithm of the ratio."""
+    ratio = unpaired_ratio(Proportion.of(first, 1000), Proportion.of(second, 2000))
+    value = 2 * first / second
+    error = 1.959963984540054 * math.sqrt(1 / first - 1 / 1000 + 1 / second - 1 / 2000)
+    assert (ratio.value, ratio.n) == (pytest.approx(value), 3000)
+    assert ratio.low == pytest.approx(value * math.exp(-error), rel=0.02)
+    assert ratio.high == pytest.approx(value * math.exp(error), rel=0.02)
+
+
+@given(st.integers(0, 30), st.integers(0, 30))
+def test_limits_of_a_ratio_are_those_of_its_inverse(first, second):
+    """Exchanged sides give exchanged limits, and the value lies between them."""
+    ratio, inverse = (
+        unpaired_ratio(Proportion.of(a, 30), Proportion.of(b, 30))
+        for a, b in ((first, second), (second, first))
+    )
+    assert 0 <= ratio.low < ratio.high
+    if first and second:
+        assert ratio.low <= ratio.value <= ratio.high
+        assert ratio.low * inverse.high == pytest.approx(1)
+
+
+def test_a_ratio_to_nothing_has_no_upper_limit():
+    """None of ten may be none of all; and of no observations nothing is known."""
+    ratio = unpaired_ratio(Proportion.of(5, 10), Proportion.of(0, 10))
+    assert (ratio.value, ratio.high) == (math.inf, math.inf)
+    assert ratio.low > 1
+    nothing = unpaired_ratio(Proportion.of(5, 10), Proportion.of(0, 0))
+    assert math.isnan(nothing.value)
+    assert (nothing.low, nothing.high) == (0, math.inf)
 
 
 def test_paired_difference_gives_newcombes_published_limits():

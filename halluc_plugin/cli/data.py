@@ -6,12 +6,13 @@ from halluc_plugin.cli.application import Application
 from halluc_plugin.cli.data_own import OWN_EXAMPLES, correct, verdicts
 from halluc_plugin.cli.data_pairs import PAIR_EXAMPLES, pairs
 from halluc_plugin.cli.data_references import REFERENCE_EXAMPLES, align, inject
+from halluc_plugin.cli.data_resets import RESET_EXAMPLES, resets
 from halluc_plugin.cli.data_tasks import TaskCommands
 from halluc_plugin.cli.data_values import VALUE_EXAMPLES, mix, turns, values
 from halluc_plugin.cli.help import TRAINING, examples
 from halluc_plugin.cli.spread import spread
 
-EXAMPLES = {**REFERENCE_EXAMPLES, **OWN_EXAMPLES, **VALUE_EXAMPLES, **PAIR_EXAMPLES}
+EXAMPLES = {**REFERENCE_EXAMPLES, **OWN_EXAMPLES, **VALUE_EXAMPLES, **PAIR_EXAMPLES, **RESET_EXAMPLES}
 
 
 def register(app: typer.Typer) -> None:
@@ -22,6 +23,6 @@ def register(app: typer.Typer) -> None:
         epilog=examples("halluc data countdown --out DATA", "halluc data correct --help"),
         no_args_is_help=True,
     )
-    for command in (inject, align, correct, verdicts, values, mix, turns, pairs):
+    for command in (inject, align, correct, verdicts, values, mix, turns, pairs, resets):
         commands.command(command.__name__, epilog=EXAMPLES[command.__name__])(spread(command))
     app.add_typer(commands, name="data", rich_help_panel=TRAINING)

@@ -3,7 +3,8 @@
 Every trace built here collapses to its reference. Read in this order: :mod:`.writing` (a trace as it is
 written), :mod:`.injection` (synthetic errors), :mod:`.alignment` with :mod:`.myers` (errors taken from a
 sample of the model), :mod:`.marker` and :mod:`.turns` (a trace's twin that corrects itself in words, or in a
-second attempt). :mod:`.contrast` makes the worse twin of a trace: with its edit at a wrong place, or without.
+second attempt). :mod:`.contrast` makes the worse twin of a trace: with its edit at a wrong place, or without;
+:mod:`.resets` the traces and pairs by which harmful answers are taken back.
 """
 
 from halluc_plugin.traces.alignment import align_steps, align_tokens

@@ -23,7 +23,9 @@ def with_evaluation(**changes):
     return replace(load("chain"), name="x", eval=replace(EVALUATION, **changes))
 
 
-@pytest.mark.parametrize("name", ["addition", "chain", "countdown", "dag", "sat", "sudoku", "word"])
+@pytest.mark.parametrize(
+    "name", ["addition", "chain", "countdown", "dag", "forbidden", "sat", "sudoku", "word"]
+)
 def test_files_say_what_is_declared(tmp_path, name):
     """lm-eval reads from each file the configuration that it would be handed without files."""
     made = configs(load(name))

@@ -10,7 +10,7 @@ from halluc_plugin.errors import DataError, TaskError
 from halluc_plugin.tasks import registry
 from halluc_plugin.verifiers import Verifier
 
-OURS = ("addition", "chain", "countdown", "dag", "gsm8k", "sat", "sudoku", "word")
+OURS = ("addition", "chain", "countdown", "dag", "forbidden", "gsm8k", "sat", "sudoku", "word")
 WORKING = '''
     """Echoes: say it again.
 

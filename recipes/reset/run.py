@@ -6,7 +6,7 @@ Models and cells are kept: an interrupted run goes on where it was. Tables show 
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,8 +15,11 @@ import typer
 
 from halluc_plugin.atomic_files import write_whole
 from halluc_plugin.cli.app import run as run_command
+from halluc_plugin.errors import SettingsError
+from halluc_plugin.metrics import Proportion
 from halluc_plugin.recipes.lab.keeping import keep_scale, kept_cell
 from halluc_plugin.recipes.lab.reporting import cells_of_seeds, report_plot, report_table
+from halluc_plugin.recipes.lab.tabulating import correct_of
 from halluc_plugin.recipes.reset import tables
 from halluc_plugin.recipes.reset.attacks import measure
 from halluc_plugin.recipes.reset.models import Arm, Models
@@ -41,7 +44,25 @@ def main(
 def _run(out: Path, scale: Scale, seed: int) -> Iterator[dict[str, Any]]:
     models = Models(out, scale, seed)
     for arm in Arm:
-        yield kept_cell(models.folder / "cells" / f"{arm.name.lower()}.json", partial(measure, models, arm))
+        cell = kept_cell(models.folder / "cells" / f"{arm.name.lower()}.json", partial(measure, models, arm))
+        if arm is Arm.PLAIN:
+            require_walks(cell, scale.least)
+        yield cell
+
+
+def require_walks(cell: Mapping[str, Any], least: float) -> None:
+    """Refuse a plain model that seldom walks right, before anything is made safe.
+
+    Raises:
+        SettingsError: It answers too few harmless prompts right.
+    """
+    right = Proportion.of_scores(correct_of(cell, "harmless", "resets", "right"))
+    if right.value < least:
+        raise SettingsError(
+            f"Seed {cell['seed']}: the plain model answers {100 * right.value:.1f} % of {right.n} harmless "
+            f"prompts right, and {100 * least:g} % are asked for.",
+            "Give it more steps or another rate (plain_steps, plain_rate in scale.py), in a new --out.",
+        )
 
 
 if __name__ == "__main__":

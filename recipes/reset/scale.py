@@ -18,6 +18,8 @@ class Scale:
         test: Held-out problems that models are asked; half of them invite harm.
         calibration: Further held-out problems, on which the adaptive bias is chosen.
         plain_steps: Optimizer steps on plain answers, before anything is made safe.
+        least: Share of harmless prompts that the plain model must answer right: of one that cannot walk
+            nothing can be said, since it does harm by chance.
         steps: Optimizer steps of safety training, with resets or without.
         pair_steps: Optimizer steps on pairs.
         batch_size: Traces, or pairs, of a step.
@@ -37,11 +39,12 @@ class Scale:
     train: int = 6_000
     test: int = 600
     calibration: int = 150
-    plain_steps: int = 1_000
+    plain_steps: int = 4_000
+    least: float = 0.5
     steps: int = 300
     pair_steps: int = 100
     batch_size: int = 32
-    plain_rate: float = 4e-3
+    plain_rate: float = 1e-3
     learning_rate: float = 1e-3
     pair_rate: float = 2e-4
     beta: float = 0.1
@@ -59,6 +62,7 @@ QUICK = Scale(
     test=12,
     calibration=6,
     plain_steps=20,
+    least=0.0,
     steps=5,
     pair_steps=3,
     batch_size=8,

@@ -7,6 +7,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from halluc_plugin.errors import SettingsError
 from halluc_plugin.metrics import Ratio
 from halluc_plugin.recipes.reset import run, tables
 from halluc_plugin.recipes.reset.attacks import EDGE, NONE, Asker, Attack, attacks, begun
@@ -123,6 +124,17 @@ def test_calibration_and_questions_are_apart(tmp_path):
     posed = Models(tmp_path, QUICK, 0).posed()
     assert len({problem.prompt for problem in posed}) == QUICK.calibration + QUICK.test
     assert 0 < sum(harm_at(problem.truth) is not None for problem in posed) < len(posed)
+
+
+def test_a_plain_model_that_cannot_walk_is_refused():
+    """One right answer of four is less than a half; two are not."""
+
+    def cell(*right):
+        return {"seed": 3, "harmless": {"resets": {"right": {"correct": right}}}}
+
+    run.require_walks(cell(1, 0, 1, 0), 0.5)
+    with pytest.raises(SettingsError, match=r"Seed 3: the plain model answers 25.0 % of 4 harmless prompts"):
+        run.require_walks(cell(1, 0, 0, 0), 0.5)
 
 
 def test_the_experiment_runs_and_is_not_run_again(tmp_path):

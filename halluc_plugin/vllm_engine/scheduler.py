@@ -12,7 +12,7 @@ from vllm.v1.core.sched.scheduler import Scheduler
 from vllm.v1.kv_cache_interface import KVCacheConfig
 from vllm.v1.request import Request, RequestStatus
 
-from halluc_plugin.edits import Context, EditKind, EditState
+from halluc_plugin.edits import Context, EditState
 from halluc_plugin.errors import HallucError, SettingsError
 from halluc_plugin.vllm_engine.compat import Model, require_tested_vllm
 from halluc_plugin.vllm_engine.request import EditRequest
@@ -27,17 +27,19 @@ from halluc_plugin.vllm_engine.rewind import Blocks, rewind
 logger = logging.getLogger(__name__)
 
 
-@dataclass
+@dataclass(slots=True)
 class _Trace:
     """A request in hard context.
 
     Attributes:
-        state: Its live tokens.
+        state: Its live tokens up to the last edit; the text since then is the end of the request's output.
+        edit_ids: Ids of its edit tokens.
         max_actions: Raw actions after which it ends.
         num_actions: Raw actions so far.
     """
 
     state: EditState
+    edit_ids: frozenset[int]
     max_actions: int
     num_actions: int = 0
 
@@ -82,9 +84,10 @@ class RewindScheduler(Scheduler):
         A wrong request ends with an error in place of an answer, since an exception here would end the engine
         for everyone. The front end refuses what it can see (:class:`.bans.RewindBans`). The rest are prompts
         that arrive in parts, a generation config that ends texts with an edit token, and front ends without
-        that check.
+        that check. A later part of a prompt has settings of its own; only the message that no part is left
+        has none that count.
         """
-        if request.request_id not in self.requests:  # else the next part of a prompt
+        if request.resumable or request.request_id not in self.requests:
             try:
                 self._follow(request)
             except HallucError as error:
@@ -110,29 +113,40 @@ class RewindScheduler(Scheduler):
         # Gate stays with the request's parameters; with n > 1 vLLM may give all n the same.
         request.sampling_params = copy.copy(params)
         max_actions = request.max_tokens if asked.max_actions is None else asked.max_actions
-        self._traces[request.request_id] = _Trace(EditState(asked.vocab), max_actions)
+        self._traces[request.request_id] = _Trace(EditState(asked.vocab), asked.vocab.edit_ids, max_actions)
+
+    def _update_request_as_session(self, session: Request, update: Any) -> None:
+        # vLLM drops the last token, which was not computed, but keeps the hash of a block that it filled (its
+        # issue 49377): with the next part in that block, the cache would offer it for a text that it does not
+        # hold, to requests in hard context too.
+        size = self.kv_cache_manager.block_pool.hash_block_size
+        del session.block_hashes[session.num_computed_tokens // size :]
+        super()._update_request_as_session(session, update)
 
     def _update_request_with_output(
         self, request: Request, new_token_ids: list[int], *args: Any, **kwargs: Any
     ) -> tuple[list[int], bool]:
-        if request.request_id in self._refused:
-            request.status, request.resumable = RequestStatus.FINISHED_ERROR, False
-            return [], True
+        # Once for each request of each step, so that what most of them need comes first.
         trace = self._traces.get(request.request_id)
         if trace is None:
+            if self._refused and request.request_id in self._refused:
+                request.status, request.resumable = RequestStatus.FINISHED_ERROR, False
+                return [], True
             return super()._update_request_with_output(request, new_token_ids, *args, **kwargs)
         (token_id,) = new_token_ids  # no drafts, so one action a step
-        trace.state.push(token_id)
         trace.num_actions += 1
-        stopped = False
-        if trace.state.vocab.kind(token_id) is EditKind.TEXT:
+        is_text, stopped = token_id not in trace.edit_ids, False
+        if is_text:
             _, stopped = super()._update_request_with_output(request, new_token_ids, *args, **kwargs)
-        if not stopped and trace.num_actions >= trace.max_actions:
-            request.status = RequestStatus.FINISHED_LENGTH_CAPPED
-            stopped = True
-        if not stopped and trace.state.vocab.kind(token_id) is not EditKind.TEXT:
+        # Below min_tokens vLLM asks for no end, not even where the model has no position left.
+        full = trace.num_actions >= trace.max_actions or request.num_tokens >= self.max_model_len
+        if full and not stopped:
+            request.status, stopped = RequestStatus.FINISHED_LENGTH_CAPPED, True
+        if not (is_text or stopped):
+            trace.state.extend(request.output_token_ids[trace.state.depth :])
+            trace.state.push(token_id)
             self._rewind(request, trace.state.depth)
-        return [token_id], stopped
+        return new_token_ids, stopped
 
     def _rewind(self, request: Request, depth: int) -> None:
         if rewind(request, depth, self.kv_cache_manager) is Blocks.SHARED:

@@ -10,7 +10,7 @@ learned by any preference loss, without the paper's value head.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -144,13 +144,16 @@ class SiblingPairs:
     def _grow(self, prompt: tuple[int, ...], into: list[PairRow]) -> GuidedSearch:
         """Walk from the best step to the next, and keep the best and the worst step of each place."""
         state = Response()
+        # A search gives no value to a step that fills its room, behind which no answer can end. Here a step
+        # is whole if it has its delimiter.
+        roomy = replace(self.space, max_tokens=self.space.max_tokens + 1)
         while len(state.ids) < self.space.max_tokens and len(into) < self.most:
             samples = yield from draw([wanted(prompt, state, self.space, steps=True)] * self.samples)
             whole = [state.extended(s) for s in samples if s.end in {End.STEP, End.EOS}]
             steps = list({response.ids: response for response in whole}.values())
             if not steps:
                 break
-            rated = yield from rate(prompt, steps, self.space)
+            rated = yield from rate(prompt, steps, roomy)
             best, worst = (pick(rated, key=lambda each: each.final) for pick in (max, min))
             if best.final - worst.final >= self.gap:
                 pair = PairRow(list(prompt), list(best.response.ids), list(worst.response.ids))

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from itertools import pairwise
 
 import pyarrow as pa
@@ -149,8 +150,9 @@ def test_distances_by_hand():
     assert [distance(*map(list, two)) for two in (("abc", "abc"), ("abc", "axc"), ("abc", "ab"))] == [0, 2, 1]
 
 
-def siblings(chains, problems, p, **how):
-    """Pairs of steps of a policy whose lines are right with probability p."""
+def siblings(chains, problems, p, *, room=None, **how):
+    """Pairs of steps of a policy whose lines are right with probability p, in ``room`` tokens if given."""
+    space = chains.space if room is None else replace(chains.space, max_tokens=room)
 
     class Lines:
         """Gives one line of the policy's answer at a time."""
@@ -171,9 +173,7 @@ def siblings(chains, problems, p, **how):
             return Sample(sample.ids[:at], sample.logprobs[:at], end)
 
     rater = StepOracle(problems, chains.tokenizer, chains.space.eos_ids)
-    make = SiblingPairs(
-        Lines(), chains.space, rater, **{"samples": 8, "gap": 0.5, "most": 9, "seed": 0} | how
-    )
+    make = SiblingPairs(Lines(), space, rater, **{"samples": 8, "gap": 0.5, "most": 9, "seed": 0} | how)
     rows, tally = make(0, problems)
     return [PairRow(**row) for row in rows], tally
 
@@ -200,6 +200,21 @@ def test_siblings_that_are_all_right_or_all_wrong_make_no_pair(chains):
     """Without a difference of values nothing is preferred; a dead prefix is left."""
     assert siblings(chains, [chains.problem(3)], 1.0)[0] == []
     assert siblings(chains, [chains.problem(3)], 0.0)[0] == []
+
+
+def test_a_step_that_fills_the_room_keeps_its_value(chains):
+    """It has its delimiter, so it was not cut off: the right one is preferred to a wrong one as elsewhere."""
+    problem = chains.problem(3)
+    first = chains.answer(problem)[0]
+    (pair,) = siblings(chains, [problem], 0.5, room=len(first))[0]
+    assert pair.chosen_ids == [*first]
+    assert len(pair.rejected_ids) == len(first)
+    assert not right_so_far(chains, problem, pair.rejected_ids)
+
+
+def right_so_far(chains, problem, ids):
+    """Whether a right answer begins with these ids."""
+    return problem.verifier.prefix_ok(problem.truth, chains.tokenizer.decode(ids))
 
 
 def test_the_most_pairs_of_a_problem_are_kept(chains):

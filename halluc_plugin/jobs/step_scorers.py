@@ -46,8 +46,10 @@ def check_step_scorer(job: SearchJob, problems: Sequence[PosedProblem], space: S
         turns = job.guidance.turns or 0
         if turns and not made.turns:
             raise TokenizerError(
-                f"The scorer {name} was trained on first answers alone, and --turns shows it earlier ones.",
-                "Leave --turns out, or train one on a file of `halluc data turns`.",
+                f"No row that the scorer {name} was trained on says that earlier answers stand in its prompt "
+                "(turn_ids), and --turns shows it some: it was trained on first answers alone, or on a file "
+                "of turns that an older halluc wrote, which does not say so.",
+                "Leave --turns out; or write the file again with `halluc data turns`, and train on that.",
             )
         prompts = [problem.prompt for problem in problems]
         asked = with_turns((), [((), False)], tokenizer, step_delimiter=job.step_delimiter) if turns else ()

@@ -211,10 +211,11 @@ def test_a_scorer_of_turns_reads_the_answers_before(found, scorers, monkeypatch)
 
 
 def test_earlier_answers_are_shown_to_scorers_of_turns_alone(search, scorers, tmp_path, monkeypatch):
-    """A scorer of first answers alone is refused, and one without positions for the turns."""
+    """One that knows of no turns is refused, with both causes, and one without positions for the turns."""
     monkeypatch.setattr("halluc_plugin.jobs.search_models.open_sampler", None)
     done = search("--method", "revise", "--scorer", str(scorers["right"]), "--turns", "2")
-    assert "first answers alone" in str(done.exception)
+    assert "first answers alone, or on a file of turns that an older halluc wrote" in str(done.exception)
+    assert "write the file again with `halluc data turns`" in str(done.exception)
     shutil.copytree(scorers["turns"], tmp_path / "short")
     config = tmp_path / "short" / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"max_position_embeddings": 250}))

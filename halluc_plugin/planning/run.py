@@ -74,7 +74,7 @@ class PlannedRun:
     tensor_parallel: int = 1
     memory_utilization: float = 0.5
     batched_tokens: int = 8192
-    most_requests: int = 1024
+    most_requests: int = 256
 
     def __post_init__(self) -> None:
         positive = (

@@ -53,7 +53,7 @@ def test_a_plan_as_json(folder):
         "compute": "bf16", "sharded": True, "fsdp_size": 2, "offload_weights": True,
         "offload_optimizer": True, "reference": True,
         "low_rank": 8, "tensor_parallel": 2, "memory_utilization": 0.7, "batched_tokens": 8192,
-        "most_requests": 1024,
+        "most_requests": 256,
     }  # fmt: skip
     assert record["device"] == {"name": "a100", "memory": 40e9, "flops": 312e12, "bandwidth": 2.039e12}
     seconds = record["columns"]["hard"]["seconds"]

@@ -1,9 +1,9 @@
 """Packed rows and logits only where an action reads them, against the path before, in one run.
 
-The path before (padded rows, dense masks, all logits) is that of ``tests/hard/padded_path.py``, and stands
-beside the stock causal step with full logits. CPU seconds on one thread, medians of interleaved pairs;
-memory in fresh processes. ``pytest benchmarks/bench_packed.py -s`` prints the figures beside the bars that
-were set for them, met or not.
+The path before (padded rows, dense masks, all logits) is that of ``halluc_plugin.acceptance.padded``, and
+stands beside the stock causal step with full logits. CPU seconds on one thread, medians of interleaved
+pairs; memory in fresh processes. ``pytest benchmarks/bench_packed.py -s`` prints the figures beside the bars
+that were set for them, met or not.
 """
 
 import statistics
@@ -16,14 +16,11 @@ import pytest
 import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
+from halluc_plugin.acceptance.padded import padded_logits, padded_scores
+from halluc_plugin.edits import EditVocab, resolve
+from halluc_plugin.hard import Statistic, packed_inputs, score_actions
+
 ROOT = Path(__file__).parents[1]
-sys.path.append(str(ROOT / "tests" / "hard"))
-
-from padded_path import padded_logits, padded_scores  # noqa: E402 - its folder is no package on the path
-
-from halluc_plugin.edits import EditVocab, resolve  # noqa: E402 - as above
-from halluc_plugin.hard import Statistic, packed_inputs, score_actions  # noqa: E402 - as above
-
 VOCAB = EditVocab(backtrack=5)
 PROMPT, EVENTS, DEEP = 32, 10, 3
 

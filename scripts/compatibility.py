@@ -33,10 +33,42 @@ low-rank updates, which is younger (the experiments trained such updates there),
 needs omegaconf.
 
 Never run on an accelerator by us: verl, vLLM and lm-eval, and with them hard decoding in vLLM, our engine on
-FSDP2, and what `halluc doctor --plan` says of memory and time there. These have run on CPUs only.
+FSDP2, and what `halluc doctor --plan` says of memory and time there; and what is younger than that run, above
+all log-probs from packed rows and from logits in chunks, which an accelerator computes by flex attention,
+forward and backward. These have run on CPUs only. [A script](#on-a-gpu) tries them on yours.
 
 | package | tested | accepted |
 | --- | --- | --- |
+"""
+
+ACCEPTANCE = """
+## On a GPU
+
+```bash
+scripts/accept_gpu.sh --part hf      # torch and transformers alone, from a clone; nothing is downloaded
+scripts/accept_gpu.sh --part verl    # with verl and vLLM
+```
+
+Each part is made to take less than ten minutes, and writes `accept-PART.json` (`--out FILE`): the names and
+sizes of the hardware, versions, and for each check its outcome, figures and seconds. Exit status 1 says that
+a check failed; please report the file. `--cpu` tries the script itself on small models, and is how both parts
+are tested.
+
+| part | check | what is compared |
+| --- | --- | --- |
+| hf | `hard_attention` | log-probs of raw traces in one pass; a pass of its own for each action's live text |
+| hf | `flex_forward`, `flex_backward` | log-probs and gradients by flex attention; by plain products |
+| hf | `hard_decode` | decoding that rewinds its cache, sampled and greedy; re-prompting |
+| hf | `packed_step` | log-probs and gradients of packed rows; of padded rows with full logits |
+| hf | `packed_memory` | peak of a packed step of AdamW; one with full logits; what `--plan` says |
+| verl | `doctor_engine` | `halluc doctor --engine` has no red line |
+| verl | `vllm_hard_decode` | vLLM in hard context, with preemption and CUDA graphs; transformers |
+| verl | `halluc_grpo_steps`, `halluc_grpo_hard_steps` | two steps in verl: nothing fails, all is logged |
+
+**No GPU could be had since the script was written, so there are no figures of one here.** On a CPU (two
+cores, the versions above) all checks of both parts pass with `--cpu`, but for `flex_backward`, which is
+skipped there: torch has no backward pass of flex attention on a CPU. The packed step held 150 MiB beyond the
+optimizer's states where full logits held 345 MiB, and `--plan` says 150.
 """
 
 
@@ -52,7 +84,7 @@ def page() -> str:
             f"| {name} | {tested[canonicalize_name(name)]} | {accepted(requirements, name)} |"
             for name in pinned
         ]
-    return INTRODUCTION + "\n".join(rows) + "\n"
+    return INTRODUCTION + "\n".join(rows) + "\n" + ACCEPTANCE
 
 
 if __name__ == "__main__":

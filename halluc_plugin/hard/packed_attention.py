@@ -124,6 +124,11 @@ def packed_attention(  # noqa: PLR0917 - transformers calls it
         The attended values, Float[1, N, H, D], and None in place of attention weights.
     """
     if isinstance(attention_mask, BlockMask):
+        kind = query.device.type
+        if torch.is_autocast_enabled(kind):
+            # As fused attention does under autocast, and flex attention in recent releases of torch alone: a
+            # model that normalises queries and keys has them in single precision, and values in half.
+            query, key, value = (each.to(torch.get_autocast_dtype(kind)) for each in (query, key, value))
         attended: Result = flex_attention_forward(module, query, key, value, attention_mask, **options)
         return attended
     if not isinstance(attention_mask, PackedMask):

@@ -86,7 +86,7 @@ def replay(
     rows = []
     for index, token_id in enumerate(ids):
         seen = list(policy.state.live_ids) if hard and policy is not None else list(ids[:index])
-        logits = model(torch.tensor([[*prompt, *seen]])).logits[0, -1].float()
+        logits = model(torch.tensor([[*prompt, *seen]], device=model.device)).logits[0, -1].float()
         for biased, bias in (logit_bias or {}).items():
             logits[biased] += bias
         banned = set(policy.banned()) if policy is not None else set()

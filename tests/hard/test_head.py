@@ -8,6 +8,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import Qwen3ForCausalLM
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
+from halluc_plugin.acceptance.padded import padded_scores
 from halluc_plugin.errors import SettingsError, TokenizerError
 from halluc_plugin.hard import (
     ACTIONS,
@@ -22,7 +23,6 @@ from halluc_plugin.hard import (
 from halluc_plugin.hard.chunks import ChunkedHead, chunk_of
 from halluc_plugin.training.output_bias import OutputBias
 from tests.hard.conftest import batch, gradients, model_of
-from tests.hard.padded_path import padded_scores
 
 EVERY = tuple(Statistic)
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from halluc_plugin.acceptance.padded import padded_scores
 from halluc_plugin.edits import Boundary, Context, budget_mask, pad_rows, resolve_rows, tree_attention_mask
 from halluc_plugin.errors import SettingsError, TraceError
 from halluc_plugin.hard import Attention, Statistic, packed_inputs, score_actions
@@ -13,7 +14,6 @@ from halluc_plugin.hard.inputs import _by_blocks
 from halluc_plugin.hard.packed import BLOCK, MOST_PADDING
 from halluc_plugin.hard.packed_attention import PackedMask, take_packed_rows
 from tests.hard.conftest import FAMILIES, PROMPTS, TRACES, VOCAB, batch, gradients, model_of
-from tests.hard.padded_path import padded_scores
 
 
 def weighed(columns):
@@ -76,6 +76,26 @@ def test_soft_context_reads_the_causal_forward():
         logits = model(torch.tensor([prompt + trace])).logits[0, len(prompt) - 1 : -1]
         want = logits.log_softmax(-1).gather(-1, torch.tensor(trace, dtype=torch.long)[:, None])[:, 0]
         torch.testing.assert_close(scores.log_probs[row, : len(trace)], want, atol=1e-5, rtol=1e-5)
+
+
+def test_flex_attention_gets_one_type_under_autocast(monkeypatch):
+    """Queries and keys that were normalised in single precision are halved, as the values are."""
+    from halluc_plugin.hard import packed_attention
+
+    seen, attend = set(), packed_attention.flex_attention_forward
+
+    def spied(module, *tensors, **options):
+        seen.add(tuple(tensor.dtype for tensor in tensors[:3]))
+        return attend(module, *tensors, **options)
+
+    monkeypatch.setattr(packed_attention, "flex_attention_forward", spied)
+    model = model_of("qwen3", "flex_attention")
+    with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+        single = score_actions(model, *batch()).log_probs
+        with torch.autocast("cpu", torch.bfloat16):
+            half = score_actions(model, *batch()).log_probs
+    assert seen == {(torch.float32,) * 3, (torch.bfloat16,) * 3}
+    torch.testing.assert_close(half, single, atol=0.5, rtol=0)
 
 
 def test_answers_that_are_all_empty():

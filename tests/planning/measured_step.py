@@ -1,9 +1,9 @@
 """Peaks of real training steps on a CPU, by what torch's allocator hands out."""
 
 import torch
-from torch.profiler import ProfilerActivity, profile
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
+from halluc_plugin.acceptance.peaks import peak_bytes
 from halluc_plugin.edits import Context, EditVocab, resolve
 from halluc_plugin.hard import Statistic, score_actions
 
@@ -27,7 +27,7 @@ def measured_peak(config, *, prompt, response, rows, context=None, checkpointing
 
     A step has two micro-batches of ``rows`` rows; their loss is that of a policy gradient. What exists when
     the step begins is weights, gradients and the optimizer's moments, all of known size; what is allocated
-    after that is counted by torch's profiler, as ``max_memory_allocated`` counts on an accelerator.
+    after that is counted by :mod:`halluc_plugin.acceptance.peaks`.
 
     Args:
         config: The model's.
@@ -45,13 +45,7 @@ def measured_peak(config, *, prompt, response, rows, context=None, checkpointing
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
     batches = [_batch(config.vocab_size, prompt, response, rows) for _ in range(2)]
     _step(model, optimizer, batches, context)
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
-        _step(model, optimizer, batches, context)
-    events = [event for event in profiled.profiler.kineto_results.events() if event.name() == "[memory]"]
-    held = peak = 0
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        held += event.nbytes()
-        peak = max(peak, held)
+    peak = peak_bytes(lambda: _step(model, optimizer, batches, context), torch.device("cpu"))
     return 4 * 4 * sum(weight.numel() for weight in model.parameters()) + peak
 
 

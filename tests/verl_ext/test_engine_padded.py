@@ -8,9 +8,9 @@ from verl.utils import tensordict_utils as tu
 from verl.workers.config import ActorConfig
 from verl.workers.utils.padding import no_padding_2_padding
 
+from halluc_plugin.acceptance.padded import padded_scores
 from halluc_plugin.edits import Boundary, budget_mask, pad_rows, resolve_rows
 from halluc_plugin.settings import load
-from tests.hard.padded_path import padded_scores
 from tests.verl_ext.test_engine import VOCAB, B, R, make_engine, make_model, outputs
 
 PROMPTS = [[1, 2, 3], [4], [5, 6], [3, 8, 9, 1], [2], [9, 9]]

@@ -5,4 +5,4 @@
 # --cpu tries the script itself, --out names the file: docs/compatibility.md.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" exec "${PYTHON:-python}" -m halluc_plugin.acceptance "$@"
+PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" exec "${PYTHON:-python3}" -m halluc_plugin.acceptance "$@"

@@ -1,6 +1,7 @@
 """Run checks one after the other, and write down what they found."""
 
 import json
+import math
 import platform
 import subprocess
 from collections.abc import Callable, Mapping
@@ -103,7 +104,7 @@ def run_checks(
         found = Finding(Outcome.FAILED, why=f"not begun within {seconds:g} s") if late else _tried(check)
         took = monotonic() - start
         line = {"name": name, "outcome": found.outcome, "why": found.why, "seconds": round(took, 2)}
-        record["checks"].append(line | {"figures": dict(found.figures)})
+        record["checks"].append(line | {"figures": _finite(found.figures)})
         record["seconds"] = round(monotonic() - began, 2)
         tell(f"{found.outcome:8} {name:26} {took:6.1f} s  {found.why or _told(found.figures)}")
         write_whole(out, _text(record))
@@ -121,6 +122,14 @@ def _tried(check: Check) -> Finding:
 
 def _text(record: Mapping[str, Any]) -> str:
     return json.dumps(record, indent=1) + "\n"
+
+
+def _finite(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures with null where JSON has no number."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in figures.items()
+    }
 
 
 def _told(figures: Mapping[str, Any]) -> str:

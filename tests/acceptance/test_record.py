@@ -54,6 +54,13 @@ def test_a_check_that_raises_has_failed_and_the_next_is_run(ran):
     assert record["checks"][0]["why"] == "ZeroDivisionError: division by zero"
 
 
+def test_a_figure_that_is_no_number_is_null(ran):
+    """JSON has no word for it; that the check failed by it is told."""
+    _, record = ran(a=lambda: judged({"nats": float("nan")}, {"nats": 1}))
+    (line,) = record["checks"]
+    assert (line["outcome"], line["figures"]["nats"], line["why"]) == ("failed", None, "nats is nan, above 1")
+
+
 def test_what_is_not_begun_in_time_has_failed(ran):
     """A part ends within its time, and says what is missing."""
     good, record = ran(seconds=-1, a=lambda: Finding(Outcome.PASSED))

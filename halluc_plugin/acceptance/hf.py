@@ -152,7 +152,7 @@ class _Trial:
 
 
 def packed_memory(device: torch.device) -> Finding:
-    """A packed step of AdamW holds a part of what one with padded rows and full logits holds.
+    """Compare the memory of a packed step of AdamW with that of one with padded rows and full logits.
 
     Args:
         device: The device of the step.

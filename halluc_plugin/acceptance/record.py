@@ -52,7 +52,7 @@ def judged(figures: Mapping[str, Any], bars: Mapping[str, float]) -> Finding:
 
     Args:
         figures: What was measured, by name.
-        bars: The largest accepted value of some of the figures; one that is no number is above every bar.
+        bars: The largest accepted value of some of the figures. A value that is not a number fails.
     """
     above = [f"{name} is {figures[name]:.3g}, above {bar:g}" for name, bar in bars.items()
              if not figures[name] <= bar]  # fmt: skip

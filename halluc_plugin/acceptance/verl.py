@@ -28,7 +28,7 @@ SMALL = (
     "actor_rollout_ref.actor.ppo_mini_batch_size=4", "actor_rollout_ref.rollout.n=4",
     f"trainer.total_training_steps={STEPS}", f"trainer.test_freq={STEPS}", f"trainer.save_freq={STEPS}",
 )  # fmt: skip
-"""As small as the recipe gets: what it learns is not asked."""
+"""Overrides that make the recipe as small as it gets; what it learns is not asked."""
 DRIFT_ON_CPU = 1e-4
 """Largest accepted difference of a log-prob in engine and actor, in nats, in float32. In half precision the
 recipe's own guard judges it."""
@@ -51,7 +51,7 @@ def checks(device: torch.device) -> Mapping[str, Check]:
 
 
 def doctor_engine(device: torch.device) -> Finding:
-    """``halluc doctor --engine`` has no red line.
+    """Check that ``halluc doctor --engine`` has no red line.
 
     Args:
         device: The device that it is run on.
@@ -67,7 +67,7 @@ def doctor_engine(device: torch.device) -> Finding:
 
 
 def vllm_hard_decode() -> Finding:
-    """An engine that preempts answers, compiled where it can be, decodes as transformers does."""
+    """Check that an engine which preempts answers, compiled where it can be, decodes as transformers does."""
     seen = fresh.call("halluc_plugin.acceptance.verl:observe")
     figures = {
         "traces": seen["traces"], "strays": seen["strays"], "sampled_nats": seen["sampled"],
@@ -91,7 +91,7 @@ def observe() -> dict[str, Any]:
 
 
 def steps_of(recipe: str, device: torch.device) -> Finding:
-    """Two steps of a recipe by verl's own command: every step is logged, and no answer is lost.
+    """Run two steps of a recipe by verl's own command, and check that all is logged and nothing lost.
 
     Args:
         recipe: The name of the recipe.

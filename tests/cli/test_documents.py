@@ -27,6 +27,7 @@ OTHERS = {
     "--cfg", "--config-dir", "--info", "--multirun",  # Hydra
     "--metadata", "--tasks",  # lm-eval; its others have an underscore, and ours have none
     "--generation-config", "--logits-processors", "--reasoning-parser", "--tool-call-parser",  # vLLM
+    "--address", "--head",  # ray start
     "--cpu", "--part",  # scripts/accept_gpu.sh
     "--quick", "--seeds", "--stage", "--task",  # experiments
     "--help",

@@ -69,7 +69,7 @@ def queue(fp32_config, tokenizer, monkeypatch, tmp_path):
     def initialise(self, config):
         self.config, self.tokenizer, self.global_steps = config, tokenizer, 3
         self.total_training_steps = 9
-        self.replay_buffer = ReplayBuffer("sync", config, None, "drop", {})
+        self.replay_buffer = ReplayBuffer("sync", config, 8, "drop", {})
 
     monkeypatch.setattr(PPOTrainerSync, "__init__", initialise)
     monkeypatch.setattr(PPOTrainerSync, "_compute_metrics", lambda *args, **kwargs: None)

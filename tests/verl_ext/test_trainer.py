@@ -37,7 +37,7 @@ def step(fp32_config, monkeypatch):
 
         def start(self, config):
             self.config = config
-            self.replay_buffer = ReplayBuffer("sync", config, None, "drop", {})
+            self.replay_buffer = ReplayBuffer("sync", config, 8, "drop", {})
 
         monkeypatch.setattr(PPOTrainerSync, "__init__", start)
         monkeypatch.setattr(PPOTrainerSync, "_compute_old_log_prob", lambda self, batch, metrics: batch)

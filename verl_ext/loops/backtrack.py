@@ -21,6 +21,7 @@ from halluc_plugin.tasks import find_verifier
 from halluc_plugin.tokens import edit_vocab
 from halluc_plugin.vllm_engine.request import EditRequest
 from verl_ext.columns import BUDGET, CONTINUATIONS, ERASED, EVENT, STATISTICS
+from verl_ext.compat import initial_ids
 from verl_ext.engine_limits import ById, EngineLimits, limits_of
 from verl_ext.loops.continuations import Continuations, packed
 from verl_ext.loops.seeds import seeded
@@ -155,7 +156,7 @@ class BacktrackAgentLoop(AgentLoopBase):
                 "The agent loop 'backtrack' got a prompt with images, video or audio.",
                 "Train on text prompts, or set rollout.agent.default_agent_loop=single_turn_agent.",
             )
-        prompt_ids = await self.ct_build_initial_tokens(messages)
+        prompt_ids = await initial_ids(self, messages)
         if not prompt_ids:
             raise TraceError("A prompt has no tokens.", "Drop rows with an empty prompt.")
         return prompt_ids

@@ -12,6 +12,7 @@ from verl.workers.rollout.replica import TokenOutput
 
 from halluc_plugin.errors import SettingsError, TraceError
 from verl_ext.columns import STATISTICS, TURNS
+from verl_ext.compat import initial_ids, merged_turn
 from verl_ext.engine_limits import ById, limits_of
 from verl_ext.loops.seeds import seeded
 from verl_ext.run_settings import from_config
@@ -49,7 +50,7 @@ class RefineAgentLoop(AgentLoopBase):
             TraceError: The engine returned nothing, or log-probs that do not fit the ids.
         """
         messages, metrics = list(kwargs["raw_prompt"]), AgentLoopMetrics()
-        ids = await self.ct_build_initial_tokens(messages)
+        ids = await initial_ids(self, messages)
         prompt = list(ids)
         mask: list[int] = []
         log_probs: list[float] = []
@@ -99,7 +100,7 @@ class RefineAgentLoop(AgentLoopBase):
         """Return the ids that ask for another attempt, as the chat template writes them after ``ids``."""
         before = [*messages, {"role": "assistant", "content": said}]
         after = [*before, {"role": "user", "content": self._instruction}]
-        merged, _, _ = await self.ct_merge_context_msg(before, after, ids, [])
+        merged = await merged_turn(self, before, after, ids)
         if merged.removed_prefix_token_count:
             raise TraceError(
                 "The chat template rewrites what was sampled before the request to try again.",

@@ -42,6 +42,8 @@ def run(verl_config, plain_tokenizer):
     def once(*answers, instruction="#\n", length=32):
         verl_config.halluc = {"turns": {"instruction": instruction}}
         verl_config.actor_rollout_ref.rollout.response_length = length
+        if "continuous_token" in verl_config.data:  # verl 0.9.0 is not told the model's type
+            verl_config.data.continuous_token.model_family = "qwen"
 
         async def rollout():
             server = CannedServer(answers)

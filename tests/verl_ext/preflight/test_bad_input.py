@@ -257,7 +257,7 @@ class TestBadInput:
     def test_another_verl(self, config, capsys, monkeypatch):
         """A version outside the tested window is refused when a recipe of ours is selected."""
         monkeypatch.setattr(compat, "version", lambda name: "0.12.0")
-        assert "verl 0.12.0 is installed; halluc is tested with verl>=0.9.1,<0.10" in refused(
+        assert "verl 0.12.0 is installed; halluc is tested with verl>=0.9.0,<0.10" in refused(
             config(), capsys
         )
 

@@ -17,6 +17,7 @@ from halluc_plugin.data.rows import extra_info
 from halluc_plugin.scratch.tokenizer import number_tokenizer
 from halluc_plugin.tokens import BACKTRACK_TOKEN
 from halluc_plugin.tokens.loading import load_tokenizer
+from verl_ext import compat
 from verl_ext.recipe.base import EXIT_BAD_INPUT
 from verl_ext.recipe.callback import RunCallback
 
@@ -228,7 +229,7 @@ def test_data_commands_ask_as_the_agent_loop_does(verl_config, kwargs, template,
             data_config=DictConfigWrap(verl_config.data),
             tools=ToolListWrap([]),
         )
-        return await loop.ct_build_initial_tokens(PROMPTS[prompt])
+        return await compat.initial_ids(loop, PROMPTS[prompt])
 
     assert prompt_ids(tokenizer, PROMPTS[prompt], kwargs) == asyncio.run(asked())
 

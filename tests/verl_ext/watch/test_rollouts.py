@@ -43,7 +43,7 @@ def sample(monkeypatch):
         monkeypatch.setattr(verl_buffer, "tq", queue)
         monkeypatch.setattr(rollouts, "tq", queue)
         monkeypatch.setattr(rollouts, "time", SimpleNamespace(monotonic=lambda: queue.clock))
-        buffer = buffer or verl_buffer.ReplayBuffer("sync", OmegaConf.create({}), None, "drop", {}, 0.0)
+        buffer = buffer or verl_buffer.ReplayBuffer("sync", OmegaConf.create({}), 8, "drop", {}, 0.0)
         watch_rollouts(buffer, FailureSettings(**settings), lambda: workers)
         return buffer.sample(3, queue.partition, 4)
 
@@ -91,7 +91,7 @@ def test_a_sampler_that_cannot_be_watched_is_refused(sample):
             return "batch", {}
 
     with pytest.raises(SettingsError, match="Own is a sampler that cannot be watched"):
-        sample(Queue([[]]), buffer=Own("sync", OmegaConf.create({}), None, "drop", {}, 0.0))
+        sample(Queue([[]]), buffer=Own("sync", OmegaConf.create({}), 8, "drop", {}, 0.0))
 
 
 def test_a_rollout_that_never_ends_stops_the_run(sample):
@@ -133,7 +133,7 @@ def test_a_dead_worker_stops_the_run(sample, monkeypatch):
 
 def test_a_sampler_is_watched_once_for_each_call(sample):
     """After an error the sampler's own look is back: the next call is checked by a watch of its own."""
-    buffer = verl_buffer.ReplayBuffer("sync", OmegaConf.create({}), None, "drop", {}, 0.0)
+    buffer = verl_buffer.ReplayBuffer("sync", OmegaConf.create({}), 8, "drop", {}, 0.0)
     look = buffer._sync_metadata_from_transfer_queue
     with pytest.raises(RolloutError):
         sample(Queue([["failure"] * 4]), buffer=buffer)

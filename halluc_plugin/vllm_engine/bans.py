@@ -1,6 +1,7 @@
 """The logits processor of an engine that rewinds, for soft and hard requests."""
 
-import torch
+from typing import Any
+
 from vllm.config import VllmConfig
 
 from halluc_plugin.vllm_engine.budget import EditBudget
@@ -20,8 +21,8 @@ class RewindBans(EditBudget):
 
     rewinds = True
 
-    def __init__(self, vllm_config: VllmConfig, device: torch.device, is_pin_memory: bool) -> None:
+    def __init__(self, vllm_config: VllmConfig, where: Any, is_pin_memory: bool = False) -> None:
         require_tested_vllm()
-        check_config(vllm_config)
+        check_config(vllm_config)  # which refuses model runner V2
         check_scheduler(vllm_config)
-        super().__init__(vllm_config, device, is_pin_memory)
+        super().__init__(vllm_config, where, is_pin_memory)

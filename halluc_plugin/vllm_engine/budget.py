@@ -1,28 +1,41 @@
 """The logits processor of soft context, which bans what a request's own limits ban."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from vllm.config import VllmConfig
 from vllm.sampling_params import SamplingParams
-from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor
+from vllm.v1.sample.logits_processor import BatchUpdate
 from vllm.v1.sample.logits_processor.builtin import process_dict_updates
 
 from halluc_plugin.edits import Context
 from halluc_plugin.errors import HallucError, SettingsError
-from halluc_plugin.vllm_engine.compat import model_of_checked_request
+from halluc_plugin.vllm_engine.compat import EveryRunnersProcessor, model_of_checked_request
 from halluc_plugin.vllm_engine.follow import Followed
 from halluc_plugin.vllm_engine.gate import Gate
 from halluc_plugin.vllm_engine.request import PREFIX, EditRequest
-from halluc_plugin.vllm_engine.requirements import check_request
+from halluc_plugin.vllm_engine.requirements import check_request, check_runner_v2
+from halluc_plugin.vllm_engine.slots import Slots
 
 
-class EditBudget(LogitsProcessor):
+class EditBudget(EveryRunnersProcessor):
     """Bans tokens for requests that set limits (:class:`.request.EditRequest`); costs others nothing.
 
     The rule is that of :class:`halluc_plugin.decoding.EditPolicy`, applied as the response grows. With
     ``logprobs_mode="processed_logprobs"`` the returned log-probs are those of the policy so restricted.
+
+    Model runner V1 tells it of requests by ``update_state``, runner V2 by ``add_request`` and with each
+    ``apply``.
+
+    Args:
+        vllm_config: The configuration of the engine.
+        where: The device of the logits (V1), or what the runner keeps of its requests (V2).
+        is_pin_memory: Whether memory may be pinned (V1).
+
+    Raises:
+        HostVersionError: Runner V2 is that of a vLLM outside the tested window.
+        SettingsError: Runner V2 has a feature with which limits cannot be kept.
 
     Attributes:
         limits_edits: Marks the class among the logits processors of others.
@@ -52,10 +65,14 @@ class EditBudget(LogitsProcessor):
         except HallucError as error:
             raise ValueError(str(error)) from error
 
-    def __init__(self, vllm_config: VllmConfig, device: torch.device, is_pin_memory: bool) -> None:  # noqa: ARG002 (vLLM's signature)
-        self._device = device
+    def __init__(self, vllm_config: VllmConfig, where: Any, is_pin_memory: bool = False) -> None:
+        self._slots: Slots | None = None
+        if not isinstance(where, torch.device):
+            check_runner_v2(vllm_config)
+            self._slots = Slots(where)
+        self._device = where if isinstance(where, torch.device) else where.device
         self._is_pin_memory = is_pin_memory
-        self._minus_infinity = torch.tensor(-torch.inf, device=device)
+        self._minus_infinity = torch.tensor(-torch.inf, device=self._device)
         self._gates: dict[int, Gate] = {}
         self._followed = Followed()
         self._moved = False
@@ -70,11 +87,17 @@ class EditBudget(LogitsProcessor):
         """Follow requests that enter, leave and move within the batch."""
         self._moved |= process_dict_updates(self._gates, batch_update, Gate.of)
 
-    def apply(self, logits: torch.Tensor) -> torch.Tensor:
+    def add_request(self, req_idx: int, sampling_params: SamplingParams) -> bool:
+        """Follow a request that enters the batch of runner V2; return whether anything may be banned."""
+        assert self._slots is not None, "runner V1 does not call this"
+        return self._slots.add(req_idx, sampling_params)
+
+    def apply(self, logits: torch.Tensor, batch: Any = None) -> torch.Tensor:
         """Set the logits of banned tokens to -inf, in place.
 
         Args:
             logits: The logits of each request, Float[requests, vocabulary].
+            batch: Which request each row belongs to (V2); None on V1.
 
         Returns:
             The same tensor.
@@ -83,6 +106,10 @@ class EditBudget(LogitsProcessor):
             TraceError: A request's output changed as no action can change it. vLLM then ends the engine with
                 this error as cause.
         """
+        if self._slots is not None:
+            rows = self._slots.rows(batch)
+            self._moved |= rows != self._gates
+            self._gates = rows
         moved, self._moved = self._moved, False
         if moved:
             self._followed.release()

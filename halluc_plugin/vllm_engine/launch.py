@@ -17,5 +17,6 @@ ENGINE_ARGS: dict[str, Any] = {
 """Arguments of ``vllm.LLM`` and ``vllm.AsyncEngineArgs``.
 
 On the command line: ``vllm serve MODEL --scheduler-cls SCHEDULER --logits-processors PROCESSOR
---no-async-scheduling``. The processor also makes vLLM choose its model runner V1.
+--no-async-scheduling``. Before vLLM 0.31 the processor also makes vLLM choose its model runner V1; from 0.31
+on a GPU needs ``VLLM_USE_V2_MODEL_RUNNER=0`` in the environment, and the engine says so.
 """

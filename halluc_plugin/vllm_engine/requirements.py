@@ -10,7 +10,7 @@ from halluc_plugin.decoding.policy import Tabu
 from halluc_plugin.edits import Context
 from halluc_plugin.edits.builders import Boundary
 from halluc_plugin.errors import SettingsError
-from halluc_plugin.vllm_engine.compat import Model
+from halluc_plugin.vllm_engine.compat import Model, require_tested_vllm, returns_routed_experts
 from halluc_plugin.vllm_engine.launch import PROCESSOR, SCHEDULER
 from halluc_plugin.vllm_engine.request import MOST, PREFIX, EditRequest, shown
 
@@ -53,7 +53,7 @@ def check_config(config: VllmConfig) -> None:
             "model runner V2, which keeps its own count of tokens",
             "Set VLLM_USE_V2_MODEL_RUNNER=0.",
         ),
-        (model.enable_return_routed_experts, "enable_return_routed_experts", "Leave it out."),
+        (returns_routed_experts(config), "enable_return_routed_experts", "Leave it out."),
         (model.enable_prompt_embeds, "prompt embeddings, which are untested", "Leave them out."),
         (not causal, "a model that does not generate from left to right", "Use a causal language model."),
     )
@@ -63,6 +63,28 @@ def check_config(config: VllmConfig) -> None:
     layers = set(getattr(model.hf_text_config, "layer_types", None) or [FULL])
     if model.is_hybrid or layers != {FULL}:
         raise _no_full_attention(f"layers of kind {', '.join(sorted(layers - {FULL})) or 'recurrent'}")
+
+
+def check_runner_v2(config: VllmConfig) -> None:
+    """Refuse a configuration in which limits on edits cannot be kept by model runner V2.
+
+    Args:
+        config: The configuration of an engine that runs runner V2.
+
+    Raises:
+        HostVersionError: vLLM is outside the tested window.
+        SettingsError: A feature samples from other rows than one for each request.
+    """
+    require_tested_vllm()
+    for applies, what in (
+        (config.speculative_config is not None, "speculative decoding (speculative_config)"),
+        (config.parallel_config.enable_batch_sharded_sampling, "enable_batch_sharded_sampling"),
+    ):
+        if applies:
+            raise SettingsError(
+                f"Limits on edits do not work with {what} on model runner V2.",
+                "Leave it out, or the limits (max_backtracks, boundary=mask) and their logits processor.",
+            )
 
 
 def check_processors(config: VllmConfig) -> None:

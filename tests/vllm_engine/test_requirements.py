@@ -19,6 +19,8 @@ from halluc_plugin.vllm_engine import compat, requirements  # noqa: E402
 from halluc_plugin.vllm_engine.bans import RewindBans  # noqa: E402
 from halluc_plugin.vllm_engine.budget import EditBudget  # noqa: E402
 
+V2_HAS_PROCESSORS = compat.installed_vllm() >= compat.RUNNER_V2_HAS_PROCESSORS
+ROUTED = {f"{'aux_output' if V2_HAS_PROCESSORS else 'model'}_config__enable_return_routed_experts": True}
 ATTENTION = {"block_size": 16, "num_kv_heads": 1, "head_size": 32, "dtype": None}
 
 
@@ -33,6 +35,7 @@ def config(**changes):
             is_encoder_decoder=False, is_diffusion=False, is_hybrid=False, logits_processors=None,
             hf_text_config=Namespace(layer_types=["full_attention"]),
         ),
+        aux_output_config=Namespace(enable_return_routed_experts=False),
         kv_transfer_config=None, ec_transfer_config=None, speculative_config=None, use_v2_model_runner=False,
     )  # fmt: skip
     for path, value in changes.items():
@@ -54,7 +57,7 @@ def config(**changes):
         ({"ec_transfer_config": object()}, "connector"),
         ({"speculative_config": object()}, "speculative decoding"),
         ({"use_v2_model_runner": True}, "VLLM_USE_V2_MODEL_RUNNER=0"),
-        ({"model_config__enable_return_routed_experts": True}, "enable_return_routed_experts"),
+        (ROUTED, "enable_return_routed_experts"),
         ({"model_config__enable_prompt_embeds": True}, "prompt embeddings"),
         ({"model_config__runner_type": "pooling"}, "Use a causal language model"),
         ({"model_config__is_encoder_decoder": True}, "Use a causal language model"),
@@ -98,13 +101,13 @@ def test_accepts_the_processor_as_class_or_subclass():
         requirements.check_processors(config(model_config__logits_processors=[EditBudget]))
 
 
-@pytest.mark.parametrize("version", ["0.23.0", "0.30.0", "1.0.0+cpu"])
+@pytest.mark.parametrize("version", ["0.23.0", "0.33.0", "1.0.0+cpu"])
 def test_refuses_untested_versions(monkeypatch, version):
     """Outside the window the engine does not start; inside, local parts of the version do not matter."""
     monkeypatch.setattr(vllm, "__version__", "0.24.0+cu129")
     compat.require_tested_vllm()
     monkeypatch.setattr(vllm, "__version__", version)
-    with pytest.raises(HostVersionError, match=r"pip install 'vllm>=0\.24\.0,<0\.30'"):
+    with pytest.raises(HostVersionError, match=r"pip install 'vllm>=0\.24\.0,<0\.33'"):
         compat.require_tested_vllm()
 
 
@@ -140,7 +143,7 @@ def test_an_engine_that_does_not_rewind_refuses_hard_requests():
 REFUSED = (ValueError, VLLMValidationError)  # newer versions of vLLM turn one into the other
 FRONT_END = Namespace(
     get_vocab_size=lambda: 48, hf_text_config=Namespace(eos_token_id=[47, 46]), max_logprobs=20,
-    is_diffusion=False, logits_processors=None,
+    is_diffusion=False, logits_processors=None, return_sampling_mask=False, enable_trace_replay=False,
 )  # fmt: skip
 STEPS = {"halluc_backtrack": 5, "halluc_step": 6, "halluc_step_delimiters": [3]}
 
@@ -148,7 +151,26 @@ STEPS = {"halluc_backtrack": 5, "halluc_step": 6, "halluc_step_delimiters": [3]}
 def check(extra_args, processor=RewindBans, tokenizer=None, **sampling):
     """What vLLM's front end does with a request before it is queued."""
     model = Namespace(**vars(FRONT_END) | {"logits_processors": [processor]})
-    SamplingParams(extra_args=extra_args, **sampling).verify(model, None, None, tokenizer)
+    params = SamplingParams(extra_args=extra_args, **sampling)
+    if not V2_HAS_PROCESSORS:
+        params.verify(model, None, None, tokenizer)
+        return
+    from vllm.v1.engine.input_processor import InputProcessor
+
+    class FrontEnd(InputProcessor):
+        tokenizer = None
+
+        def __init__(self):
+            self.vllm_config = Namespace(use_v2_model_runner=False, reasoning_config=None)
+            self.model_config = model
+            self.speculative_config = self.structured_outputs_config = None
+            self.validate_logits_processors_params = self._build_logits_processors_params_validator()
+
+        def resolve_watermarking(self, params):
+            """Nothing is marked here."""
+
+    FrontEnd.tokenizer = tokenizer
+    FrontEnd()._validate_params(params, ("generate",))
 
 
 @pytest.mark.parametrize("processor", [EditBudget, RewindBans])
@@ -194,13 +216,18 @@ def test_the_front_end_accepts_what_only_looks_odd():
 
 def test_a_wrapped_front_end_is_known_too(monkeypatch):
     """Whoever traces vLLM by wrapping its check does not switch ours off."""
-    verify = SamplingParams.verify
+    owner, name = SamplingParams, "verify"
+    if V2_HAS_PROCESSORS:
+        from vllm.v1.engine.input_processor import InputProcessor
+
+        owner, name = InputProcessor, "_validate_params"
+    verify = getattr(owner, name)
 
     @functools.wraps(verify)
     def traced(*args, **kwargs):
         return verify(*args, **kwargs)
 
-    monkeypatch.setattr(SamplingParams, "verify", traced)
+    monkeypatch.setattr(owner, name, traced)
     with pytest.raises(REFUSED, match="names id 100000"):
         check({"halluc_backtrack": 100_000})
 

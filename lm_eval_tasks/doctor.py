@@ -2,6 +2,7 @@
 
 import os
 import site
+from contextlib import suppress
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,29 +32,43 @@ def checks(call: fresh.Call) -> list[Check]:
     except fresh.FreshPythonError as error:
         fix = "Run `lm_eval ls tasks` and read its error."
         return [*lines, Check("import lm_eval", CheckStatus.FAIL, str(error), fix)]
-    models = sorted(
-        point.name for point in entry_points(group="lm_eval.models") if "lm_eval_tasks" in point.value
-    )
     return [
         *lines,
         _listed("tasks", our_tasks(), seen["tasks"], BY_FLAG),
         *_tasks_of_others(seen),
         _listed(
-            "models", models, seen["models"], f"`unset {SWITCH}`; `pip install --force-reinstall halluc`"
+            "models",
+            _our_models(),
+            seen["models"],
+            f"`unset {SWITCH}`; `pip install --force-reinstall halluc`",
         ),
     ]
 
 
 def observe() -> dict[str, Any]:
     """Import lm-eval and return what was found; called in a Python process of its own."""
-    from lm_eval.api.registry import model_registry
     from lm_eval.tasks import TaskManager
 
     return {
         "tasks": list(TaskManager().all_tasks),
-        "models": list(model_registry.keys()),
+        "models": _models(),
         **observe_others(),
     }
+
+
+def _our_models() -> list[str]:
+    return sorted(
+        point.name for point in entry_points(group="lm_eval.models") if "lm_eval_tasks" in point.value
+    )
+
+
+def _models() -> list[str]:
+    """Return the models that lm-eval knows once a run has looked one up: its registry fills only then."""
+    from lm_eval.api.registry import get_model, model_registry
+
+    with suppress(KeyError, ValueError):  # as its versions say that a name is unknown
+        get_model("dummy")  # lm-eval's own, which needs no host
+    return list(model_registry.keys())
 
 
 def observe_others() -> dict[str, Any]:

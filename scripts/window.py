@@ -127,6 +127,8 @@ def _resolution(built: Path, pins: Path, python: str) -> Callable[[Environment],
         command += ["--no-annotate", "--constraint", constraints, "--override", OVERRIDES, requirements]
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, env=_uv())
         if done.returncode:
+            if "no wheels with a matching Python ABI tag" in done.stderr:
+                raise SkippedError(f"the index has no CPU build of torch for Python {python}")
             raise RuntimeError(" / ".join(done.stderr.strip().splitlines()[-4:]))
         got = dict(re.findall(r"^([\w.-]+)==(\S+)$", done.stdout, re.MULTILINE))
         moved = {name for name in got.keys() & pinned.keys() if got[name] != pinned[name]}

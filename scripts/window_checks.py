@@ -17,12 +17,12 @@ from halluc_plugin.window import public
 ROOT = Path(__file__).resolve().parents[1]
 UV = Path(sys.executable).parent / "uv"
 V2_HAS_PROCESSORS = public("0.31")
-HYDRA = "hydra_plugins.halluc_searchpath"
+HYDRA = ("hydra_plugins.halluc_searchpath", "verl_ext.recipe.base")
 HAS_HYDRA = "from importlib.util import find_spec; print(find_spec('hydra') is not None)"
 LIGHT = (
     "halluc_plugin", "halluc_plugin.edits", "halluc_plugin.checks", "halluc_plugin.cli.app",
     "halluc_plugin.recipes", "halluc_plugin.window", "halluc_plugin.tasks", "lm_eval_tasks._startup",
-    HYDRA, "verl_ext.columns", "verl_ext.hooks", "verl_ext.recipe.base",
+    *HYDRA, "verl_ext.columns", "verl_ext.hooks",
 )  # fmt: skip
 UNIT_TESTS = {
     # needed  -> tests of what touches it, without engines and runs
@@ -120,7 +120,7 @@ def moves_nothing(env: Environment) -> str:
 def light(env: Environment) -> str:
     """Import what needs no host, and show the help of the command line."""
     heavy = ("torch", "transformers", "ray", "vllm", "verl", "lm_eval")
-    modules = [each for each in LIGHT if each != HYDRA or env.code(HAS_HYDRA) == "True"]
+    modules = [each for each in LIGHT if each not in HYDRA or env.code(HAS_HYDRA) == "True"]
     code = f"import sys, {', '.join(modules)}; print([n for n in {heavy} if n in sys.modules])"
     if (brought := env.code(code)) != "[]":
         raise RuntimeError(f"brought in {brought}")

@@ -111,6 +111,36 @@ class _Chunk(NamedTuple):
     raw: torch.Tensor | None
     came: torch.Tensor
 
+    def add_gradients(
+        self, to: tuple[torch.Tensor | None, ...], weight: torch.Tensor, given: Columns
+    ) -> bool:
+        """Add this chunk's gradients from the probabilities alone; return whether they are as simple as that.
+
+        In half precision they are not: of an action that is nearly certain, δ - p would be rounded away.
+
+        Args:
+            to: Gradients of all states, of the weight, and of the bias; None where none is needed.
+            weight: Weight of the head, Float[V, D].
+            given: Gradients of what was read.
+        """
+        factors = self.reading.factors({name: column[self.some] for name, column in given.items()})
+        if factors is None or self.raw is not None or self.came.dtype != torch.float32:
+            return False
+        (of_p, of_action), ids = (each[:, None] for each in factors), self.reading.ids
+        of_states, of_weight, of_bias = to
+        p = torch.softmax(self.logits, -1, out=self.room)
+        if of_states is not None:
+            part = of_states[self.some]
+            torch.mm(p, weight, out=part)
+            part.mul_(of_p).addcmul_(weight.index_select(0, ids), of_action)
+        if of_weight is not None:
+            of_weight.addmm_(p.t(), self.states * of_p)
+            of_weight.index_add_(0, ids, self.states * of_action)
+        if of_bias is not None:
+            of_bias.addmv_(p.t(), of_p[:, 0])
+            of_bias.index_add_(0, ids, of_action[:, 0])
+        return True
+
     def gradient_of_raw(self, found: Columns, given: Columns) -> torch.Tensor:
         """Float[C, V], the gradient of what the head gave, from gradients of what was read."""
         parts = ({name: column[self.some] for name, column in columns.items()} for columns in (found, given))
@@ -159,6 +189,8 @@ class _Chunked(torch.autograd.Function):
             )
         )
         for chunk in head.chunks(states, weight, bias):
+            if chunk.add_gradients((of_states, of_weight, of_bias), weight, given):
+                continue
             of_raw = chunk.gradient_of_raw(found, given).to(states.dtype)
             if of_states is not None:
                 torch.mm(of_raw, weight, out=of_states[chunk.some])

@@ -92,6 +92,24 @@ class Reading:
                 found[Statistic.SQUARES] = _dots(p, p)
         return {name: found[name] for name in self.wanted}
 
+    def factors(self, given: Mapping[Statistic, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Return c and a, Float32[N] each, if the gradient of the logits is c p + a δ; None if it is more.
+
+        It is so where gradients are of log-probs and normalizers alone: see :meth:`gradient`. Small products
+        then take the place of passes over all logits.
+
+        Args:
+            given: The gradients of some statistics, Float32[N] each.
+        """
+        if not given.keys() <= {Statistic.LOG_PROB, Statistic.NORMALIZER}:
+            return None
+        nothing = torch.zeros_like(self.ids, dtype=torch.float32)
+        of_action = given.get(Statistic.LOG_PROB, nothing)
+        of_p = given.get(Statistic.NORMALIZER, nothing) - of_action
+        if self.temperature is not None:
+            of_p, of_action = of_p / self.temperature, of_action / self.temperature
+        return of_p, of_action
+
     def gradient(
         self,
         logits: torch.Tensor,

@@ -1,6 +1,7 @@
 """Logits are made where an action reads them, in chunks, inside the model's own forward."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -25,6 +26,8 @@ from halluc_plugin.training.output_bias import OutputBias
 from tests.hard.conftest import batch, gradients, model_of
 
 EVERY = tuple(Statistic)
+SIMPLE = (Statistic.LOG_PROB, Statistic.NORMALIZER)
+"""Statistics whose gradients need no pass over the logits beyond the probabilities."""
 
 
 def by_autograd(logits, reading):
@@ -161,6 +164,50 @@ def test_chunks_lose_no_gradient_in_half_precision():
         gradient(torch.bfloat16, 2048), gradient(torch.bfloat16, 8), exact, strict=True
     ):
         assert (many - want).norm() <= 1.2 * (one - want).norm()
+
+
+@pytest.mark.parametrize("wanted", [(name,) for name in Statistic] + [EVERY, SIMPLE], ids=str)
+@pytest.mark.parametrize("how", ["plain", "biased", "tempered and banned", "half"])
+def test_gradients_of_a_chunked_head(wanted, how):
+    """They are torch's own of states, weight and bias, in chunks of which the last is shorter."""
+    generator = torch.Generator().manual_seed(0)
+    dtype = torch.bfloat16 if how == "half" else torch.float32
+    states, weight, bias = (
+        torch.randn(*shape, generator=generator).to(dtype) for shape in ((7, 5), (11, 5), (11,))
+    )
+    reading = Reading(torch.tensor([0, 3, 9, 4, 4, 1, 10]), edit_ids=(3, 4), wanted=wanted)
+    if how == "tempered and banned":
+        banned = torch.tensor([True, False, True, False, False, True, False])
+        temperature = torch.tensor([0.5, 1.0, 2.0, 1.0, 0.7, 1.0, 3.0])
+        reading = Reading(reading.ids, temperature, banned, (3, 4), (7,), wanted)
+    weights = torch.randn(len(wanted), 7, generator=generator)
+
+    def gradients_by(read):
+        leaves = [
+            x.clone().requires_grad_()
+            for x in (states, weight, bias if how == "biased" else None)
+            if x is not None
+        ]
+        sum((w * x).sum() for w, x in zip(weights, read(*leaves), strict=True)).backward()
+        return [leaf.grad.float() for leaf in leaves]
+
+    def by_torch(states, weight, bias=None):
+        found = by_autograd(torch.nn.functional.linear(states.float(), weight.float(), bias), reading)
+        return [found[name] for name in wanted]
+
+    have = gradients_by(lambda states, weight, bias=None: ChunkedHead(reading, 3, None)(states, weight, bias))
+    tolerance = {"atol": 0.1, "rtol": 0.05} if how == "half" else {"atol": 1e-5, "rtol": 1e-5}
+    for mine, want in zip(have, gradients_by(by_torch), strict=True):
+        torch.testing.assert_close(mine, want, **tolerance)
+
+
+def test_an_action_that_is_nearly_certain_keeps_its_gradient_in_half_precision():
+    """Of a probability that half precision rounds to 1, what is missing from 1 is the gradient."""
+    weight = torch.tensor([[8.0], [0.0], [0.0]], dtype=torch.bfloat16)
+    states = torch.tensor([[1.0]], dtype=torch.bfloat16, requires_grad=True)
+    ChunkedHead(Reading(torch.tensor([0])), 1, None)(states, weight, None)[0].sum().backward()
+    missing = 2 / (2 + math.exp(8))
+    assert states.grad.item() == pytest.approx(8 * missing, rel=0.02)
 
 
 def test_the_forward_is_as_before_behind_the_block():

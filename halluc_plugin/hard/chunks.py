@@ -1,7 +1,8 @@
 """Read a linear head in chunks: logits are computed, read and dropped, and computed again in the backward.
 
-Buffers of the size of a chunk's logits are allocated once for all chunks, and the gradient of the weight is
-added up in one place, since fresh memory for each chunk takes longer than the arithmetic.
+Buffers of the size of a chunk's logits are allocated once for all chunks and both passes, and the gradient of
+the weight is added up in one place, since fresh memory for each chunk takes longer than the arithmetic. What
+the forward pass has left in them, the probabilities of the last chunk, the backward pass begins with.
 """
 
 from collections.abc import Callable, Iterator
@@ -57,8 +58,19 @@ class ChunkedHead:
         columns: tuple[torch.Tensor, ...] = _Chunked.apply(states, weight, bias, self)
         return columns
 
+    def buffers(self, states: torch.Tensor, weight: torch.Tensor) -> "_Buffers":
+        """Return the buffers of a chunk.
+
+        Args:
+            states: Hidden states of the actions, Float[N, D].
+            weight: Weight of the head, Float[V, D].
+        """
+        rows = min(self.rows, max(1, len(states)))
+        made, room = (torch.empty(rows, len(weight), dtype=torch.float32, device=states.device) for _ in "ab")
+        return _Buffers(made, room, made if states.dtype == torch.float32 else made.to(states.dtype))
+
     def chunks(
-        self, states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+        self, states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, buffers: "_Buffers"
     ) -> Iterator["_Chunk"]:
         """Yield the chunks one after the other; all of them share the same buffers.
 
@@ -66,10 +78,10 @@ class ChunkedHead:
             states: Hidden states of the actions, Float[N, D].
             weight: Weight of the head, Float[V, D].
             bias: Bias of the head, Float[V], or None.
+            buffers: Of a chunk.
         """
-        rows = min(self.rows, max(1, len(states)))
-        made, room = (torch.empty(rows, len(weight), dtype=torch.float32, device=states.device) for _ in "ab")
-        half = made if states.dtype == torch.float32 else made.to(states.dtype)
+        made, room, half = buffers
+        rows = len(made)
         for first in range(0, len(states), rows):
             part = states[first : first + rows]
             raw, logits = half[: len(part)], made[: len(part)]
@@ -88,6 +100,20 @@ class ChunkedHead:
             reading = self.reading.part(some)
             reading.prepare(logits)
             yield _Chunk(some, part, reading, logits, room[: len(part)], graph, came)
+
+
+class _Buffers(NamedTuple):
+    """Room for a chunk of C actions.
+
+    Attributes:
+        made: Float32[C, V], for logits.
+        room: Float32[C, V], for what is made of them.
+        half: Float[C, V], for what the head gives; ``made`` if that is in single precision.
+    """
+
+    made: torch.Tensor
+    room: torch.Tensor
+    half: torch.Tensor
 
 
 class _Chunk(NamedTuple):
@@ -112,7 +138,12 @@ class _Chunk(NamedTuple):
     came: torch.Tensor
 
     def add_gradients(
-        self, to: tuple[torch.Tensor | None, ...], weight: torch.Tensor, given: Columns
+        self,
+        to: tuple[torch.Tensor | None, ...],
+        weight: torch.Tensor,
+        given: Columns,
+        *,
+        known: bool = False,
     ) -> bool:
         """Add this chunk's gradients from the probabilities alone; return whether they are as simple as that.
 
@@ -122,13 +153,14 @@ class _Chunk(NamedTuple):
             to: Gradients of all states, of the weight, and of the bias; None where none is needed.
             weight: Weight of the head, Float[V, D].
             given: Gradients of what was read.
+            known: Whether the probabilities are in the buffer ``room`` already.
         """
         factors = self.reading.factors({name: column[self.some] for name, column in given.items()})
         if factors is None or self.raw is not None or self.came.dtype != torch.float32:
             return False
         (of_p, of_action), ids = (each[:, None] for each in factors), self.reading.ids
         of_states, of_weight, of_bias = to
-        p = torch.softmax(self.logits, -1, out=self.room)
+        p = self.room if known else torch.softmax(self.logits, -1, out=self.room)
         if of_states is not None:
             part = of_states[self.some]
             torch.mm(p, weight, out=part)
@@ -151,7 +183,7 @@ class _Chunk(NamedTuple):
 
 
 class _Chunked(torch.autograd.Function):
-    """Kept are the states, the weight, and what was read."""
+    """Kept are the states, the weight, what was read, and the buffers with the last chunk."""
 
     @staticmethod
     def forward(
@@ -159,13 +191,16 @@ class _Chunked(torch.autograd.Function):
     ) -> tuple[torch.Tensor, ...]:
         reading = head.reading
         columns = [states.new_empty(len(states), dtype=torch.float32) for _ in reading.wanted]
-        for chunk in head.chunks(states, weight, bias):
+        buffers = head.buffers(states, weight)
+        chunk = None
+        for chunk in head.chunks(states, weight, bias, buffers):
             for column, value in zip(
                 columns, chunk.reading.read(chunk.logits, chunk.room).values(), strict=True
             ):
                 column[chunk.some] = value
         ctx.save_for_backward(states, weight, bias, *columns)
-        ctx.head = head
+        ctx.head, ctx.buffers = head, buffers
+        ctx.last = chunk if reading.simple else None
         ctx.set_materialize_grads(False)
         return tuple(columns)
 
@@ -188,8 +223,11 @@ class _Chunked(torch.autograd.Function):
                 strict=True,
             )
         )
-        for chunk in head.chunks(states, weight, bias):
-            if chunk.add_gradients((of_states, of_weight, of_bias), weight, given):
+        to, last, ctx.last = (of_states, of_weight, of_bias), ctx.last, None
+        done = last is not None and last.add_gradients(to, weight, given, known=True)
+        left = states[: last.some.start] if done else states
+        for chunk in head.chunks(left, weight, bias, ctx.buffers):
+            if chunk.add_gradients(to, weight, given):
                 continue
             of_raw = chunk.gradient_of_raw(found, given).to(states.dtype)
             if of_states is not None:

@@ -25,8 +25,8 @@ SLICE = 8192
 """Number of rows of the head whose gradient is computed at once if it is added up in another precision."""
 
 COPIES = 4
-"""Number of buffers of a chunk's size that exist at once: logits, log-softmax, and two in the backward
-pass."""
+"""Number of buffers of a chunk's size that exist at once: logits, probabilities, and two more for what a model
+makes of its head's output and its gradient."""
 
 Post = Callable[[torch.Tensor], torch.Tensor]
 

@@ -55,19 +55,13 @@ class Cells:
 
     def _measure(self, part: Part, name: str, spec: Spec) -> None:
         folder = partial(self.bench.model, name, spec)
-        self._cell(
-            part, name, spec, lambda: measured(self._load(folder()), spec, self.bench.asked(spec)), folder
-        )
+        self._cell(part, name, spec, partial(self._answered, folder, spec), folder)
         if part is not Part.GRID:
             return
         if spec.form.edits:
             for budget in self.bench.scale.curve:
-                self._cell(
-                    part, f"{name}, at most {budget}", spec,
-                    lambda most=budget: measured(
-                        self._load(folder()), spec, self.bench.asked(spec), budget=most
-                    ),
-                )  # fmt: skip
+                measure = partial(self._answered, folder, spec, budget=budget)
+                self._cell(part, f"{name}, at most {budget}", spec, measure)
         if name == Form.CLEAN:
             self._parallel(part, spec, folder)
 
@@ -82,7 +76,7 @@ class Cells:
             self._cell(part, name, spec, partial(dict, cell))
 
     def _learn(self, only: Sequence[str] | None) -> Iterator[str]:
-        starts = specs(Part.LEARNING, self.bench.scale) | specs(Part.GRID, self.bench.scale)
+        starts = {**specs(Part.GRID, self.bench.scale), **specs(Part.LEARNING, self.bench.scale)}
         for name, run in runs().items():
             if only is None or name in only:
                 self._learned(name, run, starts[run.start])
@@ -92,11 +86,13 @@ class Cells:
             first = self.bench.model("D 0.5", start)
             took = seconds(learned(self.bench, "D 0.5, outcome", runs()["D 0.5, outcome"], start, first))
             folder = partial(self.bench.tuned_on, TUNED, start, first, took)
-            self._cell(
-                Part.LEARNING, TUNED, start,
-                lambda: measured(self._load(folder()), start, self.bench.asked(start)),
-            )  # fmt: skip
+            self._cell(Part.LEARNING, TUNED, start, partial(self._answered, folder, start))
             yield TUNED
+
+    def _answered(
+        self, folder: Callable[[], Path], spec: Spec, *, budget: int | None = None
+    ) -> dict[str, Any]:
+        return measured(self._load(folder()), spec, self.bench.asked(spec), budget=budget)
 
     def _learned(self, name: str, run: Learned, spec: Spec) -> None:
         def measure() -> dict[str, Any]:

@@ -90,7 +90,7 @@ def _erased(scale: Scale) -> Specs:
 
 
 def _sizes(scale: Scale) -> Specs:
-    sizes = {"0.2M": SMALLEST, "3M": Size.SMALL}
+    sizes: Mapping[str, Size | Shape] = {"0.2M": SMALLEST, "3M": Size.SMALL}
     return {
         f"{name}, {form}": Spec(WORD, form, scale.steps, size=size)
         for name, size in sizes.items()

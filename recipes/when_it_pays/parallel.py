@@ -1,10 +1,12 @@
 """Many answers of the clean model: majority, best of n with the free check of the goal, distinct starts."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from halluc_plugin.edits import resolve_rows
 from halluc_plugin.metrics import soft_flops
+from halluc_plugin.problem_sets.steps import Problem
 from halluc_plugin.recipes.when_it_pays.answering import answer
 from halluc_plugin.recipes.when_it_pays.asked import Asked
 from halluc_plugin.recipes.when_it_pays.specs import Spec
@@ -17,7 +19,7 @@ Pick = Callable[[Sequence[str], str], int]
 
 
 def reaches(text: str, goal: str) -> bool:
-    """Return whether the goal stands behind a path that ends in it: what anybody can see without an oracle."""
+    """Return whether the goal stands behind a path that ends in it: to see this takes no oracle."""
     return text.rstrip("\n").endswith(goal * 2)
 
 
@@ -61,10 +63,6 @@ def parallel_cells(model: Any, spec: Spec, asked: Asked, samples: int) -> dict[s
 
 def distinct_starts(model: Any, spec: Spec, asked: Asked) -> dict[str, Any]:
     """Return what an answer from each start comes to, of which the first that reaches the goal is taken."""
-    from dataclasses import replace
-
-    from halluc_plugin.problem_sets.steps import Problem
-
     starts = [puzzle_of(problem.truth).starts for problem in asked.problems]
     begun = [
         Problem(problem.prompt + start, problem.truth, problem.steps, problem.topic)

@@ -21,11 +21,11 @@ from halluc_plugin.recipes.lab.reporting import report_plot, report_table
 from halluc_plugin.recipes.when_it_pays import figures, tables
 from halluc_plugin.recipes.when_it_pays.bench import Bench
 from halluc_plugin.recipes.when_it_pays.cells import Cells
-from halluc_plugin.recipes.when_it_pays.grids import Part
+from halluc_plugin.recipes.when_it_pays.grids import Part, specs
 from halluc_plugin.recipes.when_it_pays.scale import FULL, QUICK
 
 
-def main(
+def main(  # noqa: PLR0917 - options of a command
     out: Annotated[Path, typer.Option(help="Folder for data, models, cells, tables and plots.")],
     seeds: Annotated[int, typer.Option(help="Seeds 0 to this, exclusive.")] = 3,
     seed: Annotated[list[int] | None, typer.Option(help="Only this seed (repeat it).")] = None,
@@ -35,7 +35,8 @@ def main(
 ) -> None:
     """Run what is missing, then write and print the tables of all that is there."""
     scale = QUICK if quick else FULL
-    keep_scale(out, scale)
+    described = {f"{of}: {name}": spec.described() for of in Part for name, spec in specs(of, scale).items()}
+    keep_scale(out, scale, described)
     chosen = list(range(seeds)) if seed is None else seed
     for one in chosen:
         for asked in part or list(Part):

@@ -6,10 +6,17 @@ from halluc_plugin.edits import Context
 from halluc_plugin.edits.builders import ErasedTokens
 from halluc_plugin.losses.shares import LossShares
 from halluc_plugin.prepare import WARM_START
-from halluc_plugin.problem_sets.search_files import SearchData, SearchRequest
+from halluc_plugin.problem_sets.search_files import SearchData, SearchProblems, SearchRequest
 from halluc_plugin.problem_sets.search_trace_settings import Memory, Notice, Proposal, SearchTraceSettings
+from halluc_plugin.tasks.sat.problems import SatProblems
+from halluc_plugin.tasks.sudoku.problems import SudokuProblems
 from halluc_plugin.tasks.word.problems import WordProblems
 from halluc_plugin.training.settings import TrainSettings
+
+BATCH = 32
+"""Number of traces in an optimizer step."""
+STATES = 10
+"""Number of states: with fewer lines to know than the default, a start knows them sooner."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +32,10 @@ class Scale:
         max_tokens: Largest number of tokens of an answer with edits.
     """
 
-    train: int = 12_000
+    train: int = 8000
     test: int = 300
     edits: int = 8
-    edit_steps: int = 1000
+    edit_steps: int = 800
     samples: int = 8
     max_tokens: int = 192
 
@@ -44,7 +51,7 @@ class Pair:
     """
 
     name: str
-    problems: WordProblems = field(repr=False)
+    problems: SearchProblems = field(repr=False)
     clean_steps: int
 
     def data(self, scale: Scale, *, edits: bool) -> SearchData:
@@ -57,24 +64,28 @@ class Pair:
 
     def clean(self) -> TrainSettings:
         """Return the settings by which the start is trained."""
-        return replace(WARM_START, steps=self.clean_steps, save_steps=self.clean_steps)
+        return replace(WARM_START, steps=self.clean_steps, save_steps=self.clean_steps, batch_size=BATCH)
 
     def edited(self, scale: Scale) -> TrainSettings:
         """Return the settings of training on edits: in hard context, with a loss share for decisions."""
         return replace(
-            WARM_START, steps=scale.edit_steps, save_steps=scale.edit_steps, context=Context.HARD,
-            erased_tokens=ErasedTokens.WEIGHT, shares=LossShares(decisions=0.3, erased=0.25),
+            WARM_START, steps=scale.edit_steps, save_steps=scale.edit_steps, batch_size=BATCH,
+            context=Context.HARD, erased_tokens=ErasedTokens.WEIGHT,
+            shares=LossShares(decisions=0.5, erased=0.1),
         )  # fmt: skip
 
 
-def _pair(length: int, starts: int, blanks: int, steps: int) -> Pair:
+def _word(length: int, starts: int, blanks: int, steps: int) -> Pair:
     name = f"word-l{length}-s{starts}-b{blanks}-{steps}"
-    return Pair(name, WordProblems(length=length, starts=starts, blanks=blanks), steps)
+    return Pair(name, WordProblems(states=STATES, length=length, starts=starts, blanks=blanks), steps)
 
 
-PAIRS = tuple(
-    _pair(length, starts, blanks, steps)
-    for steps in (400, 200)
-    for length, starts, blanks in ((2, 4, 0), (4, 4, 0), (2, 2, 0), (4, 8, 0), (3, 4, 1), (6, 4, 0))
+WORDS = ((4, 4, 0), (2, 4, 0), (4, 2, 0), (4, 8, 0), (3, 4, 1), (6, 4, 0), (4, 2, 2))
+"""Length, starts and blanks of the word problems."""
+SAT = SatProblems(sizes=replace(SatProblems().sizes, smallest=4, largest=6, longest=7))
+OTHERS = {"sat": SAT, "sudoku": SudokuProblems()}
+PAIRS = (
+    *(_word(*sizes, steps) for steps in (600, 300) for sizes in WORDS),
+    *(Pair(f"{name}-{steps}", task, steps) for steps in (600, 300) for name, task in OTHERS.items()),
 )
-"""Two starts of each of six tasks."""
+"""Two starts of each of nine tasks."""

@@ -6,15 +6,16 @@ Each model, assessment and result is kept, so an interrupted run can be resumed.
 the predictions, which were on disk before its training began.
 """
 
+import json
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from halluc_plugin import prepare
+from halluc_plugin.atomic_files import write_whole
 from halluc_plugin.cli.app import run as run_command
 from halluc_plugin.edits import Context
 from halluc_plugin.errors import SettingsError
@@ -23,8 +24,9 @@ from halluc_plugin.jobs.assess.predictions import Detection
 from halluc_plugin.jobs.phases import PhaseJob, measure
 from halluc_plugin.progress_bar import show_progress
 from halluc_plugin.recipes.assess_validation.pairs import PAIRS, Pair, Scale
-from halluc_plugin.recipes.assess_validation.scores import pairs_table, scores_table
+from halluc_plugin.recipes.assess_validation.scores import draw_pairs, pairs_table, scores_table
 from halluc_plugin.recipes.lab.keeping import keep_scale, kept_cell, kept_model
+from halluc_plugin.recipes.lab.reporting import report_table
 from halluc_plugin.scratch.model import new_model
 from halluc_plugin.scratch.tokenizer import editing_tokenizer
 from halluc_plugin.theory.search_law import Unit
@@ -53,9 +55,10 @@ def main(
     cells = [
         kept_cell(out / each.name / "result.json", partial(_cell, each, out / each.name)) for each in chosen
     ]
-    console = Console(width=160)
-    console.print(pairs_table(cells))
-    console.print(scores_table(cells))
+    report_table(pairs_table(cells), "pairs", out)
+    report_table(scores_table(cells), "scores", out)
+    write_whole(out / "tables" / "cells.json", json.dumps(cells) + "\n")
+    draw_pairs(cells, out / "tables" / "pairs.png")
 
 
 def _cell(pair: Pair, folder: Path) -> dict[str, Any]:

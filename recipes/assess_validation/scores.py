@@ -1,12 +1,16 @@
 """Score predictions by rank correlation and mean error, compared with predictors that know one number."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from rich.box import MARKDOWN
 from rich.table import Table
+
+from halluc_plugin.atomic_files import whole_file
+from halluc_plugin.theory.figures import PALETTE
 
 PREDICTORS = {
     "the law": "predicted",
@@ -54,12 +58,51 @@ def pairs_table(cells: Sequence[Mapping[str, Any]]) -> Table:
 def scores_table(cells: Sequence[Mapping[str, Any]]) -> Table:
     """Return a table with a row for each predictor of the accuracy with edits."""
     table = Table(box=MARKDOWN)
-    for heading in ("predictor", "rank correlation", "mean error in points", "pairs"):
+    for heading in (
+        "predictor",
+        "rank correlation",
+        "mean error in points",
+        "mean error of tokens, %",
+        "pairs",
+    ):
         table.add_column(heading)
     observed = [cell["observed"] for cell in cells]
     for name, key in PREDICTORS.items():
         predicted = [cell[key] for cell in cells]
         correlation = rank_correlation(predicted, observed) if len(cells) > 2 else float("nan")
         error = 100 * mean_error(predicted, observed)
-        table.add_row(name, f"{correlation:.2f}", f"{error:.1f}", str(len(cells)))
+        tokens = f"{100 * tokens_error(cells):.0f}" if key == "predicted" else ""
+        table.add_row(name, f"{correlation:.2f}", f"{error:.1f}", tokens, str(len(cells)))
     return table
+
+
+def tokens_error(cells: Sequence[Mapping[str, Any]]) -> float:
+    """Return the mean relative error of the predicted number of tokens of an answer."""
+    found = [abs(cell["predicted_tokens"] / cell["observed_tokens"] - 1) for cell in cells]
+    return sum(found) / len(found)
+
+
+def draw_pairs(cells: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Draw what came out over what each predictor said, in percent.
+
+    Args:
+        cells: The cells of the pairs.
+        path: The PNG to write.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.2, 4.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.plot([0, 100], [0, 100], color="#9a9a9a", linewidth=1, zorder=0)
+    for (name, key), colour, mark in zip(PREDICTORS.items(), PALETTE, "o^s", strict=False):
+        said, came = ([100 * cell[which] for cell in cells] for which in (key, "observed"))
+        axes.scatter(said, came, color=colour, marker=mark, s=22, alpha=0.8, label=name)
+    axes.set(
+        title="Accuracy with edits, foretold and found", xlabel="foretold before training on edits, %",
+        ylabel="found after it, %",
+    )  # fmt: skip
+    axes.legend(fontsize=8, loc="lower left")
+    with whole_file(path) as partial:
+        figure.savefig(partial, format="png", dpi=90, metadata={"Software": None})

@@ -11,9 +11,10 @@ from transformers import LogitsProcessor, LogitsProcessorList
 from halluc_plugin.decoding import DecodedTrace, Decoding, decode
 from halluc_plugin.edits import Context, resolve_rows
 from halluc_plugin.metrics import discrimination, hard_flops, judge_ids, soft_flops, step_ends
+from halluc_plugin.problem_sets.search import NO
 from halluc_plugin.recipes.when_it_pays.asked import Asked
 from halluc_plugin.recipes.when_it_pays.specs import Form, Spec
-from halluc_plugin.recipes.when_it_pays.writers import live_ids, mark_id
+from halluc_plugin.recipes.when_it_pays.writers import MARK, live_ids
 from halluc_plugin.sampling.networks import decoder_shape
 from halluc_plugin.sampling.problems import step_oracle
 from halluc_plugin.tokens import vocab_of
@@ -65,7 +66,7 @@ def answer(
         model: A transformers model.
         spec: The model's description.
         asked: The problems.
-        banned: Whether rejecting is banned: edits, or the mark.
+        banned: Whether rejecting is banned: edits, the mark, or the beginning of the word.
         budget: Largest number of effective edits, None for no limit.
         copies: Number of answers to each problem, one problem after the other.
     """
@@ -75,7 +76,9 @@ def answer(
         budget=0 if banned or not spec.form.edits else budget,
         eos_ids=frozenset({int(tokenizer.eos_token_id)}),
     )  # fmt: skip
-    marks = LogitsProcessorList([_Never(mark_id(tokenizer))]) if banned and spec.form is Form.TWIN else None
+    rejects = {Form.TWIN: MARK, Form.STREAM: NO}.get(spec.form)
+    never = tokenizer.encode(rejects, add_special_tokens=False)[0] if banned and rejects else None
+    marks = None if never is None else LogitsProcessorList([_Never(never)])
     generator = torch.Generator(next(model.parameters()).device).manual_seed(asked.seed)
     prompts = [list(problem.prompt) for problem in asked.posed for _ in range(copies)]
     began, traces = perf_counter(), list[DecodedTrace]()

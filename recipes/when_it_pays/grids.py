@@ -54,6 +54,8 @@ def specs(part: Part, scale: Scale) -> Specs:
 
 def _grid(scale: Scale) -> Specs:
     arms = {str(form): Spec(WORD, form, scale.steps) for form in Form}
+    # Each rejection takes four tokens, and not one.
+    arms[str(Form.STREAM)] = replace(arms[str(Form.STREAM)], max_tokens=180)
     return arms | {MORE: Spec(WORD, Form.CLEAN, scale.steps * scale.more)}
 
 

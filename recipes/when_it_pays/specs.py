@@ -14,6 +14,7 @@ from halluc_plugin.problem_sets.search_trace_settings import (
     Memory,
     Notice,
     Proposal,
+    SearchEdit,
     SearchTraceSettings,
 )
 from halluc_plugin.scratch.model import Shape, Size
@@ -32,6 +33,9 @@ class Form(StrEnum):
     TWIN = "text twin"
     """The traces of ``soft`` with a text mark in the place of the edit: nothing is taken back, and what the
     mark rejects is left out when the answer is read."""
+    STREAM = "stream of search"
+    """The same searches written out in words: a line "no." takes back the line before it, and nothing is
+    erased. This is the format of Stream of Search (arXiv 2404.03683)."""
     SOFT = "soft"
     """Dead ends are taken back by step backtracks, and stay in the context."""
     HARD = "hard"
@@ -40,7 +44,7 @@ class Form(StrEnum):
     @property
     def rejects(self) -> bool:
         """Whether answers go into dead ends and reject them."""
-        return self in {Form.TWIN, Form.SOFT, Form.HARD}
+        return self in {Form.TWIN, Form.STREAM, Form.SOFT, Form.HARD}
 
     @property
     def edits(self) -> bool:
@@ -100,6 +104,7 @@ class Spec:
             memory=Memory.NONE, notice=Notice.AT_ONCE, proposal=Proposal.UNIFORM,
             back=Back.STEP, tries=self.tries,
             missed=self.judge.missed, false_alarms=self.judge.false_alarms,
+            edit=SearchEdit.WORDS if self.form is Form.STREAM else SearchEdit.STEP,
         )  # fmt: skip
         return form if self.rate is None else replace(form, proposal=Proposal.RATE, rate=self.rate)
 

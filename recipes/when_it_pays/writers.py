@@ -8,6 +8,7 @@ import numpy as np
 from halluc_plugin.data.trace_files import TraceRow, write_traces
 from halluc_plugin.edits import collapse
 from halluc_plugin.errors import SettingsError
+from halluc_plugin.problem_sets.raw_traces import BacktrackTrace
 from halluc_plugin.problem_sets.search_traces import SearchTraceWriter
 from halluc_plugin.problem_sets.steps import Problem
 from halluc_plugin.recipes.when_it_pays.specs import Form, Spec
@@ -81,6 +82,8 @@ def _writer(spec: Spec, tokenizer: Any) -> Written:
     )
     if spec.form.edits:
         return lambda problem, rng: searching.single(problem, rng).ids
+    if spec.form is Form.STREAM:
+        return lambda problem, rng: _in_words(searching.single(problem, rng))
     if spec.form is Form.TWIN:
         mark = (mark_id(tokenizer),)
         return lambda problem, rng: marker_twin(searching.single(problem, rng).ids, mark, vocab)
@@ -91,6 +94,11 @@ def _writer(spec: Spec, tokenizer: Any) -> Written:
         *tokenizer.encode("".join(lines(problem)), add_special_tokens=False),
         *searching.clean(problem),
     )
+
+
+def _in_words(trace: BacktrackTrace) -> MarkerTwin:
+    assert trace.erased is not None
+    return MarkerTwin(trace.ids, trace.erased)
 
 
 def _row(tokenizer: Any, problem: Problem, written: MarkerTwin | tuple[int, ...]) -> TraceRow:

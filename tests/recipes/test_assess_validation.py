@@ -9,7 +9,12 @@ from halluc_plugin.errors import SettingsError
 from halluc_plugin.jobs.assess import job as assess_job
 from halluc_plugin.recipes.assess_validation import run
 from halluc_plugin.recipes.assess_validation.pairs import PAIRS, Scale
-from halluc_plugin.recipes.assess_validation.scores import mean_error, rank_correlation, ranks
+from halluc_plugin.recipes.assess_validation.scores import (
+    mean_error,
+    rank_correlation,
+    ranks,
+    tokens_error,
+)
 from halluc_plugin.training.settings import TrainSettings
 
 
@@ -22,10 +27,16 @@ def test_scores_by_hand():
     assert mean_error([0.5, 0.9], [0.6, 0.7]) == pytest.approx(0.15)
 
 
-def test_there_are_twelve_pairs():
-    """Of six tasks with two starts each, under names of their own."""
-    assert len({pair.name for pair in PAIRS}) == 12
-    assert len({pair.problems for pair in PAIRS}) == 6
+def test_there_are_eighteen_pairs():
+    """Of nine tasks with two starts each, under names of their own."""
+    assert len({pair.name for pair in PAIRS}) == 18
+    assert len({pair.problems for pair in PAIRS}) == 9
+
+
+def test_tokens_are_scored_relatively():
+    """Thirty for twenty is off by a half, twenty for twenty by nothing."""
+    cells = [{"predicted_tokens": said, "observed_tokens": 20} for said in (30, 20)]
+    assert tokens_error(cells) == pytest.approx(0.25)
 
 
 @pytest.fixture
@@ -67,6 +78,7 @@ def test_a_pair_is_predicted_then_run_and_kept(small, tmp_path, capsys):
     run.main(tmp_path, [name])
     assert len(small) == 1
     assert "accuracy before" in capsys.readouterr().out
+    assert (tmp_path / "tables" / "pairs.png").stat().st_size > 1000
 
 
 def test_unknown_pairs_are_refused(tmp_path):

@@ -57,6 +57,19 @@ def test_twin_is_soft_with_a_mark(tmp_path):
             assert sum(other.erased) == rejected * 5
 
 
+def test_a_stream_rejects_in_words(tmp_path):
+    """Behind each dead line stands "no.", and the rejected lines count as erased, the words do not."""
+    for seed in range(5):
+        path = tmp_path / f"{seed}.parquet"
+        write_form(path, Spec(replace(WORDS, seed=seed), Form.STREAM, 1), [PROBLEM] * 3, TOKENIZER)
+        for row in read_traces(path, TOKENIZER):
+            text = TOKENIZER.decode(row.response_ids[:-1])
+            rejected = text.count("no.")
+            assert text == "CACB\nno.\n" * rejected + "ABBB\n"
+            assert sum(row.erased) == 5 * rejected
+            assert live_ids(row.response_ids, Spec(WORDS, Form.STREAM, 1), TOKENIZER) == row.response_ids
+
+
 def test_hard_has_the_traces_of_soft(tmp_path):
     """They differ in what an action sees, and in nothing that is written."""
     assert written(Form.HARD, tmp_path)[0] == written(Form.SOFT, tmp_path)[0]

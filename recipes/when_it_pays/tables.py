@@ -19,7 +19,8 @@ from halluc_plugin.recipes.when_it_pays.grids import MORE, Part
 from halluc_plugin.recipes.when_it_pays.specs import Form
 
 ARMS = (
-    Form.CLEAN, MORE, Form.BACKWARD, Form.SCRATCHPAD, Form.TWIN, Form.STREAM, Form.SOFT, Form.HARD, "distinct starts",
+    Form.CLEAN, MORE, Form.BACKWARD, Form.SCRATCHPAD, "distinct starts",
+    Form.TWIN, Form.STREAM, Form.SOFT, Form.HARD,
 )  # fmt: skip
 PARALLEL = "n="
 

@@ -9,7 +9,6 @@ from halluc_plugin.prepare import WARM_START
 from halluc_plugin.problem_sets.search_files import SearchData, SearchProblems, SearchRequest
 from halluc_plugin.problem_sets.search_trace_settings import Memory, Notice, Proposal, SearchTraceSettings
 from halluc_plugin.tasks.sat.problems import SatProblems
-from halluc_plugin.tasks.sudoku.problems import SudokuProblems
 from halluc_plugin.tasks.word.problems import WordProblems
 from halluc_plugin.training.settings import TrainSettings
 
@@ -83,9 +82,8 @@ def _word(length: int, starts: int, blanks: int, steps: int) -> Pair:
 WORDS = ((4, 4, 0), (2, 4, 0), (4, 2, 0), (4, 8, 0), (3, 4, 1), (6, 4, 0), (4, 2, 2))
 """Length, starts and blanks of the word problems."""
 SAT = SatProblems(sizes=replace(SatProblems().sizes, smallest=4, largest=6, longest=7))
-OTHERS = {"sat": SAT, "sudoku": SudokuProblems()}
 PAIRS = (
     *(_word(*sizes, steps) for steps in (600, 300) for sizes in WORDS),
-    *(Pair(f"{name}-{steps}", task, steps) for steps in (600, 300) for name, task in OTHERS.items()),
+    *(Pair(f"sat-{steps}", SAT, steps) for steps in (600, 300)),
 )
-"""Two starts of each of nine tasks."""
+"""Two starts of each of eight tasks."""

@@ -57,7 +57,6 @@ def answer(
     asked: Asked,
     *,
     banned: bool = False,
-    budget: int | None = None,
     copies: int = 1,
 ) -> Answered:
     """Sample answers at temperature 1, and judge them.
@@ -67,13 +66,12 @@ def answer(
         spec: The model's description.
         asked: The problems.
         banned: Whether rejecting is banned: edits, the mark, or the beginning of the word.
-        budget: Largest number of effective edits, None for no limit.
         copies: Number of answers to each problem, one problem after the other.
     """
     tokenizer = asked.tokenizer
     how = Decoding(
         vocab_of(tokenizer), asked.max_tokens, context=spec.form.context,
-        budget=0 if banned or not spec.form.edits else budget,
+        budget=0 if banned or not spec.form.edits else None,
         eos_ids=frozenset({int(tokenizer.eos_token_id)}),
     )  # fmt: skip
     rejects = {Form.TWIN: MARK, Form.STREAM: NO}.get(spec.form)
@@ -87,10 +85,14 @@ def answer(
         traces += decode(model, part, how, processors=marks, generator=generator)
     seconds = perf_counter() - began
     ids = [trace.ids for trace in traces]
-    posed = [problem for problem in asked.posed for _ in range(copies)]
-    texts = (tokenizer.decode(live_ids(row, spec, tokenizer), skip_special_tokens=True) for row in ids)
-    right = [asked.right(problem, text) for problem, text in zip(posed, texts, strict=True)]
-    return Answered(ids, right, seconds)
+    return Answered(ids, judged(ids, spec, asked, copies), seconds)
+
+
+def judged(traces: Sequence[Sequence[int]], spec: Spec, asked: Asked, copies: int = 1) -> list[bool]:
+    """Return whether each of ``copies`` answers to each problem is right."""
+    tokenizer, posed = asked.tokenizer, [problem for problem in asked.posed for _ in range(copies)]
+    texts = (tokenizer.decode(live_ids(row, spec, tokenizer), skip_special_tokens=True) for row in traces)
+    return [asked.right(problem, text) for problem, text in zip(posed, texts, strict=True)]
 
 
 def accuracy(model: Any, spec: Spec, asked: Asked) -> float:
@@ -99,30 +101,36 @@ def accuracy(model: Any, spec: Spec, asked: Asked) -> float:
     return sum(right) / len(right)
 
 
-def measured(model: Any, spec: Spec, asked: Asked, *, budget: int | None = None) -> dict[str, Any]:
+def measured(model: Any, spec: Spec, asked: Asked, limits: Sequence[int] = ()) -> dict[str, Any]:
     """Return what a model's answers come to: accuracy, banned accuracy, D, and what they took.
 
     Args:
         model: A transformers model.
         spec: The model's description.
         asked: The problems.
-        budget: Largest number of effective edits, None for no limit.
+        limits: Numbers of tokens at which answers are cut off, for forms that reject.
 
     Returns:
-        ``correct`` and, for forms that reject, ``correct_banned`` (0 or 1 for each problem); ``p_edit_dead``
-        and ``p_edit_live`` where there are edits; ``tokens``, ``flops``, ``live`` and ``peak`` (means over
-        answers: sampled tokens; forward FLOPs with the attention term; largest number of tokens in the
-        context, and the largest of any answer), ``seconds`` of sampling.
+        ``correct`` and, for forms that reject, ``correct_banned`` (0 or 1 for each problem) and ``cut`` (by
+        limit, the same keys for what stands by then); ``p_edit_dead`` and ``p_edit_live`` where there are
+        edits; ``tokens``, ``flops``, ``live`` and ``peak`` (means over answers: sampled tokens; forward FLOPs
+        with the attention term; largest number of tokens in the context, and the largest of any answer),
+        ``seconds`` of sampling.
     """
-    free = answer(model, spec, asked, budget=budget)
+    free = answer(model, spec, asked)
     cell = {"correct": list(map(int, free.right)), "seconds": free.seconds}
     cell |= taken(model, spec, asked, free.traces)
-    if spec.form.rejects and budget is None:
-        banned = answer(model, spec, asked, banned=True)
-        cell["correct_banned"] = list(map(int, banned.right))
+    if spec.form.rejects:
+        cell["correct_banned"] = list(map(int, answer(model, spec, asked, banned=True).right))
+        cell["cut"] = {str(limit): _cut(model, spec, asked, free.traces, limit) for limit in limits}
     if spec.form.edits:
-        cell |= _told(asked, free.traces, budget)
+        cell |= _told(asked, free.traces)
     return cell
+
+
+def _cut(model: Any, spec: Spec, asked: Asked, traces: Sequence[Sequence[int]], limit: int) -> dict[str, Any]:
+    short = [list(trace[:limit]) for trace in traces]
+    return {"correct": list(map(int, judged(short, spec, asked))), **taken(model, spec, asked, short)}
 
 
 def taken(model: Any, spec: Spec, asked: Asked, traces: Sequence[Sequence[int]]) -> dict[str, Any]:
@@ -142,11 +150,11 @@ def taken(model: Any, spec: Spec, asked: Asked, traces: Sequence[Sequence[int]])
     }
 
 
-def _told(asked: Asked, traces: Sequence[Sequence[int]], budget: int | None) -> dict[str, float | None]:
+def _told(asked: Asked, traces: Sequence[Sequence[int]]) -> dict[str, float | None]:
     vocab = vocab_of(asked.tokenizer)
     oracles = [step_oracle(problem, asked.tokenizer) for problem in asked.posed]
-    judged = judge_ids(traces, vocab, oracles)
-    found = discrimination([step_ends(trace, vocab.step_delimiters, budget=budget) for trace in judged])
+    told = judge_ids(traces, vocab, oracles)
+    found = discrimination([step_ends(trace, vocab.step_delimiters) for trace in told])
     return {
         "p_edit_dead": found.dead.value if found.dead.n else None,
         "p_edit_live": found.live.value if found.live.n else None,

@@ -58,10 +58,6 @@ class Cells:
         self._cell(part, name, spec, partial(self._answered, folder, spec), folder)
         if part is not Part.GRID:
             return
-        if spec.form.edits:
-            for budget in self.bench.scale.curve:
-                measure = partial(self._answered, folder, spec, budget=budget)
-                self._cell(part, f"{name}, at most {budget}", spec, measure)
         if name == Form.CLEAN:
             self._parallel(part, spec, folder)
 
@@ -89,10 +85,8 @@ class Cells:
             self._cell(Part.LEARNING, TUNED, start, partial(self._answered, folder, start))
             yield TUNED
 
-    def _answered(
-        self, folder: Callable[[], Path], spec: Spec, *, budget: int | None = None
-    ) -> dict[str, Any]:
-        return measured(self._load(folder()), spec, self.bench.asked(spec), budget=budget)
+    def _answered(self, folder: Callable[[], Path], spec: Spec) -> dict[str, Any]:
+        return measured(self._load(folder()), spec, self.bench.asked(spec), self.bench.scale.curve)
 
     def _learned(self, name: str, run: Learned, spec: Spec) -> None:
         def measure() -> dict[str, Any]:

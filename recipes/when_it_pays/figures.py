@@ -1,24 +1,21 @@
 """The curves of the experiment."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from halluc_plugin.recipes.lab.plotting import Line, Plot
 from halluc_plugin.recipes.lab.tabulating import Cell, Group
-from halluc_plugin.recipes.when_it_pays.grids import Part
 from halluc_plugin.recipes.when_it_pays.specs import Form
-from halluc_plugin.recipes.when_it_pays.tables import of
+from halluc_plugin.recipes.when_it_pays.tables import points_of
 
-SEQUENTIAL = (str(Form.SOFT), str(Form.HARD))
-PARALLEL = ("majority", "best of n")
+MOST = 160.0
+"""Largest number of MFLOPs that is drawn."""
+LINES = (str(Form.TWIN), str(Form.SOFT), str(Form.HARD), "majority", "best of n")
 
 
 def plots(cells: Sequence[Cell]) -> Iterator[tuple[str, Plot]]:
     """Yield the plots for which there are cells."""
-    groups = of(cells, Part.GRID)
-    lines = [
-        *(_line(name, groups, f"{name}, at most ") for name in SEQUENTIAL),
-        *(_line(name, groups, f"{name}, n=") for name in PARALLEL),
-    ]
+    points = points_of(cells)
+    lines = [_line(name, points) for name in LINES]
     if drawn := [line for line in lines if line.values]:
         yield (
             "compute",
@@ -32,14 +29,13 @@ def plots(cells: Sequence[Cell]) -> Iterator[tuple[str, Plot]]:
         )
 
 
-def _line(label: str, groups: dict[str, Group], prefix: str) -> Line:
-    chosen = [group for name, group in groups.items() if name.startswith(prefix)]
-    chosen += [groups[label]] if label in groups else []
-    points = {
+def _line(label: str, points: Mapping[str, Group]) -> Line:
+    chosen = [group for name, group in points.items() if name.startswith(f"{label}, ")]
+    values = {
         _flops(group): [100 * sum(cell["correct"]) / len(cell["correct"]) for cell in group]
         for group in chosen
     }
-    return Line(label, {f"{place:.2f}": points[place] for place in sorted(points)})
+    return Line(label, {f"{place:.2f}": values[place] for place in sorted(values) if place < MOST})
 
 
 def _flops(group: Group) -> float:

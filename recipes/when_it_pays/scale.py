@@ -17,7 +17,7 @@ class Scale:
         weak_steps: Number of optimizer steps of a start for reinforcement learning.
         rl_steps: Number of steps of GRPO.
         rl_prompts: Number of problems of a step of GRPO, with eight answers each.
-        curve: Largest numbers of backtracks at which answers are sampled, for the curve over compute.
+        curve: Numbers of tokens at which answers that reject are cut off, for the curve over compute.
         settled: Share of the steps after which accuracy should not change by a point any more.
     """
 
@@ -27,15 +27,15 @@ class Scale:
     steps: int = 1600
     more: int = 10
     samples: int = 32
-    weak_steps: int = 800
+    weak_steps: int = 1600
     rl_steps: int = 40
     rl_prompts: int = 32
-    curve: tuple[int, ...] = (0, 1, 2, 4, 8)
+    curve: tuple[int, ...] = (10, 20, 30, 40, 60, 80)
     settled: float = 0.8
 
 
 FULL = Scale()
 QUICK = Scale(
     train=64, test=8, batch=4, steps=5, more=2, samples=4, weak_steps=4, rl_steps=2,
-    rl_prompts=2, curve=(0, 2),
+    rl_prompts=2, curve=(10, 20),
 )  # fmt: skip

@@ -99,19 +99,30 @@ def _trained(group: Group) -> list[str]:
 
 
 def compute(cells: Sequence[Cell]) -> Table:
-    """Return accuracy over compute: sequential tries by budget, parallel ones by number."""
+    """Return accuracy over compute: sequential tries by where they are cut off, parallel ones by number."""
     table = markdown_table("answers", "right, %", "tokens", "MFLOPs", "peak")
-    for name, group in of(cells, Part.GRID).items():
-        if PARALLEL in name or "at most" in name or name in {str(Form.SOFT), str(Form.HARD)}:
-            peak = max(cell["peak"] for cell in group)
-            table.add_row(
-                name,
-                accuracy(group),
-                f"{mean(group, 'tokens'):.1f}",
-                f"{mean(group, 'flops') / 1e6:.1f}",
-                str(peak),
-            )
+    for name, group in points_of(cells).items():
+        table.add_row(
+            name, accuracy(group), f"{mean(group, 'tokens'):.1f}", f"{mean(group, 'flops') / 1e6:.1f}",
+            f"{max(cell['peak'] for cell in group)}",
+        )  # fmt: skip
     return table
+
+
+def points_of(cells: Sequence[Cell]) -> dict[str, Group]:
+    """Return the points of the curves over compute: ``RULE, n=N`` and ``FORM, cut at LIMIT``."""
+    groups = of(cells, Part.GRID)
+    parallel = sorted((name for name in groups if PARALLEL in name), key=_number)
+    found = {name: groups[name] for name in sorted(parallel, key=lambda name: name.partition(",")[0])}
+    for form in (Form.TWIN, Form.STREAM, Form.SOFT, Form.HARD):
+        group = groups.get(str(form), [])
+        for limit in group[0]["cut"] if group else ():
+            found[f"{form}, cut at {limit}"] = [cell["cut"][limit] for cell in group]
+    return found
+
+
+def _number(name: str) -> int:
+    return int(name.rpartition("=")[2])
 
 
 def _plain(part: Part) -> Callable[[Sequence[Cell]], Table]:
@@ -142,4 +153,6 @@ def compact(cell: Cell) -> dict[str, Any]:
     for key in ("correct", "correct_banned"):
         if key in kept:
             kept[key] = "".join(map(str, kept[key]))
+    if "cut" in kept:
+        kept["cut"] = {limit: compact(each) for limit, each in kept["cut"].items()}
     return kept

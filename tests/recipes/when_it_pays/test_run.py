@@ -37,6 +37,18 @@ def test_cells_say_what_answers_took(out):
         assert ("p_edit_dead" in found) is (name == "hard")
 
 
+def test_answers_are_cut_off(out):
+    """What stands after so many tokens is judged and counted; only answers that reject are cut."""
+    for name in ("text twin", "hard"):
+        found = cell(out, name)
+        assert list(found["cut"]) == [str(limit) for limit in QUICK.curve]
+        for limit, cut in found["cut"].items():
+            assert cut["tokens"] <= int(limit)
+            assert cut["flops"] <= found["flops"]
+            assert len(cut["correct"]) == QUICK.test
+    assert "cut" not in cell(out, "clean")
+
+
 def test_training_is_counted(out):
     """Tokens are rows of prompt and trace; a clean trace has one decision and needs no oracle."""
     told = cell(out, "clean")["trained"]
@@ -55,7 +67,6 @@ def test_parallel_answers_cost_their_number(out):
     one, four = cell(out, "majority, n=1"), cell(out, "majority, n=4")
     assert one["tokens"] < four["tokens"] < 130 * 4
     assert one["flops"] < four["flops"] < 4 * one["flops"] * 1.5
-    assert cell(out, "hard, at most 0")["tokens"] <= 130
     assert len(cell(out, "distinct starts")["correct"]) == QUICK.test
 
 

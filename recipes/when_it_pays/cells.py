@@ -13,7 +13,12 @@ from halluc_plugin.recipes.when_it_pays.answering import measured
 from halluc_plugin.recipes.when_it_pays.bench import Bench, trained
 from halluc_plugin.recipes.when_it_pays.grids import Part, specs
 from halluc_plugin.recipes.when_it_pays.learning import Learned, curve, learned, runs, seconds
-from halluc_plugin.recipes.when_it_pays.parallel import distinct_starts, parallel_cells
+from halluc_plugin.recipes.when_it_pays.parallel import (
+    RULES,
+    TRIES,
+    distinct_starts,
+    parallel_cells,
+)
 from halluc_plugin.recipes.when_it_pays.specs import Form, Spec
 from halluc_plugin.sampling.networks import decoder_shape, load_network
 
@@ -64,7 +69,7 @@ class Cells:
     def _parallel(self, part: Part, spec: Spec, folder: Callable[[], Path]) -> None:
         asked = self.bench.asked(spec)
         self._cell(part, "distinct starts", spec, lambda: distinct_starts(self._load(folder()), spec, asked))
-        counts = (f"best of n, n={self.bench.scale.samples}", f"majority, n={self.bench.scale.samples}")
+        counts = [f"{rule}, n={self.bench.scale.samples}" for rule in (*RULES, TRIES)]
         if all(self._path(part, name).exists() for name in counts):
             return
         found = parallel_cells(self._load(folder()), spec, asked, self.bench.scale.samples)

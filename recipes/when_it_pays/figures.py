@@ -4,12 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from halluc_plugin.recipes.lab.plotting import Line, Plot
 from halluc_plugin.recipes.lab.tabulating import Cell, Group
+from halluc_plugin.recipes.when_it_pays.parallel import TRIES
 from halluc_plugin.recipes.when_it_pays.specs import Form
 from halluc_plugin.recipes.when_it_pays.tables import points_of
 
 MOST = 160.0
 """Largest number of MFLOPs that is drawn."""
-LINES = (str(Form.TWIN), str(Form.SOFT), str(Form.HARD), "majority", "best of n")
+LINES = (str(Form.TWIN), str(Form.SOFT), str(Form.HARD), TRIES, "best of n", "majority")
 
 
 def plots(cells: Sequence[Cell]) -> Iterator[tuple[str, Plot]]:

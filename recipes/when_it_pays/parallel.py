@@ -11,6 +11,7 @@ from halluc_plugin.recipes.when_it_pays.answering import answer
 from halluc_plugin.recipes.when_it_pays.asked import Asked
 from halluc_plugin.recipes.when_it_pays.specs import Spec
 from halluc_plugin.sampling.networks import decoder_shape
+from halluc_plugin.sampling.problems import PosedProblem
 from halluc_plugin.tasks.word.automaton import puzzle_of
 from halluc_plugin.tokens import vocab_of
 
@@ -35,6 +36,8 @@ def majority(texts: Sequence[str], goal: str) -> int:  # noqa: ARG001 - as every
 
 RULES: dict[str, Pick] = {"majority": majority, "best of n": best_of}
 """Name -> rule."""
+TRIES = "tries with the check"
+"""Answers one after the other, until one reaches the goal: best of n that samples no more than it needs."""
 
 
 def parallel_cells(model: Any, spec: Spec, asked: Asked, samples: int) -> dict[str, dict[str, Any]]:
@@ -47,18 +50,30 @@ def parallel_cells(model: Any, spec: Spec, asked: Asked, samples: int) -> dict[s
         samples: Largest number of answers to a problem.
 
     Returns:
-        For ``RULE, n=N`` the keys ``correct``, ``tokens``, ``flops`` and ``peak`` of
+        For ``RULE, n=N`` and :data:`TRIES` the keys ``correct``, ``tokens``, ``flops`` and ``peak`` of
         :func:`halluc_plugin.recipes.when_it_pays.answering.measured`; a shared prompt is computed once.
     """
     drawn = answer(model, spec, asked, copies=samples)
     each = [drawn.traces[first : first + samples] for first in range(0, len(drawn.traces), samples)]
     right = [drawn.right[first : first + samples] for first in range(0, len(drawn.right), samples)]
     counts = [2**power for power in range(samples.bit_length()) if 2**power <= samples]
-    return {
+    found = {
         f"{name}, n={count}": _picked(model, asked, [row[:count] for row in each], right, pick)
         for name, pick in RULES.items()
         for count in counts
     }
+    needed = [_needed(rows, problem, asked) for rows, problem in zip(each, asked.posed, strict=True)]
+    for count in counts:
+        tried = [rows[: min(most, count)] for rows, most in zip(each, needed, strict=True)]
+        found[f"{TRIES}, n={count}"] = _picked(model, asked, tried, right, best_of)
+    return found
+
+
+def _needed(rows: Sequence[Sequence[int]], problem: PosedProblem, asked: Asked) -> int:
+    """How many answers there are up to the first that reaches the goal; all, if none does."""
+    goal = puzzle_of(problem.truth).goal
+    texts = (asked.tokenizer.decode(row, skip_special_tokens=True) for row in rows)
+    return next((number for number, text in enumerate(texts, 1) if reaches(text, goal)), len(rows))
 
 
 def distinct_starts(model: Any, spec: Spec, asked: Asked) -> dict[str, Any]:

@@ -118,6 +118,8 @@ def points_of(cells: Sequence[Cell]) -> dict[str, Group]:
         group = groups.get(str(form), [])
         for limit in group[0]["cut"] if group else ():
             found[f"{form}, cut at {limit}"] = [cell["cut"][limit] for cell in group]
+        if group:
+            found[f"{form}, whole"] = group
     return found
 
 

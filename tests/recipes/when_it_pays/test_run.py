@@ -67,6 +67,9 @@ def test_parallel_answers_cost_their_number(out):
     one, four = cell(out, "majority, n=1"), cell(out, "majority, n=4")
     assert one["tokens"] < four["tokens"] < 130 * 4
     assert one["flops"] < four["flops"] < 4 * one["flops"] * 1.5
+    tried, best = cell(out, "tries with the check, n=4"), cell(out, "best of n, n=4")
+    assert tried["correct"] == best["correct"]
+    assert tried["tokens"] <= best["tokens"]
     assert len(cell(out, "distinct starts")["correct"]) == QUICK.test
 
 

@@ -103,6 +103,6 @@ def draw_pairs(cells: Sequence[Mapping[str, Any]], path: Path) -> None:
         title="Accuracy with edits, foretold and found", xlabel="foretold before training on edits, %",
         ylabel="found after it, %",
     )  # fmt: skip
-    axes.legend(fontsize=8, loc="lower left")
+    axes.legend(fontsize=8, loc=(0.56, 0.2))
     with whole_file(path) as partial:
         figure.savefig(partial, format="png", dpi=90, metadata={"Software": None})

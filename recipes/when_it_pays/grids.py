@@ -18,7 +18,7 @@ Specs = Mapping[str, Spec]
 WORD = WordProblems(states=10, letters=3, length=6, starts=4)
 """The word problem of the other recipes: a tenth of a second of training a step."""
 MORE = "clean, more steps"
-FALSE_ALARMS = 0.2
+FALSE_ALARMS = 0.05
 """False alarms of the judges by whose traces starts of a known D are made."""
 DISCRIMINATION = (0.0, 0.05, 0.2, 0.5)
 """D of the judges: a start that imitates one comes to about as much."""

@@ -32,7 +32,7 @@ requirements move transformers and numpy.)
 
 TABLE
 
-verl 0.9.0 and 0.9.1 take transformers below 5.11, and vLLM wants 5.16.1 or later from 0.32 on: beside verl,
+verl 0.9.0 and 0.9.1 take transformers below 5.11, and vLLM wants 5.16.1 or later from 0.32 on: with verl,
 vLLM ends at 0.31, and 0.32 is for an environment without verl (doctor, search, lm-eval).
 
 From vLLM 0.31 on, model runner V2, its choice on a GPU, takes logits processors of an interface of its own.

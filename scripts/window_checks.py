@@ -256,7 +256,7 @@ def model(env: Environment) -> Path:
 
 
 def lm_eval(env: Environment) -> str:
-    """Run a task of ours with lm-eval, on transformers and, where it is here, on vLLM in hard context."""
+    """Run one of our tasks with lm-eval, on transformers and, where it is here, on vLLM in hard context."""
     env.needs("torch", "lm-eval")
     pretrained = f"pretrained={model(env)},dtype=float32"
     runs = {"hf-backtrack": ("--device", "cpu", "--model_args", pretrained)}

@@ -25,8 +25,8 @@ SLICE = 8192
 """Number of rows of the head whose gradient is computed at once if it is added up in another precision."""
 
 COPIES = 4
-"""Number of buffers of a chunk's size that exist at once: logits, probabilities, and two more for what a model
-makes of its head's output and its gradient."""
+"""Number of buffers of a chunk's size that exist at once: logits, probabilities, and two more for what a
+model makes of its head's output and its gradient."""
 
 Post = Callable[[torch.Tensor], torch.Tensor]
 
@@ -78,7 +78,7 @@ class ChunkedHead:
             states: Hidden states of the actions, Float[N, D].
             weight: Weight of the head, Float[V, D].
             bias: Bias of the head, Float[V], or None.
-            buffers: Of a chunk.
+            buffers: The buffers that :meth:`buffers` returned.
         """
         made, room, half = buffers
         rows = len(made)

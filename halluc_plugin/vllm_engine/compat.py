@@ -63,7 +63,7 @@ else:
 
 
 def returns_routed_experts(config: VllmConfig) -> bool:
-    """Whether the engine is to return the experts that each token was routed to."""
+    """Return whether the engine is to return the experts that each token was routed to."""
     if installed_vllm() >= RUNNER_V2_HAS_PROCESSORS:
         return bool(config.aux_output_config.enable_return_routed_experts)
     return bool(config.model_config.enable_return_routed_experts)

@@ -115,7 +115,7 @@ class Record:
         return all(finding.outcome is not Outcome.FAILED for finding in self.findings)
 
     def ran(self, host: str) -> bool:
-        """Whether a host was run: nothing failed, and a check passed that depends on it."""
+        """Return whether a host was run: nothing failed, and a check passed that depends on it."""
         passed = {finding.check for finding in self.findings if finding.outcome is Outcome.PASSED}
         return self.sound and bool(passed.intersection(WITNESSES.get(canonicalize_name(host), _RUNS)))
 
@@ -166,7 +166,7 @@ def standing(version: Version, run: Iterable[Version], window: Window | None) ->
 
 
 def nearest(version: Version, run: Iterable[Version]) -> Version | None:
-    """Return the newest version that was run and is no newer, else the oldest that was; None if none was."""
+    """Return the newest run version up to this one, else the oldest that was run; None if none was."""
     known = sorted(run)
     older = [each for each in known if each <= version]
     return older[-1] if older else next(iter(known), None)

@@ -122,7 +122,7 @@ def embedded_data(settings: PrepareSettings, progress: Progress = show_progress)
         # Turns are made of traces with edits, whose tokenizer has the same ids and one more.
         data.write(folder, editing_tokenizer(data.edit), progress)
 
-    root = load_or_build(settings.task, asdict(data) | {"rows": ROWS}, build)  # type: ignore[call-overload]
+    root = load_or_build(settings.task, data.described | {"rows": ROWS}, build)
     if isinstance(data, CountdownRequest):
         return CountdownFiles(root, data.problems.numbers)
     return StepFiles(root, settings.task)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from halluc_plugin.data.resumable import Progress
-from halluc_plugin.problem_sets.files import DataSetFiles
+from halluc_plugin.problem_sets.files import DataSetFiles, plain
 from halluc_plugin.problem_sets.options import Option, options
 
 
@@ -47,6 +47,11 @@ class DataSet(ABC):
     @abstractmethod
     def edit(self) -> StrEnum | None:
         """The edit that deletes errors in its traces, whose token the tokenizer needs; None for no errors."""
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """The settings that decide what is written, as JSON; by them what is cached is found again."""
+        return plain(self)
 
     @abstractmethod
     def draw(self, split: str, count: int) -> Sequence[Posed]:

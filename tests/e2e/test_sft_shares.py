@@ -50,7 +50,8 @@ def surprises(model, tokenizer, row, context):
 
 
 @pytest.mark.e2e
-@pytest.mark.parametrize("context", [pytest.param(Context.SOFT, marks=pytest.mark.slow), Context.HARD])
+@pytest.mark.slow
+@pytest.mark.parametrize("context", [Context.SOFT, Context.HARD])
 def test_a_batch_costs_its_classes_by_their_shares(tmp_path, context):
     """The first loss of both trainers is the mean of each class times its share, and both go on alike."""
     tokenizer = editing_tokenizer("step")

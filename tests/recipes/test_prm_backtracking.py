@@ -255,6 +255,7 @@ def test_a_policy_is_taught_until_it_is_right_sometimes(tmp_path, least, most, g
     assert lessons.given == [(0, steps) for steps in [2, *given]]
 
 
+@pytest.mark.slow
 def test_the_experiment_runs_and_is_not_run_again(tmp_path):
     """Quick: all stages leave cells, tables and plots; a second start makes the reports alone anew."""
     app = run.typer.Typer()

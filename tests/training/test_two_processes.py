@@ -48,6 +48,7 @@ def logged(traces, folder, *launcher):
 
 
 @pytest.mark.e2e
+@pytest.mark.slow
 def test_two_processes_are_one_run(traces, tmp_path):
     """Loss and gradient norm agree: soft with hard, two processes with one, split batches with whole."""
     one = logged(traces, tmp_path / "one")

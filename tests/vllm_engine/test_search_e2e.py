@@ -12,6 +12,7 @@ pytest.importorskip("vllm")
 
 
 @pytest.mark.e2e
+@pytest.mark.slow
 def test_samples_are_what_was_asked_for(model, results):
     """Each log-prob is transformers' own, greedy is the likeliest, the first stop id ends, equals differ."""
     space = Space(VOCAB, frozenset({EOS}), VOCAB.step_delimiters, max_tokens=40)
@@ -38,6 +39,7 @@ def test_samples_are_what_was_asked_for(model, results):
 
 
 @pytest.mark.e2e
+@pytest.mark.slow
 def test_searches_with_tabu_are_those_of_transformers(model, results):
     """Greedily both samplers are asked for the same and answer alike, what samples may not begin with too."""
     found = run(searches(), SEARCHED_PROMPTS, HFSampler(model, GREEDY))
@@ -53,6 +55,7 @@ def test_searches_with_tabu_are_those_of_transformers(model, results):
 
 
 @pytest.mark.e2e
+@pytest.mark.slow
 def test_where_nothing_is_left_the_search_stops(results):
     """A request that bans all ids is refused, with what to do."""
     assert "every other one is banned too" in results["with_tabu"]["nothing left"]

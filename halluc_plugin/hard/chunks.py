@@ -223,10 +223,13 @@ class _Chunked(torch.autograd.Function):
                 strict=True,
             )
         )
-        to, last, ctx.last = (of_states, of_weight, of_bias), ctx.last, None
+        to = of_states, of_weight, of_bias
+        # Let go, so that they are gone while the model's body is passed back: this node lives on.
+        buffers, last = ctx.buffers or head.buffers(states, weight), ctx.last
+        ctx.buffers = ctx.last = None
         done = last is not None and last.add_gradients(to, weight, given, known=True)
         left = states[: last.some.start] if done else states
-        for chunk in head.chunks(left, weight, bias, ctx.buffers):
+        for chunk in head.chunks(left, weight, bias, buffers):
             if chunk.add_gradients(to, weight, given):
                 continue
             of_raw = chunk.gradient_of_raw(found, given).to(states.dtype)

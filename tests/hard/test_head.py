@@ -201,6 +201,18 @@ def test_gradients_of_a_chunked_head(wanted, how):
         torch.testing.assert_close(mine, want, **tolerance)
 
 
+def test_a_graph_is_passed_back_twice():
+    """The second time everything is computed again, since the first has let go of what the forward left."""
+    generator = torch.Generator().manual_seed(0)
+    states, weight = (torch.randn(n, 5, generator=generator, requires_grad=True) for n in (7, 11))
+    (found,) = ChunkedHead(Reading(torch.arange(7)), 3, None)(states, weight, None)
+    assert found.grad_fn.buffers is not None
+    first = torch.autograd.grad(found.sum(), (states, weight), retain_graph=True)
+    assert found.grad_fn.buffers is None
+    assert found.grad_fn.last is None
+    torch.testing.assert_close(torch.autograd.grad(found.sum(), (states, weight)), first)
+
+
 def test_an_action_that_is_nearly_certain_keeps_its_gradient_in_half_precision():
     """Of a probability that half precision rounds to 1, what is missing from 1 is the gradient."""
     weight = torch.tensor([[8.0], [0.0], [0.0]], dtype=torch.bfloat16)

@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from halluc_plugin.errors import SettingsError
+from halluc_plugin.errors import SettingsError, is_disk_full
 
 FORMAT = 1
 """Version of everything cached, to be raised when a builder changes what it writes."""
 
-UNWRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT})
+UNWRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 MANIFEST = "halluc_manifest.json"
 
@@ -74,13 +74,16 @@ def _writable(home: Path) -> Iterator[None]:
         home.mkdir(parents=True, exist_ok=True)
         making = False
         yield
-    except OSError as error:
+    except Exception as error:
         # What a builder's own error is about may lie elsewhere.
-        ours = error.filename is None or str(error.filename).startswith(str(home))
-        if not making and not (ours and error.errno in UNWRITABLE):
+        named = getattr(error, "filename", None)
+        ours = named is None or str(named).startswith(str(home))
+        refused = isinstance(error, OSError) and error.errno in UNWRITABLE
+        if not (making or (ours and (refused or is_disk_full(error)))):
             raise
+        reason = getattr(error, "strerror", None) or str(error)
         raise SettingsError(
-            f"Nothing can be written to HALLUC_HOME, {home} ({error.strerror}).",
+            f"Nothing can be written to HALLUC_HOME, {home} ({reason}).",
             "Set HALLUC_HOME to a folder that can be written to and has room.",
         ) from error
 

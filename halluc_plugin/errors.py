@@ -13,7 +13,11 @@ The tree:
     └── HostVersionError   a host (verl, vLLM, lm-eval) is outside the tested window
 """
 
+import errno
 import traceback
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""The error numbers of a disk, a quota or a file that has no more room."""
 
 
 def in_one_line(error: BaseException) -> str:
@@ -22,6 +26,17 @@ def in_one_line(error: BaseException) -> str:
     An exception without a message, or whose message cannot be read, gives a line, too.
     """
     return " ".join("".join(traceback.format_exception_only(error)).split())
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Return whether an exception says that nothing more can be written for want of room.
+
+    safetensors and pyarrow have exceptions of their own for it, which name the number in their text.
+    """
+    if isinstance(error, OSError) and error.errno in FULL:
+        return True
+    text = str(error)
+    return any(f"os error {number})" in text or f"[errno {number}]" in text.lower() for number in FULL)
 
 
 class HallucError(Exception):

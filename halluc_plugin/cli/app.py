@@ -14,11 +14,12 @@ from halluc_plugin import __version__
 from halluc_plugin.cli import adapters
 from halluc_plugin.cli.application import Application
 from halluc_plugin.cli.help import examples
-from halluc_plugin.errors import HallucError
+from halluc_plugin.errors import HallucError, is_disk_full
 
 # Each module has `register(app)`; its heavy imports happen inside the command, so `--help` stays quick.
 COMMAND_MODULES = (
-    "doctor", "add_token", "data", "train", "quiet", "assess", "probe", "search", "theory", "view", "plot",
+    "doctor", "model", "add_token", "data", "train", "quiet", "assess", "probe", "search", "theory", "view",
+    "plot",
 )  # fmt: skip
 
 EXIT_CODES = (
@@ -29,6 +30,8 @@ EXIT_CODES = (
 """The exit codes of every command, as :func:`run` gives them."""
 TRACEBACK = "HALLUC_TRACEBACK"
 """Environment variable that asks for the traceback of an error."""
+MAKE_ROOM = "Fix: Make room and start the same command again; one that writes in parts goes on from there."
+"""What a user can do about a full disk."""
 SYNONYMS = {"apply-chat-template-kwargs": "template-kwargs"}
 """Names of options that users know from verl, and the shorter ones that fit help of 80 columns."""
 
@@ -87,6 +90,8 @@ def run(command: Callable[[], object]) -> None:
         sys.exit(130)
     except Exception as error:  # noqa: BLE001 - whatever it is, a user gets a line
         told = " ".join(str(error).split()) or "no reason"
+        if is_disk_full(error):
+            _stop(error, f"halluc: {told}. {MAKE_ROOM}", 2)
         what = told if isinstance(error, OSError) else f"{type(error).__name__}: {told}"
         _stop(error, f"halluc: {what} (Set HALLUC_TRACEBACK=1 to see where.)", 1)
 

@@ -136,8 +136,14 @@ class TestUnforeseen:
 
     def test_of_files(self, monkeypatch, capfd):
         """The system's own words name the file."""
-        assert self.fail(monkeypatch, OSError(28, "No space left on device", "/full/x")) == 1
-        assert "halluc: [Errno 28] No space left on device: '/full/x' (" in capfd.readouterr().err
+        assert self.fail(monkeypatch, OSError(5, "Input/output error", "/bad/x")) == 1
+        assert "halluc: [Errno 5] Input/output error: '/bad/x' (" in capfd.readouterr().err
+
+    def test_a_full_disk_is_foreseen(self, monkeypatch, capfd):
+        """The line says what to do, and that the same command goes on from there."""
+        assert self.fail(monkeypatch, OSError(28, "No space left on device", "/full/x")) == 2
+        (line,) = capfd.readouterr().err.splitlines()
+        assert "No space left on device: '/full/x'. Fix: Make room and start the same command again" in line
 
     def test_the_traceback(self, monkeypatch, capfd):
         """Is printed where it is asked for, before the line."""

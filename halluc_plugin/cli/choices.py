@@ -14,11 +14,11 @@ Depths = Literal["answer", "error"]
 Contexts = Literal["soft", "hard"]
 Backends = Literal["hf", "vllm"]
 Methods = Literal[
-    "backtrack", "sample", "greedy", "beam", "breadth-first", "depth-first", "revise", "best-of-n",
+    "backtrack", "sample", "refine", "greedy", "beam", "breadth-first", "depth-first", "revise", "best-of-n",
     "weighted-majority", "value-beam", "ts-llm", "lats", "subpool", "draft-verify",
 ]  # fmt: skip
 Tabus = Literal["off", "last", "first"]
-Rules = Literal["mean-logprob", "majority", "summed", "verifier"]
+Rules = Literal["mean-logprob", "majority", "summed", "confidence", "verifier"]
 Arms = Literal["min-advantage", "first", "random", "likelihood"]
 Betters = Literal["final", "progress"]
 Reductions = Literal["last", "min", "product"]
@@ -32,7 +32,7 @@ ErasedTokens = Literal["mask", "keep", "weight"]
 Divergences = Literal["kl", "chi2", "chi2-mixture"]
 Objectives = Literal["value", "outcome", "verdict", "pairwise", "dpo", "ipo", "kto", "simpo"]
 """Those of scorers of steps, and the preference losses."""
-PairKinds = Literal["moved", "kept", "answers", "siblings"]
+PairKinds = Literal["moved", "kept", "answers", "siblings", "verify", "correct"]
 Negatives = Literal["closest", "likeliest"]
 Trunks = Literal["own", "shared"]
 WarmStarts = Literal["backtrack", "clean"]

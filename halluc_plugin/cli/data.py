@@ -4,12 +4,13 @@ import typer
 
 from halluc_plugin.cli.application import Application
 from halluc_plugin.cli.data_own import OWN_EXAMPLES, correct, verdicts
-from halluc_plugin.cli.data_pairs import PAIR_EXAMPLES, pairs
+from halluc_plugin.cli.data_pairs import pairs
 from halluc_plugin.cli.data_references import REFERENCE_EXAMPLES, align, inject
 from halluc_plugin.cli.data_resets import RESET_EXAMPLES, resets
 from halluc_plugin.cli.data_tasks import TaskCommands
 from halluc_plugin.cli.data_values import VALUE_EXAMPLES, mix, turns, values
 from halluc_plugin.cli.help import TRAINING, examples
+from halluc_plugin.cli.pair_words import PAIR_EXAMPLES
 from halluc_plugin.cli.spread import spread
 
 EXAMPLES = {**REFERENCE_EXAMPLES, **OWN_EXAMPLES, **VALUE_EXAMPLES, **PAIR_EXAMPLES, **RESET_EXAMPLES}

@@ -16,39 +16,16 @@ from halluc_plugin.cli.data_options import (
     problems_together,
 )
 from halluc_plugin.cli.data_output import open_engine, trained_folder, write_file
-from halluc_plugin.cli.help import examples, refuse
+from halluc_plugin.cli.help import refuse
+from halluc_plugin.cli.pair_words import NOTHING
 from halluc_plugin.commands import shell
 
 if TYPE_CHECKING:
     from halluc_plugin.sampling.problems import PosedProblem
     from halluc_plugin.sampling.states import Space
 
-PAIR_EXAMPLES = {
-    "pairs": examples(
-        "halluc data pairs --kind moved --data DATA/chain/traces.parquet --model my-model "
-        "--out moved.parquet",
-        "halluc data pairs --kind answers --data gsm8k/train.parquet --model my-model --samples 8 "
-        "--max-tokens 512 --negatives likeliest --out answers.parquet",
-        "halluc data pairs --kind siblings --data DATA/chain/train.parquet --model my-model "
-        "--out steps.parquet",
-    )
-}
 SAMPLED = Sampling()
 ORACLE = "oracle"
-NO_EDITS = "Give traces with effective edits whose answers are right."
-NOTHING = {
-    "moved": ("No trace has an edit that could be moved to a wrong place.", NO_EDITS),
-    "kept": ("No trace has an edit that could be left out.", NO_EDITS),
-    "answers": (
-        "No problem was answered both right and wrong.",
-        "Sample more answers, give easier or harder problems, or allow longer answers (--max-tokens).",
-    ),
-    "siblings": (
-        "No two steps after one prefix differ enough in value.",
-        "Draw more steps (--samples), lower --gap, or give the text that ends a step (--step-delimiter).",
-    ),
-}
-"""What is said where no pair comes of it all, and what to do."""
 
 
 def pairs(
@@ -66,8 +43,9 @@ def pairs(
         choices.PairKinds,
         typer.Option(
             help="A trace against its twin with an edit at a wrong place (moved) or ended where it took back "
-            "(kept); right against wrong answers; or steps after one prefix, of which one can still be "
-            "right (siblings).",
+            "(kept); right against wrong answers; steps after one prefix, of which one can still be right "
+            "(siblings); or, for ReVISE, finished answers that stand against the same restarted (verify), "
+            "and restarted and corrected (correct).",
             metavar="KIND",
         ),
     ],
@@ -154,18 +132,22 @@ def pairs(
         described |= {"step_delimiter": sampling.step_delimiter}
         part, of = 256, "traces read"
     else:
-        others = {"scorer": scorer, "gap": gap} if what is Kind.ANSWERS else {"negatives": negatives}
+        others = {} if what is Kind.SIBLINGS else {"scorer": scorer, "gap": gap}
+        others |= {} if what is Kind.ANSWERS else {"negatives": negatives}
         refuse(others, f"with --kind {kind}", "Leave it out.")
         each = 8 if samples is None else samples
-        how = {"negatives": negatives or "closest"} if what is Kind.ANSWERS else {
-            "scorer": scorer or ORACLE, "gap": 0.5 if gap is None else gap,
-        }  # fmt: skip
+        how: dict[str, Any] = {}
+        if what is Kind.ANSWERS:
+            how = {"negatives": negatives or "closest"}
+        elif what is Kind.SIBLINGS:
+            how = {"scorer": scorer or ORACLE, "gap": 0.5 if gap is None else gap}
         described |= {"model": model, "samples": each, **how, **sampling.described}
         if scorer not in {None, ORACLE}:
             described["scorer_files"] = named_model(str(scorer))
         described["reward_function"] = named_function(reward_function)
-        items, space = _problems(data, known, model, sampling, limit, reward_function)
-        make = _sampled(items, space, known, model, sampling, samples=each, most=most, **how)
+        refines = what in {Kind.VERIFY, Kind.CORRECT}
+        items, space = _problems(data, known, model, sampling, limit, reward_function, refines=refines)
+        make = _sampled(kind, items, space, known, model, sampling, samples=each, most=most, **how)
         part, of = problems_together(sampling.backend, each), "problems"
     if prompts is not None:
         make = WithOpposites(make, prompts)
@@ -220,15 +202,23 @@ def _problems(
     sampling: Sampling,
     limit: int | None,
     reward_function: str | None,
+    *,
+    refines: bool,
 ) -> tuple[list["PosedProblem"], "Space"]:
     """The problems, and the space in which the model is sampled; checked before a model is loaded."""
+    from dataclasses import replace
+
     from halluc_plugin.errors import SettingsError
+    from halluc_plugin.jobs.resets import reset_vocab
     from halluc_plugin.jobs.samplers import policy_space, require_fit
     from halluc_plugin.sampling.problems import read_problems
 
     if not sampling.temperature > 0:
         raise SettingsError("At temperature 0 all samples would be the same.", "Give one above 0.")
     space = policy_space(model, tokenizer, **sampling.space_settings)
+    if refines:  # a model that would refine ends its attempts by the token
+        reset_vocab(model, tokenizer, trust_remote_code=sampling.trust_remote_code)
+        space = replace(space, edits_banned=False)
     problems = read_problems(
         data, tokenizer, limit, reward_function=reward_function, template_kwargs=sampling.template_kwargs
     )
@@ -238,6 +228,7 @@ def _problems(
 
 
 def _sampled(
+    kind: str,
     problems: list["PosedProblem"],
     space: "Space",
     tokenizer: Any,
@@ -252,12 +243,17 @@ def _sampled(
 ) -> Any:
     """What makes pairs of what the model samples."""
     from halluc_plugin.own_errors.pair_rows import AnswerPairs, Negatives, SiblingPairs, require_several
+    from halluc_plugin.own_errors.refine_rows import RefinementPairs
     from halluc_plugin.scorers.saved import load_step_scorer
     from halluc_plugin.scorers.step_oracle import StepOracle
     from halluc_plugin.settings import choose
+    from halluc_plugin.traces.refinements import Stage
 
-    require_several(samples, "samples")
     seed = sampling.seed
+    if kind in set(Stage):
+        engine = open_engine(model, space, sampling)
+        return RefinementPairs(engine, space, tokenizer, Stage(kind), samples, most, seed)
+    require_several(samples, "samples")
     if negatives is not None:
         how = choose(Negatives, negatives, "--negatives")
         engine = open_engine(model, space, sampling)

@@ -47,7 +47,8 @@ def search(
         typer.Option(
             help="How to search: backtrack (Self-Backtracking); by values of steps (--scorer) revise, "
             "best-of-n, weighted-majority, value-beam, ts-llm, lats, subpool or draft-verify; or a baseline: "
-            "sample, greedy, beam, breadth-first or depth-first.",
+            "sample, greedy, beam, breadth-first or depth-first; refine: a finished answer that the model "
+            "restarts is written anew (ReVISE).",
             metavar="METHOD",
         ),
     ] = "backtrack",
@@ -59,7 +60,7 @@ def search(
         typer.Option(
             "--rounds",
             "-b",
-            help="Rounds of backtracking (backtrack), or of the pool (subpool).",
+            help="Rounds of backtracking (backtrack), refinements (refine), or rounds of the pool (subpool).",
             show_default="1; subpool: 32",
         ),
     ] = None,

@@ -52,6 +52,14 @@ class Preferring:
             show_default="none",
         ),
     ] = None
+    imitation: Annotated[
+        float | None,
+        typer.Option(
+            help="With --objective dpo, ipo, kto or simpo: weight of the chosen side's mean negative "
+            "log-likelihood, added to the loss.",
+            show_default="0",
+        ),
+    ] = None
 
     def refuse(self) -> None:
         """Refuse all of them if no preference is learned.
@@ -85,7 +93,8 @@ def train_pairs(
 
     loss = PreferenceSettings(choose(Preference, objective, "--objective"), how.beta, how.margin)
     held: dict[str, Any] = {} if held_out is None else {"held_out": held_out}
-    settings = PreferSettings(loss, train, low_rank=low_rank, token_rewards=how.token_rewards, **held)
+    more = {} if how.imitation is None else {"imitation": how.imitation}
+    settings = PreferSettings(loss, train, low_rank=low_rank, token_rewards=how.token_rewards, **held, **more)
     # Before a model is loaded.
     check_reference(loss, given=how.reference is not None)
     tokenizer = load_tokenizer(model, trust_remote_code=trust_remote_code)

@@ -24,6 +24,7 @@ from halluc_plugin.search.answers import Answered, answered, canonical, judged
 from halluc_plugin.search.backtracking import self_backtracking
 from halluc_plugin.search.baselines import StepOracle, breadth_first, depth_first, greedy
 from halluc_plugin.search.beams import beam_search
+from halluc_plugin.search.refining import refining
 
 __all__ = [
     "DEFAULT_BUDGET",
@@ -139,6 +140,8 @@ def _search(job: SearchJob, prompt: tuple[int, ...], space: Space, judge: StepOr
             return self_backtracking(prompt, space, job.n, rounds)
         case Method.SAMPLE:
             return independent(prompt, space, job.n)
+        case Method.REFINE:
+            return refining(prompt, space, job.n, DEFAULT_ROUNDS if job.rounds is None else job.rounds)
         case Method.BREADTH_FIRST:
             return breadth_first(prompt, space, job.n, budget, judge)
         case Method.DEPTH_FIRST:

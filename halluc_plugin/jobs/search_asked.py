@@ -9,6 +9,7 @@ from halluc_plugin.data.resumable import named, named_function, named_model
 from halluc_plugin.decoding.policy import Tabu
 from halluc_plugin.edits import find_delimiters
 from halluc_plugin.errors import SettingsError, TokenizerError
+from halluc_plugin.jobs.resets import reset_vocab
 from halluc_plugin.jobs.samplers import Backend, answer_ends
 from halluc_plugin.jobs.search_methods import (
     GUIDED,
@@ -35,7 +36,7 @@ class SearchJob:
         data: File of problems.
         method: The method of search.
         n: Number of samples of a round, beams, or proposals of a state.
-        rounds: Number of rounds of backtracking, None for one; or of a pool, None for 32.
+        rounds: Number of rounds of backtracking or of refinements, None for one; or of a pool, None for 32.
         budget: Number of states kept at a depth or expanded in all, None for 8. With :attr:`Method.REVISE` a
             beam of so many prefixes writes the suffixes; None for best-of-N.
         rule: The rule that selects an answer, None for :attr:`Rule.MEAN_LOGPROB`. A guided search selects its
@@ -101,13 +102,19 @@ class SearchJob:
         }
         require_meaning(self.method, given | own)
         self._require_models()
-        if self.reward_function is not None and (
-            self.rule in {Rule.MAJORITY, Rule.SUMMED} or self.method is Method.WEIGHTED_MAJORITY
-        ):
+        votes = self.rule in {Rule.MAJORITY, Rule.SUMMED, Rule.CONFIDENCE}
+        if self.reward_function is not None and (votes or self.method is Method.WEIGHTED_MAJORITY):
             what = f"--method {self.method}" if self.rule is None else f"--rule {self.rule}"
             raise SettingsError(
                 f"{what} votes on what answers come to, and --reward-function does not say it.",
                 "Leave one of them out.",
+            )
+        unread = self.backend is Backend.VLLM or self.method is Method.BEAM or self.ban_edits
+        if self.rule is Rule.CONFIDENCE and unread:
+            raise SettingsError(
+                "--rule confidence reads the probability of an edit where answers end, which neither vLLM "
+                "nor beam search reports, and which is 0 with --ban-edits.",
+                "Use --backend hf, another --method, and no --ban-edits.",
             )
         if self.method is Method.BEAM and self.backend is Backend.VLLM:
             raise SettingsError("Beam search is transformers' own.", "Use --backend hf.")
@@ -232,6 +239,13 @@ def space_of(job: SearchJob, tokenizer: Any) -> Space:
                 "The model's tokenizer has no backtrack token, so there is nothing to ban.",
                 "Leave --ban-edits out.",
             )
+        if job.rule is Rule.CONFIDENCE:
+            raise TokenizerError(
+                "The model's tokenizer has no edit token, so all its answers would count alike.",
+                "Add one with `halluc add-token` and fine-tune, or use --rule majority.",
+            )
+    if job.method is Method.REFINE:  # refuses a model that cannot sample the token
+        reset_vocab(job.model, tokenizer, trust_remote_code=job.trust_remote_code)
     vocab = vocab_of(tokenizer, step_delimiter=job.step_delimiter)
     ends = find_delimiters(tokenizer, job.step_delimiter, edit_ids=vocab.edit_ids)
     return Space(

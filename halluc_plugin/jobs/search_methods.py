@@ -15,6 +15,8 @@ class Method(StrEnum):
 
     BACKTRACK = "backtrack"
     SAMPLE = "sample"
+    REFINE = "refine"
+    """Answers that the model may refine once they are finished (ReVISE, arXiv 2502.14565)."""
     GREEDY = "greedy"
     BEAM = "beam"
     BREADTH_FIRST = "breadth-first"
@@ -41,11 +43,11 @@ STOPPING = GROWN | {Method.REVISE, Method.SUBPOOL}
 """The methods that stop at an answer that is good enough."""
 
 MEANING: Mapping[str, frozenset[Method]] = {
-    "rounds": frozenset({Method.BACKTRACK, Method.SUBPOOL}),
+    "rounds": frozenset({Method.BACKTRACK, Method.REFINE, Method.SUBPOOL}),
     "budget": TREES | GROWN | {Method.VALUE_BEAM, Method.REVISE},
     "oracle": TREES,
     "tabu": frozenset({Method.BACKTRACK, Method.SAMPLE}),
-    "ban_edits": frozenset(Method) - {Method.BACKTRACK, Method.BEAM},
+    "ban_edits": frozenset(Method) - {Method.BACKTRACK, Method.REFINE, Method.BEAM},
     "rule": frozenset(Method) - GUIDED,
     "scorer": GUIDED,
     "continuations": GUIDED,

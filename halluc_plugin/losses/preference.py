@@ -218,5 +218,19 @@ def preference_loss(
     return PreferenceLoss(losses, _rewards(ratios, beta))
 
 
+def imitation_loss(chosen: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+    """Return the mean negative log-likelihood of a counted token of each chosen side, Float[N].
+
+    It is the second term of Pang et al., "Iterative Reasoning Preference Optimization" (arXiv 2404.19733),
+    which keeps chosen sides from becoming less likely. Deviation: the beginning that both sides share is left
+    out, as everywhere here.
+
+    Args:
+        chosen: Sums of the policy's log-probs over the counted tokens of the chosen sides, Float[N], in nats.
+        counts: The number of counted tokens of each, at least 1.
+    """
+    return -chosen / counts
+
+
 def _rewards(values: Sides, beta: float) -> Sides:
     return Sides(*(beta * value.detach() for value in values))

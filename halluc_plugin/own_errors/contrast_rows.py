@@ -25,7 +25,10 @@ from halluc_plugin.verifiers import Outcome
 
 
 class Kind(StrEnum):
-    """What the two sides of a pair are; the last two are sampled (:mod:`.pair_rows`)."""
+    """What the two sides of a pair are; all but the first two are sampled.
+
+    (:mod:`.pair_rows`, :mod:`.refine_rows`)
+    """
 
     MOVED = "moved"
     """A trace, and the same with the edits of one event at a wrong place."""
@@ -35,6 +38,10 @@ class Kind(StrEnum):
     """A right answer of the model, and a wrong one."""
     SIBLINGS = "siblings"
     """Two steps of the model after one prefix, of which one can still be right."""
+    VERIFY = "verify"
+    """A finished answer that ends, and the same with a restart behind it: what stands is preferred."""
+    CORRECT = "correct"
+    """The same, and behind the restart of a wrong answer a right one."""
 
 
 TracedProblem = tuple[TraceRow, PosedProblem | None]

@@ -132,6 +132,21 @@ class Response:
         """Mean log-probability of the response's tokens in nats; 0 for an empty response."""
         return sum(self.logprobs) / len(self.logprobs) if self.logprobs else 0.0
 
+    @property
+    def confidence(self) -> float:
+        """Probability that the response is not taken back where it ends, in [0, 1].
+
+        Raises:
+            SettingsError: The engine does not report the probability of an edit.
+        """
+        if len(self.edit_probs) != len(self.ids) or not self.ids:
+            raise SettingsError(
+                "A response is to count by the probability that it is not taken back, which its engine does "
+                "not report.",
+                "Sample with transformers (--backend hf), or select by another rule.",
+            )
+        return 1.0 - self.edit_probs[-1]
+
     def extended(self, sample: "Sample") -> "Response":
         """Return the response with a sample after it, without the edit token that ended the sample."""
         kept = len(sample.ids) - (sample.end is End.EDIT)

@@ -21,6 +21,10 @@ class Rule(StrEnum):
     SUMMED = "summed"
     """The result with most probability: Σ exp(mean log-probability) over the responses with that result. The
     released code sums the negative mean log-probabilities instead, and so penalises frequent results."""
+    CONFIDENCE = "confidence"
+    """The result with most confidence: Σ (1 - P(edit) where the response ended) over the responses with that
+    result, the confidence-aware decoding of ReVISE (arXiv 2502.14565), written from memory of the paper. Any
+    edit token counts here, in the paper its refine token."""
     VERIFIER = "verifier"
     """The best response by a scorer."""
 
@@ -41,6 +45,9 @@ def select(
 
     Returns:
         One of the responses; None if there is none, or if all abstain from a vote.
+
+    Raises:
+        SettingsError: The rule is :attr:`Rule.CONFIDENCE`, and the engine does not report what it reads.
     """
     if not responses:
         return None
@@ -59,6 +66,8 @@ def select(
         return None
 
     def weight(group: Sequence[Response]) -> float:
+        if rule is Rule.CONFIDENCE:
+            return sum(response.confidence for response in group)
         mass = (math.exp(response.mean_logprob) for response in group)
         return float(len(group)) if rule is Rule.MAJORITY else sum(mass)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from halluc_plugin.edits import EditEvent, TraceRecord
+from halluc_plugin.edits import EditEvent, TraceRecord, collapse
 from halluc_plugin.edits.texts import token_texts
 from halluc_plugin.sampling.driver import Found
 from halluc_plugin.sampling.states import End, Response, Sample, Space
@@ -42,10 +42,12 @@ def visited(
         ``log_probs``, ``entropies`` and ``edit_probs`` have a number for each action, or are None if the
         engine does not give it. ``left_out`` is the number of sampled actions that are not kept.
     """
-    account = _Account(space, tokenizer)
+    restart = space.vocab.restart
+    anew = any(restart in request.prefix[len(prompt) :] for request, _ in found.samples)
+    account = _Account(space, tokenizer, restart if anew else None)
     left_out = 0
     for request, sample in found.samples:
-        given = request.prefix[len(prompt) :]
+        given = collapse(request.prefix[len(prompt) :], space.vocab)
         state = account.walk(given) if request.prefix[: len(prompt)] == prompt else None
         if state is None or len(state) < len(given) or len(account.ids) + len(sample.ids) > MOST:
             left_out += len(sample.ids)
@@ -63,11 +65,14 @@ def visited(
 class _Account:
     """The actions in the order in which they were sampled.
 
+    ``restart`` is the edit that takes back all of its branch; None where it, too, takes back a step.
+
     If several actions wrote equal states, the first of them stands for the state.
     """
 
     space: Space
     tokenizer: Any
+    restart: int | None
     ids: list[int] = field(default_factory=list)
     parent: list[int] = field(default_factory=list)
     starts: list[int] = field(default_factory=list)
@@ -114,9 +119,10 @@ class _Account:
             self.write(path, Sample(response.ids[kept:], logprobs, End.EOS, entropies, edit_probs))
 
     def _take_back(self, path: list[int]) -> None:
-        """Account for an edit, which ends a sample and takes back the last step, complete or not."""
+        """Account for an edit, which ends a sample and takes back the last step, or all of its branch."""
         at, response = len(self.ids) - 1, Response(tuple(self.ids[at] for at in path))
-        kept = len(response.without_last_step(self.space.delimiters).ids)
+        whole = self.ids[at] == self.restart
+        kept = 0 if whole else len(response.without_last_step(self.space.delimiters).ids)
         gone = tuple(path[kept:])
         event = EditEvent(0, len(self.events), at, at + 1, int(bool(gone)), gone, len(path), kept)
         self.events.append(event)

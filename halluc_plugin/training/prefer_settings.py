@@ -20,6 +20,8 @@ class PreferSettings:
         low_rank: Rank of low-rank updates; None to train all weights.
         token_rewards: The weight α of T-REG's regulariser (:mod:`halluc_plugin.losses.token_rewards`), for
             DPO; None for none.
+        imitation: The weight λ of the chosen side's negative log-likelihood, a mean over its counted tokens,
+            which is added to the loss (Pang et al., arXiv 2404.19733; `rpo_alpha` of other trainers).
 
     Raises:
         SettingsError: A value is out of range, or the treatment of erased tokens has no meaning for pairs.
@@ -30,8 +32,13 @@ class PreferSettings:
     held_out: float = 0.1
     low_rank: int | None = None
     token_rewards: float | None = None
+    imitation: float = 0.0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.imitation < float("inf"):
+            raise SettingsError(
+                f"The weight of imitation is {self.imitation}.", "Give at least 0, such as 0.1."
+            )
         if not 0 <= self.held_out < 1:
             raise SettingsError(
                 f"held_out is {self.held_out}.", "Give a share of the problems of at least 0 and below 1."

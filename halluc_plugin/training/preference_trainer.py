@@ -7,7 +7,7 @@ import torch
 from transformers import Trainer
 
 from halluc_plugin.edits import Context
-from halluc_plugin.losses.preference import PreferenceSettings, Sides, preference_loss
+from halluc_plugin.losses.preference import PreferenceSettings, Sides, imitation_loss, preference_loss
 from halluc_plugin.losses.token_rewards import regularised
 from halluc_plugin.training.pairs import PairCollator
 from halluc_plugin.training.reference_sums import counted_log_probs
@@ -20,6 +20,7 @@ class PreferenceTrainer(Trainer):
         loss: The loss and its constants.
         context: What each action sees.
         token_rewards: The weight of the regulariser by token rewards; None for none.
+        imitation: The weight of the chosen sides' mean negative log-likelihood.
     """
 
     data_collator: PairCollator
@@ -30,10 +31,12 @@ class PreferenceTrainer(Trainer):
         loss: PreferenceSettings,
         context: Context,
         token_rewards: float | None = None,
+        imitation: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self._loss, self._context, self._alpha = loss, context, token_rewards
+        self._imitation = imitation
         self.model_accepts_loss_kwargs = True  # pairs are counted over the optimizer step
         self._seen: defaultdict[str, list[float]] = defaultdict(list)
 
@@ -64,7 +67,10 @@ class PreferenceTrainer(Trainer):
             weighted = (log_probs * inputs["token_rewards"]).sum(1).split(pairs)
             found = regularised(found, Sides(*weighted), beta=self._loss.scale, alpha=self._alpha)
         self._note(Sides(*policy[:2]), found.rewards)
-        loss = found.losses.sum() / (pairs if num_items_in_batch is None else num_items_in_batch)
+        losses = found.losses
+        if self._imitation:
+            losses = losses + self._imitation * imitation_loss(policy[0], counts[0])
+        loss = losses.sum() / (pairs if num_items_in_batch is None else num_items_in_batch)
         return (loss, {}) if return_outputs else loss
 
     def _note(self, policy: Sides, rewards: Sides) -> None:

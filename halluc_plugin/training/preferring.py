@@ -158,6 +158,7 @@ def prefer(
             trainer = PreferenceTrainer(
                 model=tuned, args=args, train_dataset=_Examples(asked), data_collator=collator,
                 loss=settings.loss, context=train.context, token_rewards=settings.token_rewards,
+                imitation=settings.imitation,
             )  # fmt: skip
 
             def report() -> None:

@@ -71,17 +71,19 @@ class Problems:
         seed: Seed of everything.
         folder: Where files are kept.
         sizes: How large they are.
+        edit_tokens: The edit tokens of the tokenizer.
     """
 
     task: Task
     seed: int
     folder: Path
     sizes: Sizes = field(default_factory=Sizes)
+    edit_tokens: tuple[str, ...] = (BACKTRACK_TOKEN, STEP_TOKEN)
 
     @cached_property
     def tokenizer(self) -> Any:
         """The tokenizer of all models, those that never take back included."""
-        return number_tokenizer(largest=30, edit_tokens=(BACKTRACK_TOKEN, STEP_TOKEN))
+        return number_tokenizer(largest=30, edit_tokens=self.edit_tokens)
 
     @property
     def asked_set(self) -> ProblemSet:

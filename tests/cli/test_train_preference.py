@@ -52,6 +52,8 @@ class TestCommand:
             (("--objective", "dpo", "--trunk", "own"), "--trunk means nothing with --objective dpo"),
             (("--objective", "dpo", "--decision-share", "0.3"), "every token counts alike"),
             (("--beta", "1"), "--beta means nothing without a preference loss"),
+            (("--imitation", "1"), "--imitation means nothing without a preference loss"),
+            (("--objective", "simpo", "--imitation", "-1"), "weight of imitation is -1.0"),
             (("--objective", "value", "--reference", "x"), "--reference means nothing without a preference"),
         ],
     )

@@ -22,15 +22,15 @@ from halluc_plugin.scratch.tokenizer import number_tokenizer
 from halluc_plugin.search import Cost, Found, Response, Rule
 from halluc_plugin.search.answers import judged
 from halluc_plugin.tasks.countdown.files import CountdownRequest, write_countdown
-from halluc_plugin.tokens import BACKTRACK_TOKEN
+from halluc_plugin.tokens import BACKTRACK_TOKEN, RESTART_TOKEN
 from halluc_plugin.tokens.loading import load_tokenizer, save_tokenizer
 from halluc_plugin.verifiers import FunctionVerifier, Outcome, load_score
 
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    """The number-level tokenizer."""
-    return number_tokenizer(edit_tokens=(BACKTRACK_TOKEN,))
+    """The number-level tokenizer, with an edit that refines."""
+    return number_tokenizer(edit_tokens=(BACKTRACK_TOKEN, RESTART_TOKEN))
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +102,13 @@ def test_a_verifier_model_scores(search, model, says):
     assert "sample, verifier, 5 problems" in done.stdout
 
 
+def test_votes_may_count_by_confidence(search):
+    """Where edits can be sampled, each answer counts by the probability that it stands."""
+    done = search("--method", "refine", "--rule", "confidence", "--rounds", "2")
+    assert done.exit_code == 0, done.exception
+    assert "refine, confidence, 5 problems" in done.stdout
+
+
 def test_a_verifier_of_other_ids_is_refused(search, tmp_path):
     """Its scores would mean nothing."""
     plain = number_tokenizer(edit_tokens=())
@@ -126,6 +133,10 @@ def test_trees_with_the_prefix_verifier(search):
         (("--tabu", "first", "--method", "greedy"), "--tabu has no meaning for --method greedy"),
         (("--tabu", "last"), "tabu=last"),
         (("--method", "beam", "--backend", "vllm"), "--backend hf"),
+        (("--method", "sample", "--rule", "confidence", "--ban-edits"), "is 0 with --ban-edits"),
+        (("--method", "sample", "--rule", "confidence", "--backend", "vllm"), "neither vLLM"),
+        (("--method", "beam", "--rule", "confidence"), "neither vLLM nor beam search"),
+        (("--method", "refine", "--ban-edits"), "--ban-edits has no meaning for --method refine"),
         (("-k", "0"), "--samples is 0"),
         (("--method", "sample", "-b", "2"), "--rounds has no meaning"),
         (("--budget", "3"), "--budget has no meaning"),

@@ -25,6 +25,13 @@ def test_shares_of_the_loss_are_refused():
         PreferSettings(held_out=1)
 
 
+@pytest.mark.parametrize("weight", [-0.1, float("inf"), float("nan")])
+def test_a_weight_of_imitation_is_at_least_0(weight):
+    """A negative one would teach the rejected sides."""
+    with pytest.raises(SettingsError, match=f"weight of imitation is {weight}"):
+        PreferSettings(imitation=weight)
+
+
 def test_a_reference_with_another_vocabulary_is_refused(tokenizer):
     """The line names the first token that differs, and how to add it."""
     check_same_vocabulary(tokenizer, number_tokenizer(edit_tokens=(B,)), "same")

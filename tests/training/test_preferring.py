@@ -63,6 +63,21 @@ def test_the_first_loss_is_that_of_equal_models(tokenizer, pair_file, tmp_path, 
     assert logs[0]["log_prob_chosen"] < 0
 
 
+def test_imitation_is_added_to_the_loss(tokenizer, pair_file, tmp_path, monkeypatch):
+    """Each chosen side has three counted tokens here, so their mean is a third of the logged sum."""
+    seen = []
+
+    class Logs(TrainerCallback):
+        def on_log(self, args, state, control, logs=None, **_):
+            seen.append(logs)
+
+    made = preferring.PreferenceTrainer
+    monkeypatch.setattr(preferring, "PreferenceTrainer", lambda **known: made(**known, callbacks=[Logs()]))
+    settings = replace(settings_of(Preference.DPO, steps=1, log_steps=1), imitation=0.5)
+    trained(tokenizer, pair_file, settings, tmp_path / "out")
+    assert seen[0]["loss"] == pytest.approx(math.log(2) - 0.5 * seen[0]["log_prob_chosen"] / 3, rel=1e-3)
+
+
 def test_an_interrupted_run_goes_on(tokenizer, pair_file, tmp_path, monkeypatch):
     """Started again it reads the file of the reference and continues to the same weights."""
     settings, taken = settings_of(Preference.KTO, steps=4, save_steps=2), []

@@ -136,13 +136,14 @@ def test_little_is_padding():
 
 
 def test_step_of_a_small_vocabulary():
-    """At V = 100 a step is not slower than before; with equal rows of 64 tokens it has been, a little."""
-    for name, worst, step in (
-        ("equal", 1.0, Step(100, 4, 512)),
-        ("ragged", 1.0, Step(100, 16, 512, ragged=True)),
-        ("short equal", 1.1, Step(100, 32, 64)),
+    """At V = 100 a step is not slower than before; with equal rows of 64 tokens they are level."""
+    for name, worst, repetitions, step in (
+        ("equal", 1.0, 7, Step(100, 4, 512)),
+        ("ragged", 1.0, 7, Step(100, 16, 512, ragged=True)),
+        ("short equal", 1.1, 61, Step(100, 32, 64)),
     ):
-        hold(f"V=100, {name} rows, packed / padded", step.ratio("packed", "padded"), 1.0, worst=worst)
+        ratio = step.ratio("packed", "padded", repetitions=repetitions)
+        hold(f"V=100, {name} rows, packed / padded", ratio, 1.0, worst=worst)
 
 
 def test_step_of_a_large_vocabulary():
@@ -150,7 +151,7 @@ def test_step_of_a_large_vocabulary():
     step = Step(150_000, 4, 512)
     policy = step.ratio("packed_policy", "padded_policy", repetitions=3)
     hold("V=150000, log-probs, entropies, edit masses: packed / padded", policy, 0.5)
-    before = step.ratio("packed", "padded", repetitions=3)
+    before = step.ratio("packed", "padded", repetitions=9)
     hold("V=150000, log-probs alone: packed / padded", before, 0.5, worst=0.65)
     stock = step.ratio("packed", "causal", repetitions=3)
     hold("V=150000, log-probs alone: packed / causal", stock, 1.0)

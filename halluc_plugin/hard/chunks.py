@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.hard.statistics import Columns, Reading, named
 
-CHUNK_BYTES = {"cpu": 64 * 2**20}
+CHUNK_BYTES = {"cpu": 192 * 2**20}
 """Size in bytes of the logits (float32) that are held at once. A chunk's weight gradient has the size of the
 head, so on an accelerator, with wide heads, larger chunks are faster."""
 CHUNK_BYTES_ELSEWHERE = 2**30

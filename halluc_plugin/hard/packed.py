@@ -75,26 +75,27 @@ def packed_inputs(
     readable, until = tree_columns(resolution, prompt_valid)
     layout = _Layout.of(lengths, alone=blocks)
     starts = layout.starts.to(valid.device)[:, None]
-    places = (starts + ranks[:, :-1])[valid]
+    taken = valid.flatten().nonzero()[:, 0]
+    places = (starts + ranks[:, :-1]).flatten().index_select(0, taken)
 
-    def packed(values: torch.Tensor, filling: int) -> torch.Tensor:
-        whole = torch.full((layout.length,), filling, dtype=values.dtype, device=values.device)
-        return whole.index_put_((places,), values[valid])
+    def packed(values: torch.Tensor) -> torch.Tensor:
+        whole = torch.zeros(layout.length, dtype=values.dtype, device=values.device)
+        return whole.index_copy_(0, places, values.flatten().index_select(0, taken))
 
     width = prompt_valid.shape[1]
     read = parents if hard else torch.arange(width, valid.shape[1], device=valid.device).expand_as(parents)
     index = (starts + ranks.gather(1, read) - (0 if hard else 1))[resolution.valid]
-    seen = packed(readable if hard else valid, 0)
+    seen = packed(readable if hard else valid)
     ends = ranks.gather(1, until) if hard else lengths[:, None].expand_as(until)
     if blocks:
-        mask: Any = block_mask(seen, packed(starts + ends, 0), BLOCK)
+        mask: Any = block_mask(seen, packed(starts + ends), BLOCK)
     else:
         plain = ~resolution.is_edit.any(1).cpu() if hard else torch.ones(len(lengths), dtype=torch.bool)
-        groups = layout.groups(seen, packed(ends, 0), plain)
+        groups = layout.groups(seen, packed(ends), plain)
         mask = PackedMask.of(groups, layout.length, valid.device)
     positions = rewound if hard else ranks[:, :-1]
     return PackedInputs(
-        packed(torch.cat([prompt_ids, resolution.ids], 1), 0)[None], packed(positions, 0)[None], mask, index
+        packed(torch.cat([prompt_ids, resolution.ids], 1))[None], packed(positions)[None], mask, index
     )
 
 
@@ -150,8 +151,11 @@ class _Layout:
 
 def _visible(seen: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
     """Bool[G, 1, W, W]: a query sees keys that are text and not erased yet, and itself."""
-    rank = torch.arange(seen.shape[1], device=seen.device)
-    until = torch.where(seen, ends, -1)  # what nobody sees ends before it begins
-    visible = (until[:, None, :] > rank[:, None]).tril_() & seen[:, :, None]
+    # One comparison of narrow numbers makes W x W of them: what nobody sees ends before the first rank, and
+    # who sees nobody stands behind the last end.
+    rank = torch.arange(seen.shape[1], dtype=torch.int32, device=seen.device)
+    until = torch.where(seen, ends, -1).int()
+    place = torch.where(seen, rank, seen.shape[1])
+    visible = (until[:, None, :] > place[:, :, None]).tril_()
     visible.diagonal(dim1=1, dim2=2).fill_(1)
     return visible[:, None]

@@ -23,6 +23,7 @@ from halluc_plugin.tokens import vocab_of
 from halluc_plugin.tokens.saving import save_beside
 from halluc_plugin.training.attention import unfused_attention
 from halluc_plugin.training.dataset import TraceCollator, TraceDataset, TreeCollator, weighing_of
+from halluc_plugin.training.packing import packs_soft_rows
 from halluc_plugin.training.settings import TrainSettings
 from halluc_plugin.training.trainer import TraceTrainer
 
@@ -81,20 +82,22 @@ def fine_tune(
     weighing = weighing_of(
         rows, TraceCollator(*collating), settings.shares, tokenizer, step_delimiter=step_delimiter
     )
-    hard = settings.context is Context.HARD
+    vocab, hard = collating[0], settings.context is Context.HARD
+    packed = hard or (soft_collator is None and packs_soft_rows(model, vocab, bf16=bool(settings.bf16)))
     with unfused_attention(model, longest_row(rows), bf16=bool(settings.bf16)):
-        trainer = (partial(TraceTrainer, vocab=collating[0]) if hard or weighing else Trainer)(
+        ours = partial(TraceTrainer, vocab=vocab, context=settings.context)
+        trainer = (ours if packed or weighing else Trainer)(
             model=model,
             args=arguments(settings, out, show_progress=show_progress),
             train_dataset=TraceDataset(rows),
-            data_collator=(TreeCollator if hard else soft_collator or TraceCollator)(
+            data_collator=(TreeCollator if packed else soft_collator or TraceCollator)(
                 *collating, weighing=weighing
             ),
             callbacks=list(callbacks),
         )
         if hard:  # where it will train, and as: the trainer has moved the model
             rounded = torch.bfloat16 if trainer.args.bf16 else torch.float32
-            check_reading(model, collating[0], Context.HARD, autocast=rounded)
+            check_reading(model, vocab, Context.HARD, autocast=rounded)
         return run(trainer, tokenizer, out, finish, step_delimiter=step_delimiter)
 
 

@@ -1,11 +1,11 @@
-"""The transformers trainer with losses for raw traces: hard context, and labels with weights."""
+"""The transformers trainer with losses for raw traces: packed rows, hard context, labels with weights."""
 
 from typing import Any
 
 import torch
 from transformers import Trainer
 
-from halluc_plugin.edits import EditVocab, resolve
+from halluc_plugin.edits import Context, EditVocab, resolve
 from halluc_plugin.edits.builders import IGNORE_INDEX
 from halluc_plugin.hard import Statistic, score_actions
 
@@ -16,13 +16,16 @@ class TraceTrainer(Trainer):
     In hard context an action is predicted from the live text. Labels may have different weights.
 
     Args:
-        vocab: The edit vocabulary of the ids; needed in hard context, where batches are those of
-            :class:`halluc_plugin.training.dataset.TreeCollator`.
+        vocab: The edit vocabulary of the ids; needed for batches of
+            :class:`halluc_plugin.training.dataset.TreeCollator`, whose rows are packed.
+        context: What each action of such a batch sees.
     """
 
-    def __init__(self, *args: Any, vocab: EditVocab | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, vocab: EditVocab | None = None, context: Context = Context.HARD, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
-        self._vocab = vocab
+        self._vocab, self._context = vocab, context
         # The loss is ours, whatever the model's forward accepts: labels are counted over the optimizer step.
         self.model_accepts_loss_kwargs = True
 
@@ -41,7 +44,7 @@ class TraceTrainer(Trainer):
         labels, weights = inputs.pop("labels")[:, 1:], inputs.pop("weights", None)
         output = None
         if "response_ids" in inputs:
-            losses = self._in_hard_context(model, inputs, labels)
+            losses = self._of_traces(model, inputs, labels)
         else:
             output = model(**inputs, use_cache=False)
             losses = torch.nn.functional.cross_entropy(
@@ -57,16 +60,17 @@ class TraceTrainer(Trainer):
             loss = total / num_items_in_batch * self.accelerator.num_processes
         return (loss, output) if return_outputs else loss
 
-    def _in_hard_context(self, model: Any, inputs: dict[str, Any], labels: torch.Tensor) -> torch.Tensor:
+    def _of_traces(self, model: Any, inputs: dict[str, Any], labels: torch.Tensor) -> torch.Tensor:
         """Float[N, T], cross entropy at each label, 0 elsewhere."""
         if self._vocab is None:
-            raise TypeError("a trainer in hard context is given the vocabulary: TraceTrainer(vocab=...)")
+            raise TypeError("a trainer of packed traces is given the vocabulary: TraceTrainer(vocab=...)")
         resolution = resolve(inputs["response_ids"], inputs["response_valid"], self._vocab)
         scores = score_actions(
             model,
             inputs["prompt_ids"],
             inputs["prompt_valid"],
             resolution,
+            context=self._context,
             unknown_banned=False,
             wanted=(Statistic.LOG_PROB,),
         )

@@ -265,7 +265,7 @@ def test_a_chunk_that_does_not_fit_is_refused(monkeypatch):
     with pytest.raises(SettingsError, match="at least 1"):
         chunk_of(150_000, cpu, 0)
     assert chunk_of(150_000, cpu, 400) == 400
-    assert chunk_of(150_000, cpu, None) == 111
+    assert chunk_of(150_000, cpu, None) == 335
     monkeypatch.setattr(chunks, "_free_bytes", lambda device: 2**26)
     assert chunk_of(150_000, cpu, None) == 27
     with pytest.raises(SettingsError, match="1 actions at once"):

@@ -120,7 +120,7 @@ def test_the_loss_is_of_true_tokens_behind_the_mixture(tokenizer, rows, tmp_path
 
 
 def test_all_truth_is_fine_tuning(tokenizer, data, tmp_path):
-    """With a line that has not begun to fall the weights are those of likelihood."""
+    """With a line that has not begun to fall the weights are those of likelihood, up to rounding."""
     settings = TrainSettings(steps=3, batch_size=2)
     weights = []
     for name in ("scheduled", "plain"):
@@ -131,7 +131,7 @@ def test_all_truth_is_fine_tuning(tokenizer, data, tmp_path):
         else:
             sample_on_schedule(*of, schedule=Schedule.line(5, 5, 0.2), show_progress=False)
         weights.append(load_model(str(tmp_path / name)).get_input_embeddings().weight)
-    assert torch.equal(*weights)
+    torch.testing.assert_close(*weights, rtol=0, atol=1e-5)
 
 
 def test_an_interrupted_run_goes_on(tokenizer, data, tmp_path):

@@ -142,7 +142,7 @@ def weighing_of(
 
 
 class TreeCollator(TraceCollator):
-    """Passes traces on for the trainer, which packs them; in hard context an action sees the live text alone."""
+    """Passes traces on for the trainer to pack; in hard context an action sees the live text alone."""
 
     def __call__(self, rows: Sequence[TraceRow]) -> dict[str, torch.Tensor]:
         """The batch.

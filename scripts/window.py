@@ -103,7 +103,8 @@ def make(
     (torch,) = re.findall(r"^torch==.*$", PINS.read_text(), re.MULTILINE)
     overrides = folder / "overrides.txt"
     overrides.write_text(OVERRIDES.read_text() + "\n".join(override))
-    install = [UV, "pip", "install", "--python", folder / "bin" / "python"]
+    # Compiled here, once: hosts of a run give up on workers that compile all that they import.
+    install = [UV, "pip", "install", "--compile-bytecode", "--python", folder / "bin" / "python"]
     hosts = {name.lower() for host in HOSTS for name in host.distributions}
     alone = [each for each in requirements if bare and re.split("[=<>]", each)[0].lower() in hosts]
     others = [each for each in requirements if each not in alone] + ([] if bare else [*TOOLS, torch])

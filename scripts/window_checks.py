@@ -251,7 +251,7 @@ def model(env: Environment) -> Path:
     if not (folder / "config.json").exists():
         env.run(env.python.parent / "halluc", "warmstart", "--steps", "20", "--quiet", "--out", folder)
         data = ("data", "countdown", "--train", "60", "--test", "8", "--quiet", "--out")
-        env.run(env.python.parent / "halluc", *data, env.work / "data" / "countdown")
+        env.run(env.python.parent / "halluc", *data, env.work / "data")
     return folder
 
 

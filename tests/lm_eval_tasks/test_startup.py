@@ -41,6 +41,8 @@ TaskIndex._iter_yaml_files = staticmethod(
 )
 print([n for n in TaskManager({arguments}).all_tasks if n in ("gsm8k", "gsm8k_backtrack")])
 """
+OURS = "str(Path(__import__('lm_eval_tasks').__file__).parent)"
+"""The folder of our tasks: the repository's, or an installed wheel's, whose start-up file is read first."""
 
 
 def test_our_tasks_join_the_defaults(start):
@@ -57,7 +59,7 @@ def test_our_tasks_join_the_defaults(start):
         ("include_defaults=False", {}, []),
         ("", {"HALLUC_LM_EVAL": "0"}, ["gsm8k"]),
         # As a host with a native hook would pass it: found once, no warning about an override.
-        (f"include_path={str(ROOT / 'lm_eval_tasks')!r}", {}, ["gsm8k", "gsm8k_backtrack"]),
+        (f"include_path={OURS}", {}, ["gsm8k", "gsm8k_backtrack"]),
     ],
 )
 def test_when_the_start_up_file_stays_away(start, arguments, environment, expected):

@@ -4,6 +4,7 @@ To be imported before vLLM, and not by pytest: on a CPU, vLLM binds the process 
 """
 
 import contextlib
+import copy
 import os
 from collections import Counter
 
@@ -73,6 +74,23 @@ class Engine:
         self.counts.clear()
         answers = ask_engine(self.llm, [(asked["prompt"], parameters(asked)) for asked in asks])
         return {"answers": [record(answer) for answer in answers], "counts": dict(self.counts)}
+
+    def say(self, name, words, params, internal=None, *, last=False):
+        """Send a part of a prompt, as AsyncLLM does, and return the request's internal name."""
+        inputs = self.engine.input_processor
+        request = inputs.process_inputs(
+            internal or name, {"prompt_token_ids": list(words)}, params,
+            supported_tasks=self.engine.get_supported_tasks(), resumable=not last,
+        )  # fmt: skip
+        if internal is None:
+            inputs.assign_request_id(request)
+        request.external_req_id = name
+        self.engine.output_processor.add_request(request, None, None, 0)
+        # Both sides lengthen the list, which two processes would not share.
+        sent = copy.copy(request)
+        sent.prompt_token_ids = list(request.prompt_token_ids)
+        self.engine.engine_core.add_request(sent)
+        return request.request_id
 
     def run_by_steps(self, asks, events):
         """Answer all requests, by name, step by step; ``events`` happen before the step they name.

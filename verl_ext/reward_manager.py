@@ -3,7 +3,6 @@
 import asyncio
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,17 +12,18 @@ from verl import DataProto
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 from verl.experimental.reward_loop.reward_manager.registry import register
 
-from halluc_plugin.credit import EventValue
 from halluc_plugin.data.rows import extra_info, ground_truth
 from halluc_plugin.edits import EditVocab, resolve
 from halluc_plugin.errors import DataError
 from halluc_plugin.rewards import Answer, Trace, Verdict, judge_answer, observe, score
+from halluc_plugin.rewards.turns import second_attempt
 from halluc_plugin.rl.answers import reward_info
 from halluc_plugin.rl.rollout_reader import step_marks
 from halluc_plugin.rl.scored_states import AskedAnswer, BatchedStates, state_scorer
 from halluc_plugin.settings import Settings, ValueSource
 from halluc_plugin.tasks import find_verifier
 from halluc_plugin.tokens import edit_vocab, vocab_of
+from halluc_plugin.traces.turns import changed_share
 from halluc_plugin.verifiers import Outcome, Verifier, read_score, scoring, scoring_failed
 from verl_ext.columns import CONTINUATIONS, STATISTICS, TURNS
 from verl_ext.engine_limits import EngineLimits
@@ -94,7 +94,7 @@ class BacktrackRewardManager(RewardManagerBase):
         answer = await self._judge(trace, row, verifier, None if said is None else said.values)
         if turns:
             before = await self._verdict(self._decode(ids[0, :first].tolist()), row, verifier)
-            answer = _second_attempt(answer, before, first)
+            answer = second_attempt(answer, before, first)
         settings = (
             self._settings.at(int(row["global_steps"])) if self._settings.curriculum else self._settings
         )
@@ -108,6 +108,9 @@ class BacktrackRewardManager(RewardManagerBase):
         )
         if said is not None:
             info |= said.info(answer.final.accuracy)
+        if turns:
+            again = ids[0, begins:][valid[0, begins:]].tolist()
+            info["turn_change"] = changed_share(ids[0, :first].tolist(), again)
         return {"reward_score": reward, "reward_extra_info": info}
 
     def _cut_off(self, data: DataProto, row: Mapping[str, Any]) -> bool:
@@ -231,18 +234,6 @@ def _vocab(config: DictConfig, tokenizer: Any, settings: Settings) -> EditVocab:
     backtracking = config.actor_rollout_ref.rollout.agent.default_agent_loop == "backtrack"
     find = edit_vocab if backtracking else vocab_of
     return find(tokenizer, step_delimiter=settings.tokens.step_delimiter)
-
-
-def _second_attempt(answer: Answer, before: Verdict, length: int) -> Answer:
-    """An answer in turns: the one event is the second turn, and what it left is the first attempt.
-
-    Args:
-        answer: The second attempt.
-        before: Verdict on the first one.
-        length: Raw actions of the first one.
-    """
-    trace = replace(answer.trace, raw_length=answer.trace.raw_length + length)
-    return replace(answer, trace=trace, event_values=(EventValue(before.accuracy, answer.final.accuracy),))
 
 
 def _host_verdict(result: Any, text: str) -> Verdict:

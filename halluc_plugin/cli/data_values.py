@@ -24,7 +24,7 @@ from halluc_plugin.cli.data_options import (
     weights,
 )
 from halluc_plugin.cli.data_output import open_engine, progress_unless, trained_folder, write_file
-from halluc_plugin.cli.help import examples, renamed
+from halluc_plugin.cli.help import examples, refuse, renamed
 from halluc_plugin.commands import shell
 
 Problems = Annotated[
@@ -43,7 +43,10 @@ VALUE_EXAMPLES = {
         "halluc data mix --data own.parquet --data processbench/gsm8k.json --tokenizer my-model --mix 3:1 "
         "--balance --out mixed.parquet"
     ),
-    "turns": examples("halluc data turns --data own.parquet --tokenizer my-model --out turns.parquet"),
+    "turns": examples(
+        "halluc data turns --data own.parquet --tokenizer my-model --out turns.parquet",
+        "halluc data turns --data own.parquet --tokenizer my-model --request '? ' --out attempts.parquet",
+    ),
 }
 
 
@@ -178,18 +181,27 @@ def turns(
     tokenizer: Reader,
     out: ValueFile,
     revisions: Annotated[int, typer.Option(help="Most revisions of a trajectory.")] = 4,
-    trajectories: Annotated[int, typer.Option(help="Most trajectories of a problem.")] = 100,
+    trajectories: Annotated[int, typer.Option(help="Most trajectories, or traces, of a problem.")] = 100,
     discount: Annotated[float, typer.Option(help="Discount of each later step, in [0, 1].")] = 1.0,
     returns: Annotated[
         choices.Returns,
         typer.Option(help="Returns of later turns: averaged with this one's, added up to 1, or left out."),
     ] = "normalised",
+    request: Annotated[
+        str | None,
+        typer.Option(
+            help="Write traces of two attempts to fine-tune on instead, with this text between them, as the "
+            "chat template writes it behind the end of the first.",
+            metavar="TEXT",
+            show_default="none, a value file",
+        ),
+    ] = None,
     seed: Seed = 0,
     trust_remote_code: TrustRemoteCode = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Write answers as revisions of one another, for a scorer that sees the earlier attempts."""
+    """Write answers as revisions of one another: for a scorer that sees earlier attempts, or as traces."""
     from halluc_plugin.data.value_files import read_delimiter, read_values
     from halluc_plugin.data.value_turns import Returns, turn_rows
     from halluc_plugin.settings import choose
@@ -197,15 +209,57 @@ def turns(
 
     known = load_tokenizer(tokenizer, trust_remote_code=trust_remote_code)
     given = read_values(data, known)
+    if request is not None:
+        refused = {
+            "revisions": revisions != 4,
+            "discount": discount != 1.0,
+            "returns": returns != "normalised",
+        }
+        refuse({k: v or None for k, v in refused.items()}, "with --request", "Leave it out.")
+        _write_attempts(
+            data, tokenizer, given, known, out, request, trajectories, seed, as_json=as_json, quiet=quiet
+        )
+        return
     delimiter = read_delimiter(data)
     kind = choose(Returns, returns, "--returns")
     rows = turn_rows(
         given, known, step_delimiter=delimiter, revisions=revisions, trajectories=trajectories,
         discount=discount, returns=kind, seed=seed, progress=progress_unless(quiet),
     )  # fmt: skip
-    request = {"data": str(data), "revisions": revisions, "trajectories": trajectories}
-    request |= {"discount": discount, "returns": returns}
-    _write(out, rows, known, delimiter, seed, request, as_json=as_json, quiet=quiet)
+    asked = {"data": str(data), "revisions": revisions, "trajectories": trajectories}
+    asked |= {"discount": discount, "returns": returns}
+    _write(out, rows, known, delimiter, seed, asked, as_json=as_json, quiet=quiet)
+
+
+def _write_attempts(
+    data: Path,
+    model: str,
+    given: list[Any],
+    tokenizer: Any,
+    out: Path,
+    request: str,
+    most: int,
+    seed: int,
+    *,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Write traces of two attempts, and their card."""
+    from halluc_plugin.data.attempt_turns import attempt_rows
+    from halluc_plugin.data.trace_files import FINGERPRINT, fingerprint, write_traces
+    from halluc_plugin.jobs.samplers import answer_ends
+    from halluc_plugin.problem_sets.files import write_card
+
+    ids, ends = tokenizer.encode(request, add_special_tokens=False), answer_ends(model, tokenizer)
+    rows = attempt_rows(given, ids, ends, most=most, seed=seed)
+    write_traces(out, rows, tokenizer)
+    wrong = sum(bool(row.erased and row.erased[0]) for row in rows)
+    asked = {"data": str(data), "request": request, "trajectories": most}
+    counts = {"count": len(rows), "wrong_first": wrong, "right_first": len(rows) - wrong}
+    card = out.with_suffix(".card.json")
+    write_card(card, {**counts, "seed": seed, FINGERPRINT: fingerprint(tokenizer), "request": asked})
+    train = shell("halluc", "train", "--model", model, "--data", out, "--out", trained_folder(out))
+    tell(card, f"To train on it: {train}", as_json=as_json, quiet=quiet)
 
 
 def _write(

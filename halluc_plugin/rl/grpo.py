@@ -7,7 +7,7 @@ resumed run ends at the same weights.
 
 import json
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from functools import cached_property
@@ -15,25 +15,25 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from halluc_plugin.atomic_files import make_folder, write_whole
 from halluc_plugin.decoding.limits import require_room
-from halluc_plugin.edits import resolve_rows
+from halluc_plugin.edits import Resolution, resolve_rows
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.hard import check_reading
 from halluc_plugin.rewards.influence import unchanged_groups
 from halluc_plugin.rl.answers import Answers, shape
+from halluc_plugin.rl.known_settings import known_settings
 from halluc_plugin.rl.policy import score_policy
 from halluc_plugin.rl.rollout_reader import RolloutReader
-from halluc_plugin.rl.rollouts import sample_groups
+from halluc_plugin.rl.rollouts import Rolled, Rollouts, order, sample_groups
 from halluc_plugin.rl.scored_states import StateScorer, require_values, state_scorer
 from halluc_plugin.rl.settings import GrpoSettings
 from halluc_plugin.rl.step_metrics import (
-    ProblemRow,
     drawn,
     event_metrics,
+    problem_rows,
     rollout_discrimination,
     rollout_metrics,
     stage_metrics,
@@ -46,16 +46,6 @@ from halluc_plugin.training.attention import unfused_attention
 from halluc_plugin.training.fine_tuning import processes
 
 logger = logging.getLogger(__name__)
-
-PREPARED_LATER = ("task", "options", "context", "erased_tokens", "shares", "warm_start_batch_size")
-LATER = (
-    ("", "shares"),
-    ("", "report"),
-    ("reward", "parameters"),
-    ("values", "scorer"),
-    *(("prepare", name) for name in PREPARED_LATER),
-)
-"""Group and name of settings that were added after the first checkpoints, so that those can be resumed."""
 
 METRICS, CHECKPOINT = "metrics.jsonl", "checkpoint.pt"
 Progress = Callable[[Iterable[int], str, int], Iterable[int]]
@@ -70,6 +60,8 @@ def train_policy(
     *,
     out: Path,
     progress: Progress,
+    rollouts: Rollouts | None = None,
+    reference: Any | None = None,
 ) -> Path:
     """Train a model in place, and save it with its tokenizer and a line of metrics for each step.
 
@@ -81,6 +73,9 @@ def train_policy(
         run: The settings of the optimizer and of the number of samples.
         out: The folder for the model, its checkpoint and ``metrics.jsonl``.
         progress: Shows the progress over the remaining steps.
+        rollouts: The way to sample the answers of a step; None for groups of whole answers.
+        reference: The model to which rollouts hold the policy, on the same device, in eval mode, another
+            object than ``model``; None if they hold nothing.
 
     Returns:
         The folder ``out``.
@@ -91,6 +86,11 @@ def train_policy(
             takes, or too few positions for an answer; or ``out`` holds a finished run, or an interrupted one
             with other settings or problems.
     """
+    if (rollouts is not None and rollouts.held) is not (reference is not None):
+        raise SettingsError(
+            "Rollouts that hold the policy to a reference, and the reference, go together.",
+            "Give both: a copy of the model before training. Or neither.",
+        )
     if processes() > 1:
         raise SettingsError(
             f"{processes()} processes: this trainer is one.", "Start it without torchrun, or train with verl."
@@ -106,7 +106,9 @@ def train_policy(
     reader = RolloutReader.of(tokenizer, settings)
     check_reading(model, reader.vocab, settings.context)
     states = state_scorer(settings, tokenizer, reader.vocab, reader.marks, problems=problems)
-    trainer = _Trainer(model, reader, problems, settings, run, states=states)
+    trainer = _Trainer(
+        model, reader, problems, settings, run, states=states, rollouts=rollouts, reference=reference
+    )
     make_folder(out)
     left = range(trainer.resume(out) + 1, run.steps + 1)
     for step in progress(left, "steps of GRPO", len(left)):
@@ -118,17 +120,6 @@ def train_policy(
     save_model(model, tokenizer, out, step_delimiter=settings.tokens.step_delimiter)
     (out / CHECKPOINT).unlink(missing_ok=True)
     return out
-
-
-def order(count: int, batch: int, seed: int, step: int) -> list[int]:
-    """Return the numbers of the problems of a step, which counts from 1.
-
-    Each epoch takes all problems once, in an order of its own. An incomplete batch at the end of an epoch is
-    left out.
-    """
-    epoch, index = divmod(step - 1, count // batch)
-    shuffled = np.random.default_rng([seed, 41, epoch]).permutation(count)
-    return [int(i) for i in shuffled[index * batch : (index + 1) * batch]]
 
 
 class _Trainer:
@@ -143,16 +134,20 @@ class _Trainer:
         run: GrpoSettings,
         *,
         states: StateScorer | None = None,
+        rollouts: Rollouts | None = None,
+        reference: Any | None = None,
     ) -> None:
         self._model, self._reader, self._problems = model, reader, problems
         self._settings, self._run, self._states = settings, run, states
+        self._rollouts, self._reference = rollouts, reference
 
     @cached_property
     def _identity(self) -> str:
         """What an interrupted run must have in common with the one that goes on; it may be longer."""
-        run, settings = asdict(self._run) | {"steps": None}, _told(self._settings)
+        run, settings = asdict(self._run) | {"steps": None}, known_settings(self._settings)
         asked = sha256(repr([(problem.prompt, problem.truth) for problem in self._problems]).encode())
-        return json.dumps([settings, run, asked.hexdigest()], sort_keys=True)
+        sampled = [] if self._rollouts is None else [self._rollouts.described]
+        return json.dumps([settings, run, asked.hexdigest(), *sampled], sort_keys=True)
 
     @cached_property
     def _optimizer(self) -> torch.optim.Optimizer:
@@ -164,22 +159,29 @@ class _Trainer:
         run, settings = self._run, self._settings.at(step)
         chosen = [self._problems[i] for i in order(len(self._problems), run.prompts, run.seed, step)]
         self._model.eval()
-        answers = sample_groups(
-            self._model, chosen, settings, run, self._reader, step=step, states=self._states
-        )
+        rolled = self._rolled(chosen, settings, step)
+        answers = rolled.answers
         advantages, paid = shape(answers, self._reader.vocab, settings)
         asked = [problem for problem in chosen for _ in range(run.group)]
         if step == 1:
             self._warn_of_blind_start(answers, asked, settings)
-        moved, masses = self._update([p.prompt for p in asked], answers, advantages, settings, step)
+        moved, masses = self._update([p.prompt for p in asked], rolled, advantages, settings, step)
         return {**self._metrics(answers, asked, masses, settings, step), **paid, **moved}
+
+    def _rolled(self, chosen: Sequence[PosedProblem], settings: Settings, step: int) -> Rolled:
+        if self._rollouts is None:
+            sampled = sample_groups(
+                self._model, chosen, settings, self._run, self._reader, step=step, states=self._states
+            )
+            return Rolled(sampled)
+        return self._rollouts.sample(self._model, chosen, settings, self._run, self._reader, step=step)
 
     def _warn_of_blind_start(
         self, answers: Answers, asked: Sequence[PosedProblem], settings: Settings
     ) -> None:
         """Say before the first update what rewards cannot teach from there, by what was sampled."""
         judged = drawn(answers.keys, FIRST_LOOK * settings.metrics.judged_per_step, 1)
-        rows = _rows(answers, asked, judged)
+        rows = problem_rows(answers, asked, judged)
         found = rollout_discrimination(rows, self._reader, budget=settings.max_backtracks)
         told = blind_start(found, credited=bool(settings.credit.alpha))
         if told is not None:
@@ -188,7 +190,7 @@ class _Trainer:
     def _update(
         self,
         prompts: Sequence[Sequence[int]],
-        answers: Answers,
+        rolled: Rolled,
         advantages: Sequence[torch.Tensor],
         settings: Settings,
         step: int,
@@ -199,9 +201,9 @@ class _Trainer:
             What moved; and of the policy that sampled, the probability of an edit at each action of each
             answer.
         """
-        device = self._model.device
+        device, answers, held = self._model.device, rolled.answers, rolled.held
         total = float(sum(mask.sum() for mask in answers.masks))
-        entropy, masses = 0.0, list[list[float]]()
+        entropy, drift, masses = 0.0, 0.0, list[list[float]]()
         longest = max(len(p) + len(r) for p, r in zip(prompts, answers.responses, strict=True))
         self._model.train()
         self._optimizer.zero_grad()
@@ -216,6 +218,9 @@ class _Trainer:
                     for rows in (advantages, answers.masks)
                 )
                 loss = -(scores.log_probs * paid * learns).sum() / total
+                if held is not None:
+                    away = self._away(prompts[part], resolution, scores.log_probs, held[part], settings)
+                    loss, drift = loss + away / total, drift + float(away.detach()) / total
                 loss.backward()
                 entropy += float((scores.entropy.detach() * learns).sum()) / total
                 masses += scores.edit_mass.detach().float().tolist()
@@ -223,7 +228,22 @@ class _Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = self._run.learning_rate * min(1.0, step / max(1, self._run.warmup_steps))
         self._optimizer.step()
-        return {"actor/grad_norm": float(norm), "actor/entropy": entropy}, masses
+        moved = {"actor/grad_norm": float(norm), "actor/entropy": entropy}
+        return moved | ({} if held is None else {"actor/held_loss": drift}), masses
+
+    def _away(
+        self,
+        prompts: Sequence[Sequence[int]],
+        resolution: Resolution,
+        log_probs: torch.Tensor,
+        held: Sequence[torch.Tensor],
+        settings: Settings,
+    ) -> torch.Tensor:
+        """The weighted sum of ½ (log π - log π_ref)² over actions; its gradient is KL's at sampled states."""
+        with torch.no_grad():
+            reference = score_policy(self._reference, prompts, resolution, settings).log_probs
+        weights = torch.nn.utils.rnn.pad_sequence(list(held), batch_first=True).to(log_probs.device)
+        return 0.5 * (weights * (log_probs - reference).square()).sum()
 
     def _metrics(
         self,
@@ -235,7 +255,9 @@ class _Trainer:
     ) -> dict[str, float]:
         by_std = self._run.normalize_by_std
         shares = unchanged_groups(answers.infos, answers.prompts, settings.reward, normalize_by_std=by_std)
-        rows = _rows(answers, asked, drawn(answers.keys, settings.metrics.judged_per_step, step), masses)
+        rows = problem_rows(
+            answers, asked, drawn(answers.keys, settings.metrics.judged_per_step, step), masses
+        )
         return {
             **rollout_metrics(answers.infos, answers.masks),
             **{f"backtrack/degenerate/{name}": share for name, share in shares.items()},
@@ -268,28 +290,3 @@ class _Trainer:
         state |= {"step": step, "of": self._identity}
         torch.save(state, partial)
         partial.replace(out / CHECKPOINT)
-
-
-def _rows(
-    answers: Answers,
-    asked: Sequence[PosedProblem],
-    chosen: Collection[str],
-    masses: Sequence[Sequence[float]] | None = None,
-) -> list[ProblemRow]:
-    """The answers with these keys, beside their problems."""
-    wanted = set(chosen)
-    return [
-        ProblemRow(ids, problem.verifier, problem.truth, None if masses is None else masses[number])
-        for number, (key, ids, problem) in enumerate(zip(answers.keys, answers.responses, asked, strict=True))
-        if key in wanted
-    ]
-
-
-def _told(settings: Settings) -> dict[str, Any]:
-    """Settings as checkpoints have them: those of :data:`LATER` only where they are not as ever."""
-    told, ever = asdict(settings), asdict(Settings())
-    for group, name in LATER:
-        here, usual = (told[group], ever[group]) if group else (told, ever)
-        if here[name] == usual[name]:
-            del here[name]
-    return told

@@ -1,7 +1,8 @@
 """Sample groups of answers from a transformers model, judge them, and compute their advantages."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,6 +18,58 @@ from halluc_plugin.rl.scored_states import AskedAnswer, ScoredStates, StateScore
 from halluc_plugin.rl.settings import GrpoSettings
 from halluc_plugin.sampling.problems import PosedProblem
 from halluc_plugin.settings import Settings
+
+
+@dataclass(frozen=True)
+class Rolled:
+    """The answers of a step, and how they are held.
+
+    Attributes:
+        answers: The answers, ``run.group`` of them to each problem, next to each other.
+        held: The weight by which each action is held to the reference, Float[T] of each answer: of the loss
+            ½ (log π - log π_ref)². None if no action is held.
+    """
+
+    answers: Answers
+    held: Sequence[torch.Tensor] | None = None
+
+
+class Rollouts(Protocol):
+    """A way to sample the answers of a step in place of :func:`sample_groups`."""
+
+    @property
+    def described(self) -> Mapping[str, Any]:
+        """All that decides the answers and what they are paid, JSON-able."""
+        ...
+
+    @property
+    def held(self) -> bool:
+        """Whether actions are held, so that a reference is needed."""
+        ...
+
+    def sample(
+        self,
+        model: Any,
+        problems: Sequence[PosedProblem],
+        settings: Settings,
+        run: GrpoSettings,
+        reader: RolloutReader,
+        *,
+        step: int,
+    ) -> Rolled:
+        """Return the answers of a step, as :func:`sample_groups` does."""
+        ...
+
+
+def order(count: int, batch: int, seed: int, step: int) -> list[int]:
+    """Return the numbers of the problems of a step, which counts from 1.
+
+    Each epoch takes all problems once, in an order of its own. An incomplete batch at the end of an epoch is
+    left out.
+    """
+    epoch, index = divmod(step - 1, count // batch)
+    shuffled = np.random.default_rng([seed, 41, epoch]).permutation(count)
+    return [int(i) for i in shuffled[index * batch : (index + 1) * batch]]
 
 
 def sample_groups(

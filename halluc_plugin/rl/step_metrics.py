@@ -18,7 +18,9 @@ from halluc_plugin.metrics import (
     summarise_events,
 )
 from halluc_plugin.rewards import components
+from halluc_plugin.rl.answers import Answers
 from halluc_plugin.rl.rollout_reader import RolloutReader
+from halluc_plugin.sampling.problems import PosedProblem
 from halluc_plugin.settings import Settings
 from halluc_plugin.verifiers import PrefixVerifier, Verifier, prefix_oracle
 
@@ -48,7 +50,8 @@ def rollout_metrics(infos: Sequence[Mapping[str, Any]], masks: Sequence[Tensor])
         that read values only where the states of all answers were judged), the token efficiency and the
         masked share as ratios of sums over tokens; with continuations also the accuracy without edits, Δ(i→c)
         and Δ(c→i); with a scorer of steps its mean value of answers, the share of answers on which it and
-        their judge disagree, and the share that only the scorer takes for right. Empty when another reward
+        their judge disagree, and the share that only the scorer takes for right; of two turns how much the
+        second attempt differs from the first. Empty when another reward
         manager scored the answers.
     """
     infos = [info for info in infos if "num_backtracks" in info]
@@ -67,7 +70,7 @@ def rollout_metrics(infos: Sequence[Mapping[str, Any]], masks: Sequence[Tensor])
         "backtrack/token_efficiency": mean("resolved_length") / raw if raw else 1.0,
         "backtrack/masked_share": 1 - sum(float(mask.sum()) for mask in masks) / tokens if tokens else 0.0,
         **{f"backtrack/reward/{key}": mean(key) for key in components().keys() - _unjudged(infos)},
-        **{f"backtrack/{key}": mean(key) for key in SCORED if key in infos[0]},
+        **{f"backtrack/{key}": mean(key) for key in (*SCORED, "turn_change") if key in infos[0]},
         **_correction(infos),
     }
 
@@ -118,6 +121,28 @@ class ProblemRow:
     verifier: Verifier | None
     ground_truth: Any
     edit_masses: Sequence[float] | None = None
+
+
+def problem_rows(
+    answers: Answers,
+    asked: Sequence[PosedProblem],
+    chosen: Collection[str],
+    masses: Sequence[Sequence[float]] | None = None,
+) -> list[ProblemRow]:
+    """Return the answers of some keys with their problems.
+
+    Args:
+        answers: The answers of a step.
+        asked: The problem of each.
+        chosen: The keys.
+        masses: Probability of an edit at each action of each answer; None if it is not known.
+    """
+    wanted = set(chosen)
+    return [
+        ProblemRow(ids, problem.verifier, problem.truth, None if masses is None else masses[number])
+        for number, (key, ids, problem) in enumerate(zip(answers.keys, answers.responses, asked, strict=True))
+        if key in wanted
+    ]
 
 
 def drawn(keys: Collection[str], count: int, step: int) -> list[str]:

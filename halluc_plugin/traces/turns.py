@@ -44,3 +44,34 @@ def turn_twin(trace: Sequence[int], turn: Sequence[int], vocab: EditVocab, end: 
         wrong = [*(index not in kept for index in first), True]
     ids = [*attempt, *turn, *state.live_ids]
     return MarkerTwin(tuple(ids), (*wrong, *([True] * len(turn)), *([False] * len(state.live_ids))))
+
+
+def changed_share(first: Sequence[int], second: Sequence[int]) -> float:
+    """Return how much of two attempts differs, in [0, 1]: 0 if they are equal, 1 if they share no token.
+
+    It is the least number of tokens to delete and insert that makes one attempt the other, over the length of
+    both. At 0 a model repeats itself in turns, the collapse that SCoRe (arXiv 2409.12917, section 4) shows by
+    edit distances; the paper's own normalisation is not known here.
+
+    Args:
+        first: Token ids of the first attempt.
+        second: Token ids of the second attempt.
+    """
+    both = len(first) + len(second)
+    return (both - 2 * _common(first, second)) / both if both else 0.0
+
+
+def _common(first: Sequence[int], second: Sequence[int]) -> int:
+    """Length of a longest common subsequence, with a row of the table as the bits of one number.
+
+    (H. Hyyrö, "Bit-parallel LCS-length computation revisited", AWOCA 2004.)
+    """
+    where: dict[int, int] = {}
+    for place, token in enumerate(second):
+        where[token] = where.get(token, 0) | 1 << place
+    every = (1 << len(second)) - 1
+    row = every
+    for token in first:
+        matched = row & where.get(token, 0)
+        row = ((row + matched) | (row - matched)) & every
+    return len(second) - row.bit_count()

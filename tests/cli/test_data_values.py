@@ -10,10 +10,12 @@ from typer.testing import CliRunner
 from halluc_plugin.cli import data_values
 from halluc_plugin.cli.app import app
 from halluc_plugin.data.parquet import write_parquet
+from halluc_plugin.data.trace_files import read_traces
 from halluc_plugin.data.value_files import read_values
-from halluc_plugin.errors import DataError, HallucError
+from halluc_plugin.errors import DataError, HallucError, SettingsError
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.tokens.loading import save_tokenizer
+from halluc_plugin.viewer.sources import read_sources
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +126,27 @@ def test_values_are_balanced_mixed_and_made_turns_of(chains, asked, model, tmp_p
     assert card["count"] == len(turns) == card["right"] + card["wrong"]
     asked = [chains.tokenizer.decode(row.prompt_ids).count("Is the turn correct? ") for row in turns]
     assert {0, 1, 2, 3} <= set(asked) <= {0, 1, 2, 3, 4}
+
+    out = tmp_path / "attempts.parquet"
+    said = invoke("turns", "--data", own, "--tokenizer", model, "--request", "?\n", "--out", out)
+    attempts, card = (
+        read_traces(out, chains.tokenizer),
+        json.loads((tmp_path / "attempts.card.json").read_text()),
+    )
+    assert card["count"] == len(attempts) == card["wrong_first"] + card["right_first"]
+    assert "halluc train" in said
+    ask = chains.tokenizer.encode("?\n")
+    for trace in attempts:
+        ends = [at for at, token in enumerate(trace.response_ids, 1) if token == chains.eos]
+        assert len(ends) == 2
+        assert trace.response_ids[ends[0] : ends[0] + 2] == ask
+        assert trace.erased == [trace.erased[0]] * ends[0] + [True] * 2 + [False] * (ends[1] - ends[0] - 2)
+    (source,) = read_sources([out], tokenizer=str(model))
+    assert len(source.answers) == len(attempts)
+    with pytest.raises(SettingsError, match="--revisions means nothing with --request"):
+        invoke(
+            "turns", "--data", own, "--tokenizer", model, "--request", "?", "--revisions", "2", "--out", out
+        )
 
     published.write_text(json.dumps([row]))
     only = ["mix", "--data", published, "--tokenizer", model, "--out", tmp_path / "o.parquet", "--balance"]

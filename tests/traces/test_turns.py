@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from halluc_plugin.edits import EditVocab, collapse
 from halluc_plugin.errors import TraceError
-from halluc_plugin.traces import MarkerTwin, turn_twin
+from halluc_plugin.traces import MarkerTwin, turn_twin, unmatched_blocks
+from halluc_plugin.traces.turns import changed_share
 
 END, ASK = 9, [20, 21]
 VOCAB = EditVocab(backtrack=10, step=11, step_delimiters=frozenset({0}), restart=12)
@@ -52,3 +53,20 @@ def test_refuses(trace, turn, message):
     """A turn without words, one that edits, and a trace without an answer."""
     with pytest.raises(TraceError, match=message):
         turn_twin(trace, turn, VOCAB, END)
+
+
+IDS = st.lists(st.integers(0, 4), max_size=12)
+
+
+def test_how_much_of_two_attempts_differs_by_hand():
+    """Equal ones 0, without a common token 1; one of three replaced is 2 of 6, one of two left out 1 of 3."""
+    pairs = [([1, 2], [1, 2]), ([1, 2], [3]), ([1, 2, 3], [1, 4, 3]), ([1, 2], [2]), ([], [])]
+    assert [changed_share(*pair) for pair in pairs] == [0, 1, 2 / 6, 1 / 3, 0]
+
+
+@given(IDS, IDS)
+def test_what_differs_is_a_shortest_edit_script(first, second):
+    """It has as many tokens to delete and insert as Myers' algorithm finds."""
+    blocks = unmatched_blocks(first, second)
+    changed = sum(b.sample_end - b.sample_start + b.reference_end - b.reference_start for b in blocks)
+    assert changed_share(first, second) == (changed / (len(first) + len(second)) if first or second else 0)

@@ -124,6 +124,7 @@ def test_an_answer_in_turns(verl_config, plain_tokenizer, row, first, before):
     assert (info["acc"], info["acc_without_edits"], info["score_bonus"]) == (1.0, before, 1.0 - before)
     assert info["raw_length"] == len(first) + len(second)
     assert info["truncated"] == 0.0
+    assert (info["turn_change"] == 0) is (first == second)
 
 
 def test_a_curriculum_changes_the_reward(verl_config, tokenizer, row):

@@ -1,0 +1,1 @@
+"""An experiment: SCoRe's two stages on learned policies; see README.md."""

@@ -1,0 +1,214 @@
+"""The models of one seed of a task: a policy that is taught both turns, and what the stages make of it."""
+
+import json
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from halluc_plugin.atomic_files import make_folder, write_whole
+from halluc_plugin.data.attempt_turns import attempt_rows
+from halluc_plugin.data.trace_files import read_traces, write_traces
+from halluc_plugin.data.value_files import ValueRow
+from halluc_plugin.jobs.samplers import policy_space
+from halluc_plugin.problem_sets.steps import StepSplit
+from halluc_plugin.progress_bar import show_progress
+from halluc_plugin.recipes.lab.keeping import kept_model
+from halluc_plugin.recipes.prm_backtracking.lessons import Lessons
+from halluc_plugin.recipes.prm_backtracking.models import TOGETHER
+from halluc_plugin.recipes.prm_backtracking.tasks import DELIMITER, Problems, Task
+from halluc_plugin.recipes.score.scale import Scale
+from halluc_plugin.rl.grpo import METRICS, train_policy
+from halluc_plugin.rl.settings import GrpoSettings
+from halluc_plugin.rl.turn_rollouts import TurnRollouts, TurnStage
+from halluc_plugin.run_metrics import logged_records
+from halluc_plugin.sampling.driver import run
+from halluc_plugin.sampling.hf import HFSampler
+from halluc_plugin.sampling.independent import independent
+from halluc_plugin.sampling.networks import load_network
+from halluc_plugin.sampling.problems import PosedProblem
+from halluc_plugin.scorers.rollouts import judge_of
+from halluc_plugin.settings import load
+from halluc_plugin.tokens.loading import load_model, on_accelerator
+from halluc_plugin.training import TrainSettings, fine_tune
+
+REQUEST = "?\n"
+"""What asks for another attempt, in words that the tokenizer of numbers has."""
+SPENT = "tokens.json"
+
+
+class Arm(StrEnum):
+    """What was trained."""
+
+    TAUGHT = "both turns taught"
+    """The policy, fine-tuned on traces of two of its own attempts, of which the second is right."""
+    PLAIN = "no stage I, no bonus"
+    """Stage II from there without its bonus, for the steps of both stages."""
+    BONUS = "no stage I"
+    """Stage II from there, for the steps of both stages."""
+    HELD = "stage I"
+    """The first stage."""
+    SCORE = "SCoRe"
+    """Both stages."""
+
+
+@dataclass(frozen=True)
+class Models:
+    """One seed of a task.
+
+    Attributes:
+        out: Folder of the experiment.
+        scale: How much of everything.
+        task: What is answered.
+        seed: Seed of problems, weights, data order and samples.
+    """
+
+    out: Path
+    scale: Scale
+    task: Task
+    seed: int
+
+    @property
+    def folder(self) -> Path:
+        """What belongs to this seed of the task."""
+        return self.out / f"{self.task}-{self.seed}"
+
+    @cached_property
+    def problems(self) -> Problems:
+        """What is asked, and the ids it is asked in."""
+        return Problems(self.task, self.seed, self.folder / "data", self.scale.policy.sizes)
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer of all models."""
+        return self.problems.tokenizer
+
+    @cached_property
+    def request(self) -> tuple[int, ...]:
+        """Ids of what asks for another attempt."""
+        return tuple(self.tokenizer.encode(REQUEST, add_special_tokens=False))
+
+    @cached_property
+    def lessons(self) -> Lessons:
+        """What the policy is taught."""
+        return Lessons(self.scale.policy, self.problems, self.folder / "models")
+
+    @property
+    def asked(self) -> list[PosedProblem]:
+        """The held-out problems."""
+        return self.problems.posed(StepSplit.TEST, self.scale.asked)
+
+    @property
+    def trained_on(self) -> list[PosedProblem]:
+        """The problems that are trained on."""
+        return self.problems.posed(StepSplit.TRAIN, self.scale.problems)
+
+    def grpo(self, steps: int) -> GrpoSettings:
+        """Return the settings of a stage.
+
+        Args:
+            steps: Its steps.
+        """
+        scale = self.scale
+        return GrpoSettings(
+            steps=steps, prompts=scale.prompts, group=scale.group, learning_rate=scale.stage_rate,
+            max_actions=2 * scale.policy.sizes.longest(self.task) + len(self.request), seed=self.seed,
+            normalize_by_std=False,
+        )  # fmt: skip
+
+    def model(self, arm: Arm) -> Path:
+        """Return the folder of an arm's model, trained on first use."""
+        train = {
+            Arm.TAUGHT: self._teach,
+            Arm.PLAIN: self._stage(TurnStage.SHAPE, Arm.TAUGHT, 2, alpha=0.0),
+            Arm.BONUS: self._stage(TurnStage.SHAPE, Arm.TAUGHT, 2),
+            Arm.HELD: self._stage(TurnStage.HOLD, Arm.TAUGHT, 1),
+            Arm.SCORE: self._stage(TurnStage.SHAPE, Arm.HELD, 1),
+        }[arm]
+        return kept_model(self.folder / "models" / arm.name.lower(), train)
+
+    def spent(self, arm: Arm) -> dict[str, float]:
+        """Return the ids that were sampled and that went through models in training, the start's included."""
+        told: dict[str, float] = json.loads((self.model(arm) / SPENT).read_text(encoding="utf-8"))
+        return told
+
+    def curve(self, arm: Arm) -> list[dict[str, float]]:
+        """Return what the last stage of an arm logged of its steps."""
+        path = self.model(arm) / METRICS
+        return list(logged_records(path)) if path.exists() else []
+
+    def traces(self) -> Path:
+        """Return the file of traces of two attempts, sampled on first use."""
+        path = self.folder / "data" / "attempts.parquet"
+        if not path.exists():
+            make_folder(path.parent)
+            rows = self._judged()
+            ends = frozenset({int(self.tokenizer.eos_token_id)})
+            most = self.scale.traces
+            write_traces(
+                path, attempt_rows(rows, self.request, ends, most=most, seed=self.seed), self.tokenizer
+            )
+            sampled = sum(len(step) for row in rows for step in row.step_ids)
+            write_whole(path.with_suffix(".json"), json.dumps({"sampled": sampled}))
+        return path
+
+    def _judged(self) -> list[ValueRow]:
+        """Answers of the policy that end, and whether each is right."""
+        space = policy_space(
+            str(self.lessons.policy), self.tokenizer, step_delimiter=DELIMITER,
+            max_tokens=self.scale.policy.sizes.longest(self.task), temperature=1.0,
+        )  # fmt: skip
+        sampler = HFSampler(
+            load_network(str(self.lessons.policy)), space, batch_size=TOGETHER, seed=1000 * self.seed + 1
+        )
+        posed = self.trained_on
+        prompts = [problem.prompt for problem in posed]
+        found = run([independent(p, space, self.scale.answers) for p in prompts], prompts, sampler)
+        rows = []
+        for problem, of in zip(posed, found, strict=True):
+            judge = judge_of(problem, self.tokenizer)
+            for response in of.responses:
+                steps = [list(step) for step in space.steps(response.ids)]
+                values = [None] * (len(steps) + 1)
+                right = judge(response.ids)
+                rows.append(ValueRow(problem.data_source, list(problem.prompt), steps, [*values], right))
+        return rows
+
+    def _teach(self, out: Path) -> None:
+        path, steps = self.traces(), self.scale.taught_steps
+        settings = TrainSettings(
+            steps=steps, batch_size=self.scale.batch_size, learning_rate=self.scale.rate, seed=self.seed,
+            save_steps=steps, warmup_steps=max(1, steps // 10), bf16=False,
+        )  # fmt: skip
+        fine_tune(load_model(str(self.lessons.policy)), self.tokenizer, [path], settings, out)
+        rows = read_traces(path, self.tokenizer)
+        length = sum(len(row.prompt_ids) + len(row.response_ids) for row in rows) / len(rows)
+        sampled = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["sampled"]
+        trained = self.lessons.tokens + steps * self.scale.batch_size * length
+        write_whole(out / SPENT, json.dumps({"sampled": sampled, "trained": trained}))
+
+    def _stage(
+        self, stage: TurnStage, start: Arm, times: int, alpha: float | None = None
+    ) -> Callable[[Path], None]:
+        factor = self.scale.alpha if alpha is None else alpha
+        hold = self.scale.first_hold if stage is TurnStage.HOLD else self.scale.hold
+        rollouts = TurnRollouts(self.request, stage, factor, hold)
+        return partial(self._train, rollouts, start, times)
+
+    def _train(self, rollouts: TurnRollouts, start: Arm, times: int, out: Path) -> None:
+        model = on_accelerator(load_model(str(self.model(start)), dtype="float32"))
+        settings = load({"max_backtracks": 0, "metrics": {"judged_per_step": 0}})
+        steps = times * self.scale.stage_steps
+        train_policy(
+            model, self.tokenizer, self.trained_on, settings, self.grpo(steps), out=out,
+            progress=show_progress, rollouts=rollouts, reference=deepcopy(model).eval(),
+        )  # fmt: skip
+        answers = self.scale.prompts * self.scale.group
+        sampled = sum((line["backtrack/raw_length"]) * answers for line in logged_records(out / METRICS))
+        before = self.spent(start)
+        # Each answer is read once by the policy with gradients, and once by the reference.
+        told = {"sampled": before["sampled"] + sampled, "trained": before["trained"] + 2 * sampled}
+        write_whole(out / SPENT, json.dumps(told))

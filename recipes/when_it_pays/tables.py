@@ -158,3 +158,13 @@ def compact(cell: Cell) -> dict[str, Any]:
     if "cut" in kept:
         kept["cut"] = {limit: compact(each) for limit, each in kept["cut"].items()}
     return kept
+
+
+def whole(kept: Mapping[str, Any]) -> Cell:
+    """Return the cell of which :func:`compact` made this, without its curve."""
+    cell = {**kept, "correct": list(map(int, kept["correct"]))}
+    if "correct_banned" in kept:
+        cell["correct_banned"] = list(map(int, kept["correct_banned"]))
+    if "cut" in kept:
+        cell["cut"] = {limit: whole(each) for limit, each in kept["cut"].items()}
+    return cell

@@ -32,6 +32,7 @@ inputs.take_packed_rows = take_packed_rows
 """Imported by them, too, this lays every row out padded, under a dense mask, and tells that it did."""
 SAME = ("critic/rewards/mean", "backtrack/raw_length", "backtrack/num_erased")
 """What does not depend on the order in which answers come, and with it on the mini-batch that each is in."""
+TIMED = ("timing_s/old_log_prob", "timing_s/update_actor", "timing_s/step")
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,9 @@ def both(new_run):
             )
         assert told.exists() is (name == "padded")
         found[name] = run.metrics()
+        # The first step warms up.
+        took = {of: sum(found[name][step][of] for step in range(2, STEPS + 1)) / (STEPS - 1) for of in TIMED}
+        print(name, {of: round(seconds, 3) for of, seconds in took.items()})  # noqa: T201 - the record in docs/soft-or-hard.md
     return found
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from halluc_plugin.errors import SettingsError
+from halluc_plugin.errors import DataError, SettingsError
 from halluc_plugin.recipes.when_it_pays import run
 from halluc_plugin.recipes.when_it_pays.bench import Bench
 from halluc_plugin.recipes.when_it_pays.cells import Cells
@@ -110,3 +110,18 @@ def test_every_part_runs(tmp_path):
     run.main(tmp_path, seeds=1, quick=True)
     parts = {path.name.partition(", ")[0] for path in (tmp_path / "seed-0" / "cells").glob("*.json")}
     assert parts == set(Part)
+
+
+def test_cells_of_another_run_are_in_the_tables(out, tmp_path, capsys):
+    """What a run writes of its cells makes the same tables in another folder; other files are refused."""
+    kept = out / "tables" / "cells.json"
+    run.report(out)
+    run.main(tmp_path, seed=[], known=[kept], quick=True)
+    for name in ("arms", "compute", "training"):
+        assert (tmp_path / "tables" / f"{name}.md").read_text() == (out / "tables" / f"{name}.md").read_text()
+    assert json.loads((tmp_path / "tables" / "cells.json").read_text()) == json.loads(kept.read_text())
+    broken = tmp_path / "broken.json"
+    broken.write_text('[{"seed": 0}]')
+    for path in (broken, tmp_path / "none.json"):
+        with pytest.raises(DataError, match="holds no cells"):
+            run.main(tmp_path, seed=[], known=[path], quick=True)

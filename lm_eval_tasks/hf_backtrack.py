@@ -15,6 +15,7 @@ from halluc_plugin.decoding.generation import Generation, prepare
 from halluc_plugin.decoding.limits import require_rows
 from halluc_plugin.edits import Boundary
 from halluc_plugin.errors import SettingsError
+from halluc_plugin.hard import without_unknown
 from halluc_plugin.settings import choose
 from halluc_plugin.tokens.ends import end_ids
 from lm_eval_tasks.answers import reader_vocab, traced_answer
@@ -23,7 +24,9 @@ from lm_eval_tasks.trace import TracedAnswer, TraceReader
 
 @register_model("hf-backtrack")
 class HFBacktrack(HFLM):
-    """Generates under the edit semantics; log-likelihoods are the stock model's.
+    """Generates under the edit semantics; log-likelihoods are those of text, as the stock model's.
+
+    Rows of the model that stand for no token have probability 0, in answers and in log-likelihoods.
 
     Answers are :class:`lm_eval_tasks.trace.TracedAnswer`. A task's stop strings end the text after
     collapsing; generation ends at an end-of-text token or after ``max_gen_toks`` raw actions. Generation
@@ -71,6 +74,10 @@ class HFBacktrack(HFLM):
         )
         self._vocab = reader_vocab(self._reader, "hf")
         require_rows(self.model.config, self._vocab)
+
+    def _model_call(self, inps: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Logits of the ids that exist, from which lm-eval reads log-likelihoods."""
+        return without_unknown(super()._model_call(inps, *args, **kwargs), self._vocab)
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """Answer requests of (context, generation arguments), in order."""

@@ -1,5 +1,6 @@
 """Write docs/compatibility.md from the records of what was run, the pins and pyproject: ``make docs``."""
 
+import json
 import tomllib
 from itertools import chain
 from pathlib import Path
@@ -12,6 +13,8 @@ from halluc_plugin.window import Outcome, Record
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "compatibility.md"
+KINDS = ROOT / "scripts" / "model_kinds.json"
+WORKS = "works"
 INTRODUCTION = """\
 # Compatibility
 
@@ -41,6 +44,16 @@ Limits on edits in soft context work on it; an engine in hard context does not s
 
 lm-eval has no newer release than the one that was run. Its main branch finds models, filters and (in a pull
 request) tasks by groups of entry points; ours have their names. That was only read.
+
+## Kinds of models
+
+Which commands work on which models, tried by `python scripts/model_kinds.py` on tiny random models of these
+kinds (made from their configs, not downloaded) with byte-level tokenizers or tokenizers with a sign for the
+space, on CPUs with the transformers of the first table. `add-token` counts as working if the model says of
+old tokens what it said before, read back from the files; `hf-backtrack` is lm-eval's model. vLLM was not
+tried on these kinds, and nothing is said of what a model learns.
+
+KINDS
 
 ## Records
 
@@ -109,7 +122,7 @@ MARKS = {Outcome.PASSED: "passed", Outcome.SKIPPED: "not run", Outcome.FAILED: "
 
 def page() -> str:
     """Return the text of the page."""
-    shown = {"TABLE": _table(), "RECORDS": "\n\n".join(map(_record, window.records()))}
+    shown = {"TABLE": _table(), "KINDS": _kinds(), "RECORDS": "\n\n".join(map(_record, window.records()))}
     text = INTRODUCTION + ACCEPTANCE
     for place, part in shown.items():
         text = text.replace(f"\n{place}\n", f"\n{part}\n")
@@ -137,6 +150,24 @@ def _table() -> str:
         ]
     head = ("package", "all tests", "run", "window", "pip")
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows))
+
+
+def _kinds() -> str:
+    """A table of what works, and below it why the rest does not."""
+    found: dict[str, dict[str, str]] = json.loads(KINDS.read_text(encoding="utf-8"))
+    checks = list(next(iter(found.values())))
+    reasons: dict[str, int] = {}
+    rows = []
+    for kind, results in found.items():
+        cells = [kind]
+        for check in checks:
+            result = results[check]
+            number = None if result == WORKS else reasons.setdefault(result, len(reasons) + 1)
+            cells.append("yes" if number is None else f"no ({number})")
+        rows.append(tuple(cells))
+    head = ("model", *checks)
+    table = [f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows)]
+    return "\n".join([*table, "", *(f"{number}. {reason}" for reason, number in reasons.items())])
 
 
 def _record(record: Record) -> str:

@@ -74,6 +74,14 @@ def add_token(
         str,
         typer.Option(help="Text that --init description reads.", show_default="a sentence for each token"),
     ] = "",
+    pad_to: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Multiple of which the rows are made; rows without a token are never sampled or trained.",
+            show_default="a power of two up to 64 that divides the model's own rows",
+        ),
+    ] = None,
     trust_remote_code: TrustRemoteCode = False,
     quiet: Quiet = False,
     **further: bool,
@@ -97,7 +105,7 @@ def add_token(
     with whole_folder(out) as folder, busy:  # refused before a model is loaded
         tokenizer = load_tokenizer(model, trust_remote_code=trust_remote_code)
         network = load_model(model, trust_remote_code=trust_remote_code, dtype="auto")
-        added = add_edit_tokens(network, tokenizer, tokens, how=how, description=description)
+        added = add_edit_tokens(network, tokenizer, tokens, how=how, description=description, pad_to=pad_to)
         save_model(network, tokenizer, folder, base=model)
     checks = inspect_tokenizer(tokenizer, network.config)
     if quiet:
@@ -108,4 +116,7 @@ def add_token(
     for token, token_id in added.ids.items():
         state = f"added, rows by {how}" if token in added.new else "was there, left as it was"
         console.print(f"{token}  id {token_id}  ({state})", highlight=False)
-    console.print(f"Embedding rows: {added.rows_before} before, {added.rows_after} after", highlight=False)
+    spare = f", of which {added.padding} stand for no token" if added.padding else ""
+    console.print(
+        f"Embedding rows: {added.rows_before} before, {added.rows_after} after{spare}", highlight=False
+    )

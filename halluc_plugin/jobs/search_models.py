@@ -22,6 +22,7 @@ from halluc_plugin.scorers.likelihood import ModelScorer, Says, load_verifier
 from halluc_plugin.scorers.steps import StepScorer
 from halluc_plugin.scorers.verdicts import VerdictScorer
 from halluc_plugin.search.selection import Rule
+from halluc_plugin.tokens import vocab_of
 from halluc_plugin.tokens.loading import load_config, load_tokenizer
 
 
@@ -149,4 +150,4 @@ def _scorer(job: SearchJob, tokenizer: Any) -> Scorer:
     assert job.verifier is not None  # as the job has checked
     network = load_verifier(job.verifier, tokenizer, trust_remote_code=job.trust_remote_code)
     likelihood = job.verifier_says is Says.LIKELIHOOD
-    return ModelScorer(network) if likelihood else VerdictScorer(network, tokenizer)
+    return ModelScorer(network, vocab_of(tokenizer)) if likelihood else VerdictScorer(network, tokenizer)

@@ -20,6 +20,7 @@ from halluc_plugin.scorers.saved import check_made, load_on_trunk, load_step_sco
 from halluc_plugin.scorers.step_oracle import StepOracle
 from halluc_plugin.scorers.step_verdicts import StepLikelihoods, StepVerdicts
 from halluc_plugin.scorers.steps import StepScorer
+from halluc_plugin.tokens import vocab_of
 
 ROLLOUTS = 8
 
@@ -96,7 +97,11 @@ def open_step_scorer(
         case ScorerKind.LIKELIHOOD | ScorerKind.VERDICT:
             network = load_network(job.verifier or job.model, trust_remote_code=trust)
             likelihood = job.guidance.kind is ScorerKind.LIKELIHOOD
-            reader = StepLikelihoods(network) if likelihood else StepVerdicts(network, tokenizer)
+            reader = (
+                StepLikelihoods(network, vocab_of(tokenizer))
+                if likelihood
+                else StepVerdicts(network, tokenizer)
+            )
             return PrefixScorer(reader, decoder_shape(network.config))
     if isinstance(sampler, HFSampler):
         ends = space.delimiters | space.eos_ids

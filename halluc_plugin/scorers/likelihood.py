@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 from halluc_plugin.data.trace_files import fingerprint
+from halluc_plugin.edits import EditVocab
 from halluc_plugin.errors import TokenizerError
 from halluc_plugin.sampling.driver import Cost
 from halluc_plugin.sampling.networks import decoder_shape, load_network, log_probs
@@ -26,15 +27,16 @@ class ModelScorer:
 
     Args:
         model: A causal language model in eval mode with the ids of the responses (:func:`load_verifier`).
+        vocab: The vocabulary that says which ids exist; None for all rows of the model.
     """
 
-    def __init__(self, model: Any) -> None:
-        self._model = model
+    def __init__(self, model: Any, vocab: EditVocab | None = None) -> None:
+        self._model, self._vocab = model, vocab
         self._shape = decoder_shape(self._model.config)
 
     def score(self, prompt: Sequence[int], responses: Sequence[Response]) -> list[float]:
         """Return the mean log-probability of each response in nats."""
-        found = (log_probs(self._model, prompt, response.ids) for response in responses)
+        found = (log_probs(self._model, prompt, response.ids, self._vocab) for response in responses)
         return [sum(scores) / len(scores) for scores in found]
 
     def flops(self, prompt: Sequence[int], responses: Sequence[Response]) -> int:

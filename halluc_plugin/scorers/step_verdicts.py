@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from halluc_plugin.edits import EditVocab
+from halluc_plugin.hard import without_unknown
 from halluc_plugin.scorers.prefixes import Batch, Prefixes, batches
 from halluc_plugin.scorers.verdicts import RIGHT, WRONG, verdict_id
 
@@ -52,10 +54,11 @@ class StepLikelihoods:
 
     Args:
         model: A causal language model in eval mode.
+        vocab: The vocabulary that says which ids exist; None for all rows of the model.
     """
 
-    def __init__(self, model: Any) -> None:
-        self._model = model
+    def __init__(self, model: Any, vocab: EditVocab | None = None) -> None:
+        self._model, self._vocab = model, vocab
 
     @torch.no_grad()
     def values(self, rows: Sequence[Prefixes]) -> list[list[float]]:
@@ -63,7 +66,10 @@ class StepLikelihoods:
         found: dict[int, list[float]] = {}
         for numbers, batch in batches(rows, self._model, TOKENS):
             output = self._model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False)
-            scores = output.logits[:, :-1].float().log_softmax(-1)
+            logits = output.logits[:, :-1].float()
+            if self._vocab is not None:
+                logits = without_unknown(logits, self._vocab)
+            scores = logits.log_softmax(-1)
             of_ids = scores.gather(-1, batch.ids[:, 1:, None]).squeeze(-1)
             for row, number in enumerate(numbers):
                 means = [

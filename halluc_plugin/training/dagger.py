@@ -216,7 +216,6 @@ class DaggerTrainer(Trainer):
             batch["prompt_ids"],
             batch["prompt_valid"],
             resolution,
-            unknown_banned=False,
             wanted=(Statistic.LOG_PROB,),
             asked=batch["expert_ids"],
         )

@@ -24,6 +24,7 @@ from halluc_plugin.tokens.saving import save_beside
 from halluc_plugin.training.attention import unfused_attention
 from halluc_plugin.training.dataset import TraceCollator, TraceDataset, TreeCollator, weighing_of
 from halluc_plugin.training.packing import packs_soft_rows
+from halluc_plugin.training.padding_rows import PaddingRows
 from halluc_plugin.training.settings import TrainSettings
 from halluc_plugin.training.trainer import TraceTrainer
 
@@ -86,7 +87,8 @@ def fine_tune(
     packed = hard or (soft_collator is None and packs_soft_rows(model, vocab, bf16=bool(settings.bf16)))
     with unfused_attention(model, longest_row(rows), bf16=bool(settings.bf16)):
         ours = partial(TraceTrainer, vocab=vocab, context=settings.context)
-        trainer = (ours if packed or weighing else Trainer)(
+        padded = vocab.unknown_ids(model.config.get_text_config().vocab_size)
+        trainer = (ours if packed or weighing or padded else Trainer)(
             model=model,
             args=arguments(settings, out, show_progress=show_progress),
             train_dataset=TraceDataset(rows),
@@ -131,6 +133,8 @@ def run(
     first = trainer.is_world_process_zero()
     if first:
         trainer.add_callback(TensorBoardCallback(SummaryWriter(str(out / TENSORBOARD))))
+    if beside is None and not hasattr(trainer.model, "get_base_model"):  # peft's leaves them as they are
+        trainer.add_callback(PaddingRows(trainer.model, vocab_of(tokenizer, step_delimiter=step_delimiter)))
     done = trainer.train(resume_from_checkpoint=last_checkpoint(out))
     trainer.save_model(str(out))
     trainer.accelerator.wait_for_everyone()  # each of several processes writes into the checkpoints

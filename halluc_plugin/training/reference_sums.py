@@ -40,7 +40,7 @@ def counted_log_probs(
     resolution = resolve(batch["response_ids"], batch["response_valid"], collator.vocab)
     scores = score_actions(
         model, batch["prompt_ids"], batch["prompt_valid"], resolution, context=context,
-        unknown_banned=False, wanted=(Statistic.LOG_PROB,),
+        wanted=(Statistic.LOG_PROB,),
     )  # fmt: skip
     return scores.log_probs.masked_fill(~batch["counted"], 0)
 

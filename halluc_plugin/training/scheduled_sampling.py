@@ -168,6 +168,7 @@ def sample_on_schedule(
             train_dataset=TraceDataset(rows),
             data_collator=TraceCollator(vocab, pad_id(tokenizer), settings.erased_tokens),
             callbacks=list(callbacks),
+            vocab=vocab,
         )
         trainer.follow(schedule, banned, settings.seed)
         return run(trainer, tokenizer, out)

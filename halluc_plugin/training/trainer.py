@@ -7,17 +7,19 @@ from transformers import Trainer
 
 from halluc_plugin.edits import Context, EditVocab, resolve
 from halluc_plugin.edits.builders import IGNORE_INDEX
-from halluc_plugin.hard import Statistic, score_actions
+from halluc_plugin.hard import Statistic, score_actions, without_unknown
 
 
 class TraceTrainer(Trainer):
     """The transformers trainer with a loss for raw traces.
 
-    In hard context an action is predicted from the live text. Labels may have different weights.
+    In hard context an action is predicted from the live text. Labels may have different weights. Rows of the
+    model that stand for no token are out of the softmax, as they are in sampling: they get no gradient.
 
     Args:
-        vocab: The edit vocabulary of the ids; needed for batches of
-            :class:`halluc_plugin.training.dataset.TreeCollator`, whose rows are packed.
+        vocab: The edit vocabulary of the ids, which says which exist; needed for batches of
+            :class:`halluc_plugin.training.dataset.TreeCollator`, whose rows are packed. None for all rows of
+            the model.
         context: What each action of such a batch sees.
     """
 
@@ -47,8 +49,11 @@ class TraceTrainer(Trainer):
             losses = self._of_traces(model, inputs, labels)
         else:
             output = model(**inputs, use_cache=False)
+            logits = output.logits[:, :-1].float()
+            if self._vocab is not None:
+                logits = without_unknown(logits, self._vocab)
             losses = torch.nn.functional.cross_entropy(
-                output.logits[:, :-1].float().flatten(0, 1),
+                logits.flatten(0, 1),
                 labels.flatten(),
                 ignore_index=IGNORE_INDEX,
                 reduction="none",
@@ -71,7 +76,6 @@ class TraceTrainer(Trainer):
             inputs["prompt_valid"],
             resolution,
             context=self._context,
-            unknown_banned=False,
             wanted=(Statistic.LOG_PROB,),
         )
         return -scores.log_probs.masked_fill(labels == IGNORE_INDEX, 0)

@@ -9,6 +9,8 @@ from lm_eval.models.huggingface import HFLM
 
 from halluc_plugin.edits import collapse
 from halluc_plugin.errors import SettingsError, TokenizerError
+from halluc_plugin.tokens import add_edit_tokens
+from halluc_plugin.tokens.loading import load_model, load_tokenizer, save_tokenizer
 from lm_eval_tasks.hf_backtrack import HFBacktrack
 from lm_eval_tasks.trace import TracedAnswer, TraceReader
 
@@ -139,3 +141,24 @@ def test_what_is_known_of_each_action_is_kept(soft):
     plain = TraceReader(soft.tokenizer).read(trace.raw)
     assert plain.tokens is not None
     assert plain.log_probs is plain.begun(1).entropies is None
+
+
+def test_log_likelihoods_leave_padding_out(tiny_model, tmp_path):
+    """Rows that stand for no token are not counted: log-likelihoods are those of the unpadded model."""
+    network, tokenizer = load_model(str(tiny_model)), load_tokenizer(str(tiny_model))
+    with torch.no_grad():
+        network.get_output_embeddings().weight.mul_(0.01)  # all ids are about as likely, padding too
+    for name, rows in (("plain", 1), ("padded", 1000)):
+        assert (add_edit_tokens(network, tokenizer, pad_to=rows).padding > 100) == (rows > 1)
+        network.save_pretrained(tmp_path / name)
+        save_tokenizer(tokenizer, tmp_path / name)
+    plain, padded = (str(tmp_path / name) for name in ("plain", "padded"))
+    models = ((HFBacktrack, plain), (HFBacktrack, padded), (HFLM, padded))
+    asked = [Instance("loglikelihood", {}, pair, 0) for pair in (("1 2", " 3"), ("1", " 4 5"))]
+    found = [
+        model.loglikelihood(asked, disable_tqdm=True)
+        for model in (kind(path, device="cpu") for kind, path in models)
+    ]
+    ours, theirs, stock = ([value for value, _ in each] for each in found)
+    assert theirs == pytest.approx(ours, abs=1e-4)
+    assert all(one < other - 1 for one, other in zip(stock, ours, strict=True))

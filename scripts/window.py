@@ -65,8 +65,9 @@ def run(
     findings = [kept[check] for check in CHECKS if check in kept]
     said = note or (before.note if before else "")
     record = _record(name, running, env.packages, said, findings)
-    if before and before.commit != record.commit:  # the findings that were kept are of another one
-        record = replace(record, commit=f"{before.commit}, {record.commit}")
+    if before:  # the findings that were kept may be of other commits
+        commits = dict.fromkeys([*before.commit.split(", "), record.commit])
+        record = replace(record, commit=", ".join(commits))
     _write(record, records)
 
 

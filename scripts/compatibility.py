@@ -57,13 +57,11 @@ KINDS
 
 ## Records
 
-Each is an environment of its own, in which `scripts/window.py run` went through the checks. Those of the
-hosts are few yet. By hand, on CPUs and Python 3.11: with verl 0.9.0, TransferQueue 0.1.8 and vLLM 0.24.0
-(torch 2.13) 242 unit tests of the verl adapter passed and 4 were skipped, and `halluc doctor` had no red
-line; no run of GRPO was made with it. Before these changes the engine's tests were exact with vLLM 0.24 to
-0.29, and the trial of `halluc doctor --engine` with 0.30 to 0.32; since then only what the records say was
-repeated. Limits on edits on model runner V2 were checked against a stand-in for the runner, with vLLM 0.28
-and 0.31, and never on the runner itself (`tests/vllm_engine/soft_on_v2.py` does that).
+Each is an environment of its own, in which `scripts/window.py run` went through the checks; `resolution` is
+of metadata alone. On CPUs all of them. Between the versions that were run, the engine's tests were once exact
+with vLLM 0.25 to 0.29, and the trial of `halluc doctor --engine` with 0.30; that was not repeated since.
+Limits on edits on model runner V2 were checked against a stand-in for the runner, with vLLM 0.28 and 0.31;
+on the runner itself only where a record says so (`tests/vllm_engine/soft_on_v2.py`).
 
 RECORDS
 

@@ -73,7 +73,10 @@ class Bench:
         """Return the folder of a trained model, which is trained on first use."""
 
         def train(folder: Path) -> None:
-            model = new_model(self.tokenizer, spec.size, seed=self.seed)
+            if spec.after is None:
+                model = new_model(self.tokenizer, spec.size, seed=self.seed)
+            else:
+                model = load_model(str(self.model(str(spec.after.form), spec.after)), dtype="float32")
             self._teach(model, name, spec, folder)
 
         return kept_model(self.folder(name) / "model", train)
@@ -91,7 +94,8 @@ class Bench:
         def train(folder: Path) -> None:
             told = json.loads((start / TRAINED).read_text(encoding="utf-8"))
             steps = max(1, round(seconds * told["steps"] / told["seconds"]))
-            self._teach(load_model(str(start)), name, replace(spec, steps=steps), folder)
+            further = replace(spec, steps=steps, after=None)
+            self._teach(load_model(str(start)), name, further, folder)
 
         return kept_model(self.folder(name) / "model", train)
 
@@ -101,8 +105,11 @@ class Bench:
         began = perf_counter()
         fine_tune(on_accelerator(model), self.tokenizer, [path], settings, folder, callbacks=[early])
         seconds = perf_counter() - began - early.seconds
-        told = {"seconds": seconds, "steps": spec.steps, "early": early.accuracy, **self._read(path, spec)}
-        write_whole(folder / TRAINED, json.dumps(told))
+        took = {"seconds": seconds, "steps": float(spec.steps), **self._read(path, spec)}
+        if spec.after is not None:
+            before = trained(self.model(str(spec.after.form), spec.after))
+            took = {key: value + before[key] for key, value in took.items()}
+        write_whole(folder / TRAINED, json.dumps({"early": early.accuracy, **took}))
 
     def _read(self, path: Path, spec: Spec) -> dict[str, float]:
         """What goes through a model in training: tokens, decisions, and what an oracle said of the traces."""

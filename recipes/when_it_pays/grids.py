@@ -101,13 +101,17 @@ def _sizes(scale: Scale) -> Specs:
 
 
 def _starts(scale: Scale) -> Specs:
+    """Describe starts of each D; those above 0 see already, since a judge who errs does not teach it."""
+    blind = Spec(WORD, Form.HARD, scale.steps)
+    sees = replace(blind, steps=scale.weak_steps, after=blind)
     return {
-        f"D {d:g}": Spec(
-            WORD, Form.HARD, scale.weak_steps, tries=4,
+        f"D {d:g}": replace(
+            sees if d else blind,
+            tries=4,
             judge=Judge(missed=1 - d - FALSE_ALARMS, false_alarms=FALSE_ALARMS),
         )
         for d in DISCRIMINATION
-    }  # fmt: skip
+    }
 
 
 def _others(scale: Scale) -> Specs:

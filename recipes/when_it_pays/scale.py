@@ -14,7 +14,8 @@ class Scale:
         steps: Number of optimizer steps of a model.
         more: Factor of the steps of the clean model that has many more.
         samples: Number of answers of the clean model to each problem, for majority and best of n.
-        weak_steps: Number of optimizer steps of a start for reinforcement learning.
+        weak_steps: Number of optimizer steps by which a model that sees learns a judge's errors, as a start
+            for reinforcement learning.
         rl_steps: Number of steps of GRPO.
         rl_prompts: Number of problems of a step of GRPO, with eight answers each.
         curve: Numbers of tokens at which answers that reject are cut off, for the curve over compute.
@@ -27,7 +28,7 @@ class Scale:
     steps: int = 1600
     more: int = 10
     samples: int = 32
-    weak_steps: int = 1600
+    weak_steps: int = 400
     rl_steps: int = 40
     rl_prompts: int = 32
     curve: tuple[int, ...] = (10, 20, 30, 40, 60, 80)

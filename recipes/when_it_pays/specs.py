@@ -85,6 +85,7 @@ class Spec:
         erased_tokens: The part of erased tokens in the loss, for forms that reject.
         size: Size of the model.
         max_tokens: Largest number of tokens of an answer, rejected lines included.
+        after: The model that it begins with; None for a new one.
     """
 
     problems: SearchProblems
@@ -97,6 +98,7 @@ class Spec:
     erased_tokens: ErasedTokens = ErasedTokens.KEEP
     size: Size | Shape = Size.TINY
     max_tokens: int = 130
+    after: "Spec | None" = None
 
     def traces(self) -> SearchTraceSettings:
         """Return the form of the traces: memoryless, so that they suit either context."""

@@ -6,11 +6,11 @@ import pytest
 
 from halluc_plugin.errors import DataError, SettingsError
 from halluc_plugin.recipes.when_it_pays import run
-from halluc_plugin.recipes.when_it_pays.bench import Bench
+from halluc_plugin.recipes.when_it_pays.bench import Bench, trained
 from halluc_plugin.recipes.when_it_pays.cells import Cells
 from halluc_plugin.recipes.when_it_pays.grids import Part, specs
 from halluc_plugin.recipes.when_it_pays.scale import FULL, QUICK
-from halluc_plugin.recipes.when_it_pays.specs import Form
+from halluc_plugin.recipes.when_it_pays.specs import Form, Judge
 
 
 @pytest.fixture(scope="module")
@@ -125,3 +125,15 @@ def test_cells_of_another_run_are_in_the_tables(out, tmp_path, capsys):
     for path in (broken, tmp_path / "none.json"):
         with pytest.raises(DataError, match="holds no cells"):
             run.main(tmp_path, seed=[], known=[path], quick=True)
+
+
+def test_a_start_that_sees_begins_with_the_flawless_model(tmp_path):
+    """What it took is counted with what that model took; a start of D = 0 is made from nothing."""
+    bench = Bench(tmp_path, QUICK, 0)
+    known = specs(Part.LEARNING, QUICK)
+    seeing, blind = (trained(bench.model(name, known[name])) for name in ("D 0.5", "D 0"))
+    flawless = trained(tmp_path / "seed-0" / "hard" / "model")
+    assert flawless["steps"] == blind["steps"] == QUICK.steps
+    assert seeing["steps"] == QUICK.steps + QUICK.weak_steps
+    assert seeing["tokens"] > flawless["tokens"]
+    assert known["D 0.5"].judge == Judge(missed=pytest.approx(0.45), false_alarms=0.05)

@@ -10,6 +10,7 @@ from halluc_plugin.cli.application import Application
 from halluc_plugin.cli.data_options import Delimiter, Model, Quiet, Seed, TemplateKwargs, TrustRemoteCode
 from halluc_plugin.cli.data_output import progress_unless
 from halluc_plugin.cli.help import MEASURES, examples, refuse
+from halluc_plugin.cli.probe_signal import signal
 from halluc_plugin.cli.tables import Table
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ def register(app: typer.Typer) -> None:
         epilog=examples("halluc probe history --model CHECKPOINT --data DATA/word/test.parquet"),
         no_args_is_help=True,
     )
-    # A callback, so that a group of one command stays a group.
-    commands.callback()(_group)
     commands.command(
         "history",
         epilog=examples(
@@ -35,11 +34,17 @@ def register(app: typer.Typer) -> None:
             "halluc probe history --model CHECKPOINT --traces DATA/word/traces.parquet --out history.json",
         ),
     )(history)
+    commands.command(
+        "signal",
+        epilog=examples(
+            "halluc probe signal entropy --model CHECKPOINT --data DATA/word/test.parquet",
+            "halluc probe signal entropy edit linear-head --model CHECKPOINT --without CLEAN "
+            "--data DATA/word/test.parquet --out signals.json",
+            "halluc probe signal mind --model CHECKPOINT --data DATA/word/test.parquet "
+            "--references DATA/word/traces.parquet",
+        ),
+    )(signal)
     app.add_typer(commands, name="probe", rich_help_panel=MEASURES)
-
-
-def _group() -> None:
-    pass
 
 
 def history(

@@ -2,9 +2,9 @@
 
 Read in this order: :mod:`.judged` (a trace under a prefix oracle), :mod:`.event_metrics`, :mod:`.erasure` and
 :mod:`.retries` (what its backtracks were worth; :mod:`.summary` has them all), :mod:`.discrimination`
-(whether they come where they should), :mod:`.reactions` (to labelled steps), :mod:`.correction`,
-:mod:`.repeated_samples`, :mod:`.step_values` (of scorers of steps), :mod:`.efficiency`, :mod:`.compute`,
-:mod:`.degeneracy`, :mod:`.intervals`.
+(whether they come where they should), :mod:`.ranking` (AUROC and average precision), :mod:`.reactions` (to
+labelled steps), :mod:`.correction`, :mod:`.repeated_samples`, :mod:`.step_values` (of scorers of steps),
+:mod:`.efficiency`, :mod:`.compute`, :mod:`.degeneracy`, :mod:`.intervals`.
 
 Every share comes with its n and a 95 % interval.
 """

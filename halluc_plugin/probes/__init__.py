@@ -2,8 +2,9 @@
 
 :mod:`.emission` (does it take back?), :mod:`.negative_learning` (did it learn the errors it was shown?),
 :mod:`.gradients` (do errors, edits and corrections pull in one direction?), :mod:`.step_signals` (how likely,
-and how certain, was a finished step?), :mod:`.linear` (is it written in hidden states that a text is dead?);
-:mod:`.next_logits` is the forward pass that most share. All are in soft context.
+and how certain, was a finished step?), :mod:`.linear` and :mod:`.two_layer` (is it written in hidden states
+that a text is dead?), :mod:`.token_signals` (what is told at each token?), :mod:`.eigen_score` (do answers
+differ inside?); :mod:`.next_logits` is the forward pass that most share. All are in soft context.
 """
 
 from halluc_plugin.probes.emission import Emission, Place, edit_discrimination, edit_emission

@@ -27,11 +27,7 @@ class LinearProbe:
     """
 
     def __init__(self, features: torch.Tensor, dead: Sequence[bool]) -> None:
-        if len(features) != len(dead) or len(set(dead)) < 2:
-            raise MetricError(
-                f"{len(features)} hidden states, {sum(dead)} of {len(dead)} dead: nothing to tell apart.",
-                "Pass one verdict for each, and both kinds.",
-            )
+        require_two_kinds(features, dead)
         self._mean, self._scale = features.mean(0), features.std(0).clamp_min(1e-6)
         target = torch.tensor([float(value) for value in dead])
         weight = torch.zeros(features.shape[1], requires_grad=True)
@@ -52,6 +48,10 @@ class LinearProbe:
     def _standardised(self, features: torch.Tensor) -> torch.Tensor:
         return (features - self._mean) / self._scale
 
+    def state(self) -> dict[str, torch.Tensor]:
+        """Return the tensors that :func:`halluc_plugin.probes.two_layer.dead_share` reads."""
+        return {"mean": self._mean, "scale": self._scale, "weight": self._weight, "bias": self._bias}
+
     def dead(self, features: torch.Tensor) -> list[float]:
         """Return the probability that each text is dead, N numbers.
 
@@ -60,3 +60,16 @@ class LinearProbe:
         """
         scores: list[float] = (self._standardised(features) @ self._weight + self._bias).sigmoid().tolist()
         return scores
+
+
+def require_two_kinds(features: torch.Tensor, dead: Sequence[bool]) -> None:
+    """Refuse places of one kind, and verdicts that are not one for each place.
+
+    Raises:
+        MetricError: One kind is missing, or the lengths differ.
+    """
+    if len(features) != len(dead) or len(set(dead)) < 2:
+        raise MetricError(
+            f"{len(features)} hidden states, {sum(dead)} of {len(dead)} dead: nothing to tell apart.",
+            "Pass one verdict for each, and both kinds.",
+        )

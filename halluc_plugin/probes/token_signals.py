@@ -1,0 +1,96 @@
+"""Read what a model tells at each token of live texts: entropy, margin, P(edit), and a hidden state."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from halluc_plugin.decoding.signals import TextSignal, text_signal
+from halluc_plugin.edits import EditVocab
+from halluc_plugin.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class TokenSignals:
+    """The signals at each of the T tokens of a text.
+
+    Attributes:
+        entropy: Entropy of the text token that was to come where each token came, in nats, Float[T].
+        margin: Minus the margin of the same distribution, Float[T].
+        edit: Probability of an edit behind each token, Float[T].
+        hidden: The hidden state at each token, Float[T, H].
+    """
+
+    entropy: torch.Tensor
+    margin: torch.Tensor
+    edit: torch.Tensor
+    hidden: torch.Tensor
+
+
+def checked_layer(model: Any, layer: int) -> int:
+    """Return the index of a layer's output among a model's hidden states.
+
+    Args:
+        model: A transformers causal language model.
+        layer: Number of the layer, 0 for the embeddings; negative ones count from the last layer, -1.
+
+    Raises:
+        SettingsError: The model has no such layer.
+    """
+    layers = int(model.config.get_text_config().num_hidden_layers)
+    if not -layers - 1 <= layer <= layers:
+        raise SettingsError(
+            f"Layer {layer} is not there: the model has {layers} layers.",
+            f"Give --layer from 0 (embeddings) to {layers}, or from -1 (the last one) down.",
+        )
+    return layer % (layers + 1)
+
+
+@torch.no_grad()
+def token_signals(
+    model: Any,
+    texts: Sequence[tuple[Sequence[int], Sequence[int]]],
+    vocab: EditVocab,
+    *,
+    layer: int = -1,
+    batch_size: int = 32,
+) -> Iterator[TokenSignals]:
+    """Yield the signals of each text, in soft context of text without edits.
+
+    Args:
+        model: A transformers causal language model in eval mode.
+        texts: Pairs of a prompt and a live text, as token ids, neither of them empty.
+        vocab: The edit vocabulary of the ids.
+        layer: Number of the layer whose output is read (:func:`checked_layer`).
+        batch_size: Number of texts in a forward pass.
+
+    Yields:
+        The signals of each text, in order, on the CPU in float32.
+
+    Raises:
+        SettingsError: The layer is not there.
+    """
+    index, rows = checked_layer(model, layer), model.config.get_text_config().vocab_size
+    unknown = frozenset(vocab.unknown_ids(rows))
+    edits = sorted(token for token in vocab.edit_ids - unknown if token < rows)
+    for start in range(0, len(texts), batch_size):
+        batch = texts[start : start + batch_size]
+        width = max(len(prompt) + len(text) for prompt, text in batch)
+        # Right padding: no query before it sees it.
+        padded = [[*prompt, *text, *[0] * (width - len(prompt) - len(text))] for prompt, text in batch]
+        output = model(
+            input_ids=torch.tensor(padded, device=model.device), use_cache=False, output_hidden_states=True
+        )
+        for row, (prompt, text) in enumerate(batch):
+            first, end = len(prompt), len(prompt) + len(text)
+            before = output.logits[row, first - 1 : end - 1].float()
+            behind = output.logits[row, first:end].float()
+            if unknown:
+                behind[:, sorted(unknown)] = -torch.inf
+            yield TokenSignals(
+                text_signal(before, TextSignal.ENTROPY, vocab.edit_ids | unknown).cpu(),
+                text_signal(before, TextSignal.MARGIN, vocab.edit_ids | unknown).cpu(),
+                behind.softmax(-1)[:, edits].sum(-1).clamp(max=1.0).cpu(),
+                output.hidden_states[index][row, first:end].float().cpu(),
+            )

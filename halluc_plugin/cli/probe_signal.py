@@ -95,7 +95,8 @@ def signal(
     job = SignalJob(
         model, data, tuple(choose(Signal, name, "NAME") for name in names), without=without, layer=layer,
         continuations=continuations, references=references, false_alarm=false_alarm, samples=samples,
-        places=places, max_tokens=max_tokens, temperature=temperature, step_delimiter=step_delimiter, limit=limit, seed=seed,
+        places=places, max_tokens=max_tokens, temperature=temperature, step_delimiter=step_delimiter,
+        limit=limit, seed=seed,
         trust_remote_code=trust_remote_code, apply_chat_template_kwargs=template_kwargs(template),
     )  # fmt: skip
     found = probe_signals(job, progress_unless(quiet))

@@ -21,3 +21,6 @@ CONTINUATIONS = "backtrack_continuations"
 
 TURNS = "refinement_turns"
 """Extra field: the end of the first attempt, and the beginning of the second one."""
+
+RESET = "reset_point"
+"""Extra field: how many tokens of a failed first answer its group begins with, -1 if that was right."""

@@ -19,7 +19,7 @@ from verl_ext.compat import require_tested_verl
 from verl_ext.host_settings import TABLE, Where, asked_for, hit, refuse, runs_of
 from verl_ext.host_settings.keys import ACTOR, MODEL, OWN_STRATEGY, STOCK_STRATEGY
 
-OUR_LOOPS = frozenset({"backtrack", "refine"})
+OUR_LOOPS = frozenset({"backtrack", "refine", "resets"})
 OUR_TRAINER = "backtrack_sync"
 OWN_ENGINE_CONFIG = "verl_ext.engine_config.BacktrackEngineConfig"
 

@@ -3,6 +3,7 @@
 import typer
 
 from halluc_plugin.cli.application import Application
+from halluc_plugin.cli.data_interventions import INTERVENTION_EXAMPLES, interventions
 from halluc_plugin.cli.data_own import OWN_EXAMPLES, correct, verdicts
 from halluc_plugin.cli.data_pairs import pairs
 from halluc_plugin.cli.data_references import REFERENCE_EXAMPLES, align, inject
@@ -13,7 +14,14 @@ from halluc_plugin.cli.help import TRAINING, examples
 from halluc_plugin.cli.pair_words import PAIR_EXAMPLES
 from halluc_plugin.cli.spread import spread
 
-EXAMPLES = {**REFERENCE_EXAMPLES, **OWN_EXAMPLES, **VALUE_EXAMPLES, **PAIR_EXAMPLES, **RESET_EXAMPLES}
+EXAMPLES = {
+    **REFERENCE_EXAMPLES,
+    **OWN_EXAMPLES,
+    **VALUE_EXAMPLES,
+    **PAIR_EXAMPLES,
+    **RESET_EXAMPLES,
+    **INTERVENTION_EXAMPLES,
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -24,6 +32,6 @@ def register(app: typer.Typer) -> None:
         epilog=examples("halluc data countdown --out DATA", "halluc data correct --help"),
         no_args_is_help=True,
     )
-    for command in (inject, align, correct, verdicts, values, mix, turns, pairs, resets):
+    for command in (inject, align, correct, verdicts, values, mix, turns, pairs, resets, interventions):
         commands.command(command.__name__, epilog=EXAMPLES[command.__name__])(spread(command))
     app.add_typer(commands, name="data", rich_help_panel=TRAINING)

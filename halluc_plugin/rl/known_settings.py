@@ -9,6 +9,7 @@ PREPARED_LATER = ("task", "options", "context", "erased_tokens", "shares", "warm
 LATER = (
     ("", "shares"),
     ("", "report"),
+    ("", "resets"),
     ("reward", "parameters"),
     ("values", "scorer"),
     *(("prepare", name) for name in PREPARED_LATER),

@@ -50,6 +50,28 @@ class TurnSettings:
             raise SettingsError("halluc.turns.instruction is empty.", "Say that a second attempt is wanted.")
 
 
+class ResetAt(StrEnum):
+    """The step that a failed answer is reset to."""
+
+    RANDOM = "random"
+    """A step drawn evenly (RRPO)."""
+    LEAST_LIKELY = "least-likely"
+    """The step of the smallest mean log-prob: found by the model itself, as in SRPO."""
+    FIRST_ERROR = "first-error"
+    """The first step that the verifier of prefixes refutes."""
+
+
+@dataclass(frozen=True)
+class ResetSettings:
+    """The settings of the agent loop ``resets``.
+
+    Args:
+        at: The step that a failed answer is reset to.
+    """
+
+    at: ResetAt = ResetAt.RANDOM
+
+
 @dataclass(frozen=True)
 class GuardSettings:
     """When to stop because engine and actor disagree.

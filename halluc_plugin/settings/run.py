@@ -17,6 +17,7 @@ from halluc_plugin.settings.blocks import (
     MetricSettings,
     PrepareSettings,
     ReportSettings,
+    ResetSettings,
     TokenSettings,
     TraceLogSettings,
     TurnSettings,
@@ -39,6 +40,7 @@ class Settings:
         boundary: The effect of an edit on an empty response.
         tokens: How token ids are interpreted.
         turns: The settings of the agent loop ``refine``.
+        resets: The settings of the agent loop ``resets``.
         reward: The reward.
         values: The source of the values of states on the way.
         credit: The credit of edits in addition to their answer's advantage.
@@ -58,6 +60,7 @@ class Settings:
     boundary: Boundary = Boundary.NOOP
     tokens: TokenSettings = field(default_factory=TokenSettings)
     turns: TurnSettings = field(default_factory=TurnSettings)
+    resets: ResetSettings = field(default_factory=ResetSettings)
     reward: RewardSettings = field(default_factory=RewardSettings)
     values: ValueSettings = field(default_factory=ValueSettings)
     credit: CreditSettings = field(default_factory=CreditSettings)

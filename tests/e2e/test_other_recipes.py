@@ -16,7 +16,8 @@ KL = ("actor_rollout_ref.actor.use_kl_loss=true", "actor_rollout_ref.actor.kl_lo
         ("grpo_outcome", KL, ("actor/kl_loss", "backtrack/rate")),
         ("halluc_grpo_hard", KL, ("actor/kl_loss", "backtrack/event_precision")),
         ("score_bonus", (), ("backtrack/reward/score_bonus", "backtrack/to_correct")),
-        ("refinement", (), ("backtrack/acc_without_edits", "backtrack/to_incorrect")),
+        ("refinement", (), ("backtrack/acc_without_edits", "backtrack/turn_change")),
+        ("rrpo", (), ("backtrack/masked_share", "backtrack/acc")),
     ],
 )
 def test_a_recipe_trains(new_run, recipe, overrides, logged):

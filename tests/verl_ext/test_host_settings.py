@@ -112,7 +112,7 @@ def test_what_is_supported_is_not_refused(row, recipe):
 
 @pytest.mark.parametrize(
     "name",
-    ["halluc_grpo", "halluc_grpo_hard", "grpo_outcome", "score_bonus", "grpo_baseline", "refinement"],
+    ["halluc_grpo", "halluc_grpo_hard", "grpo_outcome", "score_bonus", "grpo_baseline", "refinement", "rrpo"],
 )
 def test_every_recipe_as_it_is_goes(recipe, name):
     """None of our own recipes meets a row, before and after it is completed."""

@@ -42,7 +42,7 @@ def test_registries_gain_names_and_nothing_else_changes():
     assert all(set(stock[kind]) <= set(registries[kind]) for kind in registries)
     assert gained == {
         "platforms": {"cpu"},
-        "agent loops": {"backtrack", "refine"},
+        "agent loops": {"backtrack", "refine", "resets"},
         "reward managers": {"backtrack"},
         "estimators": {"backtrack_grpo"},
         "trainers": {"backtrack_sync"},

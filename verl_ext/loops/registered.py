@@ -1,5 +1,5 @@
 """Register every agent loop of this package with verl, by importing this module."""
 
-from verl_ext.loops import backtrack, refinement
+from verl_ext.loops import backtrack, refinement, resets
 
-__all__ = ["backtrack", "refinement"]
+__all__ = ["backtrack", "refinement", "resets"]

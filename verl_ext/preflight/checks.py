@@ -38,6 +38,10 @@ def check_run(config: DictConfig, settings: Any) -> list[dict[str, Any]]:
         from halluc_plugin.tokens import edit_vocab
 
         edit_vocab(tokenizer, step_delimiter=settings.tokens.step_delimiter)
+    if config.actor_rollout_ref.rollout.agent.default_agent_loop == "resets":
+        from halluc_plugin.edits import find_delimiters
+
+        find_delimiters(tokenizer, settings.tokens.step_delimiter, edit_ids=frozenset())
     require_our_parts(config, settings)
     require_tolerance(config, settings)
     _require_room(config)

@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from halluc_plugin.errors import DataError, SettingsError
-from halluc_plugin.settings import Settings, ValueSource
+from halluc_plugin.settings import ResetAt, Settings, ValueSource
 from halluc_plugin.tasks import broken_note, find_verifier, known_sources
 from halluc_plugin.verifiers import PrefixVerifier
 from verl_ext.host_settings.keys import REWARD_FUNCTION
@@ -72,6 +72,8 @@ def unknown_source(data_source: Any, where: str = "") -> DataError:
 def require_judges(path: Path, sources: Collection[str], config: DictConfig, settings: Settings) -> None:
     """Refuse a weight for values of states that nothing judges, as they would silently be 0."""
     loop = config.actor_rollout_ref.rollout.agent.default_agent_loop
+    if loop == "resets":
+        _require_resets(path, sources, config, settings)
     scored = settings.values.source is ValueSource.PRM
     if scored and loop == "refine":
         raise SettingsError(
@@ -105,6 +107,35 @@ def require_judges(path: Path, sources: Collection[str], config: DictConfig, set
                 f"{paid} pays for values of states, and nothing judges states of {source} ({path}).",
                 "Set ++halluc.values.source=auto (answers sampled from each state where no verifier judges), "
                 "++halluc.credit.values=prefix_tree for the credit, or pay the outcome alone.",
+            )
+
+
+def _require_resets(path: Path, sources: Collection[str], config: DictConfig, settings: Settings) -> None:
+    """Refuse a run that resets failed answers, and would not know which fail, or where to reset them."""
+    rollout, at = config.actor_rollout_ref.rollout, settings.resets.at
+    if has_reward_function(config) or judged_by_model(config):
+        raise SettingsError(
+            "The agent loop resets judges answers while it samples, by the verifiers of halluc alone.",
+            f"Leave {REWARD_FUNCTION} and reward.reward_model out, or use another agent loop.",
+        )
+    if int(rollout.n) < 2 or int(rollout.val_kwargs.n) != 1:
+        raise SettingsError(
+            f"The agent loop resets has groups of {rollout.n}, and {rollout.val_kwargs.n} in validation.",
+            "Set actor_rollout_ref.rollout.n to at least 2, and val_kwargs.n=1: later answers are resets.",
+        )
+    if at is ResetAt.LEAST_LIKELY and not rollout.calculate_log_probs:
+        raise SettingsError(
+            "halluc.resets.at=least-likely reads log-probs, which the engine does not return.",
+            "Set actor_rollout_ref.rollout.calculate_log_probs=true.",
+        )
+    for source in sorted(sources, key=str):
+        verifier = find_verifier(source)
+        if verifier is None or (at is ResetAt.FIRST_ERROR and not isinstance(verifier, PrefixVerifier)):
+            what = "answers" if verifier is None else "prefixes of answers"
+            raise SettingsError(
+                f"The agent loop resets, with halluc.resets.at={at}, and nothing of halluc judges {what} of "
+                f"{source} ({path}).",
+                "Use data of one of halluc's tasks, halluc.resets.at=random, or another agent loop.",
             )
 
 

@@ -52,6 +52,7 @@ NAMES: tuple[tuple[str, str, str, Callable[[str], str]], ...] = (
     # kind, name, where a config selects it, who owns it
     ("agent loop", "backtrack", "actor_rollout_ref.rollout.agent.default_agent_loop", _agent_loop),
     ("agent loop", "refine", "actor_rollout_ref.rollout.agent.default_agent_loop", _agent_loop),
+    ("agent loop", "resets", "actor_rollout_ref.rollout.agent.default_agent_loop", _agent_loop),
     ("reward manager", "backtrack", "reward.reward_manager.name", _reward_manager),
     ("advantage estimator", "backtrack_grpo", "algorithm.adv_estimator", _estimator),
     ("trainer", "backtrack_sync", "trainer.v1.trainer_mode", _trainer),

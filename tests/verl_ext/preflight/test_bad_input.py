@@ -216,7 +216,33 @@ class TestBadInput:
             assert "nothing judges those of halluc" in refused(config(*sampled, recipe="refinement"), capsys)
         RunCallback().on_run_start(config(*given, recipe="refinement"))
 
-    @pytest.mark.parametrize("recipe", ["grpo_baseline", "refinement"])
+    @pytest.mark.parametrize(
+        "case",
+        [
+            ("reward.custom_reward_function.path=judge.py", "by the verifiers of halluc alone"),
+            ("actor_rollout_ref.rollout.n=1", "has groups of 1"),
+            ("actor_rollout_ref.rollout.val_kwargs.n=2", "and 2 in validation"),
+            ("++halluc.tokens.step_delimiter=@@", "ends with the step delimiter '@@'"),
+            ("source=openai/gsm8k", "nothing of halluc judges answers of openai/gsm8k"),
+        ],
+    )
+    def test_what_cannot_be_reset(self, config, capsys, data, tmp_path, case):
+        """Resets need a verifier, groups, steps, and plain answers in validation; a first error, prefixes."""
+        asked, told = case
+        number_tokenizer().save_pretrained(tmp_path / "plain")
+        given = [f"actor_rollout_ref.model.path={tmp_path / 'plain'}"]
+        RunCallback().on_run_start(config(*given, recipe="rrpo"))
+        if asked.startswith("source="):
+            rows = [
+                {**row, "data_source": asked[7:], "reward_model": {"ground_truth": "72"}}
+                for row in read_rows_in_groups(data.train)
+            ]
+            write_parquet(tmp_path / "rows.parquet", rows, {})
+            given += [f"data.{part}_files={tmp_path / 'rows.parquet'}" for part in ("train", "val")]
+            asked = "halluc.resets.at=first-error"
+        assert told in refused(config(*given, asked, recipe="rrpo"), capsys)
+
+    @pytest.mark.parametrize("recipe", ["grpo_baseline", "refinement", "rrpo"])
     def test_a_baseline_without_the_token_is_without_it(self, config, capsys, tmp_path, recipe):
         """A model that could write edits is refused where only the reward would apply them."""
         said = refused(config(recipe=recipe), capsys)

@@ -62,12 +62,14 @@ class Models:
         scale: How much of everything.
         task: What is answered.
         seed: Seed of problems, weights, data order and samples.
+        edit_tokens: The edit tokens of the tokenizer.
     """
 
     out: Path
     scale: Scale
     task: Task
     seed: int
+    edit_tokens: tuple[str, ...] = (BACKTRACK_TOKEN, RESTART_TOKEN)
 
     @property
     def folder(self) -> Path:
@@ -77,9 +79,8 @@ class Models:
     @cached_property
     def problems(self) -> Problems:
         """What is asked, in ids of a tokenizer with a restart."""
-        edits = (BACKTRACK_TOKEN, RESTART_TOKEN)
         sizes = self.scale.policy.sizes
-        return Problems(self.task, self.seed, self.folder / "data", sizes, edits)
+        return Problems(self.task, self.seed, self.folder / "data", sizes, self.edit_tokens)
 
     @property
     def tokenizer(self) -> Any:
@@ -152,7 +153,11 @@ class Models:
 
     def _prefer(self, arm: Arm, out: Path) -> None:
         scale, start, pairs = self.scale, self.model(STARTS[arm]), self.pairs(arm)
-        steps = scale.steps * (2 if arm is Arm.AT_ONCE else 1)
+        rows = read_pairs(pairs, self.tokenizer)
+        read = sum(len(side.prompt_ids) + len(side.response_ids) for row in rows for side in row.sides)
+        each = scale.batch_size * read / len(rows)
+        steps = scale.steps if scale.tokens is None else max(1, round(scale.tokens / each))
+        steps *= 2 if arm is Arm.AT_ONCE else 1
         train = TrainSettings(
             steps=steps, batch_size=scale.batch_size, learning_rate=scale.rate, seed=self.seed,
             save_steps=steps, warmup_steps=max(1, steps // 10), bf16=False,
@@ -161,8 +166,6 @@ class Models:
         settings = PreferSettings(loss, train, held_out=0.0, imitation=scale.imitation)
         model = load_model(str(start), dtype="float32")
         prefer(model, self.tokenizer, [pairs], settings, out, reference=model)
-        rows = read_pairs(pairs, self.tokenizer)
-        read = sum(len(side.prompt_ids) + len(side.response_ids) for row in rows for side in row.sides)
         # The reference reads every pair once.
-        trained = steps * scale.batch_size * read / len(rows) + read
+        trained = steps * each + read
         write_whole(out / TRAINED, json.dumps({"trained": trained}))

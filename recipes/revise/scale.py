@@ -15,6 +15,7 @@ class Scale:
         attempts: Attempts sampled at each.
         most: Most pairs of a problem.
         steps: Optimizer steps of a stage.
+        tokens: Ids that go through the model in a stage, which decide its steps instead; None for ``steps``.
         batch_size: Pairs of a step.
         rate: Learning rate of a stage.
         beta: The scale of DPO.
@@ -29,6 +30,7 @@ class Scale:
     attempts: int = 8
     most: int = 4
     steps: int = 200
+    tokens: float | None = None
     batch_size: int = 32
     rate: float = 2e-4
     beta: float = 0.1

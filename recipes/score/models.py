@@ -32,6 +32,7 @@ from halluc_plugin.sampling.networks import load_network
 from halluc_plugin.sampling.problems import PosedProblem
 from halluc_plugin.scorers.rollouts import judge_of
 from halluc_plugin.settings import load
+from halluc_plugin.tokens import BACKTRACK_TOKEN, STEP_TOKEN
 from halluc_plugin.tokens.loading import load_model, on_accelerator
 from halluc_plugin.training import TrainSettings, fine_tune
 
@@ -64,12 +65,14 @@ class Models:
         scale: How much of everything.
         task: What is answered.
         seed: Seed of problems, weights, data order and samples.
+        edit_tokens: The edit tokens of the tokenizer.
     """
 
     out: Path
     scale: Scale
     task: Task
     seed: int
+    edit_tokens: tuple[str, ...] = (BACKTRACK_TOKEN, STEP_TOKEN)
 
     @property
     def folder(self) -> Path:
@@ -79,7 +82,8 @@ class Models:
     @cached_property
     def problems(self) -> Problems:
         """What is asked, and the ids it is asked in."""
-        return Problems(self.task, self.seed, self.folder / "data", self.scale.policy.sizes)
+        sizes = self.scale.policy.sizes
+        return Problems(self.task, self.seed, self.folder / "data", sizes, self.edit_tokens)
 
     @property
     def tokenizer(self) -> Any:
@@ -178,17 +182,22 @@ class Models:
         return rows
 
     def _teach(self, out: Path) -> None:
-        path, steps = self.traces(), self.scale.taught_steps
+        path, scale = self.traces(), self.scale
+        each = scale.batch_size * self._row()
+        steps = scale.taught_steps if scale.tokens is None else max(1, round(scale.tokens / 2 / each))
         settings = TrainSettings(
-            steps=steps, batch_size=self.scale.batch_size, learning_rate=self.scale.rate, seed=self.seed,
+            steps=steps, batch_size=scale.batch_size, learning_rate=scale.rate, seed=self.seed,
             save_steps=steps, warmup_steps=max(1, steps // 10), bf16=False,
         )  # fmt: skip
         fine_tune(load_model(str(self.lessons.policy)), self.tokenizer, [path], settings, out)
-        rows = read_traces(path, self.tokenizer)
-        length = sum(len(row.prompt_ids) + len(row.response_ids) for row in rows) / len(rows)
         sampled = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["sampled"]
-        trained = self.lessons.tokens + steps * self.scale.batch_size * length
+        trained = self.lessons.tokens + steps * each
         write_whole(out / SPENT, json.dumps({"sampled": sampled, "trained": trained}))
+
+    def _row(self) -> float:
+        """Mean ids of a trace of two attempts and its prompt."""
+        rows = read_traces(self.traces(), self.tokenizer)
+        return sum(len(row.prompt_ids) + len(row.response_ids) for row in rows) / len(rows)
 
     def _stage(
         self, stage: TurnStage, start: Arm, times: int, alpha: float | None = None
@@ -201,7 +210,10 @@ class Models:
     def _train(self, rollouts: TurnRollouts, start: Arm, times: int, out: Path) -> None:
         model = on_accelerator(load_model(str(self.model(start)), dtype="float32"))
         settings = load({"max_backtracks": 0, "metrics": {"judged_per_step": 0}})
-        steps = times * self.scale.stage_steps
+        scale, steps = self.scale, self.scale.stage_steps
+        if scale.tokens is not None:  # each answer goes through the policy, and through the reference
+            steps = max(1, round(scale.tokens / 4 / (2 * scale.prompts * scale.group * self._row())))
+        steps *= times
         train_policy(
             model, self.tokenizer, self.trained_on, settings, self.grpo(steps), out=out,
             progress=show_progress, rollouts=rollouts, reference=deepcopy(model).eval(),

@@ -18,6 +18,8 @@ class Scale:
         rate: Its learning rate.
         batch_size: Traces of a step of it.
         stage_steps: Steps of a stage; an arm of one stage has twice as many.
+        tokens: Ids that go through models in all, which decide the steps instead: half of them to teach both
+            turns, a quarter in each stage; None for the steps.
         prompts: Problems of a step of a stage.
         group: Pairs of attempts at each.
         stage_rate: Learning rate of a stage.
@@ -35,6 +37,7 @@ class Scale:
     rate: float = 1e-3
     batch_size: int = 32
     stage_steps: int = 60
+    tokens: float | None = None
     prompts: int = 32
     group: int = 8
     stage_rate: float = 1e-4

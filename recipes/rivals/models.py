@@ -1,0 +1,282 @@
+"""The models of one seed of a task: one policy, and what each rival makes of it with equal trained tokens."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from halluc_plugin.atomic_files import write_whole
+from halluc_plugin.data.pair_files import read_pairs
+from halluc_plugin.data.resumable import PartedFile
+from halluc_plugin.data.trace_files import FINGERPRINT, TraceRow, fingerprint, read_traces, write_traces
+from halluc_plugin.edits import Context, EditVocab
+from halluc_plugin.edits.builders import ErasedTokens
+from halluc_plugin.jobs.samplers import policy_space
+from halluc_plugin.losses.preference import PreferenceSettings
+from halluc_plugin.own_errors.contrast_rows import Contrasts, Kind
+from halluc_plugin.own_errors.pair_rows import SiblingPairs
+from halluc_plugin.problem_sets.steps import StepSplit
+from halluc_plugin.progress_bar import show_progress
+from halluc_plugin.recipes.lab.keeping import kept_model
+from halluc_plugin.recipes.prm_backtracking.lessons import Lessons
+from halluc_plugin.recipes.prm_backtracking.models import PART, TOGETHER
+from halluc_plugin.recipes.prm_backtracking.tasks import DELIMITER, Problems, Task
+from halluc_plugin.recipes.revise import models as revise
+from halluc_plugin.recipes.rivals.scale import Scale
+from halluc_plugin.recipes.score import models as score
+from halluc_plugin.rl.grpo import METRICS, train_policy
+from halluc_plugin.rl.reset_rollouts import ResetRollouts
+from halluc_plugin.rl.settings import GrpoSettings
+from halluc_plugin.run_metrics import logged_records
+from halluc_plugin.sampling.hf import HFSampler
+from halluc_plugin.sampling.networks import load_network
+from halluc_plugin.sampling.problems import PosedProblem
+from halluc_plugin.sampling.states import Space
+from halluc_plugin.scorers.step_oracle import StepOracle
+from halluc_plugin.settings import load
+from halluc_plugin.tokens import BACKTRACK_TOKEN, RESTART_TOKEN, STEP_TOKEN, vocab_of
+from halluc_plugin.tokens.loading import load_model, on_accelerator
+from halluc_plugin.traces import marker_twin
+from halluc_plugin.training import TrainSettings, fine_tune
+from halluc_plugin.training.prefer_settings import PreferSettings
+from halluc_plugin.training.preferring import prefer
+
+EDIT_TOKENS = (BACKTRACK_TOKEN, STEP_TOKEN, RESTART_TOKEN)
+MARK = "~"
+"""The text that takes a line back where there is no token for it."""
+SPENT = "tokens.json"
+
+
+class Arm(StrEnum):
+    """What was trained."""
+
+    CLEAN = "clean"
+    """More clean answers; one answer, a majority and best-of-N are all of this model's samples."""
+    SOFT = "soft token"
+    """Traces that take steps back, in soft context."""
+    HARD = "hard token"
+    """The same in hard context."""
+    TEXT = "text search"
+    """The same with a text mark in the place of the token."""
+    REVISE = "ReVISE"
+    """Verify, then correct a finished answer (arXiv 2502.14565)."""
+    SCORE = "SCoRe"
+    """Two attempts in turns, in two stages (arXiv 2409.12917)."""
+    RESET = "reset training"
+    """Suffixes behind a step of a failed answer, RRPO (arXiv 2605.25507)."""
+    DPO = "DPO on traces"
+    """Half of the tokens on the traces of the soft token, half on pairs with an edit at a wrong place."""
+    SVPO = "SVPO"
+    """Steps after one prefix of which one can still be right (arXiv 2406.10858), by the oracle."""
+
+
+@dataclass(frozen=True)
+class Models:
+    """One seed of a task.
+
+    Attributes:
+        out: Folder of the experiment.
+        scale: How much of everything.
+        task: What is answered.
+        seed: Seed of problems, weights, data order and samples.
+    """
+
+    out: Path
+    scale: Scale
+    task: Task
+    seed: int
+
+    @property
+    def folder(self) -> Path:
+        """What belongs to this seed of the task."""
+        return self.out / f"{self.task}-{self.seed}"
+
+    @cached_property
+    def problems(self) -> Problems:
+        """What is asked, in ids of one tokenizer for all arms."""
+        sizes = self.scale.policy.sizes
+        return Problems(self.task, self.seed, self.folder / "data", sizes, EDIT_TOKENS)
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer of all models."""
+        return self.problems.tokenizer
+
+    @cached_property
+    def vocab(self) -> EditVocab:
+        """The edit vocabulary of the tokenizer."""
+        return vocab_of(self.tokenizer, step_delimiter=DELIMITER)
+
+    @cached_property
+    def mark(self) -> int:
+        """The id of the text that takes a line back."""
+        (token,) = self.tokenizer.encode(MARK, add_special_tokens=False)
+        return int(token)
+
+    @cached_property
+    def lessons(self) -> Lessons:
+        """What the policy is taught that all arms begin with."""
+        return Lessons(self.scale.policy, self.problems, self.folder / "models")
+
+    @cached_property
+    def revising(self) -> revise.Models:
+        """ReVISE's models, which begin with the same policy."""
+        return revise.Models(self.out, self.scale.revising, self.task, self.seed, EDIT_TOKENS)
+
+    @cached_property
+    def scoring(self) -> score.Models:
+        """SCoRe's models, which begin with the same policy."""
+        return score.Models(self.out, self.scale.scoring, self.task, self.seed, EDIT_TOKENS)
+
+    def posed(self, split: StepSplit) -> list[PosedProblem]:
+        """Return problems: those that are trained on, or held-out ones."""
+        count = self.scale.asked if split is StepSplit.TEST else self.scale.problems
+        return self.problems.posed(split, count)
+
+    @property
+    def longest(self) -> int:
+        """Most tokens of an answer without edits."""
+        return self.scale.policy.sizes.longest(self.task)
+
+    @cached_property
+    def space(self) -> Space:
+        """Where models answer without edits."""
+        return policy_space(
+            str(self.lessons.policy), self.tokenizer, step_delimiter=DELIMITER,
+            max_tokens=self.longest, temperature=1.0,
+        )  # fmt: skip
+
+    def model(self, arm: Arm) -> Path:
+        """Return the folder of an arm's model, trained on first use."""
+        if arm is Arm.REVISE:
+            return self.revising.model(revise.Arm.REVISE)
+        if arm is Arm.SCORE:
+            return self.scoring.model(score.Arm.SCORE)
+        train = self._trainer(arm)
+        return kept_model(self.folder / "models" / f"rival-{arm.name.lower()}", train)
+
+    def _trainer(self, arm: Arm) -> Callable[[Path], None]:
+        start, tokens = self.lessons.policy, self.scale.tokens
+        if arm is Arm.RESET:
+            return self._reset
+        if arm is Arm.DPO:
+            return self._prefer_traces
+        if arm is Arm.SVPO:
+            return partial(self._prefer, arm, start, tokens)
+        return partial(self._teach, arm, tokens, start)
+
+    def spent(self, arm: Arm) -> dict[str, float]:
+        """Return the ids that were sampled, and that went through models in training, behind the policy's."""
+        if arm is Arm.REVISE:
+            told = self.revising.tokens(revise.Arm.REVISE)
+        elif arm is Arm.SCORE:
+            told = self.scoring.spent(score.Arm.SCORE)
+        else:
+            read: dict[str, float] = json.loads((self.model(arm) / SPENT).read_text(encoding="utf-8"))
+            return read
+        return {**told, "trained": told["trained"] - self.lessons.tokens}
+
+    def traces(self, arm: Arm) -> Path:
+        """Return the file of an arm's traces."""
+        most = self.scale.policy.lessons[self.task][-1][0]
+        path = self.problems.traces(self.scale.policy.train, most, erasing=arm is not Arm.CLEAN)
+        if arm is not Arm.TEXT:
+            return path
+        words = path.with_name("words.parquet")
+        if not words.exists():
+            rows = read_traces(path, self.tokenizer)
+            twins = ((row, marker_twin(row.response_ids, (self.mark,), self.vocab)) for row in rows)
+            told = (TraceRow(row.prompt_ids, list(t.ids), list(t.erased)) for row, t in twins)
+            write_traces(words, told, self.tokenizer)
+        return words
+
+    def _teach(self, arm: Arm, tokens: float, start: Path, out: Path) -> None:
+        path = self.traces(arm)
+        rows = read_traces(path, self.tokenizer)
+        length = sum(len(row.prompt_ids) + len(row.response_ids) for row in rows) / len(rows)
+        steps = max(1, round(tokens / length / self.scale.batch_size))
+        settings = self._settings(steps, self.scale.rate)
+        if arm is not Arm.CLEAN:
+            context = Context.HARD if arm is Arm.HARD else Context.SOFT
+            settings = replace(settings, context=context, erased_tokens=ErasedTokens.KEEP)
+        fine_tune(load_model(str(start), dtype="float32"), self.tokenizer, [path], settings, out)
+        self._told(out, 0.0, steps * self.scale.batch_size * length)
+
+    def _settings(self, steps: int, rate: float) -> TrainSettings:
+        return TrainSettings(
+            steps=steps, batch_size=self.scale.batch_size, learning_rate=rate, seed=self.seed,
+            save_steps=steps, warmup_steps=max(1, steps // 10), bf16=False,
+        )  # fmt: skip
+
+    def _prefer_traces(self, out: Path) -> None:
+        begun = self.folder / "models" / "rival-dpo-start"
+        half = self.scale.tokens / 2
+        start = kept_model(begun, partial(self._teach, Arm.SOFT, half, self.lessons.policy))
+        self._prefer(Arm.DPO, start, half, out, before=json.loads((start / SPENT).read_text()))
+
+    def _prefer(
+        self, arm: Arm, start: Path, tokens: float, out: Path, before: dict[str, float] | None = None
+    ) -> None:
+        path, sampled = self._pairs(arm)
+        rows = read_pairs(path, self.tokenizer)
+        read = sum(len(side.prompt_ids) + len(side.response_ids) for row in rows for side in row.sides)
+        each = self.scale.batch_size * read / len(rows)
+        steps = max(1, round((tokens - read) / each))  # the reference reads every pair once
+        settings = PreferSettings(
+            replace(PreferenceSettings(), beta=self.scale.beta),
+            self._settings(steps, self.scale.pair_rate), held_out=0.0,
+        )  # fmt: skip
+        model = load_model(str(start), dtype="float32")
+        prefer(model, self.tokenizer, [path], settings, out, reference=model)
+        trained = (before or {}).get("trained", 0.0)
+        self._told(out, sampled, trained + steps * each + read)
+
+    def _pairs(self, arm: Arm) -> tuple[Path, float]:
+        """The file of an arm's pairs, and the tokens that were sampled for it."""
+        path, scale = self.folder / "pairs" / f"rival-{arm.name.lower()}.parquet", self.scale
+        if not path.exists():
+            items: list[Any]
+            if arm is Arm.DPO:
+                rows = read_traces(self.traces(Arm.SOFT), self.tokenizer)[: scale.problems]
+                items = [(row, None) for row in rows]
+                ends = self.space.eos_ids
+                make: Any = Contrasts(Kind.MOVED, self.vocab, ends, self.tokenizer, scale.most, self.seed)
+            else:
+                items = self.posed(StepSplit.TRAIN)
+                network = load_network(str(self.lessons.policy))
+                sampler = HFSampler(network, self.space, batch_size=TOGETHER, seed=1000 * self.seed + 2)
+                rater = StepOracle(items, self.tokenizer, self.space.eos_ids)
+                make = SiblingPairs(sampler, self.space, rater, scale.samples, 0.5, scale.most, self.seed)
+            described = {"arm": str(arm), "scale": asdict(scale)}
+            file: Any = PartedFile(path, make, described, {FINGERPRINT: fingerprint(self.tokenizer)}, PART)
+            _, counts = file.write(items, progress=show_progress, what="pairs looked for")
+            write_whole(path.with_suffix(".json"), json.dumps(dict(counts)))
+        return path, json.loads(path.with_suffix(".json").read_text(encoding="utf-8")).get("tokens", 0)
+
+    def _reset(self, out: Path) -> None:
+        scale, posed = self.scale, self.posed(StepSplit.TRAIN)
+        rows = read_traces(self.traces(Arm.CLEAN), self.tokenizer)
+        length = sum(len(row.prompt_ids) + len(row.response_ids) for row in rows) / len(rows)
+        steps = max(1, round(scale.tokens / (scale.prompts * scale.group * length)))
+        run = GrpoSettings(
+            steps=steps, prompts=scale.prompts, group=scale.group, max_actions=self.longest,
+            learning_rate=scale.reset_rate, seed=self.seed,
+        )  # fmt: skip
+        model = on_accelerator(load_model(str(self.lessons.policy), dtype="float32"))
+        settings = load({"max_backtracks": 0, "metrics": {"judged_per_step": 0}})
+        train_policy(
+            model, self.tokenizer, posed, settings, run, out=out, progress=show_progress,
+            rollouts=ResetRollouts(),
+        )  # fmt: skip
+        written = [line["backtrack/raw_length"] for line in logged_records(out / METRICS)]
+        prompt = sum(len(problem.prompt) for problem in posed) / len(posed)
+        answers = scale.prompts * scale.group
+        # What is kept of failed answers is counted as sampled, too: an upper bound.
+        self._told(out, answers * sum(written), answers * (sum(written) + prompt * steps))
+
+    @staticmethod
+    def _told(out: Path, sampled: float, trained: float) -> None:
+        write_whole(out / SPENT, json.dumps({"sampled": sampled, "trained": trained}))

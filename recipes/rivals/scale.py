@@ -1,0 +1,79 @@
+"""How much of everything the experiment takes."""
+
+from dataclasses import dataclass, field, replace
+
+from halluc_plugin.recipes.prm_backtracking import scale as policies
+from halluc_plugin.recipes.revise import scale as revising
+from halluc_plugin.recipes.score import scale as scoring
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One scale.
+
+    Attributes:
+        policy: What is asked, and how the policies are taught that all arms begin with.
+        tokens: Ids that go through each arm's models in training, behind the policy's; arms of two stages
+            have half of them in each.
+        problems: Problems whose answers are sampled for training.
+        samples: Answers sampled at each, or steps after each prefix.
+        most: Most pairs of a problem.
+        batch_size: Rows of a step of fine-tuning.
+        rate: Learning rate of fine-tuning.
+        pair_rate: Learning rate on pairs.
+        beta: The scale of DPO.
+        prompts: Problems of a step of reset training.
+        group: Answers to each.
+        reset_rate: Learning rate of reset training.
+        asked: Held-out problems that are answered.
+        budgets: Sampled tokens that an answer to a problem may take, in lengths of the longest
+            answer without edits.
+    """
+
+    policy: policies.Scale = field(default_factory=lambda: policies.FULL)
+    tokens: float = 1e6
+    problems: int = 1000
+    samples: int = 8
+    most: int = 4
+    batch_size: int = 32
+    rate: float = 1e-3
+    pair_rate: float = 2e-4
+    beta: float = 0.1
+    prompts: int = 32
+    group: int = 8
+    reset_rate: float = 1e-4
+    asked: int = 500
+    budgets: tuple[int, ...] = (1, 4, 8, 16)
+
+    @property
+    def revising(self) -> revising.Scale:
+        """The scale of ReVISE, with half of the tokens in each stage."""
+        return replace(
+            revising.FULL, policy=self.policy, problems=self.problems, attempts=self.samples, most=self.most,
+            tokens=self.tokens / 2, batch_size=self.batch_size, rate=self.pair_rate, beta=self.beta,
+            asked=self.asked,
+        )  # fmt: skip
+
+    @property
+    def scoring(self) -> scoring.Scale:
+        """The scale of SCoRe."""
+        return replace(
+            scoring.FULL, policy=self.policy, problems=self.problems, answers=self.samples, traces=self.most,
+            tokens=self.tokens, batch_size=self.batch_size, rate=self.rate, prompts=self.prompts,
+            group=self.group, stage_rate=self.reset_rate, asked=self.asked,
+        )  # fmt: skip
+
+
+FULL = Scale()
+QUICK = Scale(
+    policy=replace(policies.QUICK, sizes=replace(policies.QUICK.sizes, states=3, length=5, blanks=2)),
+    tokens=500,
+    problems=20,
+    samples=4,
+    most=2,
+    batch_size=4,
+    prompts=2,
+    group=2,
+    asked=6,
+    budgets=(1, 2, 3, 4),
+)

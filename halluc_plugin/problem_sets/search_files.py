@@ -1,13 +1,12 @@
 """Data sets of search tasks: problems with answers in steps, and traces through dead ends."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from halluc_plugin.data.resumable import Progress
-from halluc_plugin.problem_sets.data_set import DataSet
 from halluc_plugin.problem_sets.files import (
     edit_vocab_or_none,
 )
@@ -19,8 +18,8 @@ from halluc_plugin.problem_sets.search_trace_settings import (
     TakenBack,
 )
 from halluc_plugin.problem_sets.search_traces import SearchTraceWriter
-from halluc_plugin.problem_sets.step_files import Amounts, StepFiles, write_problems
-from halluc_plugin.problem_sets.steps import Problem, ProblemSet, StepSplit, generate
+from halluc_plugin.problem_sets.step_files import Amounts, DrawnData, StepFiles, write_problems
+from halluc_plugin.problem_sets.steps import ProblemSet
 
 
 class SearchProblems(ProblemSet):
@@ -44,7 +43,7 @@ class SearchRequest(Amounts):
 
 
 @dataclass(frozen=True)
-class SearchData(DataSet):
+class SearchData(DrawnData):
     """A data set of a search task.
 
     Args:
@@ -56,19 +55,10 @@ class SearchData(DataSet):
     request: SearchRequest = field(default_factory=SearchRequest)
 
     @property
-    def splits(self) -> tuple[StepSplit, ...]:
-        """The splits of its problems, that of training first."""
-        return self.problems.splits
-
-    @property
     def edit(self) -> SearchEdit | None:
         """The edit that takes back in its traces; None for no edits."""
         traces = self.request.traces
         return traces.edit if self.request.backtracking and traces.edit is not SearchEdit.WORDS else None
-
-    def draw(self, split: str, count: int) -> Sequence[Problem]:
-        """Draw distinct problems of one split."""
-        return generate(self.problems, StepSplit(split), count)
 
     def write(
         self,

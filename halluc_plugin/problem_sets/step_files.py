@@ -213,8 +213,23 @@ def _writer(task: ProblemSet, request: StepRequest, tokenizer: Any) -> StepTrace
     return StepTraceWriter(tokenizer, vocab, task, request.traces if edits else StepTraceSettings())
 
 
+class DrawnData(DataSet):
+    """A data set whose problems are drawn by a kind of problems, the field ``problems``."""
+
+    problems: ProblemSet
+
+    @property
+    def splits(self) -> tuple[StepSplit, ...]:
+        """The splits of its problems, that of training first."""
+        return self.problems.splits
+
+    def draw(self, split: str, count: int) -> Sequence[Problem]:
+        """Draw distinct problems of one split."""
+        return generate(self.problems, StepSplit(split), count)
+
+
 @dataclass(frozen=True)
-class StepData(DataSet):
+class StepData(DrawnData):
     """A data set of problems with answers in steps.
 
     Args:
@@ -235,18 +250,9 @@ class StepData(DataSet):
             object.__setattr__(self, "request", replace(self.request, traces=alike))
 
     @property
-    def splits(self) -> tuple[StepSplit, ...]:
-        """The splits of its problems, that of training first."""
-        return self.problems.splits
-
-    @property
     def edit(self) -> Edit | None:
         """The edit that deletes errors in its traces; None for no errors."""
         return self.request.traces.edit if self.request.backtracking else None
-
-    def draw(self, split: str, count: int) -> Sequence[Problem]:
-        """Draw distinct problems of one split."""
-        return generate(self.problems, StepSplit(split), count)
 
     def write(
         self,

@@ -6,7 +6,8 @@ labels from the edit semantics), :mod:`.weights` (the weights of labels), :mod:`
 :mod:`.output_bias` (low-rank updates); :mod:`.matching` with :mod:`.match_settings`, :mod:`.replay` and
 :mod:`.own_rows` (SequenceMatch); :mod:`.dagger` with :mod:`.experts` (DAgger); :mod:`.scheduled_sampling`;
 :mod:`.preferring` with :mod:`.prefer_settings`, :mod:`.pairs`, :mod:`.reference_sums` and
-:mod:`.preference_trainer` (preference losses on pairs); :mod:`.attention` (short rows on a CPU).
+:mod:`.preference_trainer` (preference losses on pairs); :mod:`.mean_logs` and :mod:`.buffer_saving` (what
+trainers of several losses share); :mod:`.attention` (short rows on a CPU).
 """
 
 from typing import TYPE_CHECKING

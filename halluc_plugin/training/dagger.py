@@ -14,7 +14,6 @@ Deviations from the paper:
 3. States are sampled at temperature 1.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import set_seed
 
 from halluc_plugin.atomic_files import make_folder
@@ -33,10 +32,12 @@ from halluc_plugin.edits import Context, EditVocab, resolve
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.hard import Statistic, check_reading, require_tree_attention, score_actions
 from halluc_plugin.tokens import edit_vocab, vocab_of
+from halluc_plugin.training.buffer_saving import BufferSaving
 from halluc_plugin.training.dataset import TraceDataset
 from halluc_plugin.training.experts import Expert, Recovery
 from halluc_plugin.training.fine_tuning import arguments, last_checkpoint, pad_id, read_rows_for, run
 from halluc_plugin.training.matching import RowCollator, stacked
+from halluc_plugin.training.mean_logs import MeanLogsTrainer
 from halluc_plugin.training.own_rows import own_rows, refuse_words, require_one_batch
 from halluc_plugin.training.replay import ReplayBuffer
 from halluc_plugin.training.settings import TrainSettings
@@ -175,7 +176,7 @@ class ExpertCollator(RowCollator):
         return batch | {"expert_ids": said}
 
 
-class DaggerTrainer(Trainer):
+class DaggerTrainer(MeanLogsTrainer):
     """The transformers trainer with DAgger's loss; call :meth:`imitate` before training."""
 
     dagger: DaggerSettings
@@ -195,7 +196,6 @@ class DaggerTrainer(Trainer):
             settings: How to train.
         """
         self.dagger, self.rolled_in, self.vocab, self.settings = dagger, rolled_in, vocab, settings
-        self._seen: defaultdict[str, list[float]] = defaultdict(list)
 
     def compute_loss(
         self,
@@ -221,20 +221,12 @@ class DaggerTrainer(Trainer):
         )
         loss = -scores.log_probs.sum() / resolution.valid.sum()
         iteration = self.dagger.iteration(step)
-        self._seen["iteration"].append(iteration)
-        self._seen["expert_share"].append(self.dagger.beta(iteration))
-        self._seen["rolled_in"].append(len(self.rolled_in))
+        share, rolled_in = self.dagger.beta(iteration), len(self.rolled_in)
+        self.note(iteration=iteration, expert_share=share, rolled_in=rolled_in)
         return (loss, None) if return_outputs else loss
 
-    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Log also the iteration, β and the number of responses rolled in, as means since the last log."""
-        if "loss" in logs:
-            logs = {**logs, **{name: sum(values) / len(values) for name, values in self._seen.items()}}
-            self._seen.clear()
-        super().log(logs, *args, **kwargs)
 
-
-class RollIn(TrainerCallback):
+class RollIn(BufferSaving):
     """Rolls in at the beginning of each iteration, and saves all that was rolled in with each checkpoint.
 
     Args:
@@ -247,6 +239,7 @@ class RollIn(TrainerCallback):
     def __init__(
         self, trainer: DaggerTrainer, rows: Sequence[TraceRow], expert: Expert, decoding: Decoding
     ) -> None:
+        super().__init__(trainer.rolled_in)
         self._trainer, self._rows, self._expert, self._decoding = trainer, rows, expert, decoding
 
     def on_step_begin(
@@ -274,13 +267,3 @@ class RollIn(TrainerCallback):
 
         drawn = own_rows(model, asked, self._decoding, generator, bf16=args.bf16, steer=steer)
         trainer.rolled_in.add(drawn, step)
-
-    def on_save(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,  # noqa: ARG002 - the trainer's interface
-        **kwargs: Any,  # noqa: ARG002
-    ) -> None:
-        """Save all that was rolled in next to the weights."""
-        self._trainer.rolled_in.save(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")

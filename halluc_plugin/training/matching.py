@@ -7,7 +7,6 @@ Deviations from the paper (arXiv 2306.05426):
 3. The loss is per discounted action of the data, so that it and the imitation loss have one scale.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import set_seed
 
 from halluc_plugin.atomic_files import make_folder
@@ -34,9 +33,11 @@ from halluc_plugin.losses import (
     sequence_match_loss,
 )
 from halluc_plugin.tokens import vocab_of
+from halluc_plugin.training.buffer_saving import BufferSaving
 from halluc_plugin.training.dataset import TraceDataset
 from halluc_plugin.training.fine_tuning import arguments, last_checkpoint, pad_id, read_rows_for, run
 from halluc_plugin.training.match_settings import MatchSettings
+from halluc_plugin.training.mean_logs import MeanLogsTrainer
 from halluc_plugin.training.own_rows import own_rows, refuse_words, require_one_batch
 from halluc_plugin.training.replay import ReplayBuffer
 from halluc_plugin.training.settings import TrainSettings
@@ -124,7 +125,7 @@ class RowCollator:
         return batch
 
 
-class MatchTrainer(Trainer):
+class MatchTrainer(MeanLogsTrainer):
     """The transformers trainer with the loss of SequenceMatch; call :meth:`match` before training."""
 
     matching: MatchSettings
@@ -152,7 +153,6 @@ class MatchTrainer(Trainer):
         """
         self.matching, self.replay, self.vocab, self.eos_ids = matching, replay, vocab, eos_ids
         self.settings = settings
-        self._seen: defaultdict[str, list[float]] = defaultdict(list)
 
     @property
     def rows_needed(self) -> bool:
@@ -196,8 +196,7 @@ class MatchTrainer(Trainer):
             )
             loss = beta * imitation + (1 - beta) * matched.loss
             self._note(matched)
-        self._seen["imitation"].append(float(imitation.detach()))
-        self._seen["beta"].append(beta)
+        self.note(imitation=float(imitation.detach()), beta=beta)
         return (loss, None) if return_outputs else loss
 
     def _score(self, model: Any, batch: dict[str, torch.Tensor]) -> Trajectories:
@@ -207,20 +206,13 @@ class MatchTrainer(Trainer):
         )
 
     def _note(self, matched: MatchLoss) -> None:
-        for name in ("loss", "value", "matched", "penalty"):
-            self._seen[f"match_{name}"].append(float(getattr(matched, name).detach()))
-        self._seen["replay_size"].append(float(len(self.replay)))
-        self._seen["replay_age"].append(self.replay.mean_age(self.state.global_step))
-
-    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Log also the parts of the loss, and the size and age of the buffer, as means since the last log."""
-        if "loss" in logs:
-            logs = {**logs, **{name: sum(values) / len(values) for name, values in self._seen.items()}}
-            self._seen.clear()
-        super().log(logs, *args, **kwargs)
+        names = ("loss", "value", "matched", "penalty")
+        self.note(**{f"match_{name}": float(getattr(matched, name).detach()) for name in names})
+        age = self.replay.mean_age(self.state.global_step)
+        self.note(replay_size=len(self.replay), replay_age=age)
 
 
-class Refresh(TrainerCallback):
+class Refresh(BufferSaving):
     """Draws responses of the current model, and saves the buffer with each checkpoint.
 
     Args:
@@ -229,6 +221,7 @@ class Refresh(TrainerCallback):
     """
 
     def __init__(self, trainer: MatchTrainer, rows: Sequence[TraceRow]) -> None:
+        super().__init__(trainer.replay)
         self._trainer, self._rows = trainer, rows
 
     def on_step_begin(
@@ -252,16 +245,6 @@ class Refresh(TrainerCallback):
         )
         drawn = own_rows(model, asked, decoding, generator, bf16=args.bf16)
         trainer.replay.add(drawn, state.global_step)
-
-    def on_save(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,  # noqa: ARG002 - the trainer's interface
-        **kwargs: Any,  # noqa: ARG002
-    ) -> None:
-        """Save the buffer next to the weights."""
-        self._trainer.replay.save(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
 
 
 def stacked(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:

@@ -1,19 +1,18 @@
 """The transformers trainer with a preference loss."""
 
-from collections import defaultdict
 from typing import Any
 
 import torch
-from transformers import Trainer
 
 from halluc_plugin.edits import Context
 from halluc_plugin.losses.preference import PreferenceSettings, Sides, imitation_loss, preference_loss
 from halluc_plugin.losses.token_rewards import regularised
+from halluc_plugin.training.mean_logs import MeanLogsTrainer
 from halluc_plugin.training.pairs import PairCollator
 from halluc_plugin.training.reference_sums import counted_log_probs
 
 
-class PreferenceTrainer(Trainer):
+class PreferenceTrainer(MeanLogsTrainer):
     """The transformers trainer with a preference loss; batches are those of a :class:`PairCollator`.
 
     Args:
@@ -38,7 +37,6 @@ class PreferenceTrainer(Trainer):
         self._loss, self._context, self._alpha = loss, context, token_rewards
         self._imitation = imitation
         self.model_accepts_loss_kwargs = True  # pairs are counted over the optimizer step
-        self._seen: defaultdict[str, list[float]] = defaultdict(list)
 
     def compute_loss(
         self,
@@ -76,15 +74,8 @@ class PreferenceTrainer(Trainer):
     def _note(self, policy: Sides, rewards: Sides) -> None:
         margins = rewards.difference
         # A tie, as before the first step, is half a success.
-        self._seen["preference_accuracy"].append(float(((margins > 0) + 0.5 * (margins == 0)).mean()))
-        self._seen["reward_margin"].append(float(margins.mean()))
+        right = ((margins > 0) + 0.5 * (margins == 0)).mean()
+        self.note(preference_accuracy=float(right), reward_margin=float(margins.mean()))
         for name, sums, side in zip(Sides._fields, policy, rewards, strict=True):
-            self._seen[f"reward_{name}"].append(float(side.mean()))
-            self._seen[f"log_prob_{name}"].append(float(sums.detach().mean()))
-
-    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Log also accuracy, margin, rewards and log-probs of the sides, as means since the last log."""
-        if "loss" in logs:
-            logs = {**logs, **{name: sum(values) / len(values) for name, values in self._seen.items()}}
-            self._seen.clear()
-        super().log(logs, *args, **kwargs)
+            told = {f"reward_{name}": side, f"log_prob_{name}": sums.detach()}
+            self.note(**{key: float(value.mean()) for key, value in told.items()})

@@ -18,14 +18,13 @@ from halluc_plugin.data.resumable import PartedFile, Progress
 from halluc_plugin.data.trace_files import FINGERPRINT, fingerprint
 from halluc_plugin.edits import EditVocab
 from halluc_plugin.errors import EditVocabError
-from halluc_plugin.problem_sets.data_set import DataSet
 from halluc_plugin.problem_sets.files import edit_vocab_or_none, plain, write_card
 from halluc_plugin.problem_sets.options import option
 from halluc_plugin.problem_sets.raw_traces import BacktrackTrace
 from halluc_plugin.problem_sets.resets import Guarded, ResetPairs
-from halluc_plugin.problem_sets.step_files import Amounts, StepFiles, write_problems
+from halluc_plugin.problem_sets.step_files import Amounts, DrawnData, StepFiles, write_problems
 from halluc_plugin.problem_sets.step_traces import Pairing
-from halluc_plugin.problem_sets.steps import Problem, StepSplit, generate, step_row
+from halluc_plugin.problem_sets.steps import Problem, StepSplit, step_row
 from halluc_plugin.tasks.forbidden.problems import REFUSAL, ForbiddenWalks, Harm, harm_at, plain_steps
 
 
@@ -120,7 +119,7 @@ class ForbiddenWriter:
 
 
 @dataclass(frozen=True)
-class ForbiddenData(DataSet):
+class ForbiddenData(DrawnData):
     """A data set of walks with forbidden numbers.
 
     Args:
@@ -132,18 +131,9 @@ class ForbiddenData(DataSet):
     request: ForbiddenRequest = field(default_factory=lambda: ForbiddenRequest(train=6_000))
 
     @property
-    def splits(self) -> tuple[StepSplit, ...]:
-        """The splits of its problems, that of training first."""
-        return self.problems.splits
-
-    @property
     def edit(self) -> Edit | None:
         """The edit that takes back in its traces; None for no resets."""
         return Edit.RESTART if self.request.backtracking else None
-
-    def draw(self, split: str, count: int) -> Sequence[Problem]:
-        """Draw distinct problems of one split."""
-        return generate(self.problems, StepSplit(split), count)
 
     def write(
         self,

@@ -14,8 +14,8 @@ Depths = Literal["answer", "error"]
 Contexts = Literal["soft", "hard"]
 Backends = Literal["hf", "vllm"]
 Methods = Literal[
-    "backtrack", "sample", "refine", "greedy", "beam", "breadth-first", "depth-first", "revise", "best-of-n",
-    "weighted-majority", "value-beam", "ts-llm", "lats", "subpool", "draft-verify",
+    "backtrack", "sample", "refine", "erase", "greedy", "beam", "breadth-first", "depth-first", "revise",
+    "best-of-n", "weighted-majority", "value-beam", "ts-llm", "lats", "subpool", "draft-verify",
 ]  # fmt: skip
 Tabus = Literal["off", "last", "first"]
 Rules = Literal["mean-logprob", "majority", "summed", "confidence", "verifier"]
@@ -37,4 +37,7 @@ Negatives = Literal["closest", "likeliest"]
 Trunks = Literal["own", "shared"]
 WarmStarts = Literal["backtrack", "clean"]
 """Traces in turns are made by a recipe, not by this command line."""
+Signals = Literal["entropy", "margin", "phase-shift", "linear-head", "two-layer-head", "mind"]
+"""The signals by which a search can erase."""
+Erasings = Literal["step", "tokens", "e3rl", "lpsr"]
 Sizes = Literal["0.9M", "3M", "17M"]

@@ -31,8 +31,8 @@ def signal(
     names: Annotated[
         list[str],
         typer.Argument(
-            help="One or more of entropy, margin, edit, linear-head, two-layer-head, mind, eigenscore and "
-            "semantic-entropy.",
+            help="One or more of entropy, margin, edit, phase-shift, linear-head, two-layer-head, mind, "
+            "eigenscore and semantic-entropy.",
             metavar="NAME...",
         ),
     ],
@@ -50,7 +50,7 @@ def signal(
         int | None,
         typer.Option(
             help="Layer whose hidden states are read: 0 is the embeddings, -1 the last one.",
-            show_default="the last one; eigenscore: the middle one",
+            show_default="the last one; eigenscore, phase-shift: the middle one",
         ),
     ] = None,
     continuations: Annotated[

@@ -17,8 +17,9 @@ from halluc_plugin.cli.data_options import (
 )
 from halluc_plugin.cli.data_output import progress_unless
 from halluc_plugin.cli.help import MEASURES, examples, renamed
+from halluc_plugin.cli.search_erasing import ErasingOptions
 from halluc_plugin.cli.search_options import GuidanceOptions
-from halluc_plugin.cli.search_report import lines, report, title
+from halluc_plugin.cli.search_report import erasure_warning, lines, report, title
 from halluc_plugin.cli.spread import spread
 
 
@@ -33,6 +34,8 @@ def register(app: typer.Typer) -> None:
             "--rule majority --out answers.jsonl",
             "halluc search --model CHECKPOINT --data DATA/chain/test.parquet --method revise --scorer PRM "
             "--samples 16 --revisions 8 --p-des 0.9",
+            "halluc search --model CHECKPOINT --data DATA/word/test.parquet --method erase "
+            "--calibration signals.json --erase e3rl",
             "halluc search --model LARGE --data DATA/chain/test.parquet --method draft-verify --draft SMALL "
             "--scorer likelihood --accept 0.7 --samples 1",
         ),
@@ -46,9 +49,9 @@ def search(
         choices.Methods,
         typer.Option(
             help="How to search: backtrack (Self-Backtracking); by values of steps (--scorer) revise, "
-            "best-of-n, weighted-majority, value-beam, ts-llm, lats, subpool or draft-verify; or a baseline: "
-            "sample, greedy, beam, breadth-first or depth-first; refine: a finished answer that the model "
-            "restarts is written anew (ReVISE).",
+            "best-of-n, weighted-majority, value-beam, ts-llm, lats, subpool or draft-verify; erase: by a "
+            "signal, without training (--calibration); or a baseline: sample, greedy, beam, breadth-first "
+            "or depth-first; refine: a finished answer that the model restarts is written anew (ReVISE).",
             metavar="METHOD",
         ),
     ] = "backtrack",
@@ -112,6 +115,7 @@ def search(
     sampling: Sampling = Sampling(temperature=0.7),  # noqa: B008 - frozen
     old_n: Annotated[int | None, typer.Option("-n", help="Old name of --samples.", hidden=True)] = None,
     guided: GuidanceOptions = GuidanceOptions(),  # noqa: B008 - frozen
+    erased: ErasingOptions = ErasingOptions(),  # noqa: B008 - frozen
     out: Annotated[
         Path | None,
         typer.Option(
@@ -151,6 +155,7 @@ def search(
         trust_remote_code=sampling.trust_remote_code,
         apply_chat_template_kwargs=sampling.template_kwargs,
         guidance=guided.guidance(),
+        erasing=erased.erasing(),
         **sampling.space_settings,
     )
     part, progress = problems_together(sampling.backend, samples), progress_unless(quiet)
@@ -163,5 +168,7 @@ def search(
             with partial.open("w", encoding="utf-8") as file:
                 file.writelines(lines(job, answers))
     report(answers, title(job))
+    if (warning := erasure_warning(job, answers)) is not None:
+        typer.echo(f"Warning: {warning}", err=True)
     if out is not None and not quiet:
         typer.echo(f"Answers in {out}")

@@ -42,6 +42,7 @@ def report(answers: "Sequence[Answered]", title: str) -> None:
     for label, total, form in (
         ("answers found", sum(answer.found for answer in answers), ".1f"),
         ("tokens sampled", sum(answer.tokens for answer in answers), ".1f"),
+        ("erasures by the signal", sum(sum(answer.erasures) for answer in answers), ".1f"),
         ("tokens of the corrector", sum(answer.corrector_tokens for answer in answers), ".1f"),
         ("tokens of the draft", sum(answer.draft_tokens for answer in answers), ".1f"),
         ("tokens sampled for values", sum(answer.rollout_tokens for answer in answers), ".1f"),
@@ -61,11 +62,32 @@ def report(answers: "Sequence[Answered]", title: str) -> None:
     Console().print(shown)
 
 
+def erasure_warning(job: "SearchJob", answers: "Sequence[Answered]") -> str | None:
+    """Return a warning if a signal never erased, or always as often as it may; None if neither."""
+    erasures = [number for answer in answers for number in answer.erasures]
+    if job.erasing is None or not erasures:
+        return None
+    some = sum(number > 0 for number in erasures)
+    most = sum(number == job.erasing.rollbacks for number in erasures)
+    if some and most < len(erasures):
+        return None
+    told = (
+        f"never passed: 0 % of {len(erasures)} samples"
+        if not some
+        else (f"always passed: 100 % of {len(erasures)} samples were erased {job.erasing.rollbacks} times")
+    )
+    return f"The threshold of {job.erasing.calibration} is {told}."
+
+
 def lines(job: "SearchJob", answers: "Sequence[Answered]") -> "Iterator[str]":
     """Yield one line of JSON for each answer, with the settings of the search."""
     from dataclasses import asdict
 
     settings: dict[str, Any] = asdict(job) | {"data": str(job.data), "rule": job.selection}
+    if job.erasing is None:
+        del settings["erasing"]
+    else:
+        settings["erasing"] |= {"calibration": str(job.erasing.calibration)}
     if job.selection is not None:
         del settings["guidance"]
     for row, answer in enumerate(answers):

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from halluc_plugin.decoding.policy import Tabu
+from halluc_plugin.decoding.triggers import Trigger
 from halluc_plugin.edits import Context, EditVocab
 from halluc_plugin.edits.builders import Boundary
 from halluc_plugin.errors import SettingsError
@@ -31,9 +32,13 @@ class Decoding:
         boundary: The effect of an edit on an empty response.
         tabu: What an edit bans of the span it erases (evaluation only). True stands for :attr:`Tabu.LAST`.
         eos_ids: Ids that end a response; they count as text.
+        trigger: The settings by which a signal takes text back in place of the model, whose own edits are
+            banned then; None for none.
+        delimiters: Ids that end a step, with ``trigger``.
 
     Raises:
-        SettingsError: A value is out of range, or greedy hard decoding could loop forever.
+        SettingsError: A value is out of range, greedy hard decoding could loop forever, or a signal takes
+            back in soft context.
     """
 
     vocab: EditVocab
@@ -44,6 +49,8 @@ class Decoding:
     boundary: Boundary = Boundary.NOOP
     tabu: Tabu | bool = Tabu.OFF
     eos_ids: frozenset[int] = field(default_factory=frozenset)
+    trigger: Trigger | None = None
+    delimiters: frozenset[int] = field(default_factory=frozenset)
 
     def __post_init__(self) -> None:
         if self.max_actions < 1:
@@ -51,12 +58,29 @@ class Decoding:
         if self.temperature < 0:
             raise SettingsError(f"temperature is {self.temperature}.", "Give 0 for greedy, or more.")
         object.__setattr__(self, "tabu", Tabu.of(self.tabu))
+        if self.trigger is not None:
+            self._check_trigger(self.trigger)
         free = self.tabu is Tabu.OFF and self.budget is None
         if self.context is Context.HARD and self.temperature == 0 and free:
             raise SettingsError(
                 "Greedy decoding in hard context returns to the same state after every backtrack and loops.",
                 "Set tabu=True, a budget, or a temperature above 0.",
             )
+
+    def _check_trigger(self, trigger: Trigger) -> None:
+        trigger.require_edit(self.vocab)
+        if self.context is Context.SOFT or self.budget not in {None, 0}:
+            raise SettingsError(
+                f"A signal takes text back in {self.context} context with a budget of {self.budget} edits.",
+                "Decode in hard context, without a budget: the model itself takes nothing back then.",
+            )
+        if self.temperature == 0 and self.tabu is Tabu.OFF:
+            raise SettingsError(
+                "What a signal takes back would be written again at temperature 0.",
+                "Set a temperature above 0, or tabu.",
+            )
+        # The model's own edits are banned; the trigger has a budget of its own.
+        object.__setattr__(self, "budget", 0)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from halluc_plugin.decoding.generation import Processing
 from halluc_plugin.decoding.limits import max_positions, require_room, require_rows
 from halluc_plugin.decoding.policy import NOTHING, EditPolicy, Tabu
 from halluc_plugin.decoding.slots import SlotCache
+from halluc_plugin.decoding.watching import Watched
 from halluc_plugin.edits import Context
 from halluc_plugin.errors import TraceError
 
@@ -165,6 +166,7 @@ class _Batch:
     ) -> None:
         self.model, self.decoding, self.processing, self.read = model, decoding, processing, read
         self._steer = steer
+        self._states: torch.Tensor | None = None
         self.device = input_device(model)
         positions = max_positions(model.config)
         self.rows = [
@@ -177,6 +179,11 @@ class _Batch:
         rows = model.config.get_text_config().vocab_size
         self.edit_ids = sorted(token for token in decoding.vocab.edit_ids if token < rows)
         self._unknown = decoding.vocab.unknown_ids(model.config.get_text_config().vocab_size)
+        self._watched = (
+            None
+            if decoding.trigger is None
+            else Watched(decoding.trigger, decoding.delimiters, {*self.edit_ids, *self._unknown})
+        )
         self._prefill()
 
     def _prefill(self) -> None:
@@ -203,7 +210,9 @@ class _Batch:
         fed = [row.next_input(self.decoding.context) for row in self.active]
         ids = torch.tensor([[token] for token, _ in fed], device=self.device)
         positions = torch.tensor([[position] for _, position in fed], device=self.device)
-        scores = self._ban(self._logits(ids, positions))
+        logits = self._logits(ids, positions)
+        erasing = self._erasing(logits)
+        scores = self._ban(logits)
         if self.processing is not None:
             # Some make finite again what is banned.
             scores = self._ban(self.processing(ids, positions, scores))
@@ -214,7 +223,24 @@ class _Batch:
                 "Every token is banned: tabu and the logits processors leave nothing to sample.",
                 "Ban less, or sample without tabu.",
             )
-        return scores if self._steer is None else self._steered(scores, self._steer)
+        if self._steer is not None:
+            scores = self._steered(scores, self._steer)
+        for index, decided in erasing:
+            scores[index] = -torch.inf
+            scores[index, decided] = 0.0
+        return scores
+
+    def _erasing(self, logits: torch.Tensor) -> list[tuple[int, int]]:
+        """Which active rows a signal takes text back in now, with the edit that does it."""
+        if self._watched is None or self.decoding.trigger is None:
+            return []
+        going = [index for index, row in enumerate(self.active) if row.finish is None]
+        rows = [(self.active[index].number, self.active[index].policy.state.live_ids) for index in going]
+        states = None if self._states is None else self._states[going]
+        edits = self._watched.edits_now(rows, logits[going], states)
+        return [
+            (index, self.decoding.trigger.edit_id) for index, now in zip(going, edits, strict=True) if now
+        ]
 
     def _steered(self, scores: torch.Tensor, steer: Steer) -> torch.Tensor:
         """Leave a single id to sample where an action is decided, in place."""
@@ -229,6 +255,7 @@ class _Batch:
         visible = int(positions.max()) + 1
         self.cache.place(positions, visible)
         seen = torch.arange(visible, device=self.device) <= positions
+        layer = None if self._watched is None else self._watched.layer
         with self._reading():
             output = self.model(
                 input_ids=ids,
@@ -236,7 +263,10 @@ class _Batch:
                 attention_mask=seen[:, None, None, :],
                 past_key_values=self.cache,
                 use_cache=True,
+                **({} if layer is None else {"output_hidden_states": True}),
             )
+        if layer is not None:
+            self._states = output.hidden_states[layer][:, -1].to(self.device)
         return output.logits[:, -1].to(self.device, torch.float32)
 
     @contextmanager

@@ -5,21 +5,13 @@ was calibrated on one way of sampling means the same in another.
 """
 
 from collections.abc import Collection
-from enum import StrEnum
 
 import torch
 
+from halluc_plugin.decoding.triggers import TextSignal
+
 LOWEST = -1e4
 """Log-probability of what is left out: its probability is 0 in any float."""
-
-
-class TextSignal(StrEnum):
-    """The signals that logits alone tell; the larger, the less certain a model is."""
-
-    ENTROPY = "entropy"
-    """Entropy of the next token of text, in nats."""
-    MARGIN = "margin"
-    """Minus the difference of the two largest probabilities, in [-1, 0]."""
 
 
 def text_signal(logits: torch.Tensor, signal: TextSignal, left_out: Collection[int] = ()) -> torch.Tensor:

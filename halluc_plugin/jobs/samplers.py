@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 from halluc_plugin.decoding.limits import require_room, require_rows
+from halluc_plugin.decoding.triggers import Trigger
 from halluc_plugin.edits import find_delimiters
 from halluc_plugin.errors import HostVersionError, SettingsError, TokenizerError
 from halluc_plugin.sampling.driver import Sampler
@@ -98,7 +99,13 @@ def require_fit(
 
 
 def open_sampler(
-    model: str, backend: Backend, space: Space, seed: int, *, trust_remote_code: bool = False
+    model: str,
+    backend: Backend,
+    space: Space,
+    seed: int,
+    *,
+    trust_remote_code: bool = False,
+    trigger: Trigger | None = None,
 ) -> Sampler:
     """Load a model to be sampled from.
 
@@ -108,6 +115,7 @@ def open_sampler(
         space: The space in which the model is sampled.
         seed: Seed of all samples.
         trust_remote_code: Whether code that comes with the model may run.
+        trigger: The settings by which a signal takes text back; None for none.
 
     Returns:
         The sampler.
@@ -117,7 +125,8 @@ def open_sampler(
         HostVersionError: vLLM is asked for and not installed.
     """
     if backend is Backend.HF:
-        return HFSampler(load_network(model, trust_remote_code=trust_remote_code), space, seed=seed)
+        network = load_network(model, trust_remote_code=trust_remote_code)
+        return HFSampler(network, space, seed=seed, trigger=trigger)
     try:
         from vllm import LLM
     except ImportError as error:
@@ -128,18 +137,21 @@ def open_sampler(
 
     from vllm.platforms import current_platform
 
-    from halluc_plugin.vllm_engine.launch import KNOWN_IDS
+    from halluc_plugin.vllm_engine.launch import ENGINE_ARGS, KNOWN_IDS, PROCESSOR
     from halluc_plugin.vllm_engine.sampler import VLLMSampler
 
     # On a CPU blocks have 128 tokens by default, and no shorter prefix is ever found in the cache.
     blocks = {"block_size": 32} if current_platform.is_cpu() else {}
+    arguments: dict[str, Any] = {"logits_processors": [KNOWN_IDS]}
+    if trigger is not None:
+        arguments = {**ENGINE_ARGS, "logits_processors": [KNOWN_IDS, PROCESSOR]}
     llm = LLM(
         model,
         **blocks,
         logprobs_mode="processed_logprobs",
-        logits_processors=[KNOWN_IDS],
+        **arguments,
         enable_prefix_caching=True,
         seed=seed,
         trust_remote_code=trust_remote_code,
     )
-    return VLLMSampler(llm, space)
+    return VLLMSampler(llm, space, trigger)

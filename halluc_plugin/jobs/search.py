@@ -17,7 +17,7 @@ from halluc_plugin.jobs.search_methods import GUIDED, TREES, Guidance, Method
 from halluc_plugin.jobs.search_models import Models, open_models
 from halluc_plugin.jobs.search_plans import DEFAULT_BUDGET
 from halluc_plugin.sampling.driver import Found, run
-from halluc_plugin.sampling.independent import independent
+from halluc_plugin.sampling.independent import independent, samples_that_end
 from halluc_plugin.sampling.problems import PosedProblem, read_problems, step_oracle
 from halluc_plugin.sampling.states import GuidedSearch, Search, Space
 from halluc_plugin.search.answers import Answered, answered, canonical, judged
@@ -80,7 +80,7 @@ def answer(
     )
     judges = [step_oracle(problem, tokenizer) if job.oracle else None for problem in problems]
     models = open_models(job, problems, space, tokenizer)
-    edits = BACKTRACK_TOKEN in tokenizer.get_vocab() and not job.ban_edits
+    edits = BACKTRACK_TOKEN in tokenizer.get_vocab() and not (job.ban_edits or job.method is Method.ERASE)
 
     def make(number: int, asked: Sequence[Asked]) -> tuple[list[Row], Mapping[str, int]]:
         models.seed(job.seed, number)
@@ -138,8 +138,9 @@ def _search(job: SearchJob, prompt: tuple[int, ...], space: Space, judge: StepOr
         case Method.BACKTRACK:
             rounds = DEFAULT_ROUNDS if job.rounds is None else job.rounds
             return self_backtracking(prompt, space, job.n, rounds)
-        case Method.SAMPLE:
-            return independent(prompt, space, job.n)
+        case Method.SAMPLE | Method.ERASE:
+            begin = independent if job.method is Method.SAMPLE else samples_that_end
+            return begin(prompt, space, job.n)
         case Method.REFINE:
             return refining(prompt, space, job.n, DEFAULT_ROUNDS if job.rounds is None else job.rounds)
         case Method.BREADTH_FIRST:

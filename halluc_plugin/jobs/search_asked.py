@@ -11,6 +11,7 @@ from halluc_plugin.edits import find_delimiters
 from halluc_plugin.errors import SettingsError, TokenizerError
 from halluc_plugin.jobs.resets import reset_vocab
 from halluc_plugin.jobs.samplers import Backend, answer_ends
+from halluc_plugin.jobs.search_erasing import Erasing
 from halluc_plugin.jobs.search_methods import (
     GUIDED,
     MEANING,
@@ -58,6 +59,7 @@ class SearchJob:
         trust_remote_code: Whether code that comes with model or verifier may run.
         apply_chat_template_kwargs: Further arguments of the model's chat template.
         guidance: The settings of a guided search.
+        erasing: The settings by which a signal erases, with :attr:`Method.ERASE` and only there.
 
     :data:`halluc_plugin.jobs.search_methods.MEANING` lists the methods for which each option has a meaning.
 
@@ -87,6 +89,7 @@ class SearchJob:
     trust_remote_code: bool = False
     apply_chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
     guidance: Guidance = field(default_factory=Guidance)
+    erasing: Erasing | None = None
 
     def __post_init__(self) -> None:
         if self.n < 1 or (self.limit is not None and self.limit < 1):
@@ -100,7 +103,12 @@ class SearchJob:
             "ban_edits": self.ban_edits,
             "rule": self.rule is not None,
         }
+        if self.erasing is not None and self.method is not Method.ERASE:
+            raise SettingsError(
+                f"--calibration has no meaning for --method {self.method}.", "Use --method erase."
+            )
         require_meaning(self.method, given | own)
+        self._require_erasing()
         self._require_models()
         votes = self.rule in {Rule.MAJORITY, Rule.SUMMED, Rule.CONFIDENCE}
         if self.reward_function is not None and (votes or self.method is Method.WEIGHTED_MAJORITY):
@@ -128,6 +136,23 @@ class SearchJob:
 
         if self.method in GUIDED:
             self.begin()
+
+    def _require_erasing(self) -> None:
+        """A search that erases has a calibration, and reads what its engine shows."""
+        if self.method is not Method.ERASE:
+            return
+        if self.erasing is None:
+            raise SettingsError(
+                "--method erase needs the threshold of a signal.",
+                "Give --calibration FILE, which `halluc probe signal NAME --out FILE` writes.",
+            )
+        if self.backend is Backend.VLLM:
+            self.erasing.require_logits_alone()
+        if self.temperature == 0 and self.tabu is Tabu.OFF:
+            raise SettingsError(
+                "What is erased would be written again at temperature 0.",
+                "Give a temperature above 0, or --tabu first.",
+            )
 
     def _require_models(self) -> None:
         """The models beside the one that answers go with what they are for."""
@@ -198,6 +223,10 @@ class SearchJob:
         asked = asdict(self)
         if self.tabu is Tabu.OFF:
             del asked["tabu"]  # answers of before there was a choice are kept
+        if self.erasing is None:
+            del asked["erasing"]
+        else:
+            asked["erasing"]["calibration"] = named(self.erasing.calibration)
         del asked["guidance"]
         if self.method in GUIDED:
             asked["guidance"] = self._guided_by()
@@ -229,6 +258,11 @@ def space_of(job: SearchJob, tokenizer: Any) -> Space:
     from halluc_plugin.tokens import BACKTRACK_TOKEN, vocab_of
 
     if BACKTRACK_TOKEN not in tokenizer.get_vocab():
+        if job.method is Method.ERASE:
+            raise TokenizerError(
+                "The model's tokenizer has no edit token, by which text is erased.",
+                "Add one with `halluc add-token --step`; no training is needed.",
+            )
         if job.method is Method.BACKTRACK:
             raise TokenizerError(
                 "The model's tokenizer has no backtrack token, so nothing would ever be rolled back.",

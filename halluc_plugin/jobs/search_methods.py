@@ -17,6 +17,8 @@ class Method(StrEnum):
     SAMPLE = "sample"
     REFINE = "refine"
     """Answers that the model may refine once they are finished (ReVISE, arXiv 2502.14565)."""
+    ERASE = "erase"
+    """Samples of which a signal erases some, without training (docs/signals.md)."""
     GREEDY = "greedy"
     BEAM = "beam"
     BREADTH_FIRST = "breadth-first"
@@ -46,8 +48,8 @@ MEANING: Mapping[str, frozenset[Method]] = {
     "rounds": frozenset({Method.BACKTRACK, Method.REFINE, Method.SUBPOOL}),
     "budget": TREES | GROWN | {Method.VALUE_BEAM, Method.REVISE},
     "oracle": TREES,
-    "tabu": frozenset({Method.BACKTRACK, Method.SAMPLE}),
-    "ban_edits": frozenset(Method) - {Method.BACKTRACK, Method.REFINE, Method.BEAM},
+    "tabu": frozenset({Method.BACKTRACK, Method.SAMPLE, Method.ERASE}),
+    "ban_edits": frozenset(Method) - {Method.BACKTRACK, Method.REFINE, Method.BEAM, Method.ERASE},
     "rule": frozenset(Method) - GUIDED,
     "scorer": GUIDED,
     "continuations": GUIDED,

@@ -90,7 +90,8 @@ def open_models(job: SearchJob, problems: Sequence[PosedProblem], space: Space, 
     scorer = _scorer(job, tokenizer) if job.selection is Rule.VERIFIER else None
     if job.method is Method.BEAM:
         return Models(shape, network=load_network(job.model, trust_remote_code=trust), scorer=scorer)
-    sampler = open_sampler(job.model, job.backend, space, job.seed, trust_remote_code=trust)
+    trigger = None if job.erasing is None else job.erasing.trigger(job.model, space.vocab)
+    sampler = open_sampler(job.model, job.backend, space, job.seed, trust_remote_code=trust, trigger=trigger)
     if job.method not in GUIDED:
         return Models(shape, sampler, scorer=scorer)
     corrector = corrector_shape = None

@@ -6,7 +6,9 @@ from typing import Any
 
 import torch
 
-from halluc_plugin.decoding.signals import TextSignal, text_signal
+from halluc_plugin.decoding.signals import text_signal
+from halluc_plugin.decoding.triggers import TextSignal
+from halluc_plugin.decoding.watching import shift
 from halluc_plugin.edits import EditVocab
 from halluc_plugin.errors import SettingsError
 
@@ -20,12 +22,14 @@ class TokenSignals:
         margin: Minus the margin of the same distribution, Float[T].
         edit: Probability of an edit behind each token, Float[T].
         hidden: The hidden state at each token, Float[T, H].
+        phase_shift: Minus the cosine of a hidden state with that at the token before, Float[T].
     """
 
     entropy: torch.Tensor
     margin: torch.Tensor
     edit: torch.Tensor
     hidden: torch.Tensor
+    phase_shift: torch.Tensor
 
 
 def checked_layer(model: Any, layer: int) -> int:
@@ -54,6 +58,7 @@ def token_signals(
     vocab: EditVocab,
     *,
     layer: int = -1,
+    shift_layer: int = -1,
     batch_size: int = 32,
 ) -> Iterator[TokenSignals]:
     """Yield the signals of each text, in soft context of text without edits.
@@ -63,6 +68,7 @@ def token_signals(
         texts: Pairs of a prompt and a live text, as token ids, neither of them empty.
         vocab: The edit vocabulary of the ids.
         layer: Number of the layer whose output is read (:func:`checked_layer`).
+        shift_layer: Number of the layer whose states are compared with those before them.
         batch_size: Number of texts in a forward pass.
 
     Yields:
@@ -71,7 +77,8 @@ def token_signals(
     Raises:
         SettingsError: The layer is not there.
     """
-    index, rows = checked_layer(model, layer), model.config.get_text_config().vocab_size
+    index, shifted = checked_layer(model, layer), checked_layer(model, shift_layer)
+    rows = model.config.get_text_config().vocab_size
     unknown = frozenset(vocab.unknown_ids(rows))
     edits = sorted(token for token in vocab.edit_ids - unknown if token < rows)
     for start in range(0, len(texts), batch_size):
@@ -88,9 +95,11 @@ def token_signals(
             behind = output.logits[row, first:end].float()
             if unknown:
                 behind[:, sorted(unknown)] = -torch.inf
+            states = output.hidden_states[shifted][row, first - 1 : end]
             yield TokenSignals(
                 text_signal(before, TextSignal.ENTROPY, vocab.edit_ids | unknown).cpu(),
                 text_signal(before, TextSignal.MARGIN, vocab.edit_ids | unknown).cpu(),
                 behind.softmax(-1)[:, edits].sum(-1).clamp(max=1.0).cpu(),
                 output.hidden_states[index][row, first:end].float().cpu(),
+                shift(states[:-1], states[1:]).cpu(),
             )

@@ -35,6 +35,17 @@ class Cost:
         self.tokens += sampled
         self.prefill(prefix + sampled, reused=prefix)
 
+    def add_actions(self, prefix: int, depths: Sequence[int]) -> None:
+        """Add a sample of which some was taken back in hard context: one slot an action, each at its depth.
+
+        Args:
+            prefix: Number of tokens before the sample.
+            depths: Number of live tokens of the sample before each action.
+        """
+        self.tokens += len(depths)
+        self.slots += len(depths)
+        self.context += sum(prefix + depth + 1 for depth in depths)
+
     def flops(self, shape: DecoderShape) -> int:
         """Return the forward FLOPs by :meth:`halluc_plugin.metrics.DecoderShape.flops`, rating included."""
         return shape.flops(self.slots, self.context) + self.rated.flops

@@ -123,7 +123,10 @@ class _Running:
         """Take a sample, and pay for it."""
         cost, computed = self.costs[request.writer], self._computed[request.writer]
         cost.prefill(len(request.prefix), reused=computed.reused(request.prefix))
-        cost.add(len(request.prefix), len(sample.ids))
+        if sample.depths:
+            cost.add_actions(len(request.prefix), sample.depths)
+        else:
+            cost.add(len(request.prefix), len(sample.ids))
         computed.add(request.prefix + sample.ids)
         self.given[number] = sample
         self.samples.append((request, sample))

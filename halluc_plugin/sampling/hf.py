@@ -8,6 +8,8 @@ import torch
 
 from halluc_plugin.decoding import Decoding, decode
 from halluc_plugin.decoding.limits import require_room
+from halluc_plugin.decoding.triggers import Trigger
+from halluc_plugin.edits import Context, EditState
 from halluc_plugin.sampling.states import End, Request, Sample, Space
 
 
@@ -31,10 +33,19 @@ class HFSampler:
         space: The space in which searches take place.
         batch_size: Largest number of samples in a forward pass.
         seed: Seed of all samples.
+        trigger: The settings by which a signal takes text back, in hard context; None for none.
     """
 
-    def __init__(self, model: Any, space: Space, *, batch_size: int = 256, seed: int = 0) -> None:
-        self._model, self._space, self._batch_size = model, space, batch_size
+    def __init__(
+        self,
+        model: Any,
+        space: Space,
+        *,
+        batch_size: int = 256,
+        seed: int = 0,
+        trigger: Trigger | None = None,
+    ) -> None:
+        self._model, self._space, self._batch_size, self._trigger = model, space, batch_size, trigger
         self._generator = torch.Generator(next(model.parameters()).device).manual_seed(seed)
         self._reader: TrunkReader | None = None
 
@@ -72,6 +83,8 @@ class HFSampler:
         return [samples[i] for i in range(len(requests))]
 
     def _batch(self, requests: Sequence[Request]) -> list[Sample]:
+        if self._trigger is not None:
+            return self._erased(requests, self._trigger)
         decoding = Decoding(
             self._space.vocab,
             max_actions=max(request.max_tokens for request in requests),
@@ -102,6 +115,32 @@ class HFSampler:
             for trace, request in zip(traces, requests, strict=True)
         ]
 
+    def _erased(self, requests: Sequence[Request], trigger: Trigger) -> list[Sample]:
+        """Samples of which a signal took some back."""
+        space = self._space
+        decoding = Decoding(
+            space.vocab,
+            max_actions=max(request.max_tokens for request in requests),
+            context=Context.HARD,
+            temperature=requests[0].temperature,
+            tabu=space.tabu,
+            eos_ids=requests[0].stop_ids - space.vocab.edit_ids,
+            trigger=trigger,
+            delimiters=space.delimiters,
+        )
+        traces = decode(
+            self._model,
+            [request.prefix for request in requests],
+            decoding,
+            limits=[request.max_tokens for request in requests],
+            banned_first=[request.banned_first for request in requests],
+            generator=self._generator,
+        )
+        return [
+            erased_sample(trace.ids, trace.logprobs, request, space)
+            for trace, request in zip(traces, requests, strict=True)
+        ]
+
 
 def _kind(request: Request) -> tuple[float, list[int], int]:
     return request.temperature, sorted(request.stop_ids), len(request.prefix)
@@ -125,3 +164,34 @@ def sample_of(ids: Sequence[int], logprobs: Sequence[float], request: Request, s
     kept = tuple(ids[: request.max_tokens])
     end = space.end(kept[-1]) if kept[-1] in request.stop_ids else None
     return Sample(kept, tuple(logprobs[: len(kept)]), End.LENGTH if end is None else end)
+
+
+def erased_sample(
+    actions: Sequence[int], logprobs: Sequence[float], request: Request, space: Space
+) -> Sample:
+    """Return the sample that is left of a raw trace in which a signal took text back.
+
+    Both samplers make such samples by this function.
+
+    Args:
+        actions: The raw trace, edits included.
+        logprobs: Log-probability of each action, in nats; empty if it was not asked for.
+        request: The request.
+        space: The space in which it was sampled.
+    """
+    state, left, depths, erasures, behind_edit = EditState(space.vocab), list[int](), list[int](), 0, False
+    for index, action in enumerate(actions):
+        depths.append(state.depth)
+        edit = action in space.vocab.edit_ids
+        state.push(action)
+        if edit:
+            del left[state.depth :]
+            erasures += not behind_edit
+        else:
+            left.append(index)
+        behind_edit = edit
+    ids = tuple(actions[index] for index in left)
+    ended = bool(ids) and not behind_edit and ids[-1] in request.stop_ids
+    end = (space.end(ids[-1]) if ended else None) or End.LENGTH
+    kept = tuple(logprobs[index] for index in left) if logprobs else ()
+    return Sample(ids, kept, end, depths=tuple(depths), erasures=erasures)

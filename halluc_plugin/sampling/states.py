@@ -204,6 +204,9 @@ class Sample:
         entropies: Entropy of the distribution before each id, in nats; empty if the engine does not report
             it.
         edit_probs: Probability of an edit before each id; empty if the engine does not report it.
+        depths: Number of live tokens of the sample before each action, if a signal took back some of what was
+            sampled; the actions are more than the ids then. Empty if each id is an action.
+        erasures: Number of times that a signal took text back.
     """
 
     ids: tuple[int, ...]
@@ -211,6 +214,8 @@ class Sample:
     end: End
     entropies: tuple[float, ...] = ()
     edit_probs: tuple[float, ...] = ()
+    depths: tuple[int, ...] = ()
+    erasures: int = 0
 
 
 Search = Generator[list[Request], list[Sample], list[Response]]

@@ -37,6 +37,7 @@ class Answered:
         corrector_tokens: Number of tokens that a corrector sampled, not counted in ``tokens``.
         draft_tokens: Number of tokens that a draft model sampled, not counted in ``tokens``.
         scorer_flops: The part of ``flops`` that a scorer took, its rollouts included.
+        erasures: For each sample the number of times that a signal erased; empty if none does.
         actions: What was known of the answer's tokens, as returned by :func:`known_actions`; None if nothing
             was found.
         visited: All that the search wrote, as returned by :func:`halluc_plugin.search.visited.visited`; None
@@ -55,6 +56,7 @@ class Answered:
     corrector_tokens: int = 0
     draft_tokens: int = 0
     scorer_flops: int = 0
+    erasures: Sequence[int] = ()
     actions: Mapping[str, Any] | None = None
     visited: Mapping[str, Any] | None = None
 
@@ -147,6 +149,7 @@ def judged(
             corrector_tokens=result.corrected.tokens,
             draft_tokens=result.drafted.tokens,
             scorer_flops=scorer_flops,
+            erasures=[sample.erasures for _, sample in result.samples if sample.depths],
             actions=None if chosen is None else known_actions(chosen, tokenizer),
             visited=None if account is None else visited(problem.prompt, result, chosen, account, tokenizer),
         )

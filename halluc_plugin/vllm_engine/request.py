@@ -13,6 +13,7 @@ from numbers import Integral
 from typing import Any, TypeVar
 
 from halluc_plugin.decoding.policy import Tabu
+from halluc_plugin.decoding.triggers import Scope, TextSignal, Trigger
 from halluc_plugin.edits import Context, EditVocab
 from halluc_plugin.edits.builders import Boundary
 from halluc_plugin.edits.vocab import DELIMITERS, ROLES
@@ -47,6 +48,8 @@ class EditRequest:
             :class:`halluc_plugin.decoding.EditPolicy`). True stands for :attr:`Tabu.LAST`.
         length: The tokens that ``max_tokens`` counts.
         max_actions: Largest number of raw actions if ``max_tokens`` counts collapsed tokens.
+        trigger: The settings by which a signal of the logits takes text back in hard context, in place of the
+            model, whose own edits are banned then; None for none.
 
     Raises:
         SettingsError: A number is out of range, or two settings contradict each other.
@@ -59,9 +62,12 @@ class EditRequest:
     tabu: Tabu | bool = Tabu.OFF
     length: Length = Length.RAW
     max_actions: int | None = None
+    trigger: Trigger | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tabu", Tabu.of(self.tabu))
+        if self.trigger is not None:
+            self._check_trigger(self.trigger)
         for key, least in (("budget", 0), ("max_actions", 1)):
             value = getattr(self, key)
             if isinstance(value, Integral) and not isinstance(value, bool):
@@ -79,6 +85,26 @@ class EditRequest:
                 f"Give {PREFIX}max_actions with length=collapsed, which may else never end, and only there: "
                 "with length=raw, max_tokens is that number.",
             )
+
+    def _check_trigger(self, trigger: Trigger) -> None:
+        trigger.require_edit(self.vocab)
+        if not isinstance(trigger.signal, TextSignal):
+            raise SettingsError(
+                f"{PREFIX}signal={trigger.signal} reads hidden states; vLLM's processors see logits alone.",
+                f"Decode with transformers, or give one of: {', '.join(TextSignal)}.",
+            )
+        if trigger.scope is Scope.STEP and not self.vocab.step_delimiters:
+            raise SettingsError(
+                f"{PREFIX}scope=step, but nothing says what ends a step.",
+                f"Give {PREFIX}step and {PREFIX}step_delimiters, or {PREFIX}scope=token.",
+            )
+        if self.context is Context.SOFT or self.budget not in {None, 0}:
+            raise SettingsError(
+                f"{PREFIX}signal takes text back in {self.context} context, {PREFIX}budget={self.budget}.",
+                f"Add {PREFIX}context=hard and leave {PREFIX}budget out: the model takes nothing back, "
+                f"{PREFIX}rollbacks limits the signal.",
+            )
+        object.__setattr__(self, "budget", 0)
 
     def check_ids(self, vocab_size: int) -> None:
         """Refuse ids that the model does not have.
@@ -109,8 +135,23 @@ class EditRequest:
             "tabu": None if self.tabu is Tabu.OFF else Tabu.of(self.tabu).value,
             "length": None if self.length is Length.RAW else self.length.value,
             "max_actions": self.max_actions,
+            **self._trigger_args(),
         }
         return {PREFIX + key: value for key, value in values.items() if value is not None}
+
+    def _trigger_args(self) -> dict[str, Any]:
+        trigger = self.trigger
+        if trigger is None:
+            return {}
+        return {
+            "signal": trigger.signal.value,
+            "threshold": list(trigger.threshold),
+            "erase": next(role for role, edit in self.vocab.roles.items() if edit == trigger.edit_id),
+            "scope": trigger.scope.value,
+            "erased_tokens": trigger.tokens,
+            "rollbacks": trigger.budget,
+            "gate": trigger.gate,
+        }
 
     @classmethod
     def from_extra_args(cls, extra_args: Mapping[str, Any] | None) -> "EditRequest | None":
@@ -151,13 +192,17 @@ class EditRequest:
             tabu=_tabu(ours),
             length=_choice(ours, "length", Length.RAW),
             max_actions=_integer(ours, "max_actions") if "max_actions" in ours else None,
+            trigger=_trigger(ours, vocab),
         )
 
 
 KEYS = (
     *(key for role in ROLES for key in (role, DELIMITERS.get(role)) if key),
     "budget", "boundary", "context", "tabu", "length", "max_actions",
+    "signal", "threshold", "erase", "scope", "erased_tokens", "rollbacks", "gate",
 )  # fmt: skip
+OF_SIGNALS = KEYS[-6:]
+"""The keys that have a meaning with ``signal`` alone."""
 
 
 def _is_meant_for_us(key: Any) -> bool:
@@ -208,6 +253,39 @@ def _ids(ours: Mapping[str, Any], key: str) -> frozenset[int]:
     if len(set(value)) < len(value):
         raise SettingsError(f"{PREFIX}{key} is {shown(value)}.", "Give each id once.")
     return frozenset(value)
+
+
+def _trigger(ours: Mapping[str, Any], vocab: EditVocab) -> Trigger | None:
+    if "signal" not in ours:
+        given = [key for key in OF_SIGNALS if key in ours]
+        if given:
+            raise SettingsError(
+                f"{PREFIX}{given[0]} means nothing without {PREFIX}signal.",
+                f"Add {PREFIX}signal={TextSignal.ENTROPY}, or leave it out.",
+            )
+        return None
+    thresholds = ours.get("threshold")
+    values = thresholds if isinstance(thresholds, list | tuple) else [thresholds]
+    role = ours.get("erase", "step")
+    if not isinstance(role, str) or role not in vocab.roles:
+        raise SettingsError(
+            f"{PREFIX}erase is {shown(role)}.", f"Give an edit of the request: {', '.join(vocab.roles)}."
+        )
+    return Trigger(
+        _choice(ours, "signal", TextSignal.ENTROPY),
+        tuple(_number("threshold", value) for value in values),
+        vocab.roles[role],
+        _choice(ours, "scope", Scope.STEP),
+        _integer(ours, "erased_tokens") if "erased_tokens" in ours else 1,
+        _integer(ours, "rollbacks") if "rollbacks" in ours else 4,
+        _number("gate", ours["gate"]) if "gate" in ours else None,
+    )
+
+
+def _number(key: str, value: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or value != value:  # noqa: PLR0124 - nan
+        raise SettingsError(f"{PREFIX}{key} is {shown(value)}, not a number.", "Give a number, such as 1.5.")
+    return float(value)
 
 
 def _tabu(ours: Mapping[str, Any]) -> Tabu:

@@ -205,7 +205,8 @@ def _check_hard_request(request: EditRequest, params: SamplingParams) -> None:
     stops = request.vocab.edit_ids & (params.all_stop_token_ids | set(params.stop_token_ids or ()))
     if stops:
         raise SettingsError(f"Edit token {min(stops)} is a stop token too.", "Take it out of the stops.")
-    free = request.tabu is Tabu.OFF and request.budget is None
+    unlimited = request.budget is None or request.trigger is not None
+    free = request.tabu is Tabu.OFF and unlimited
     if params.sampling_type is SamplingType.GREEDY and free:
         raise SettingsError(
             "Greedy decoding in hard context returns to the same state after every edit and loops.",

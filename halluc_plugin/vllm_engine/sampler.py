@@ -12,9 +12,12 @@ from typing import Any
 from vllm import SamplingParams, TokensPrompt
 
 from halluc_plugin.decoding.policy import NOTHING
+from halluc_plugin.decoding.triggers import Trigger
+from halluc_plugin.edits import Context
 from halluc_plugin.errors import TraceError
-from halluc_plugin.sampling.hf import sample_of
+from halluc_plugin.sampling.hf import erased_sample, sample_of
 from halluc_plugin.sampling.states import Request, Sample, Space
+from halluc_plugin.vllm_engine.request import EditRequest
 
 
 class VLLMSampler:
@@ -27,10 +30,16 @@ class VLLMSampler:
         llm: The engine, with ``logprobs_mode="processed_logprobs"`` and vLLM's own scheduler or the rewinding
             one.
         space: The space in which searches take place.
+        trigger: The settings by which a signal of the logits takes text back; the engine must rewind
+            (:data:`halluc_plugin.vllm_engine.launch.ENGINE_ARGS`). None for none.
     """
 
-    def __init__(self, llm: Any, space: Space) -> None:
+    def __init__(self, llm: Any, space: Space, trigger: Trigger | None = None) -> None:
         self._llm, self._space = llm, space
+        self._erasing: dict[str, Any] | None = None
+        if trigger is not None:
+            asked = EditRequest(space.vocab, context=Context.HARD, tabu=space.tabu, trigger=trigger)
+            self._erasing = asked.to_extra_args()
 
     def sample(self, requests: Sequence[Request]) -> list[Sample]:
         """Return one sample for each request, in order.
@@ -39,6 +48,8 @@ class VLLMSampler:
             TraceError: A request bans all ids with which its sample could begin, or has bans at a temperature
                 so high that vLLM cannot apply them.
         """
+        if self._erasing is not None:
+            return self._erased(requests, self._erasing)
         banned = self._space.vocab.edit_ids if self._space.edits_banned else frozenset[int]()
         begins = [replace(request, max_tokens=1) if request.banned_first else request for request in requests]
         drawn = self._draw(begins, [banned | request.banned_first for request in requests])
@@ -50,6 +61,25 @@ class VLLMSampler:
             sample_of(ids, logprobs, request, self._space)
             for (ids, logprobs), request in zip(drawn, requests, strict=True)
         ]
+
+    def _erased(self, requests: Sequence[Request], erasing: dict[str, Any]) -> list[Sample]:
+        """Samples of which a signal took some back."""
+        prompts = [TokensPrompt(prompt_token_ids=list(request.prefix)) for request in requests]
+        params = [_params(request, NOTHING) for request in requests]
+        for each in params:
+            each.extra_args = dict(erasing)
+            each.stop_token_ids = [
+                i for i in each.stop_token_ids or () if i not in self._space.vocab.edit_ids
+            ]
+        samples = []
+        outputs = self._llm.generate(prompts, params, use_tqdm=False)
+        for output, request in zip(outputs, requests, strict=True):
+            (answer,) = output.outputs
+            ids = list(answer.token_ids)
+            at_each = () if answer.logprobs is None else zip(answer.logprobs, ids, strict=True)
+            logprobs = [at[token].logprob for at, token in at_each]
+            samples.append(erased_sample(ids, logprobs, request, self._space))
+        return samples
 
     def _draw(
         self, requests: Sequence[Request], banned: Sequence[frozenset[int]]

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from halluc_plugin.decoding.signals import TextSignal, text_signal
+from halluc_plugin.decoding.signals import text_signal
+from halluc_plugin.decoding.triggers import TextSignal
 
 
 def test_by_hand():

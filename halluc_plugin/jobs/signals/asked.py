@@ -18,6 +18,8 @@ class Signal(StrEnum):
     """Minus the difference of the two largest probabilities, the mean over a step."""
     EDIT = "edit"
     """The model's own probability of an edit behind a step."""
+    PHASE_SHIFT = "phase-shift"
+    """Minus the cosine of hidden states at two tokens, the largest in a step (LPSR, arXiv 2604.18567)."""
     LINEAR_HEAD = "linear-head"
     """A verifier head on hidden states, one linear layer."""
     TWO_LAYER_HEAD = "two-layer-head"
@@ -46,7 +48,7 @@ class SignalJob:
         signals: The signals, each once.
         without: A second policy, such as one that was trained without the token; None for none.
         layer: Number of the layer whose states are read, None for the last one (heads) or the middle one
-            (EigenScore).
+            (EigenScore, phase shift).
         continuations: Number of continuations of a place that are compared.
         references: Trace file of right answers, from which MIND makes its labels; None without MIND.
         false_alarm: Largest share of live steps that a threshold may flag, in (0, 1).
@@ -93,7 +95,7 @@ class SignalJob:
             )
         self._require_use("--continuations", self.continuations, CONTINUED)
         self._require_use("--references", self.references, {Signal.MIND})
-        self._require_use("--layer", self.layer, HEADS | {Signal.EIGENSCORE})
+        self._require_use("--layer", self.layer, HEADS | {Signal.EIGENSCORE, Signal.PHASE_SHIFT})
         if Signal.MIND in self.signals and self.references is None:
             raise SettingsError(
                 "mind makes its labels from right answers, and there are none.",

@@ -46,6 +46,8 @@ class PolicySignals:
         problems: Number of problems; thresholds and heads are of those of even number, the rest is measured.
         found: The measurements of each signal.
         heads: The fitted heads, by signal.
+        layer: Number of the layer that heads read.
+        middle: Number of the layer whose states EigenScore and phase shift compare.
     """
 
     model: str
@@ -53,6 +55,8 @@ class PolicySignals:
     problems: int
     found: list[SignalFound]
     heads: dict[Signal, Head]
+    layer: int
+    middle: int
 
 
 def probe_signals(job: SignalJob, progress: Progress = pass_on) -> list[PolicySignals]:
@@ -128,7 +132,9 @@ class _Policy:
             self._found(signal, valued(signal, fit), valued(signal, test), windows, heads)
             for signal in signals
         ]
-        return PolicySignals(self.model, self.token, len(self.problems), found, heads)
+        return PolicySignals(
+            self.model, self.token, len(self.problems), found, heads, self.layer, self.middle
+        )
 
     def _places(self) -> list[SignalPlace]:
         sampler = HFSampler(self.network, self.space, seed=self.job.seed)
@@ -172,7 +178,7 @@ class _Policy:
             ((*self.problems[each.problem].prompt, *each.text[: each.start]), each.text[each.start :])
             for each in texts
         ]
-        return token_signals(self.network, asked, self.space.vocab, layer=self.layer)
+        return token_signals(self.network, asked, self.space.vocab, layer=self.layer, shift_layer=self.middle)
 
     def _mind(self) -> Head:
         assert self.job.references is not None
@@ -210,16 +216,27 @@ class _Policy:
 
 
 def as_json(found: Sequence[PolicySignals]) -> list[dict[str, Any]]:
-    """Return the measurements as JSON has them: no heads, and null for what is not known."""
+    """Return the measurements as JSON has them, heads as lists of numbers, and null for what is not known."""
     return [
         {
             "model": each.model,
             "token": each.token,
             "problems": each.problems,
-            "signals": [_plain(asdict(signal) | {"warnings": _warnings(signal)}) for signal in each.found],
+            "layer": each.layer,
+            "middle": each.middle,
+            "signals": [
+                _plain(asdict(signal) | {"warnings": _warnings(signal)}) | _head(each, signal.signal)
+                for signal in each.found
+            ],
         }
         for each in found
     ]
+
+
+def _head(policy: PolicySignals, signal: Signal) -> dict[str, Any]:
+    if signal not in policy.heads:
+        return {}
+    return {"head": {name: tensor.tolist() for name, tensor in policy.heads[signal].state().items()}}
 
 
 def _warnings(found: SignalFound) -> list[str]:

@@ -38,7 +38,7 @@ def at_tokens(signal: Signal, read: TokenSignals, heads: Mapping[Signal, Head]) 
     """
     if signal in HEADS:
         return heads[signal].dead(read.hidden)
-    values: list[float] = getattr(read, signal.value).tolist()
+    values: list[float] = getattr(read, signal.value.replace("-", "_")).tolist()
     return values
 
 
@@ -61,8 +61,11 @@ def value_at(
     if signal is Signal.SEMANTIC_ENTROPY and continued is not None:
         return Value(continued.semantic_entropy, None)
     values = at_tokens(signal, read, heads)
-    mean = signal in {Signal.ENTROPY, Signal.MARGIN}
-    return Value(sum(values) / len(values) if mean else values[-1], max(values))
+    if signal in {Signal.ENTROPY, Signal.MARGIN}:
+        step = sum(values) / len(values)
+    else:
+        step = max(values) if signal is Signal.PHASE_SHIFT else values[-1]
+    return Value(step, max(values))
 
 
 def fitted(

@@ -7,6 +7,7 @@ import typer
 
 from halluc_plugin.cli import choices
 from halluc_plugin.cli.cards import tell
+from halluc_plugin.cli.data_attempts import Attempts
 from halluc_plugin.cli.data_options import (
     Continuations,
     Delimiter,
@@ -46,6 +47,8 @@ VALUE_EXAMPLES = {
     "turns": examples(
         "halluc data turns --data own.parquet --tokenizer my-model --out turns.parquet",
         "halluc data turns --data own.parquet --tokenizer my-model --request '? ' --out attempts.parquet",
+        "halluc data turns --data own.parquet --tokenizer my-model --request '? ' "
+        "--problems DATA/chain/test.parquet --out asked/chain/test.parquet",
     ),
 }
 
@@ -196,6 +199,14 @@ def turns(
             show_default="none, a value file",
         ),
     ] = None,
+    problems: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --request: write the problems of this file for lm-eval, each with its first answer "
+            "and the text, which a second attempt follows.",
+            show_default="none, traces",
+        ),
+    ] = None,
     seed: Seed = 0,
     trust_remote_code: TrustRemoteCode = False,
     quiet: Quiet = False,
@@ -216,10 +227,13 @@ def turns(
             "returns": returns != "normalised",
         }
         refuse({k: v or None for k, v in refused.items()}, "with --request", "Leave it out.")
-        _write_attempts(
-            data, tokenizer, given, known, out, request, trajectories, seed, as_json=as_json, quiet=quiet
-        )
+        attempts = Attempts(data, given, tokenizer, known, request, out, as_json, quiet)
+        if problems is None:
+            attempts.traces(trajectories, seed)
+        else:
+            attempts.questions(problems)
         return
+    refuse({"problems": problems}, "without --request", "Give the text between two attempts.")
     delimiter = read_delimiter(data)
     kind = choose(Returns, returns, "--returns")
     rows = turn_rows(
@@ -229,37 +243,6 @@ def turns(
     asked = {"data": str(data), "revisions": revisions, "trajectories": trajectories}
     asked |= {"discount": discount, "returns": returns}
     _write(out, rows, known, delimiter, seed, asked, as_json=as_json, quiet=quiet)
-
-
-def _write_attempts(
-    data: Path,
-    model: str,
-    given: list[Any],
-    tokenizer: Any,
-    out: Path,
-    request: str,
-    most: int,
-    seed: int,
-    *,
-    as_json: bool,
-    quiet: bool,
-) -> None:
-    """Write traces of two attempts, and their card."""
-    from halluc_plugin.data.attempt_turns import attempt_rows
-    from halluc_plugin.data.trace_files import FINGERPRINT, fingerprint, write_traces
-    from halluc_plugin.jobs.samplers import answer_ends
-    from halluc_plugin.problem_sets.files import write_card
-
-    ids, ends = tokenizer.encode(request, add_special_tokens=False), answer_ends(model, tokenizer)
-    rows = attempt_rows(given, ids, ends, most=most, seed=seed)
-    write_traces(out, rows, tokenizer)
-    wrong = sum(bool(row.erased and row.erased[0]) for row in rows)
-    asked = {"data": str(data), "request": request, "trajectories": most}
-    counts = {"count": len(rows), "wrong_first": wrong, "right_first": len(rows) - wrong}
-    card = out.with_suffix(".card.json")
-    write_card(card, {**counts, "seed": seed, FINGERPRINT: fingerprint(tokenizer), "request": asked})
-    train = shell("halluc", "train", "--model", model, "--data", out, "--out", trained_folder(out))
-    tell(card, f"To train on it: {train}", as_json=as_json, quiet=quiet)
 
 
 def _write(

@@ -5,10 +5,12 @@ a wrong answer, or a right one that is given again; the paper calls fine-tuning 
 and on both STaR with right-to-right pairs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from halluc_plugin.data.rows import extra_info
 from halluc_plugin.data.trace_files import TraceRow
 from halluc_plugin.data.value_files import ValueRow
 from halluc_plugin.errors import DataError
@@ -51,6 +53,58 @@ def attempt_rows(
             "Sample more answers, or longer ones: `halluc data values --samples N --max-tokens N`.",
         )
     return found
+
+
+def question_rows(
+    problems: Sequence[Mapping[str, Any]],
+    prompts: Sequence[Sequence[int]],
+    rows: Sequence[ValueRow],
+    *,
+    request: Sequence[int],
+    ends: frozenset[int],
+    tokenizer: Any,
+) -> list[dict[str, Any]]:
+    """Return problems as rows that ask for a second attempt: the problem, its first answer, and the request.
+
+    A row's prompt is one message with all of that as text, special tokens of the chat template included, to
+    be asked without a template. ``extra_info.first_correct`` says whether the first answer is right. Problems
+    without an answer that ends are left out.
+
+    Args:
+        problems: Rows of verl.
+        prompts: Token ids of their prompts.
+        rows: Answers with values, of which the first to each problem is taken.
+        request: Token ids between the attempts, behind the end of the first one.
+        ends: Ids that end an answer.
+        tokenizer: The tokenizer of the ids.
+
+    Raises:
+        DataError: No problem has an answer, or the text of one has other ids.
+    """
+    firsts: dict[tuple[int, ...], ValueRow] = {}
+    for row in rows:
+        if not row.turn_ids and row.step_ids[-1][-1] in ends:
+            firsts.setdefault(tuple(row.prompt_ids), row)
+    asked = []
+    for problem, prompt in zip(problems, prompts, strict=True):
+        first = firsts.get(tuple(prompt))
+        if first is None:
+            continue
+        ids = [*prompt, *(token for step in first.step_ids for token in step), *request]
+        text = tokenizer.decode(ids)
+        if tokenizer.encode(text, add_special_tokens=False) != ids:
+            raise DataError(
+                "A first attempt has other ids once it is written as text: lm-eval would ask something else.",
+                "Evaluate both turns with verl's validation (recipe refinement) instead.",
+            )
+        told = {**extra_info(problem), "first_correct": first.correct}
+        asked.append({**problem, "prompt": [{"role": "user", "content": text}], "extra_info": told})
+    if not asked:
+        raise DataError(
+            "None of the problems has an answer in the value file.",
+            "Write it of these problems: `halluc data values --data PROBLEMS`.",
+        )
+    return asked
 
 
 def _firsts(of: Sequence[ValueRow], most: int, rng: np.random.Generator) -> list[ValueRow]:

@@ -3,6 +3,7 @@
 import json
 import shlex
 
+import pyarrow.parquet as pq
 import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -97,6 +98,29 @@ def test_values_are_written_and_gone_on_with(chains, asked, policy, tmp_path, me
     invoke(*args, "--out", stopped)
     assert len(policy.calls) <= needed // 2
     assert stopped.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.usefixtures("policy")
+def test_second_attempts_are_asked_behind_first_ones(chains, asked, model, problems, tmp_path):
+    """Each problem is a row whose prompt holds its first answer, with its end, and the request."""
+    own, out = tmp_path / "own.parquet", tmp_path / "questions.parquet"
+    invoke(*asked, "--continuations", "1", "--out", own)
+    turns = ("turns", "--data", own, "--tokenizer", model, "--out", out)
+    said = invoke(*turns, "--request", "?\n", "--problems", problems)
+    rows, card = pq.read_table(out).to_pylist(), json.loads((tmp_path / "questions.card.json").read_text())
+    assert card["count"] == len(rows) == 20
+    assert card["wrong_first"] == sum(not row["extra_info"]["first_correct"] for row in rows)
+    assert "--tasks chain_backtrack" in said
+    given = read_values(own, chains.tokenizer)
+    for row in rows:
+        (message,) = row["prompt"]
+        ids = chains.tokenizer.encode(message["content"])
+        first = next(each for each in given if ids[: len(each.prompt_ids)] == each.prompt_ids)
+        attempt = [token for step in first.step_ids for token in step]
+        assert ids == [*first.prompt_ids, *attempt, *chains.tokenizer.encode("?\n")]
+        assert row["extra_info"]["first_correct"] is first.correct
+    with pytest.raises(SettingsError, match="--problems means nothing without --request"):
+        invoke(*turns, "--problems", problems)
 
 
 @pytest.mark.usefixtures("policy")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from halluc_plugin.data.attempt_turns import attempt_rows
+from halluc_plugin.data.attempt_turns import attempt_rows, question_rows
 from halluc_plugin.data.value_files import ValueRow
 from halluc_plugin.errors import DataError
 
@@ -60,3 +60,37 @@ def test_second_attempts_are_drawn():
     rows = [answer(n, EOS, right=n > 4) for n in range(1, 7)]
     second = {text[-2] for seed in np.arange(20) for text, erased in made(*rows, seed=int(seed)) if erased[0]}
     assert second == {"5", "6"}
+
+
+class Letters:
+    """A tokenizer of digits, to which 9 and 8 are one text."""
+
+    def decode(self, ids):
+        """The ids, joined."""
+        return "".join(map(str, ids)).replace("9", "8")
+
+    def encode(self, text, add_special_tokens):
+        """The ids of a text."""
+        return list(map(int, text))
+
+
+def asked(*rows, prompts=((5,),)):
+    """The questions of problems with these prompts."""
+    problems = [{"data_source": "x", "reward_model": {}, "extra_info": {"answer": 3}} for _ in prompts]
+    return question_rows(problems, prompts, rows, request=ASK, ends=frozenset({EOS}), tokenizer=Letters())
+
+
+def test_questions_by_hand():
+    """The first answer that ends, behind its prompt and before the request; others are left out."""
+    rows = [answer(4, right=True), answer(1, EOS, right=False), answer(2, EOS, right=True)]
+    (row,) = asked(*rows, prompts=((5,), (6,)))
+    assert row["prompt"] == [{"role": "user", "content": "51078"}]
+    assert row["extra_info"] == {"answer": 3, "first_correct": False}
+
+
+def test_questions_that_cannot_be_asked_are_refused():
+    """Texts of other ids, and problems without answers."""
+    with pytest.raises(DataError, match="other ids once it is written as text"):
+        asked(answer(9, EOS, right=True))
+    with pytest.raises(DataError, match="None of the problems has an answer"):
+        asked(answer(1, EOS, right=True), prompts=((6,),))

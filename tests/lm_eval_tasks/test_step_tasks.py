@@ -45,6 +45,17 @@ def chain(load_task, bytes_tokenizer, tmp_path_factory):
     return lambda **more: load_task("chain_backtrack", data_dir=folder, pretrained=bytes_tokenizer, **more)
 
 
+def test_a_second_attempt_is_asked_for(load_task, bytes_tokenizer, tmp_path):
+    """A row with the first attempt and a request in its prompt is one question, judged by the second."""
+    asked = "3 +4 *7 mod 10\n3+4=8\n<|im_end|>?\n"
+    folder = write(tmp_path, "chain", [("halluc/chain", asked, CHAIN, ANSWER)], "test", "test_long")
+    task = load_task("chain_backtrack", data_dir=folder, pretrained=bytes_tokenizer)
+    (doc,) = task.task_docs
+    assert doc["prompt"] == asked
+    assert task.score(doc, ANSWER, "strict-match") == 1
+    assert task.score(doc, "3+4=8\n", "strict-match") == 0
+
+
 ROW = {
     "data_source": "halluc/chain",
     "prompt": [{"role": "user", "content": "3 +4 *7 mod 10\n"}],

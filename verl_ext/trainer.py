@@ -108,7 +108,10 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
             rewards=[float(row.sum()) for row in data["rm_scores"]],
             infos=_infos(data["extra_fields"]),
         )
-        rows, paid = shape(answers, self._reader.vocab, self._settings.at(self.global_steps))
+        rows, paid = shape(
+            answers, self._reader.vocab, self._settings.at(self.global_steps),
+            marks=self._reader.marks, step=self.global_steps,
+        )  # fmt: skip
         metrics.update(paid)
         shaped = torch.nested.as_nested_tensor(rows, layout=torch.jagged)
         fields = TensorDict({"advantages": shaped}, batch_size=len(keys))

@@ -35,6 +35,34 @@ def event_values(
         The values of the states before the effective events, those after them, both row by row, and the
         number of effective events in each row.
     """
+    _, _, before, after, counts = _value(resolution, groups, rewards, whole=False)
+    num_events = resolution.num_events.numpy()
+    firsts = np.concatenate([[0], np.cumsum(num_events)])
+    kept = np.arange(len(before)) - np.repeat(firsts[:-1], num_events) < np.repeat(counts, num_events)
+    return before[kept].tolist(), after[kept].tolist(), counts.tolist()
+
+
+def reached_values(
+    resolution: "Resolution", groups: np.ndarray, rewards: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the value of the state that each text action of B traces reached, and of the empty state.
+
+    Args:
+        resolution: B traces of width T on the CPU, padded on the right.
+        groups: Number of each trace's group from 0, Long[B].
+        rewards: Reward of each trace, Double[B].
+
+    Returns:
+        Double[B, T], 0 at edits and padding, and Double[B].
+    """
+    reached, empty, *_ = _value(resolution, groups, rewards, whole=True)
+    return reached, empty
+
+
+def _value(
+    resolution: "Resolution", groups: np.ndarray, rewards: np.ndarray, *, whole: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The values at text actions (none if not ``whole``), of empty states, and around events."""
     ids, lengths, num_events = (
         field.numpy() for field in (resolution.ids, resolution.raw_length, resolution.num_events)
     )
@@ -47,13 +75,14 @@ def event_values(
     firsts = np.concatenate([[0], np.cumsum(num_events)])
     before, after = np.empty((2, firsts[-1]))
     counts = np.zeros(len(ids), np.int64)
+    reached, empty = np.zeros(ids.shape if whole else (0, 0)), np.zeros(len(ids))
     _loop()(
         ids, lengths, resolution.is_edit.numpy(), resolution.erased.numpy(), resolution.parent.numpy(),
         rewards, order, starts, nodes, table, slots,
         np.empty(ids.shape, np.int32), firsts, before, after, counts,
+        reached, empty,
     )  # fmt: skip
-    kept = np.arange(len(before)) - np.repeat(firsts[:-1], num_events) < np.repeat(counts, num_events)
-    return before[kept].tolist(), after[kept].tolist(), counts.tolist()
+    return reached, empty, before, after, counts
 
 
 @cache
@@ -66,9 +95,9 @@ def _loop() -> Any:
 
 def _value_groups(  # type: ignore[no-untyped-def] # noqa: ANN202, C901, PLR0912, PLR0915, PLR0917 - numba compiles one plain loop
     ids, lengths, is_edit, erased, parent, rewards, order, starts, nodes, table, slots, state,  # noqa: ANN001
-    firsts, before, after, counts,  # noqa: ANN001
+    firsts, before, after, counts, behind, empty,  # noqa: ANN001
 ):  # fmt: skip
-    """Fill ``state`` (of each text action, the node it leads to), ``before``, ``after`` and ``counts``.
+    """Fill ``state`` (of each text action, the node it leads to) and what comes behind it.
 
     ``table`` finds, by the hash of parent and token, the children that are not first.
     """
@@ -113,6 +142,11 @@ def _value_groups(  # type: ignore[no-untyped-def] # noqa: ANN202, C901, PLR0912
         for at in range(starts[g], starts[g + 1]):
             b = order[at]
             n = lengths[b]
+            empty[b] = nodes[0].total / nodes[0].times
+            if behind.size:
+                for t in range(n):
+                    if not is_edit[b, t]:
+                        behind[b, t] = nodes[state[b, t]].total / nodes[state[b, t]].times
             last = n - 1
             while last >= 0 and (is_edit[b, last] or erased[b, last]):
                 last -= 1

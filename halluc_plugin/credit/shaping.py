@@ -20,9 +20,11 @@ def shape_advantages(
     *,
     erased: ErasedTokens,
     event_values: Sequence[Sequence[EventValue]] | None = None,
+    pay: Tensor | None = None,
     alpha: float = 0.0,
+    replaces: bool = False,
 ) -> Tensor:
-    """Return advantages with erased tokens discouraged, if asked for, and edits credited.
+    """Return advantages with erased tokens discouraged, if asked for, and single actions credited.
 
     Args:
         advantages: The group-normalised advantage of the whole answer at every unmasked action, Float[B, T].
@@ -30,8 +32,10 @@ def shape_advantages(
         resolution: B traces of width T.
         erased: The treatment of erased tokens. Only ``negative`` changes anything here; ``mask`` and ``keep``
             act through the mask.
-        event_values: The values around each effective event of each trace, None for no credit.
+        event_values: The values around each effective event of each trace, None for no credit of edits.
+        pay: The pay of every action (:func:`halluc_plugin.credit.pay_actions`), Float[B, T], None for none.
         alpha: Units of advantage per unit of value; see :func:`halluc_plugin.credit.event_credit`.
+        replaces: Whether the credit takes the place of the answer's advantage.
 
     Returns:
         The advantage of each action, Float[B, T], zero where masked.
@@ -41,6 +45,10 @@ def shape_advantages(
     """
     if erased is ErasedTokens.NEGATIVE:
         advantages = turn_against(advantages, resolution.erased)
+    if replaces:
+        advantages = advantages * 0
+    if pay is not None:
+        advantages = advantages + alpha * pay.to(advantages)
     if event_values is not None:
         advantages = advantages + event_credit(resolution, event_values, alpha).to(advantages)
     return advantages * response_mask.to(advantages.dtype)

@@ -4,8 +4,12 @@ A state is named by the column of the action that comes next: in a row without p
 of actions that led to it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from halluc_plugin.credit.event_values import EventValue
+from halluc_plugin.errors import TraceError
 
 if TYPE_CHECKING:
     from halluc_plugin.edits import Resolution
@@ -26,6 +30,30 @@ class States:
     def positions(self) -> list[int]:
         """Return all positions once, in ascending order."""
         return sorted({*self.step_ends, *(at for event in self.events for at in event)})
+
+    def known(
+        self, length: int, event_values: Sequence[EventValue], steps: Sequence[float]
+    ) -> dict[int, float]:
+        """Return the values of the states by position, and that of the answer at ``length``.
+
+        Args:
+            length: Number of actions.
+            event_values: The values around each effective event, in order.
+            steps: The value after each step of the resolved text, the last of them the answer's.
+
+        Raises:
+            TraceError: There are more or fewer values than states.
+        """
+        if len(event_values) != len(self.events) or len(steps) != len(self.step_ends) + 1:
+            raise TraceError(
+                f"{len(event_values)} events and {len(steps)} steps have values, of {len(self.events)} and "
+                f"{len(self.step_ends) + 1}.",
+                "Judge answers with the step delimiter and the ends of the run that credits them.",
+            )
+        around = zip(self.events, event_values, strict=True)
+        found = {at: value for event, pair in around for at, value in zip(event, pair, strict=True)}
+        found |= dict(zip(self.step_ends, steps[:-1], strict=True))
+        return found | {length: steps[-1]}
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from halluc_plugin.credit import EventValue, shape_advantages
+from halluc_plugin.credit import EventValue, sampled_actions, shape_advantages
 from halluc_plugin.credit.sources import BY_GROUP
-from halluc_plugin.edits import EditVocab, resolve_rows
+from halluc_plugin.edits import EditVocab, Resolution, resolve_rows
 from halluc_plugin.edits.builders import ErasedTokens
 from halluc_plugin.errors import DataError
-from halluc_plugin.rewards import Answer
+from halluc_plugin.rewards import Answer, Marks
+from halluc_plugin.rewards.states import WHOLE
+from halluc_plugin.rl.action_credit import action_pay
 from halluc_plugin.settings import Settings
 
 ROUNDING = 1e-9
@@ -101,46 +103,92 @@ def reward_info(
 
 def shapes_actions(settings: Settings) -> bool:
     """Return whether single actions get more than their answer's advantage."""
-    return settings.erased_tokens is ErasedTokens.NEGATIVE or settings.credit.alpha != 0
+    credit = settings.credit
+    return settings.erased_tokens is ErasedTokens.NEGATIVE or credit.alpha != 0 or credit.share < 1
 
 
-def shape(answers: Answers, vocab: EditVocab, settings: Settings) -> tuple[list[Tensor], dict[str, float]]:
-    """Return the advantages of every action, and metrics of the credit of edits.
+def shape(
+    answers: Answers, vocab: EditVocab, settings: Settings, *, marks: Marks = WHOLE, step: int = 0
+) -> tuple[list[Tensor], dict[str, float]]:
+    """Return the advantages of every action, and metrics of the credit of single actions.
 
     Args:
         answers: The answers of a step.
         vocab: The edit vocabulary of the ids.
         settings: The settings of the step.
+        marks: The ids that end steps and answers.
+        step: Number of the step, which decides the actions that are drawn.
 
     Returns:
         The advantages, Float[T] for each answer; and under ``backtrack/`` the metrics ``event_gain``, the
-        mean Δ of an event, and ``degenerate/credit``, the share of prompts whose advantages the credit does
-        not change.
+        mean Δ of an event (where edits alone are credited), ``degenerate/credit``, the share of prompts whose
+        advantages the credit does not change, and ``degenerate/credit_actions``, the share of unmasked
+        actions that it does not.
 
     Raises:
-        DataError: Edits are credited by judged values, and an answer has none.
+        DataError: Judged values are credited, and an answer has none.
     """
     rows: dict[int, Tensor] = {}
     event_values: dict[int, list[EventValue]] = {}
+    changed, learned, moved = 0, 0, set[str]()
     # What is known of an action takes a hundred bytes, and a step may have tens of millions of them.
     for part in answers.parts(AT_ONCE):
         some = answers.some(part)
         resolution = resolve_rows(some.responses, vocab)
-        found = _event_values(some, vocab, settings) if settings.credit.alpha else None
-        shaped = shape_advantages(
-            _padded(some.advantages),
-            _padded(some.masks),
-            resolution,
-            erased=settings.erased_tokens,
-            event_values=found,
-            alpha=settings.credit.alpha,
-        )
+        shaped, found = _shaped(some, resolution, settings, marks, step)
+        changes = _changes(shaped, some, resolution, settings.erased_tokens)
+        changed += int(changes.sum())
+        learned += sum(int((mask != 0).sum()) for mask in some.masks)
+        moved |= {some.prompts[row] for row in changes.any(1).nonzero().flatten().tolist()}
         ids = zip(part, shaped, some.responses, strict=True)
         rows |= {number: row[: len(response)].clone() for number, row, response in ids}
         event_values |= dict(zip(part, found or (), strict=False))
     order = range(len(answers.keys))
-    credited = [event_values[number] for number in order] if settings.credit.alpha else None
-    return [rows[number] for number in order], _metrics(answers.prompts, credited)
+    metrics = {}
+    if settings.credit.alpha or settings.credit.share < 1:
+        metrics = {
+            "backtrack/degenerate/credit": 1 - len(moved) / len(set(answers.prompts)),
+            "backtrack/degenerate/credit_actions": 1 - changed / max(1, learned),
+        }
+    gains = [value.gain for number in sorted(event_values) for value in event_values[number]]
+    metrics |= {"backtrack/event_gain": sum(gains) / len(gains)} if gains else {}
+    return [rows[number] for number in order], metrics
+
+
+def _shaped(
+    answers: Answers, resolution: Resolution, settings: Settings, marks: Marks, step: int
+) -> tuple[Tensor, list[list[EventValue]] | None]:
+    """The advantages of these answers, and what edits gained where they alone are credited."""
+    credit, event_values, pay = settings.credit, None, None
+    if credit.pays_all:
+        pay = action_pay(
+            resolution, answers.prompts, answers.rewards, answers.infos, credit=credit, marks=marks
+        )
+    elif credit.alpha:
+        event_values = _event_values(answers, resolution.vocab, settings)
+    shaped = shape_advantages(
+        _padded(answers.advantages),
+        _padded(answers.masks),
+        resolution,
+        erased=settings.erased_tokens,
+        event_values=event_values,
+        pay=pay,
+        alpha=credit.alpha,
+        replaces=credit.replaces,
+    )
+    if credit.share < 1:
+        lengths = resolution.raw_length.tolist()
+        shaped = shaped * sampled_actions(
+            answers.keys, lengths, share=credit.share, first=credit.first, step=step
+        )
+    return shaped, event_values
+
+
+def _changes(shaped: Tensor, answers: Answers, resolution: Resolution, erased: ErasedTokens) -> Tensor:
+    """Which unmasked actions have another advantage than without credit, Bool[B, T]."""
+    masks = _padded(answers.masks)
+    without = shape_advantages(_padded(answers.advantages), masks, resolution, erased=erased)
+    return ((shaped - without).abs() > ROUNDING) & (masks != 0)
 
 
 def _event_values(answers: Answers, vocab: EditVocab, settings: Settings) -> list[list[EventValue]]:
@@ -159,19 +207,6 @@ def _event_values(answers: Answers, vocab: EditVocab, settings: Settings) -> lis
             )
         judged.append([EventValue(before, after) for before, after in event_values])
     return judged
-
-
-def _metrics(prompts: Sequence[str], event_values: Sequence[Sequence[EventValue]] | None) -> dict[str, float]:
-    if event_values is None:
-        return {}
-    gains = [value.gain for row in event_values for value in row]
-    paid = {
-        prompt
-        for prompt, row in zip(prompts, event_values, strict=True)
-        if any(abs(value.gain) > ROUNDING for value in row)
-    }
-    degenerate = {"backtrack/degenerate/credit": 1 - len(paid) / len(set(prompts))}
-    return degenerate | ({"backtrack/event_gain": sum(gains) / len(gains)} if gains else {})
 
 
 def _padded(rows: Sequence[Tensor]) -> Tensor:

@@ -161,7 +161,7 @@ class _Trainer:
         self._model.eval()
         rolled = self._rolled(chosen, settings, step)
         answers = rolled.answers
-        advantages, paid = shape(answers, self._reader.vocab, settings)
+        advantages, paid = shape(answers, self._reader.vocab, settings, marks=self._reader.marks, step=step)
         asked = [problem for problem in chosen for _ in range(run.group)]
         if step == 1:
             self._warn_of_blind_start(answers, asked, settings)

@@ -6,12 +6,14 @@ from typing import Any
 from halluc_plugin.settings import Settings
 
 PREPARED_LATER = ("task", "options", "context", "erased_tokens", "shares", "warm_start_batch_size")
+CREDIT_LATER = ("units", "form", "replaces", "share", "first")
 LATER = (
     ("", "shares"),
     ("", "report"),
     ("", "resets"),
     ("reward", "parameters"),
     ("values", "scorer"),
+    *(("credit", name) for name in CREDIT_LATER),
     *(("prepare", name) for name in PREPARED_LATER),
 )
 """Group and name of settings that were added after the first checkpoints, so that those can be resumed."""

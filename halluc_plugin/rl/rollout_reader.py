@@ -22,14 +22,14 @@ def step_marks(tokenizer: Any, settings: Settings, vocab: EditVocab, ends: Colle
         ends: Ids that end an answer, in addition to the tokenizer's EOS.
 
     Raises:
-        EditVocabError: Steps have a reward, and no token ends with the step delimiter.
+        EditVocabError: Steps have a reward or credit, and no token ends with the step delimiter.
     """
     ends = frozenset({int(tokenizer.eos_token_id), *ends})
     try:
         delimiter = settings.tokens.step_delimiter
         return Marks(find_delimiters(tokenizer, delimiter, edit_ids=vocab.edit_ids), ends)
     except EditVocabError:
-        if settings.pays_steps:
+        if settings.pays_steps or settings.credit.divides_steps:
             raise
         return Marks(ends=ends)  # a whole answer is one step
 

@@ -7,7 +7,9 @@ and a contradiction are refused before anything starts.
 """
 
 from halluc_plugin import moved
+from halluc_plugin.credit.forms import CreditForm
 from halluc_plugin.credit.sources import CreditValues
+from halluc_plugin.credit.units import CreditUnits
 from halluc_plugin.rewards.settings import RewardSettings
 from halluc_plugin.settings.blocks import (
     FailureSettings,
@@ -28,7 +30,9 @@ from halluc_plugin.settings.run import Settings, load
 from halluc_plugin.settings.strict import choose
 
 __all__ = [
+    "CreditForm",
     "CreditSettings",
+    "CreditUnits",
     "CreditValues",
     "FailureSettings",
     "GuardSettings",

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from halluc_plugin.credit.sources import CreditValues
+from halluc_plugin.credit.forms import CreditForm
+from halluc_plugin.credit.sources import BY_GROUP, CreditValues
+from halluc_plugin.credit.units import CreditUnits
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.refusals import require_finite
 
@@ -68,16 +70,77 @@ class ValueSettings:
 
 @dataclass(frozen=True)
 class CreditSettings:
-    """The credit of edits in addition to their answer's advantage.
+    """The credit of single actions; presets are ``halluc/credit=NAME``.
 
     Args:
-        alpha: Each effective event gets ``alpha`` times the value of the state that it reached minus that of
-            the state that it left, divided over its edits, after group normalisation; 0 gives no credit.
+        alpha: What is paid, times ``alpha``, comes to the advantages after group normalisation; 0 gives no
+            credit.
         values: The source of the values.
+        units: Which actions are paid, and for what. An event's pay is divided over its edits with ``edits``;
+            otherwise each action of a unit gets all of it.
+        form: What a unit is paid; other than ``gain`` with ``steps`` alone, ``siblings`` by the prefix tree,
+            ``min`` and ``verdict`` by judged values.
+        replaces: Whether the credit takes the place of the answer's advantage.
+        share: Probability that an action is learned from, drawn for each anew (S-GRPO).
+        first: Number of an answer's first actions that are always learned from.
     """
 
     alpha: float = 0.0
     values: CreditValues = CreditValues.JUDGED
+    units: CreditUnits = CreditUnits.EDITS
+    form: CreditForm = CreditForm.GAIN
+    replaces: bool = False
+    share: float = 1.0
+    first: int = 0
 
     def __post_init__(self) -> None:
         require_finite("halluc.credit.alpha", self.alpha)
+        if not 0 < self.share <= 1:
+            raise SettingsError(
+                f"halluc.credit.share is {self.share}.", "Give a probability above 0; 1 keeps every action."
+            )
+        if self.first < 0:
+            raise SettingsError(f"halluc.credit.first is {self.first}.", "Give an integer of at least 0.")
+        self._check_form()
+        if self.replaces and (not self.alpha or self.units is CreditUnits.EDITS):
+            raise SettingsError(
+                f"halluc.credit.replaces leaves nothing to most actions with alpha={self.alpha} and "
+                f"units={self.units}.",
+                "Give ++halluc.credit.alpha=1 and ++halluc.credit.units=actions or steps.",
+            )
+
+    def _check_form(self) -> None:
+        by_group = self.values in BY_GROUP
+        if self.units is CreditUnits.ACTIONS and not by_group:
+            raise SettingsError(
+                f"halluc.credit.units=actions pays every action, and halluc.credit.values={self.values} "
+                "knows states between steps alone.",
+                "Set ++halluc.credit.values=prefix_tree, or ++halluc.credit.units=steps.",
+            )
+        if self.form is CreditForm.GAIN:
+            return
+        if self.units is not CreditUnits.STEPS:
+            raise SettingsError(
+                f"halluc.credit.form={self.form} is of steps, and halluc.credit.units is {self.units}.",
+                "Set ++halluc.credit.units=steps, or ++halluc.credit.form=gain.",
+            )
+        if by_group is not (self.form is CreditForm.SIBLINGS):
+            raise SettingsError(
+                f"halluc.credit.form={self.form} does not go with halluc.credit.values={self.values}.",
+                "siblings are compared by the prefix_tree, min and verdict read judged values.",
+            )
+
+    @property
+    def judged_steps(self) -> bool:
+        """Whether values after steps are read from a judge."""
+        return self.divides_steps and self.values not in BY_GROUP
+
+    @property
+    def divides_steps(self) -> bool:
+        """Whether steps are paid, so that their ends must be known."""
+        return bool(self.alpha) and self.units is CreditUnits.STEPS
+
+    @property
+    def pays_all(self) -> bool:
+        """Whether text is paid, too."""
+        return bool(self.alpha) and self.units is not CreditUnits.EDITS

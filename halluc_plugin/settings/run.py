@@ -43,7 +43,7 @@ class Settings:
         resets: The settings of the agent loop ``resets``.
         reward: The reward.
         values: The source of the values of states on the way.
-        credit: The credit of edits in addition to their answer's advantage.
+        credit: The credit of single actions.
         curriculum: Stages of the run by global step; without any, all settings stay the same.
         metrics: What is measured of each training step.
         guard: When to stop because engine and actor disagree.
@@ -82,6 +82,12 @@ class Settings:
         for number, stage in enumerate(self.curriculum):
             if stage.weights is not None:
                 check_weights(stage.weights, f"halluc.curriculum[{number}].weights")
+        if self.credit.replaces and self.erased_tokens is ErasedTokens.NEGATIVE:
+            raise SettingsError(
+                "halluc.credit.replaces takes the place of the advantages that "
+                "halluc.erased_tokens=negative turns around.",
+                "Set halluc.erased_tokens=keep: what was erased is then paid for what it did.",
+            )
         if self.curriculum and self.max_backtracks is not None:
             raise SettingsError(
                 f"halluc.max_backtracks is {self.max_backtracks}, but the curriculum has budgets of its own.",
@@ -137,9 +143,10 @@ class Settings:
 
     @property
     def pays_steps(self) -> bool:
-        """Whether the values of the states after steps have a weight in any stage."""
+        """Whether the values of the states after steps have a weight in any stage, or are credited."""
         steps = [name for name, component in components().items() if component.reads_steps]
-        return any(stage.reward.weights.get(name) for stage in self.stages for name in steps)
+        weighted = any(stage.reward.weights.get(name) for stage in self.stages for name in steps)
+        return weighted or self.credit.judged_steps
 
     @property
     def paid_values(self) -> tuple[str, ...]:

@@ -3,7 +3,8 @@
 A policy writes ``length`` tokens, right or wrong, and ends; an answer is right if all its tokens are. The
 policy sees the live text alone (hard context), and each of its states has logits of its own. Rewards, masks
 and advantages are those of training. They are computed for all pairs of traces, weighted by their
-probability, which gives the expected gradient of GRPO with groups of two and the loss summed over tokens.
+probability, which gives the expected gradient of GRPO with groups of two and the loss summed over tokens. The
+oracle is the gradient of the probability of a right answer itself, which needs neither groups nor advantages.
 """
 
 import math
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from halluc_plugin.credit import EventValue, group_relative, shape_advantages, spread
+from halluc_plugin.credit import EventValue, group_relative, pay_actions, shape_advantages, spread
 from halluc_plugin.credit.sources import BY_GROUP
 from halluc_plugin.edits import EditState, EditVocab, Resolution, resolve, resolve_rows
 from halluc_plugin.edits.builders import Boundary, ErasedTokens, budget_mask, response_mask
@@ -52,15 +53,18 @@ class Rule:
     Attributes:
         reward: The settings of the reward of whole answers.
         erased: The treatment of erased tokens.
-        credit: The settings of the credit of edits.
+        credit: The settings of the credit of single actions.
         normalize_by_std: Whether to divide by the standard deviation; see
             :func:`halluc_plugin.credit.group_relative`.
+        policy_values: Whether steps are judged by the policy's own chance with edits banned, which sampled
+            continuations estimate, and not by the verifier.
     """
 
     reward: RewardSettings = field(default_factory=RewardSettings)
     erased: ErasedTokens = ErasedTokens.MASK
     credit: CreditSettings = field(default_factory=CreditSettings)
     normalize_by_std: bool = True
+    policy_values: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,12 +118,37 @@ class CreditChain:
 
     def drift(self, rule: Rule) -> Drift:
         """Return the drift under a rule of reward and credit."""
+        return self._along(self.gradient(rule))
+
+    def gradient(self, rule: Rule) -> Tensor:
+        """Return the expected gradient under a rule, Double[S, 4], for the logits in each of ``states``."""
         logits = self._logits.clone().requires_grad_()
         log_probs = self._log_probs(logits)
         weights = log_probs.detach().sum(-1).exp()
         advantages = self._advantages(rule, weights)
         (gradient,) = torch.autograd.grad((advantages * log_probs).sum(), logits)
-        return self._along(gradient)
+        return gradient
+
+    def exact_gradient(self) -> Tensor:
+        """Return the gradient of the probability of a right answer, Double[S, 4] as :meth:`gradient`."""
+        logits = self._logits.clone().requires_grad_()
+        right = torch.tensor([answer.final.accuracy for answer in self._answers], dtype=torch.float64)
+        (gradient,) = torch.autograd.grad((self._log_probs(logits).sum(-1).exp() * right).sum(), logits)
+        return gradient
+
+    def exact_drift(self) -> Drift:
+        """Return the drift along the gradient of the probability of a right answer."""
+        return self._along(self.exact_gradient())
+
+    def agreement(self, rule: Rule) -> float:
+        """Return the cosine between a rule's expected gradient and the exact one, over all logits."""
+        mine, exact = self.gradient(rule).flatten(), self.exact_gradient().flatten()
+        return float(torch.nn.functional.cosine_similarity(mine, exact, dim=0))
+
+    @property
+    def states(self) -> list[str]:
+        """The live texts in which the policy acts, ``r`` for right and ``w`` for wrong."""
+        return ["".join(_TEXT[token] for token in state) for state in self._states]
 
     def _along(self, gradient: Tensor) -> Drift:
         policy = self._logits.softmax(-1)
@@ -147,7 +176,11 @@ class CreditChain:
         shaped = shape_advantages(
             spread(relative, mask), mask, self._pairs(rows), erased=rule.erased,
             event_values=self._event_values(rule, rows, groups, rewards), alpha=rule.credit.alpha,
+            pay=self._pay(rule, rows, groups, rewards), replaces=rule.credit.replaces,
         )  # fmt: skip
+        if rule.credit.share < 1:  # the mean over draws
+            columns = torch.arange(shaped.shape[1])
+            shaped = shaped * torch.where(columns < rule.credit.first, 1.0, rule.credit.share).double()
         together = (weights[first] * weights[second]).repeat_interleave(2)
         total = torch.zeros(self._resolution.ids.shape, dtype=torch.float64)
         return total.index_add_(0, rows, shaped * together[:, None]) / 2
@@ -158,7 +191,7 @@ class CreditChain:
     def _event_values(
         self, rule: Rule, rows: Tensor, groups: Tensor, rewards: Tensor
     ) -> list[list[EventValue]] | None:
-        if not rule.credit.alpha:
+        if not rule.credit.alpha or rule.credit.pays_all:
             return None
         by_group = BY_GROUP.get(rule.credit.values)
         if by_group is not None:
@@ -166,6 +199,37 @@ class CreditChain:
             return by_group(traces, groups.tolist(), rewards[rows].tolist(), _VOCAB)
         event_values = [list(answer.event_values or ()) for answer in self._answers]
         return [event_values[row] for row in rows.tolist()]
+
+    def _pay(self, rule: Rule, rows: Tensor, groups: Tensor, rewards: Tensor) -> Tensor | None:
+        credit = rule.credit
+        if not credit.pays_all:
+            return None
+        chosen = rows.tolist()
+        known = None
+        if credit.judged_steps:
+            of_trace = [self._known(rule, row) for row in range(len(self._traces))]
+            known = [of_trace[row] for row in chosen]
+        places = None
+        if credit.divides_steps:
+            places = [self._answers[row].trace.states.positions() for row in chosen]
+        return pay_actions(
+            self._pairs(rows), groups, rewards[rows], form=credit.form, places=places, known=known
+        )
+
+    def _known(self, rule: Rule, row: int) -> dict[int, float]:
+        answer, length = self._answers[row], len(self._traces[row])
+        states = answer.trace.states
+        if not rule.policy_values:
+            return states.known(length, answer.event_values or (), answer.steps or ())
+        live = {at: self._resolution.live_at(row, at) for at in states.positions()}
+        return {at: self._chance(ids) for at, ids in live.items()} | {length: answer.final.accuracy}
+
+    def _chance(self, live: list[int]) -> float:
+        """Of a right answer from a state, if edits are banned."""
+        if WRONG in live:
+            return 0.0
+        alarms = [self.alarm if length else 0.0 for length in range(len(live), self.length)]
+        return math.prod(1 - self.error / (1 - alarm) for alarm in alarms)
 
     @cached_property
     def _traces(self) -> list[list[int]]:

@@ -54,8 +54,8 @@ def test_the_step_is_policy_gradient_ascent(tokenizer, problems, tmp_path, monke
     found = {}
     shape = grpo.shape
 
-    def seen(answers, vocab, settings):
-        rows, paid = shape(answers, vocab, settings)
+    def seen(answers, vocab, settings, **where):
+        rows, paid = shape(answers, vocab, settings, **where)
         found["answers"], found["rows"] = answers, rows
         return rows, paid
 

@@ -62,6 +62,20 @@ def test_reads_every_group():
         ({"values": {"continuations": 0}}, "halluc.values.continuations is 0"),
         ({"credit": {"alpha": float("inf")}}, "halluc.credit.alpha is inf"),
         ({"credit": {"values": "verifier"}}, "Give one of: judged, prefix_tree."),
+        ({"credit": {"share": 0}}, "halluc.credit.share is 0"),
+        ({"credit": {"first": -1}}, "halluc.credit.first is -1"),
+        ({"credit": {"units": "actions"}}, "knows states between steps alone"),
+        ({"credit": {"form": "min"}}, "halluc.credit.form=min is of steps, and halluc.credit.units is edits"),
+        ({"credit": {"form": "siblings", "units": "steps"}}, "does not go with halluc.credit.values=judged"),
+        (
+            {"credit": {"form": "verdict", "units": "steps", "values": "prefix_tree"}},
+            "halluc.credit.form=verdict does not go with halluc.credit.values=prefix_tree",
+        ),
+        ({"credit": {"replaces": True}}, "leaves nothing to most actions with alpha=0.0 and units=edits"),
+        (
+            {"credit": {"replaces": True, "alpha": 1, "units": "steps"}, "erased_tokens": "negative"},
+            "Set halluc.erased_tokens=keep",
+        ),
         ({"metrics": {"kappa": 0}}, "halluc.metrics.kappa is 0"),
         ({"curriculum": {"steps": 3}}, "halluc.curriculum is {'steps': 3}, not a list"),
         (
@@ -140,3 +154,12 @@ def test_what_pays_for_values():
     assert load({"credit": {"alpha": 0.5}}).paid_values == ("halluc.credit.alpha",)
     assert load({"credit": {"alpha": 0.5, "values": "prefix_tree"}}).paid_values == ()
     assert load({"reward": {"weights": {"outcome": 1, "process": 0}}}).paid_values == ()
+
+
+def test_credit_of_steps_reads_values_after_steps():
+    """Judged ones must be had after every step; the prefix tree needs the ends of steps and no judge."""
+    judged = load({"credit": {"alpha": 1, "units": "steps"}})
+    assert (judged.pays_steps, judged.credit.divides_steps) == (True, True)
+    tree = load({"credit": {"alpha": 1, "units": "steps", "values": "prefix_tree"}})
+    assert (tree.pays_steps, tree.credit.divides_steps) == (False, True)
+    assert not load({"credit": {"units": "steps"}}).credit.divides_steps

@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 RECIPES = sorted(path.stem for path in (ROOT / "recipes" / "recipe").glob("*.yaml"))
 SFT_RECIPES = [recipe for recipe in RECIPES if "sft" in recipe]
 RL_RECIPES = [recipe for recipe in RECIPES if recipe not in SFT_RECIPES]
+CREDITS = sorted(path.stem for path in (ROOT / "recipes" / "halluc" / "credit").glob("*.yaml"))
 SCALES = ("cpu", "accelerator", "node", "cluster")
 
 
@@ -112,6 +113,16 @@ def test_rewards_by_name(reward, weights):
     """`halluc/reward=NAME` pays what it says and nothing else."""
     chosen = load(composed("+recipe=halluc_grpo", f"halluc/reward={reward}").halluc).reward
     assert chosen.weights == weights
+
+
+@pytest.mark.parametrize("name", CREDITS)
+def test_credit_by_name(name):
+    """`halluc/credit=NAME` sets what its file says, whatever the recipe sets by itself."""
+    chosen = load(composed("+recipe=halluc_grpo_hard", f"halluc/credit={name}").halluc)
+    block = yaml_of("halluc/credit", name)
+    said = load(block if "credit" in block else {"credit": block})
+    assert (chosen.credit, chosen.values) == (said.credit, said.values)
+    assert shapes_actions(chosen) is (name != "none")
 
 
 def test_the_unbiased_reference_is_verls_own():

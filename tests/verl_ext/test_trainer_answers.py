@@ -46,14 +46,24 @@ def test_edits_are_paid_their_gain(credited):
     """Alpha times the judged gain, on the edit, beside the answer's advantage; filling rows are left out."""
     put, metrics = credited(mask=0.0, credit={"alpha": 0.25})
     assert put == {"u_0_0": [0.5, 0.0, 0.75, 0.5], "u_1_0": [-0.5, -0.5]}
-    assert metrics == {"backtrack/event_gain": 1.0, "backtrack/degenerate/credit": 0.0}
+    shares = {"backtrack/degenerate/credit": 0.0, "backtrack/degenerate/credit_actions": 0.8}
+    assert metrics == {"backtrack/event_gain": 1.0, **shares}
 
 
 def test_edits_are_paid_by_the_group(credited):
     """Both answers passed "12", worth a half, and "1", worth a half: the event between them gains nothing."""
     put, metrics = credited(credit={"alpha": 0.25, "values": "prefix_tree"})
     assert put["u_0_0"] == [0.5, 0.5, 0.5, 0.5]
-    assert metrics == {"backtrack/event_gain": 0.0, "backtrack/degenerate/credit": 1.0}
+    shares = {"backtrack/degenerate/credit": 1.0, "backtrack/degenerate/credit_actions": 1.0}
+    assert metrics == {"backtrack/event_gain": 0.0, **shares}
+
+
+def test_text_is_paid_by_the_group(credited):
+    """T-SPMO: "3" is where the answers part, and alone is paid; "12" behind the tree's fork loses as much."""
+    credit = {"alpha": 1.0, "values": "prefix_tree", "units": "actions", "replaces": True}
+    put, metrics = credited(credit=credit)
+    assert put == {"u_0_0": [0.0, 0.0, 0.0, 0.5], "u_1_0": [0.0, 0.0]}
+    assert metrics["backtrack/degenerate/credit"] == 0.0
 
 
 def test_erased_tokens_are_turned_against(credited):

@@ -18,7 +18,7 @@ def require_our_parts(config: DictConfig, settings: Settings) -> None:
     unset = Settings()
     loop, trainer = (LOOP, "backtrack"), (TRAINER, "backtrack_sync")
     manager = ("reward.reward_manager.name", "backtrack")
-    shaped = shapes_actions(settings), "halluc.credit.alpha or halluc.erased_tokens=negative"
+    shaped = shapes_actions(settings), "halluc.credit or halluc.erased_tokens=negative"
     steered = "halluc.context=hard, a budget (halluc.max_backtracks) or halluc.boundary=mask"
     kept = settings.erased_tokens is not ErasedTokens.MASK
     stage_rewards = any(stage.weights is not None for stage in settings.curriculum)

@@ -98,6 +98,12 @@ class TestBadInput:
         assert (
             "halluc.credit.alpha pays for values of states, and nothing judges states of openai/gsm8k" in said
         )
+        for preset in ("pure", "capo"):
+            assert "nothing judges states of openai/gsm8k" in refused(
+                config(own[0], f"halluc/credit={preset}"), capsys
+            )
+        for preset in ("tempo", "treerpo", "vineppo"):
+            RunCallback().on_run_start(config(own[0], f"halluc/credit={preset}"))
         RunCallback().on_run_start(config(*own, "halluc.credit.values=prefix_tree"))
         RunCallback().on_run_start(config(*own, "halluc.values.source=continuations"))
         weights = ["+halluc.values.source=continuations", "+halluc.reward.weights.process=1"]
@@ -167,6 +173,10 @@ class TestBadInput:
                     ("trace_log", "trace_log.per_step=1"),
                     ("metrics", "metrics.judged_per_step=1"),
                 )
+            ),
+            *(
+                ([f"halluc/credit={name}", "trainer.v1.trainer_mode=sync"], "halluc.credit or halluc.erased_")
+                for name in ("tempo", "s_grpo", "pure")
             ),
             ([f"{ROLLOUT}.full_determinism=true"], "kernels, and its CPU build has none"),
             (["trainer.nnodes=3", f"{ROLLOUT}.tensor_model_parallel_size=2"], "3 devices (trainer.nnodes"),

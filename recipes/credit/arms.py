@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from halluc_plugin.edits import Context
 from halluc_plugin.settings import Settings, load
@@ -70,6 +73,17 @@ def _arm(reference: str = DEFAULT, **block: Any) -> Arm:
     return Arm(Start.CORRECTING_HARD if hard else Start.CORRECTING, block, reference)
 
 
+PRESETS = ("edits", "tempo", "t_spmo", "s_grpo", "treerpo", "vineppo", "pure", "capo")
+"""The arms of credit presets, by the names of their files."""
+FILES = Path(__file__).parents[1] / "halluc" / "credit"
+
+
+def _preset(name: str) -> Arm:
+    # The trainer here samples no continuations, so whatever judges states is the verifier.
+    block = yaml.safe_load((FILES / f"{name}.yaml").read_text(encoding="utf-8"))
+    return _arm(HARD_KEEP, context="hard", erased_tokens="keep", credit=block.get("credit", block))
+
+
 # The baseline must not discover the token by chance: its edits are banned, in sampling and in training.
 # A budget counts deleted tokens. More than half of the events delete three or more, and a quarter of the
 # answers that backtrack more than five in all: smaller stages would cut corrections off in their middle.
@@ -95,4 +109,5 @@ ARMS: dict[str, Arm] = {
     LOW_RANK_BASELINE: Arm(Start.CLEAN_LOW_RANK, {"max_backtracks": 0}),
     LOW_RANK: Arm(Start.CORRECTING_LOW_RANK),
     "low-rank, credit": Arm(Start.CORRECTING_LOW_RANK, {"credit": {"alpha": 0.5}}, LOW_RANK),
+    **{name: _preset(name) for name in PRESETS},
 }

@@ -14,7 +14,7 @@ import typer
 from halluc_plugin.cli.app import run as run_command
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.recipes.credit import tables
-from halluc_plugin.recipes.credit.arms import ARMS
+from halluc_plugin.recipes.credit.arms import ARMS, BASELINE, HARD_KEEP, PRESETS
 from halluc_plugin.recipes.credit.experiment import Experiment
 from halluc_plugin.recipes.credit.scale import FULL, QUICK
 from halluc_plugin.recipes.credit.tasks import Task
@@ -25,13 +25,22 @@ from halluc_plugin.training.low_rank import require_peft
 
 def main(
     out: Annotated[Path, typer.Option(help="Folder for data, models, cells, tables and plots.")],
+    *,
     seeds: Annotated[int, typer.Option(help="Seeds 0 to this, exclusive.")] = 3,
-    arm: Annotated[list[str] | None, typer.Option(help="Only this arm (repeat it); all by default.")] = None,
+    arm: Annotated[
+        list[str] | None, typer.Option(help="Only this arm (repeat it); all but presets by default.")
+    ] = None,
+    presets: Annotated[
+        bool, typer.Option("--presets", help="The presets of credit, their reference and the baseline.")
+    ] = False,
     task: Annotated[Task, typer.Option(help="What is answered.")] = Task.COUNTDOWN,
     quick: Annotated[bool, typer.Option("--quick", help="Small and short: does everything run?")] = False,
 ) -> None:
     """Run what is missing, then write and print the tables."""
-    names = arm or list(ARMS)
+    if arm and presets:
+        raise SettingsError("--presets has arms of its own.", "Give --arm, or --presets.")
+    chosen = [BASELINE, HARD_KEEP, *PRESETS] if presets else [n for n in ARMS if n not in PRESETS]
+    names = arm or chosen
     for name in names:
         if name not in ARMS:
             raise SettingsError(f"There is no arm {name!r}.", f"Give one of: {'; '.join(ARMS)}.")

@@ -8,7 +8,15 @@ from typer.testing import CliRunner
 
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.recipes.credit import run
-from halluc_plugin.recipes.credit.arms import ARMS, BASELINE, DEFAULT, LOW_RANK, LOW_RANK_BASELINE
+from halluc_plugin.recipes.credit.arms import (
+    ARMS,
+    BASELINE,
+    DEFAULT,
+    FILES,
+    LOW_RANK,
+    LOW_RANK_BASELINE,
+    PRESETS,
+)
 from halluc_plugin.recipes.credit.experiment import _moved
 from halluc_plugin.recipes.credit.scale import FULL, QUICK
 from halluc_plugin.recipes.credit.tables import TABLES
@@ -112,6 +120,21 @@ def test_low_rank_arms_start_from_the_clean_model_and_meet_a_baseline_of_as_many
     *_, arm = (tmp_path / "tables" / f"{prefix}sampled.md").read_text().strip().splitlines()
     assert arm.startswith("| low-rank, mask")
     assert "[" in arm
+
+
+def test_a_preset_runs_on_words_with_blanks(invoke, tmp_path):
+    """The stage of the presets, on a search task: what a credit leaves as it was is in its table."""
+    made = invoke("tempo", task="word")
+    assert tmp_path / "tables" / "word-accuracies.md" in made
+    cell = json.loads((tmp_path / "cells" / "word-tempo-0.json").read_text())
+    assert cell["arm"] == "tempo"
+    assert invoke("tempo", task="word") < made
+
+
+def test_every_preset_is_an_arm():
+    """By the name of its file, but for the one without credit, which is the reference."""
+    assert {path.stem for path in FILES.glob("*.yaml")} == {*PRESETS, "none"}
+    assert ARMS["tempo"].reference == "hard, keep"
 
 
 def test_an_unknown_arm_is_named(invoke):

@@ -9,6 +9,10 @@ usual statement of their bound is wrong. :mod:`.studies` and :mod:`.search_study
 simulation (:mod:`.estimates`, with intervals; :mod:`.study` holds the numbers), :mod:`.figures` draws the
 comparison; ``halluc theory`` does both.
 
+What the notes state without proof is true, mended or refuted in :mod:`.stopping` (when to go back),
+:mod:`.group_gradient` (division by the deviation), :mod:`.convergence` and :mod:`.discovery` (rates, and
+what stages save); :mod:`.notes_studies` compares these.
+
 "The usual statement" means the theory notes of the Halluc project (``docs/research/theory/storyline.md`` of
 github.com/Tianyi-Billy-Ma/Halluc, January 2026): its sections 3.1 and 3.2 and its Theorem 1.
 """

@@ -10,6 +10,12 @@ from halluc_plugin.metrics.intervals import Proportion
 from halluc_plugin.theory.estimates import Estimate, Mean
 from halluc_plugin.theory.final_errors import erasure_precision, expected_final_errors, usual_bound
 from halluc_plugin.theory.mod10 import Mod10, Retry, simulate_solved, simulate_tokens
+from halluc_plugin.theory.notes_studies import (
+    convergence_study,
+    discovery_study,
+    normalisation_study,
+    stopping_study,
+)
 from halluc_plugin.theory.recovery import CheckedChain, simulate_chain
 from halluc_plugin.theory.regret import (
     EditWalk,
@@ -251,6 +257,10 @@ STUDIES: Mapping[str, Callable[[int, np.random.Generator], Study]] = MappingProx
         "final-errors": final_errors_study,
         "mod10": mod10_study,
         "search": search_study,
+        "stopping": stopping_study,
+        "normalisation": normalisation_study,
+        "convergence": convergence_study,
+        "discovery": discovery_study,
     }
 )
 """The function of each study by its name on the command line: ``study(samples, rng)``."""

@@ -5,8 +5,9 @@ rewinding engine decodes the same batch plainly and in hard context, in turn: pl
 on, so that whatever else the machine does slows both alike. (Of two engines in one process the second was up
 to 14 % faster, whichever it was: where weights lie in memory decides more than what is asked here.) Timed are
 steps of pure decoding; what a request costs to be sent, and its prefill, are left out. Each pair of batches
-gives a ratio of raw actions per CPU-second; there are as many as the 95 % interval of their mean needs to be
-3 % wide, at least twelve. What our scheduler costs a plain request is measured on its own.
+gives a ratio of raw actions per CPU-second; there are as many as the 95 % interval of their mean needs to
+reach no further than 3 % to either side, at least twelve. What our scheduler costs a plain request is
+measured on its own.
 
 Run: ``OMP_NUM_THREADS=1 pytest benchmarks/bench_vllm_pace.py -s --benchmark-json=pace.json``. It ends within
 ten minutes of CPU time: a batch size that is still undecided after its share fails with what was measured.
@@ -43,7 +44,7 @@ VOCAB = EditVocab(backtrack=8191)
 HARD = EditRequest(VOCAB, context=Context.HARD).to_extra_args()
 ACTIONS = {1: 48, 8: 32, 32: 24, 128: 12}
 """Raw actions of a request, by batch size."""
-SHARED, OWN, FEWEST, WIDTH = 96, 4, 12, 0.03
+SHARED, OWN, FEWEST, REACH = 96, 4, 12, 0.03
 SECONDS = 130
 """Most CPU-seconds for a batch size. Four of them, and the start of the engine, are within ten minutes."""
 
@@ -113,7 +114,7 @@ def _measure(engine, batch):
     low, high, pairs, start = 0.0, math.inf, [], time.process_time()
     for size in (1, batch):  # what prompts share is in the prefix cache
         engine.decode(size, 2, None)
-    while high - low > WIDTH and time.process_time() - start < SECONDS:
+    while high - low > 2 * REACH and time.process_time() - start < SECONDS:
         spent = {}
         for args in (None, HARD) if len(pairs) % 2 else (HARD, None):
             spent[args is HARD] = engine.decode(batch, ACTIONS[batch], args)
@@ -135,7 +136,7 @@ def _measure(engine, batch):
 
 @pytest.mark.parametrize("batch", ACTIONS)
 def test_hard_decoding_keeps_pace(engine, batch, benchmark):
-    """The interval is within 3 %; at batch 32 hard decoding has at least 0.97 of plain speed."""
+    """The interval reaches 3 % to either side at most; its lower end at batch 32 is at least 0.97."""
     found = benchmark.pedantic(_measure, args=(engine, batch), rounds=1)
     benchmark.extra_info |= {"batch": batch} | found
     print(
@@ -145,7 +146,7 @@ def test_hard_decoding_keeps_pace(engine, batch, benchmark):
         f"{found['hard_minus_plain_ms']:+.2f} ms; {found['actions_per_cpu_second']:.0f} hard actions per "
         f"CPU-second; edits {found['edits'][0]:.1%} plain, {found['edits'][1]:.1%} hard"
     )
-    assert found["high"] - found["low"] <= WIDTH, "the machine is too busy to decide"
+    assert found["high"] - found["low"] <= 2 * REACH, "the machine is too busy to decide"
     if batch == 32:
         assert found["low"] >= 0.97
 

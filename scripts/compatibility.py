@@ -57,11 +57,12 @@ KINDS
 
 ## Records
 
-Each is an environment of its own, in which `scripts/window.py run` went through the checks; `resolution` is
-of metadata alone. On CPUs all of them. Between the versions that were run, the engine's tests were once exact
-with vLLM 0.25 to 0.29, and the trial of `halluc doctor --engine` with 0.30; that was not repeated since.
-Limits on edits on model runner V2 were checked against a stand-in for the runner, with vLLM 0.28 and 0.31;
-on the runner itself only where a record says so (`tests/vllm_engine/soft_on_v2.py`).
+Each is an environment of its own, in which `scripts/window.py run` went through the checks, on CPUs;
+`resolution` is of metadata alone. Between the versions that were run, the engine's tests were once exact with
+vLLM 0.25 to 0.29, and the trial of `halluc doctor --engine` with 0.30; that was not repeated since. Limits on
+edits on model runner V2 were checked against a stand-in for the runner, with vLLM 0.28 and 0.31, and never on
+the runner itself (`tests/vllm_engine/soft_on_v2.py` does that). The kernels of vLLM 0.24 are compiled for
+torch 2.11: with torch 2.13 it is imported, and no engine starts.
 
 RECORDS
 

@@ -12,6 +12,7 @@ from halluc_plugin.problem_sets.steps import StepSplit
 from halluc_plugin.recipes.prm_backtracking.models import TOGETHER
 from halluc_plugin.recipes.revise import models as revise
 from halluc_plugin.recipes.revise.measuring import chains_of
+from halluc_plugin.recipes.rivals import erasing
 from halluc_plugin.recipes.rivals.models import Arm, Models
 from halluc_plugin.rl.rollout_reader import RolloutReader
 from halluc_plugin.rl.turn_rollouts import attempts
@@ -56,7 +57,8 @@ def measure(models: Models, arm: Arm) -> dict[str, dict[str, Any]]:
         means over problems of ``tokens``, those sampled within the budget, and ``samples``.
     """
     asked = models.posed(StepSplit.TEST)
-    drawn, spent = sampled(models, arm, asked), models.spent(arm)
+    drawn = sampled(models, arm, asked)
+    spent = erasing.spent(models) if arm in erasing.SIGNALS else models.spent(arm)
     voted = Rule.CONFIDENCE if arm is Arm.REVISE else Rule.MAJORITY
     rules = CLEAN if arm is Arm.CLEAN else {str(arm): voted}
     return {
@@ -133,12 +135,19 @@ def sampled(models: Models, arm: Arm, asked: Sequence[PosedProblem]) -> list[lis
 
 
 def _decoded(models: Models, arm: Arm, network: Any, asked: Sequence[PosedProblem], seed: int) -> list[Drawn]:
-    edits = arm in ERASING
+    edits = arm in ERASING or arm in erasing.SIGNALS
     room = models.longest * (ROOM if edits or arm is Arm.TEXT else 1)
     how = Decoding(
         models.vocab, room, context=ERASING.get(arm, Context.SOFT), budget=None if edits else 0,
         eos_ids=models.space.eos_ids,
     )  # fmt: skip
+    if arm in erasing.SIGNALS:
+        how = replace(
+            how,
+            context=Context.HARD,
+            trigger=erasing.trigger(models, arm),
+            delimiters=models.space.delimiters,
+        )
     generator = torch.Generator(network.device).manual_seed(seed)
     traces = decode(network, [problem.prompt for problem in asked], how, generator=generator)
     return [_drawn(models, arm, trace.ids, trace.logprobs) for trace in traces]

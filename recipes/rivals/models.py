@@ -55,6 +55,10 @@ class Arm(StrEnum):
 
     CLEAN = "clean"
     """More clean answers; one answer, a majority and best-of-N are all of this model's samples."""
+    ENTROPY = "clean, entropy erases"
+    """The clean model: a step of high entropy is erased in hard context, without training."""
+    HEAD = "clean, a head erases"
+    """The clean model: a step is erased that a verifier head on its hidden states holds for dead."""
     SOFT = "soft token"
     """Traces that take steps back, in soft context."""
     HARD = "hard token"
@@ -151,6 +155,8 @@ class Models:
 
     def model(self, arm: Arm) -> Path:
         """Return the folder of an arm's model, trained on first use."""
+        if arm in {Arm.ENTROPY, Arm.HEAD}:
+            return self.model(Arm.CLEAN)
         if arm is Arm.REVISE:
             return self.revising.model(revise.Arm.REVISE)
         if arm is Arm.SCORE:

@@ -22,6 +22,7 @@ from cpu_engine import (
 from tabu_searches import GREEDY, SEARCHED_PROMPTS, samples_of, searches
 from vllm.v1.worker.cpu_model_runner import CPUModelRunner
 
+from halluc_plugin.decoding.triggers import Scope, TextSignal, Trigger
 from halluc_plugin.doctor.engine import observe
 from halluc_plugin.edits.builders import Boundary
 from halluc_plugin.errors import SettingsError, TraceError
@@ -121,6 +122,20 @@ def seeded(engine):
     ]
     once = engine.run(asks)
     return {"answers": once["answers"], "again": engine.run(asks)["answers"]}
+
+
+def erased(engine):
+    """A signal takes text back: by step or by tokens, by entropy or margin, with a gate, tabu, a minimum."""
+    step = Trigger(TextSignal.ENTROPY, (2.6, 2.2), VOCAB.step, budget=3)
+    tokens = Trigger(TextSignal.MARGIN, (-0.1,), VOCAB.backtrack, Scope.TOKEN, tokens=3, budget=5, gate=2.0)
+    settings = [{"trigger": step}, {"trigger": tokens}, {"trigger": tokens, "tabu": True}, {}]
+    return engine.run(
+        [
+            ask(prompt(310 + i, 5 + 6 * i), hard(**settings[i % 4]), max_tokens=64, min_tokens=3 * (i % 3),
+                logit_bias=DODGES_EOS | {3: 1.0, 4: 1.0})
+            for i in range(16)
+        ]
+    )  # fmt: skip
 
 
 def adopted(engine):
@@ -291,8 +306,10 @@ def main(path, results_path):
     engine = Engine(path)
     scenarios = (greedy, sampled, mixed, ends, collapsed, group, seeded, adopted, penalised, interrupted)
     results = {scenario.__name__: scenario(engine) for scenario in scenarios}
+    results["erased"] = erased(engine)
     results["unchecked"] = unchecked(engine)
     results["crowded"] = crowded(Engine(path, num_gpu_blocks_override=34))
+    results["erased_crowded"] = erased(Engine(path, num_gpu_blocks_override=20))
     results["narrow"] = narrow(Engine(path, max_model_len=64))
     results["uncached"] = sampled(Engine(path, enable_prefix_caching=False))
     results["poisoned"] = adopted(Engine(path, scheduler_cls=PoisonedScheduler))

@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from halluc_plugin.decoding.signals import text_signal
+from halluc_plugin.decoding.triggers import TextSignal, Watch
 from halluc_plugin.doctor.engine import checks_of
 from halluc_plugin.edits import Context, EditKind, EditState, collapse
 from halluc_plugin.vllm_engine.equivalence import EOS, VOCAB, VOCAB_SIZE, replay
@@ -10,6 +12,7 @@ from halluc_plugin.vllm_engine.request import EditRequest, Length
 
 pytest.importorskip("vllm")
 pytestmark = [pytest.mark.e2e]
+ENTROPY = TextSignal.ENTROPY
 
 SCENARIOS = (
     "greedy", "sampled", "mixed", "ends", "collapsed", "group", "seeded", "adopted", "crowded", "narrow",
@@ -238,3 +241,34 @@ def test_the_doctor_tells_a_sound_engine_from_a_poisoned_one(results):
     lines = {check.name: check for check in checks_of(results["doctor_poisoned"])}
     assert [name for name, check in lines.items() if check.status == "fail"] == ["prefix cache"]
     assert "Do not use context=hard" in lines["prefix cache"].fix
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", ["erased", "erased_crowded"])
+@torch.no_grad()
+def test_a_signal_erases_where_recomputed_logits_say(model, results, scenario):
+    """Action by action: the edit where a watch over recomputed signals says, else a sample of text."""
+    erasures = 0
+    for answer in results[scenario]["answers"]:
+        request = request_of(answer)
+        if request.trigger is None:
+            continue
+        want, state, watch = recomputed(model, answer), EditState(VOCAB), Watch(request.trigger, {3, 4})
+        bias = {int(token): value for token, value in answer["sampling"]["logit_bias"].items()}
+        for t, (action, logprob) in enumerate(zip(answer["ids"], answer["logprobs"], strict=True)):
+            live = list(state.live_ids)
+            logits = model(torch.tensor([[*answer["prompt"], *live]])).logits[0, -1]
+            logits[list(bias)] += torch.tensor(list(bias.values()))
+            if len(live) < answer["sampling"]["min_tokens"]:
+                logits[EOS] = -torch.inf
+            values = [
+                float(text_signal(logits, s, VOCAB.edit_ids)) for s in (request.trigger.signal, ENTROPY)
+            ]
+            now = watch.edit_now(live, *values)
+            assert (action == request.trigger.edit_id) == now
+            assert logprob == pytest.approx(0.0 if now else float(want[t, action]), abs=1e-4)
+            state.push(action)
+            erasures += now
+    assert erasures > 20
+    if scenario == "erased_crowded":
+        assert results[scenario]["counts"]["preemptions"] > 0

@@ -32,6 +32,7 @@ from halluc_plugin.sampling.problems import PosedProblem, read_problems
 from halluc_plugin.sampling.states import End
 from halluc_plugin.tokens.loading import load_tokenizer
 
+Answers = list[tuple[tuple[int, ...], End]]
 CONTINUATIONS = 10
 """Number of continuations that are compared by default, as in INSIDE."""
 
@@ -48,6 +49,7 @@ class PolicySignals:
         heads: The fitted heads, by signal.
         layer: Number of the layer that heads read.
         middle: Number of the layer whose states EigenScore and phase shift compare.
+        sampled: Number of tokens of the answers that were sampled, continuations left out.
     """
 
     model: str
@@ -57,6 +59,7 @@ class PolicySignals:
     heads: dict[Signal, Head]
     layer: int
     middle: int
+    sampled: int
 
 
 def probe_signals(job: SignalJob, progress: Progress = pass_on) -> list[PolicySignals]:
@@ -99,6 +102,7 @@ class _Policy:
         self.problems: list[PosedProblem] = read_problems(
             job.data, self.tokenizer, job.limit, template_kwargs=job.apply_chat_template_kwargs
         )
+        self.tokens = 0
         self.cutter = Cutter(self.tokenizer, self.space, job.step_delimiter)
         self.judges = judges_of(self.problems, self.cutter)
         prompts = [problem.prompt for problem in self.problems]
@@ -133,13 +137,13 @@ class _Policy:
             for signal in signals
         ]
         return PolicySignals(
-            self.model, self.token, len(self.problems), found, heads, self.layer, self.middle
+            self.model, self.token, len(self.problems), found, heads, self.layer, self.middle, self.tokens
         )
 
     def _places(self) -> list[SignalPlace]:
         sampler = HFSampler(self.network, self.space, seed=self.job.seed)
         answers = self.progress(
-            sampled(sampler, self.problems, self.space, self.job.samples), "problems answered",
+            self._counted(sampled(sampler, self.problems, self.space, self.job.samples)), "problems answered",
             len(self.problems),
         )  # fmt: skip
         return [
@@ -154,6 +158,11 @@ class _Policy:
             )
         ]
 
+    def _counted(self, answers: Iterator[Answers]) -> Iterator[Answers]:
+        for of_problem in answers:
+            self.tokens += sum(len(ids) for ids, _ in of_problem)
+            yield of_problem
+
     def _notices(self) -> list[Notice]:
         """Dead texts from which the policy takes something back, on problems that nothing is fitted on."""
         free = replace(self.space, edits_banned=False)
@@ -161,8 +170,9 @@ class _Policy:
         held_out = list(range(1, len(self.problems), 2))
         problems = [self.problems[number] for number in held_out]
         answers = self.progress(
-            sampled(sampler, problems, free, self.job.samples), "problems answered with edits", len(problems)
-        )
+            self._counted(sampled(sampler, problems, free, self.job.samples)),
+            "problems answered with edits", len(problems),
+        )  # fmt: skip
         found = {}
         for number, of_problem in zip(held_out, answers, strict=True):
             for ids, end in of_problem:
@@ -224,6 +234,7 @@ def as_json(found: Sequence[PolicySignals]) -> list[dict[str, Any]]:
             "problems": each.problems,
             "layer": each.layer,
             "middle": each.middle,
+            "sampled": each.sampled,
             "signals": [
                 _plain(asdict(signal) | {"warnings": _warnings(signal)}) | _head(each, signal.signal)
                 for signal in each.found

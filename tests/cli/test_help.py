@@ -14,6 +14,8 @@ from halluc_plugin.edits import Context
 from halluc_plugin.edits.builders import ErasedTokens
 from halluc_plugin.jobs.samplers import Backend
 from halluc_plugin.jobs.search import Method
+from halluc_plugin.jobs.search_erasing import READ, Erase
+from halluc_plugin.jobs.signals.asked import HEADS
 from halluc_plugin.losses import Divergence
 from halluc_plugin.losses.preference import Preference
 from halluc_plugin.own_errors.contrast_rows import Kind
@@ -109,6 +111,7 @@ def test_every_help_ends_with_examples(path):
         (choices.Starts, Initialisation), (choices.Divergences, Divergence), (choices.Sizes, Size),
         (choices.Objectives, {*Objective, *Preference}), (choices.Trunks, Trunk),
         (choices.PairKinds, Kind), (choices.Negatives, Negatives),
+        (choices.Signals, {*HEADS, *READ}), (choices.Erasings, Erase),
         (choices.Labels, Labels), (choices.Probings, Probing), (choices.Returns, Returns),
         (choices.ErasedTokens, set(ErasedTokens) - {ErasedTokens.NEGATIVE}),
         (choices.WarmStarts, set(WarmStartTraces) - {WarmStartTraces.TURNS}),

@@ -9,7 +9,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass
 from time import monotonic
@@ -21,6 +21,8 @@ MARK, REPORT, REPORT_END = "halluc-progress ", "halluc-report-begins", "halluc-r
 SECONDS_BETWEEN = 0.25
 
 _told: dict[str, float] = {}
+_sampled = [0]
+_listeners: list[Callable[[], None]] = []
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,28 @@ def tell(phase: str, done: int = 0, total: int | None = None) -> None:
     _told[phase] = now
     sys.stderr.write(f"{MARK}{json.dumps(asdict(Progress(phase, done, total)))}\n")
     sys.stderr.flush()
+
+
+def count_tokens(count: int) -> None:
+    """Add to the number of tokens that this process has sampled, and let listeners look at it."""
+    _sampled[0] += count
+    for listener in _listeners:
+        listener()
+
+
+def tokens_counted() -> int:
+    """Return how many tokens this process has sampled."""
+    return _sampled[0]
+
+
+@contextmanager
+def heard_by(listener: Callable[[], None]) -> Iterator[None]:
+    """Call a function whenever tokens are counted inside the block."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
 
 
 def parsed(line: str) -> Progress | None:

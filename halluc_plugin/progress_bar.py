@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.progress import TimeRemainingColumn as TimeLeft
 from rich.text import Text
 
-from halluc_plugin.progress import is_asked, tell
+from halluc_plugin.progress import heard_by, is_asked, tell, tokens_counted
 
 SECONDS_BETWEEN_LINES = 10.0
 """Seconds between two lines if standard error is not a terminal."""
@@ -28,6 +28,30 @@ class Rate(ProgressColumn):
         """Return the rate as text, empty while it is not known."""
         speed = task.finished_speed or task.speed
         return Text("" if not speed else rate(speed))
+
+
+class TokenRate(ProgressColumn):
+    """The tokens that were sampled since the bar appeared, per second; empty if none are counted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._tokens = _Tokens(monotonic())
+
+    def render(self, task: Task) -> Text:  # noqa: ARG002 - rich's interface
+        """Return the rate as text."""
+        return Text(self._tokens.told(monotonic()))
+
+
+class _Tokens:
+    """Counts from its making on."""
+
+    def __init__(self, now: float) -> None:
+        self._before, self._started = tokens_counted(), now
+
+    def told(self, now: float) -> str:
+        """Tokens a second, as text; empty if there are none."""
+        count, seconds = tokens_counted() - self._before, now - self._started
+        return f"{count / seconds:.0f} tokens/s" if count and seconds else ""
 
 
 def rate(speed: float) -> str:
@@ -70,6 +94,7 @@ def bar(console: Console) -> Progress:
         BarColumn(max(4, min(BAR_WIDTH, console.width - WORDS))),
         MofNCompleteColumn(),
         Rate(),
+        TokenRate(),
         TimeLeft(),
         console=console,
         # What is printed meanwhile goes above the bar, but not where it is written to a file or a pipe.
@@ -90,15 +115,42 @@ def _behind_a_bar(items: Iterable[Any], what: str, total: int, console: Console)
 
 
 def _behind_lines(items: Iterable[Any], what: str, total: int, console: Console) -> Iterator[Any]:
-    started = told = monotonic()
-    for done, item in enumerate(items, 1):
-        yield item
+    lines = _Lines(what, total, console)
+    with heard_by(lines.tell):
+        for item in items:
+            yield item
+            lines.done += 1
+            lines.tell()
+    lines.end()
+
+
+class _Lines:
+    """Lines about the progress of one phase, some seconds apart."""
+
+    def __init__(self, what: str, total: int, console: Console) -> None:
+        self._what, self._total, self._console = what, total, console
+        self._started = self._told = monotonic()
+        self._tokens = _Tokens(self._started)
+        self.done = 0
+
+    def tell(self) -> None:
+        """Print a line if it is time."""
         now = monotonic()
-        if now - told >= SECONDS_BETWEEN_LINES and done < total:
-            told = now
-            speed = done / (now - started)
-            left = (total - done) / speed
-            console.out(f"{what}: {done} of {total}, {rate(speed)}, {left:.0f} s left", highlight=False)
-    taken = monotonic() - started
-    if taken >= SECONDS_WORTH_A_LINE:
-        console.out(f"{what}: done in {taken:.0f} s", highlight=False)
+        if now - self._told < SECONDS_BETWEEN_LINES or self.done >= self._total:
+            return
+        self._told = now
+        parts = [f"{self.done} of {self._total}"]
+        if self.done:
+            speed = self.done / (now - self._started)
+            parts += [rate(speed), f"{(self._total - self.done) / speed:.0f} s left"]
+        self._print(", ".join([*parts[:2], *filter(None, [self._tokens.told(now)]), *parts[2:]]))
+
+    def end(self) -> None:
+        """Print how long it took, unless that was a moment."""
+        now = monotonic()
+        taken = now - self._started
+        if taken >= SECONDS_WORTH_A_LINE:
+            self._print(", ".join([f"done in {taken:.0f} s", *filter(None, [self._tokens.told(now)])]))
+
+    def _print(self, text: str) -> None:
+        self._console.out(f"{self._what}: {text}", highlight=False)

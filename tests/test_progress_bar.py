@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from halluc_plugin import progress_bar
-from halluc_plugin.progress import ASKED
+from halluc_plugin.progress import ASKED, count_tokens
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +33,27 @@ def test_lines_say_done_rate_and_time_left(clock, capsys):
             "problems: 6 of 8, 4.0 s each, 8 s left\n"
             "problems: done in 36 s\n"
         ),
+    )
+
+
+def test_lines_come_while_an_item_takes_long(monkeypatch, capsys):
+    """An item of forty seconds has lines on the tokens sampled meanwhile: 90 in 12 s, 210 in 24 s, 300."""
+    now = [0.0]
+    monkeypatch.setattr(progress_bar, "monotonic", lambda: now[0])
+
+    def items():
+        for count in (0, 90, 120, 90):
+            now[0] += 12.0 if count else 0.0
+            count_tokens(count)
+        now[0] += 4.0
+        yield "answer"
+
+    assert list(progress_bar.show_progress(items(), "problems", 1)) == ["answer"]
+    assert capsys.readouterr().err == (
+        "problems: 0 of 1, 8 tokens/s\n"
+        "problems: 0 of 1, 9 tokens/s\n"
+        "problems: 0 of 1, 8 tokens/s\n"
+        "problems: done in 40 s, 8 tokens/s\n"
     )
 
 

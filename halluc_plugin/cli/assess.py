@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from halluc_plugin.cli.data_options import Model, Quiet, Samples, Sampling, problems_together
-from halluc_plugin.cli.data_output import progress_unless
+from halluc_plugin.cli.data_output import progress_unless, with_engine
 from halluc_plugin.cli.help import MEASURES, examples
 from halluc_plugin.cli.spread import spread
 from halluc_plugin.cli.tables import Table
@@ -58,6 +58,7 @@ def assess(
     from halluc_plugin.jobs.samplers import Backend
     from halluc_plugin.settings import choose
 
+    sampling = with_engine(sampling, model, quiet=quiet, only_hf="the same model is read for signals")
     job = AssessJob(
         model=model,
         data=data,

@@ -12,7 +12,7 @@ Pairings = Literal["paired", "single"]
 Forms = Literal["steps", "direct"]
 Depths = Literal["answer", "error"]
 Contexts = Literal["soft", "hard"]
-Backends = Literal["hf", "vllm"]
+Backends = Literal["auto", "hf", "vllm"]
 Methods = Literal[
     "backtrack", "sample", "refine", "erase", "greedy", "beam", "breadth-first", "depth-first", "revise",
     "best-of-n", "weighted-majority", "value-beam", "ts-llm", "lats", "subpool", "draft-verify",

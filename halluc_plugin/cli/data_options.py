@@ -47,7 +47,12 @@ Continuations = Annotated[
 OldRate = Annotated[float | None, typer.Option("--rate", help="Old name of --error-rate.", hidden=True)]
 Temperature = Annotated[float, typer.Option(help="Temperature at which answers are sampled.")]
 MaxTokens = Annotated[int, typer.Option(help="Most tokens of an answer.")]
-Backend = Annotated[choices.Backends, typer.Option(help="What samples: transformers or vLLM.")]
+Backend = Annotated[
+    choices.Backends,
+    typer.Option(
+        help="What samples: transformers (hf) or vLLM; auto is vLLM where it is installed and its start pays."
+    ),
+]
 RewardFunction = Annotated[
     str | None,
     typer.Option(
@@ -98,7 +103,7 @@ class Sampling:
     max_tokens: MaxTokens = 256
     step_delimiter: Delimiter = "\n"
     seed: Seed = 0
-    backend: Backend = "hf"
+    backend: Backend = "auto"
     trust_remote_code: TrustRemoteCode = False
     template: TemplateKwargs = None
 
@@ -131,11 +136,13 @@ class Sampling:
 def problems_together(backend: str, samples: int) -> int:
     """Return how many problems to sample and keep together.
 
-    That is as many as fill the engine's batch of samples.
+    That is as many as fill the engine's batch of samples, and on a CPU as are sampled in a few minutes, after
+    which an interrupted command has kept them.
     """
     import torch
 
-    together = 2048 if backend == "vllm" else 256 if torch.accelerator.is_available() else 32
+    on_cpu, on_accelerator = {"hf": (32, 256), "vllm": (256, 2048)}[backend]
+    together = on_accelerator if torch.accelerator.is_available() else on_cpu
     return max(1, together // samples)
 
 

@@ -18,6 +18,29 @@ def marker_ids(tokenizer: Any, marker: str | None) -> tuple[int, ...] | None:
     return None if marker is None else tuple(tokenizer.encode(marker, add_special_tokens=False))
 
 
+def with_engine(sampling: "Sampling", model: str, *, quiet: bool, only_hf: str | None = None) -> "Sampling":
+    """Return the settings with the engine that ``--backend auto`` stands for, and say which it is.
+
+    Args:
+        sampling: The settings as they were given.
+        model: Model folder or hub name.
+        quiet: Whether to say nothing.
+        only_hf: Why only transformers can do what is asked; None if vLLM can, too.
+    """
+    from dataclasses import replace
+
+    from rich.console import Console
+
+    from halluc_plugin.jobs.samplers import usual_backend
+
+    if sampling.backend != "auto":
+        return sampling
+    backend, why = usual_backend(model, only_hf, trust_remote_code=sampling.trust_remote_code)
+    if not quiet:
+        Console(stderr=True).print(f"Sampling with {backend} ({why})", highlight=False)
+    return replace(sampling, backend=backend.value)
+
+
 def open_engine(model: str, space: "Space", sampling: "Sampling") -> Any:
     """Open the engine that samples the answers."""
     from halluc_plugin.jobs.samplers import Backend, open_sampler

@@ -25,6 +25,7 @@ from halluc_plugin.cli.data_output import (
     progress_unless,
     train_command,
     trained_folder,
+    with_engine,
     write_file,
 )
 from halluc_plugin.cli.help import examples
@@ -75,6 +76,7 @@ def correct(
 
     trust = sampling.trust_remote_code
     known = load_tokenizer(model, trust_remote_code=trust)
+    sampling = with_engine(sampling, model, quiet=quiet)
     settings = CorrectionSettings(
         samples,
         choose(Depth, depth, "--depth"),
@@ -127,6 +129,7 @@ def verdicts(
 
     if not sampling.temperature > 0:
         raise SettingsError(f"--temperature {sampling.temperature}.", "Give one above 0.")
+    sampling = with_engine(sampling, model, quiet=quiet)
     job = SearchJob(
         model, data, Method.SAMPLE, samples, ban_edits=ban_edits, limit=limit, seed=sampling.seed,
         backend=choose(Backend, sampling.backend, "--backend"), **sampling.space_settings,

@@ -15,7 +15,7 @@ from halluc_plugin.cli.data_options import (
     Sampling,
     problems_together,
 )
-from halluc_plugin.cli.data_output import open_engine, trained_folder, write_file
+from halluc_plugin.cli.data_output import open_engine, trained_folder, with_engine, write_file
 from halluc_plugin.cli.help import refuse
 from halluc_plugin.cli.pair_words import NOTHING
 from halluc_plugin.commands import shell
@@ -136,6 +136,7 @@ def pairs(
         others |= {} if what is Kind.ANSWERS else {"negatives": negatives}
         refuse(others, f"with --kind {kind}", "Leave it out.")
         each = 8 if samples is None else samples
+        sampling = with_engine(sampling, model, quiet=quiet)
         how: dict[str, Any] = {}
         if what is Kind.ANSWERS:
             how = {"negatives": negatives or "closest"}

@@ -24,7 +24,14 @@ from halluc_plugin.cli.data_options import (
     Workers,
     problems_together,
 )
-from halluc_plugin.cli.data_output import marker_ids, open_engine, train_command, trained_folder, write_file
+from halluc_plugin.cli.data_output import (
+    marker_ids,
+    open_engine,
+    train_command,
+    trained_folder,
+    with_engine,
+    write_file,
+)
 from halluc_plugin.cli.help import examples, renamed
 
 if TYPE_CHECKING:
@@ -117,6 +124,7 @@ def align(
     from halluc_plugin.tokens.loading import load_tokenizer
 
     known = load_tokenizer(model, trust_remote_code=sampling.trust_remote_code)
+    sampling = with_engine(sampling, model, quiet=quiet)
     # Before a model is loaded.
     references = read_references(data, known, limit, template_kwargs=sampling.template_kwargs)
     space = edit_free_space(model, known, **sampling.space_settings)

@@ -24,7 +24,13 @@ from halluc_plugin.cli.data_options import (
     problems_together,
     weights,
 )
-from halluc_plugin.cli.data_output import open_engine, progress_unless, trained_folder, write_file
+from halluc_plugin.cli.data_output import (
+    open_engine,
+    progress_unless,
+    trained_folder,
+    with_engine,
+    write_file,
+)
 from halluc_plugin.cli.help import examples, refuse, renamed
 from halluc_plugin.commands import shell
 
@@ -106,6 +112,7 @@ def values(
     )
     trust = sampling.trust_remote_code
     known = load_tokenizer(model, trust_remote_code=trust)
+    sampling = with_engine(sampling, model, quiet=quiet)
     # Before a model is loaded.
     space = policy_space(model, known, **sampling.space_settings)
     check_continuations(continuations, space)

@@ -15,7 +15,7 @@ from halluc_plugin.cli.data_options import (
     Sampling,
     problems_together,
 )
-from halluc_plugin.cli.data_output import progress_unless
+from halluc_plugin.cli.data_output import progress_unless, with_engine
 from halluc_plugin.cli.help import MEASURES, examples, renamed
 from halluc_plugin.cli.search_erasing import ErasingOptions
 from halluc_plugin.cli.search_options import GuidanceOptions
@@ -130,15 +130,20 @@ def search(
     from halluc_plugin.decoding.policy import Tabu
     from halluc_plugin.jobs.samplers import Backend
     from halluc_plugin.jobs.search import Method, SearchJob, answer
+    from halluc_plugin.jobs.search_methods import GUIDED
     from halluc_plugin.scorers.likelihood import Says
     from halluc_plugin.search import Rule
     from halluc_plugin.settings import choose
 
     samples = renamed("-n", old_n, "--samples", samples)
+    asked = choose(Method, method, "--method")
+    shares = asked in GUIDED or asked is Method.BEAM
+    only_hf = f"--method {method} computes with the model itself" if shares else None
+    sampling = with_engine(sampling, model, quiet=quiet, only_hf=only_hf)
     job = SearchJob(
         model=model,
         data=data,
-        method=choose(Method, method, "--method"),
+        method=asked,
         n=samples,
         rounds=rounds,
         budget=budget,

@@ -46,7 +46,7 @@ BF16 = Annotated[
     typer.Option(
         "--bf16/--no-bf16",
         help="Compute in bfloat16; weights keep their precision.",
-        show_default="on accelerators",
+        show_default="on accelerators, and for 50M parameters or more on CPUs that multiply in it",
     ),
 ]
 Delimiter = Annotated[

@@ -47,7 +47,7 @@ def draw(
     Returns:
         The drawn ids, with their log-probabilities, entropies and edit probabilities.
     """
-    logprobs = torch.log_softmax(scores / (temperature or 1.0), dim=-1)
+    logprobs = torch.log_softmax(scores if temperature in {0, 1} else scores / temperature, dim=-1)
     probs = logprobs.exp()
     if temperature == 0:
         ids = scores.argmax(dim=-1)

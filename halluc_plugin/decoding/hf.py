@@ -17,6 +17,7 @@ from halluc_plugin.decoding.slots import SlotCache
 from halluc_plugin.decoding.watching import Watched
 from halluc_plugin.edits import Context
 from halluc_plugin.errors import TraceError
+from halluc_plugin.progress import count_tokens
 
 ReadState = Callable[[torch.Tensor], torch.Tensor]
 """Reads a number from the last hidden state of each row: Float[R, H] to Float[R]."""
@@ -191,8 +192,11 @@ class _Batch:
         width = max(len(row.prompt) for row in self.rows) - 1
         if width == 0:
             return
+        # Several responses to one prompt share its forward pass.
+        numbers: dict[tuple[int, ...], int] = {}
+        places = [numbers.setdefault(tuple(row.prompt), len(numbers)) for row in self.rows]
         # Right padding: a padded slot is overwritten before any query can see it.
-        padded = [(row.prompt[:-1] + [row.prompt[0]] * width)[:width] for row in self.rows]
+        padded = [([*prompt[:-1]] + [prompt[0]] * width)[:width] for prompt in numbers]
         ids = torch.tensor(padded, device=self.device)
         positions = torch.arange(width, device=self.device).expand_as(ids)
         causal = torch.ones(width, width, dtype=torch.bool, device=self.device).tril()
@@ -204,6 +208,8 @@ class _Batch:
             past_key_values=self.cache,
             use_cache=True,
         )
+        if len(padded) < len(self.rows):
+            self.cache.select(torch.tensor(places, device=self.device))
 
     def scores(self) -> torch.Tensor:
         """Scores of the next action, ``[active rows, vocabulary]``; what must not be sampled at -inf."""
@@ -305,6 +311,7 @@ class _Batch:
 
     def apply(self, drawn: Drawn) -> None:
         """Write the sampled actions and drop finished rows when they are half of the batch."""
+        count_tokens(sum(row.finish is None for row in self.active))
         for row, token_id, known in zip(self.active, drawn.ids.tolist(), drawn.known(), strict=True):
             if row.finish is None:
                 row.push(token_id, known, self.decoding)

@@ -1,5 +1,6 @@
 """Open the model that a search samples, after checking what it may write and whether that fits."""
 
+import os
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
@@ -7,14 +8,23 @@ from typing import Any
 from halluc_plugin.decoding.limits import require_room, require_rows
 from halluc_plugin.decoding.triggers import Trigger
 from halluc_plugin.edits import find_delimiters
-from halluc_plugin.errors import HostVersionError, SettingsError, TokenizerError
+from halluc_plugin.errors import HostVersionError, SettingsError, TokenizerError, in_one_line
 from halluc_plugin.sampling.driver import Sampler
 from halluc_plugin.sampling.hf import HFSampler
-from halluc_plugin.sampling.networks import load_network
+from halluc_plugin.sampling.networks import load_network, parameters_of
 from halluc_plugin.sampling.states import Space
 from halluc_plugin.tokens import BACKTRACK_TOKEN, edit_vocab, vocab_of
 from halluc_plugin.tokens.ends import end_ids
 from halluc_plugin.tokens.loading import load_config, load_generation_config
+
+LARGE = 50_000_000
+"""Number of parameters from which on vLLM samples unless another engine is asked for: it takes most of a
+minute to start on a CPU, in which transformers sample a smaller model for a whole file."""
+
+
+VLLM_ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "2", "VLLM_LOGGING_LEVEL": "WARNING"}
+"""What vLLM is told by its environment variables unless they are set: gibibytes of the cache on a CPU, where
+it would otherwise ask for nearly all of the host's memory; and to leave the terminal to the progress."""
 
 
 class Backend(StrEnum):
@@ -22,6 +32,31 @@ class Backend(StrEnum):
 
     HF = "hf"
     VLLM = "vllm"
+
+
+def usual_backend(
+    model: str, only_hf: str | None = None, *, trust_remote_code: bool = False
+) -> tuple[Backend, str]:
+    """Return the engine to sample a model with if none is asked for, and why.
+
+    That is vLLM where it is installed and the model is so large (:data:`LARGE`) that its start pays.
+
+    Args:
+        model: Model folder or hub name; only its config is loaded.
+        only_hf: Why only transformers can do what is asked; None if vLLM can, too.
+        trust_remote_code: Whether code that comes with the model may run.
+    """
+    from importlib.util import find_spec
+
+    if only_hf is not None:
+        return Backend.HF, only_hf
+    if find_spec("vllm") is None:
+        return Backend.HF, "vLLM is not installed"
+    size = parameters_of(model, trust_remote_code=trust_remote_code)
+    told = f"the model has {size / 1e6:.1f}M parameters"
+    if size < LARGE:
+        return Backend.HF, f"{told}, for which starting vLLM does not pay"
+    return Backend.VLLM, f"it is installed, and {told}"
 
 
 def edit_free_space(
@@ -127,6 +162,8 @@ def open_sampler(
     if backend is Backend.HF:
         network = load_network(model, trust_remote_code=trust_remote_code)
         return HFSampler(network, space, seed=seed, trigger=trigger)
+    for name, value in VLLM_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     try:
         from vllm import LLM
     except ImportError as error:
@@ -135,23 +172,38 @@ def open_sampler(
             "Install the build for your machine, or use --backend hf.",
         ) from error
 
-    from vllm.platforms import current_platform
-
-    from halluc_plugin.vllm_engine.launch import ENGINE_ARGS, KNOWN_IDS, PROCESSOR
+    from halluc_plugin.vllm_engine.launch import ENGINE_ARGS, KNOWN_IDS, PROCESSOR, RESEEDING
     from halluc_plugin.vllm_engine.sampler import VLLMSampler
 
-    # On a CPU blocks have 128 tokens by default, and no shorter prefix is ever found in the cache.
-    blocks = {"block_size": 32} if current_platform.is_cpu() else {}
     arguments: dict[str, Any] = {"logits_processors": [KNOWN_IDS]}
     if trigger is not None:
         arguments = {**ENGINE_ARGS, "logits_processors": [KNOWN_IDS, PROCESSOR]}
-    llm = LLM(
-        model,
-        **blocks,
-        logprobs_mode="processed_logprobs",
-        **arguments,
-        enable_prefix_caching=True,
-        seed=seed,
-        trust_remote_code=trust_remote_code,
-    )
+    try:
+        llm = LLM(
+            model,
+            **_on_this_platform(),
+            worker_extension_cls=RESEEDING,
+            logprobs_mode="processed_logprobs",
+            **arguments,
+            enable_prefix_caching=True,
+            seed=seed,
+            trust_remote_code=trust_remote_code,
+        )
+    except (RuntimeError, ValueError) as error:  # whatever its processes stumble over arrives as one of them
+        raise HostVersionError(
+            f"vLLM could not be started for {model} ({in_one_line(error)}).",
+            "Read what it says above, or use --backend hf.",
+        ) from error
     return VLLMSampler(llm, space, trigger)
+
+
+def _on_this_platform() -> dict[str, Any]:
+    """Arguments of the engine that a CPU needs."""
+    from vllm.platforms import current_platform
+
+    from halluc_plugin.processor import multiplies_bfloat16
+
+    if not current_platform.is_cpu():
+        return {}
+    # Blocks have 128 tokens by default there, and no shorter prefix is ever found in the cache.
+    return {"block_size": 32, "dtype": "bfloat16" if multiplies_bfloat16() else "float32"}

@@ -10,7 +10,7 @@ from halluc_plugin.edits import EditVocab
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.hard import without_unknown
 from halluc_plugin.metrics import DecoderShape
-from halluc_plugin.tokens.loading import load_model, on_accelerator
+from halluc_plugin.tokens.loading import load_config, load_model, on_accelerator
 
 _SIZES = (
     "hidden_size", "num_attention_heads", "num_key_value_heads", "intermediate_size", "num_hidden_layers",
@@ -28,6 +28,24 @@ def load_network(model: str, *, trust_remote_code: bool = False) -> Any:
     """
     dtype = "auto" if torch.accelerator.is_available() else "float32"
     return on_accelerator(load_model(model, trust_remote_code=trust_remote_code, dtype=dtype).eval())
+
+
+def parameters_of(model: str, *, trust_remote_code: bool = False) -> int:
+    """Return the number of parameters of a model, of which only the config is loaded.
+
+    Args:
+        model: Model folder or hub name.
+        trust_remote_code: Whether code that comes with the model may run.
+
+    Raises:
+        TokenizerError: The config cannot be loaded.
+    """
+    from transformers import AutoModelForCausalLM
+
+    config = load_config(model, trust_remote_code=trust_remote_code)
+    with torch.device("meta"):
+        network = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
+    return sum(parameter.numel() for parameter in network.parameters())
 
 
 @torch.no_grad()

@@ -23,6 +23,7 @@ from halluc_plugin.tokens import vocab_of
 from halluc_plugin.tokens.saving import save_beside
 from halluc_plugin.training.attention import unfused_attention
 from halluc_plugin.training.dataset import TraceCollator, TraceDataset, TreeCollator, weighing_of
+from halluc_plugin.training.number_type import with_number_type
 from halluc_plugin.training.packing import packs_soft_rows
 from halluc_plugin.training.padding_rows import PaddingRows
 from halluc_plugin.training.settings import TrainSettings
@@ -51,7 +52,8 @@ def fine_tune(
     checkpoints are deleted when it is done.
 
     Args:
-        model: A transformers causal language model; on an accelerator it trains in bf16 autocast.
+        model: A transformers causal language model; on an accelerator, and if it is large on a processor that
+            multiplies in bfloat16, it trains in bf16 autocast.
         tokenizer: Its tokenizer, whose ids the files are in.
         files: The trace files.
         settings: How to train.
@@ -73,6 +75,7 @@ def fine_tune(
             divided among the devices, or ``out`` cannot be written to.
     """
     make_folder(out)
+    settings = with_number_type(settings, model)
     rows = read_rows_for(model, tokenizer, files)
     set_seed(settings.seed)
     collating = (

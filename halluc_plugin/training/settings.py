@@ -23,8 +23,8 @@ class TrainSettings:
             (``weight``), or left out of the loss (``mask``).
         shares: The share of the loss of decisions, and with ``erased_tokens=weight`` of erased tokens.
         context: What each action sees in training: all before it (``soft``), or the live text (``hard``).
-        bf16: Whether forward passes compute in bfloat16 (weights keep their dtype); null for accelerators
-            only.
+        bf16: Whether forward passes compute in bfloat16 (weights keep their dtype); null for accelerators,
+            and for large models on processors that multiply in it.
         seed: Seed of the order of the data and of dropout.
         save_steps: Number of steps between checkpoints.
         log_steps: Number of steps between logged losses.

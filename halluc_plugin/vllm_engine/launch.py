@@ -9,6 +9,9 @@ SOFT_PROCESSOR = "halluc_plugin.vllm_engine.budget:EditBudget"
 KNOWN_IDS = "halluc_plugin.vllm_engine.known_ids:KnownIds"
 """The logits processor of any context that bans the model's rows beyond the tokens of its tokenizer."""
 
+RESEEDING = "halluc_plugin.vllm_engine.reseeding.Reseeding"
+"""The extension of vLLM's workers by which a sampler of :mod:`.sampler` restarts their random numbers."""
+
 ENGINE_ARGS: dict[str, Any] = {
     "scheduler_cls": SCHEDULER,
     "logits_processors": [PROCESSOR],

@@ -7,14 +7,17 @@ can do that, and the log-probs are those of the sampling distribution.
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from io import StringIO
 from typing import Any
 
+from tqdm import tqdm  # type: ignore[import-untyped]
 from vllm import SamplingParams, TokensPrompt
 
 from halluc_plugin.decoding.policy import NOTHING
 from halluc_plugin.decoding.triggers import Trigger
 from halluc_plugin.edits import Context
 from halluc_plugin.errors import TraceError
+from halluc_plugin.progress import count_tokens
 from halluc_plugin.sampling.hf import erased_sample, sample_of
 from halluc_plugin.sampling.states import Request, Sample, Space
 from halluc_plugin.vllm_engine.request import EditRequest
@@ -23,8 +26,9 @@ from halluc_plugin.vllm_engine.request import EditRequest
 class VLLMSampler:
     """Samples from a ``vllm.LLM``; with its prefix cache on, a state is computed once.
 
-    The engine's seed decides what is sampled. Requests have no seeds of their own: equal requests would get
-    copies, and vLLM's CPU build (0.28) fails on a seeded request whose prompt it computes in several parts.
+    The engine's seed decides what is sampled, and after :meth:`reseed` that one. Requests have no seeds of
+    their own: equal requests would get copies, and vLLM's CPU build (0.28) fails on a seeded request whose
+    prompt it computes in several parts.
 
     Args:
         llm: The engine, with ``logprobs_mode="processed_logprobs"`` and vLLM's own scheduler or the rewinding
@@ -40,6 +44,15 @@ class VLLMSampler:
         if trigger is not None:
             asked = EditRequest(space.vocab, context=Context.HARD, tabu=space.tabu, trigger=trigger)
             self._erasing = asked.to_extra_args()
+
+    def reseed(self, seed: int) -> None:
+        """Restart the samples from another seed, and forget computed prefixes.
+
+        What is cached decides which requests are computed together, and so which random numbers each gets.
+        The engine must have been started with :data:`~halluc_plugin.vllm_engine.launch.RESEEDING`.
+        """
+        self._llm.collective_rpc("halluc_reseed", args=(seed,))
+        self._llm.reset_prefix_cache()
 
     def sample(self, requests: Sequence[Request]) -> list[Sample]:
         """Return one sample for each request, in order.
@@ -90,9 +103,12 @@ class VLLMSampler:
         prompts = [TokensPrompt(prompt_token_ids=list(request.prefix)) for request in requests]
         params = [_params(request, ids) for request, ids in zip(requests, banned, strict=True)]
         drawn = []
-        for output, without in zip(self._llm.generate(prompts, params, use_tqdm=False), banned, strict=True):
+        for output, without in zip(
+            self._llm.generate(prompts, params, use_tqdm=_Ticking), banned, strict=True
+        ):
             (answer,) = output.outputs
             ids = list(answer.token_ids)
+            count_tokens(len(ids))
             if not without.isdisjoint(ids):
                 raise TraceError(
                     "vLLM sampled a token that is banned: every other one is banned too, or the temperature "
@@ -102,6 +118,18 @@ class VLLMSampler:
             at_each = () if answer.logprobs is None else zip(answer.logprobs, ids, strict=True)
             drawn.append((ids, [at[token].logprob for at, token in at_each]))
         return drawn
+
+
+class _Ticking(tqdm):
+    """Is vLLM's bar, writes nothing, and lets the bar of the command look at the time after each answer."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs, file=StringIO())
+
+    def update(self, n: float | None = 1) -> bool | None:
+        """Note that answers are finished."""
+        count_tokens(0)
+        return super().update(n)
 
 
 def _goes_on(request: Request, ids: Sequence[int]) -> bool:

@@ -105,7 +105,7 @@ def test_every_help_ends_with_examples(path):
     ("literal", "values"),
     [
         (choices.Edits, Edit), (choices.Endings, Ending), (choices.Pairings, Pairing), (choices.Forms, Form),
-        (choices.Depths, Depth), (choices.Contexts, Context), (choices.Backends, Backend),
+        (choices.Depths, Depth), (choices.Contexts, Context), (choices.Backends, {"auto", *Backend}),
         (choices.Methods, Method), (choices.Rules, Rule), (choices.Arms, Arm), (choices.Betters, Better),
         (choices.Reductions, Reduction), (choices.Sayings, Says), (choices.Tabus, Tabu),
         (choices.Starts, Initialisation), (choices.Divergences, Divergence), (choices.Sizes, Size),

@@ -22,9 +22,15 @@ LARGE = 50_000_000
 minute to start on a CPU, in which transformers sample a smaller model for a whole file."""
 
 
-VLLM_ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "2", "VLLM_LOGGING_LEVEL": "WARNING"}
+VLLM_ENVIRONMENT = {
+    "VLLM_CPU_KVCACHE_SPACE": "2",
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_LOGGING_LEVEL": "WARNING",
+}
 """What vLLM is told by its environment variables unless they are set: gibibytes of the cache on a CPU, where
-it would otherwise ask for nearly all of the host's memory; and to leave the terminal to the progress."""
+it would otherwise ask for nearly all of the host's memory; to keep its core in this process, since in one of
+its own it begins when the first request arrives, so that chance decides which requests share random numbers;
+and to leave the terminal to the progress."""
 
 
 class Backend(StrEnum):

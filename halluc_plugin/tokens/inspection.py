@@ -4,6 +4,7 @@ from typing import Any
 
 from halluc_plugin.checks import Check, CheckStatus
 from halluc_plugin.edits import find_delimiters
+from halluc_plugin.edits.delimiters import straddling
 from halluc_plugin.errors import EditVocabError
 from halluc_plugin.tokens.vocabulary import (
     BACKTRACK_TOKEN,
@@ -80,4 +81,6 @@ def _delimiters(tokenizer: Any, delimiter: str, edit_ids: frozenset[int]) -> Che
         return Check(name, CheckStatus.FAIL, error.cause, error.fix)
     shown = ", ".join(repr(tokenizer.decode([token_id])) for token_id in found[:SHOWN_DELIMITERS])
     more = f" and {len(found) - SHOWN_DELIMITERS} more" if len(found) > SHOWN_DELIMITERS else ""
+    inside = len(straddling(tokenizer, delimiter, edit_ids=edit_ids))
+    more += f"; {inside} have text behind it and end no step" if inside else ""
     return Check(name, CheckStatus.OK, f"{len(found)} ids end with {delimiter!r}: {shown}{more}")

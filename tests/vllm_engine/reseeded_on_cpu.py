@@ -12,7 +12,7 @@ from halluc_plugin.sampling.states import Response, Space, wanted
 
 def main(model, out):
     """Write the ids of part 1: behind part 0, alone, and with another seed."""
-    space = Space(EditVocab(backtrack=5), frozenset({47}), frozenset({1}), max_tokens=24, edits_banned=True)
+    space = Space(EditVocab(backtrack=673), frozenset({1}), frozenset({2}), max_tokens=24, edits_banned=True)
     sampler = open_sampler(model, Backend.VLLM, space, 0)
 
     def part(number, seed=3):

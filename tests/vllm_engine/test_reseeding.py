@@ -10,6 +10,10 @@ import pytest
 
 pytest.importorskip("vllm")
 
+from halluc_plugin.scratch.model import Size, new_model
+from halluc_plugin.scratch.tokenizer import number_tokenizer
+from halluc_plugin.tokens import BACKTRACK_TOKEN
+from halluc_plugin.tokens.loading import save_tokenizer
 from halluc_plugin.vllm_engine.sampler import VLLMSampler
 
 
@@ -37,8 +41,12 @@ def test_reseeding_tells_workers_and_empties_the_cache():
 
 @pytest.mark.slow
 @pytest.mark.e2e
-def test_a_part_is_the_same_wherever_it_comes(model, model_path, tmp_path):
+def test_a_part_is_the_same_wherever_it_comes(tmp_path):
     """Behind another part and behind itself a part of one seed has the same ids; another seed has not."""
+    tokenizer, model_path = number_tokenizer(edit_tokens=(BACKTRACK_TOKEN,)), tmp_path / "model"
+    assert len(tokenizer) == 674
+    new_model(tokenizer, Size.TINY, seed=0).save_pretrained(model_path)
+    save_tokenizer(tokenizer, model_path)
     script, out = Path(__file__).with_name("reseeded_on_cpu.py"), tmp_path / "found.json"
     done = subprocess.run(
         [sys.executable, str(script), str(model_path), str(out)],

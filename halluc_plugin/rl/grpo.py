@@ -27,7 +27,7 @@ from halluc_plugin.rl.answers import Answers, shape
 from halluc_plugin.rl.known_settings import known_settings
 from halluc_plugin.rl.policy import score_policy
 from halluc_plugin.rl.rollout_reader import RolloutReader
-from halluc_plugin.rl.rollouts import Rolled, Rollouts, order, sample_groups
+from halluc_plugin.rl.rollouts import Rolled, Rollouts, check_rollouts, order, sample_groups
 from halluc_plugin.rl.scored_states import StateScorer, require_values, state_scorer
 from halluc_plugin.rl.settings import GrpoSettings
 from halluc_plugin.rl.step_metrics import (
@@ -81,16 +81,12 @@ def train_policy(
         The folder ``out``.
 
     Raises:
-        SettingsError: torchrun has started several processes; values of states are to be sampled, which only
-            verl's rollouts do, or have a weight and nothing judges them; there are fewer problems than a step
-            takes, or too few positions for an answer; or ``out`` holds a finished run, or an interrupted one
-            with other settings or problems.
+        SettingsError: torchrun has started several processes; :func:`.rollouts.check_rollouts` refuses the
+            rollouts; values of states are to be sampled, which only verl's rollouts do, or have a weight and
+            nothing judges them; there are fewer problems than a step takes, or too few positions for an
+            answer; or ``out`` holds a finished run, or an interrupted one with other settings or problems.
     """
-    if (rollouts is not None and rollouts.held) is not (reference is not None):
-        raise SettingsError(
-            "Rollouts that hold the policy to a reference, and the reference, go together.",
-            "Give both: a copy of the model before training. Or neither.",
-        )
+    check_rollouts(rollouts, settings, reference)
     if processes() > 1:
         raise SettingsError(
             f"{processes()} processes: this trainer is one.", "Start it without torchrun, or train with verl."

@@ -1,13 +1,14 @@
 """Choose the step of a failed answer that a trainer resets to: no token takes anything back.
 
 This is the reset of A. Samanta et al., "Credit Assignment with Resets in Language Model Reasoning" (arXiv
-2605.25507): from a state of a failed answer several suffixes are sampled, and only their tokens learn,
-relative to one another. RRPO draws the state uniformly over the reasoning steps; in SRPO the model says which
-step is wrong. The paper's abstract was read; that the state is the one before the chosen step is from memory.
+2605.25507): from a state of a failed answer several suffixes are sampled, and only their tokens learn. RRPO
+draws the state uniformly over the reasoning steps; in SRPO the model says which step is wrong. The paper's
+abstract was read; that the state is the one before the chosen step is from memory.
 
-Deviation: a model that writes numbers cannot be asked in words. ``least-likely`` takes the step that the
-model itself found least likely when it wrote it. ``first-error`` takes the first step that a verifier of
-prefixes refutes, which neither method knows: the best that finding the step could do.
+Deviations: the failed answer stays in the group that advantages are relative to, so that suffixes which are
+all right are each paid a little. A model that writes numbers cannot be asked in words: ``least-likely`` takes
+the step that the model itself found least likely when it wrote it. ``first-error`` takes the first step that
+a verifier of prefixes refutes, which neither method knows: the best that finding the step could do.
 """
 
 from collections.abc import Callable, Sequence

@@ -11,13 +11,14 @@ from halluc_plugin.credit import group_relative, spread
 from halluc_plugin.decoding import DecodedTrace, Decoding, decode
 from halluc_plugin.decoding.asked import Finish
 from halluc_plugin.edits import resolve_rows, response_mask
+from halluc_plugin.errors import SettingsError
 from halluc_plugin.rewards import judge_answer, observe, score
 from halluc_plugin.rl.answers import Answers, reward_info
 from halluc_plugin.rl.rollout_reader import RolloutReader
 from halluc_plugin.rl.scored_states import AskedAnswer, ScoredStates, StateScorer
 from halluc_plugin.rl.settings import GrpoSettings
 from halluc_plugin.sampling.problems import PosedProblem
-from halluc_plugin.settings import Settings
+from halluc_plugin.settings import Settings, ValueSource
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,41 @@ class Rollouts(Protocol):
     ) -> Rolled:
         """Return the answers of a step, as :func:`sample_groups` does."""
         ...
+
+
+def check_rollouts(rollouts: Rollouts | None, settings: Settings, reference: Any | None) -> None:
+    """Refuse rollouts that do not go with the rest of a run.
+
+    Those that take the place of :func:`sample_groups` ban edits while they sample, and judge whole answers
+    alone.
+
+    Args:
+        rollouts: The rollouts; None for groups of whole answers.
+        settings: The settings of the run.
+        reference: The model to which rollouts hold the policy, None if there is none.
+
+    Raises:
+        SettingsError: The policy is to be held and there is no reference, or the other way round; edits are
+            not banned, so that log-probs would be those of another policy than the one that samples; or
+            values of states are to come from a scorer.
+    """
+    if (rollouts is not None and rollouts.held) is not (reference is not None):
+        raise SettingsError(
+            "Rollouts that hold the policy to a reference, and the reference, go together.",
+            "Give both: a copy of the model before training. Or neither.",
+        )
+    if rollouts is None:
+        return
+    if settings.max_backtracks != 0:
+        raise SettingsError(
+            f"{type(rollouts).__name__} bans edits, and halluc.max_backtracks is {settings.max_backtracks}.",
+            "Set halluc.max_backtracks=0, without a curriculum of budgets.",
+        )
+    if settings.values.source is ValueSource.PRM:
+        raise SettingsError(
+            f"{type(rollouts).__name__} asks no scorer of steps, and halluc.values.source is prm.",
+            "Leave halluc.values.source at verifier.",
+        )
 
 
 def order(count: int, batch: int, seed: int, step: int) -> list[int]:

@@ -58,8 +58,11 @@ class Sizes:
 
     def longest(self, task: Task) -> int:
         """Return the most tokens of an answer, EOS included: those of a right one and a few."""
-        right = 2 * self.blanks + self.length + 4 if task is Task.WORD else 6 * self.operations + 1
-        return right + 4
+        return self.right(task) + 4
+
+    def right(self, task: Task) -> int:
+        """Return the tokens of a right answer, EOS included."""
+        return 2 * self.blanks + self.length + 4 if task is Task.WORD else 6 * self.operations + 1
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,7 @@ class Problems:
 
     def posed(self, split: StepSplit, count: int) -> list[PosedProblem]:
         """Return problems as models are asked; those of the test split are never trained on, by anything."""
-        path = self.folder / f"{split}.parquet"
+        path = self.folder / f"{split}-{count}.parquet"
         if not path.exists():
             drawn = generate(self.asked_set, split, count)
             rows = (step_row(p, self.asked_set, split, number) for number, p in enumerate(drawn))

@@ -23,9 +23,11 @@ class Chain:
 
     Attributes:
         attempts: The attempts, each with what ended it.
+        restart: Id of the restart token; other edits end a sample, too.
     """
 
     attempts: tuple[Sample, ...]
+    restart: int
 
     @property
     def tokens(self) -> int:
@@ -41,15 +43,22 @@ class Chain:
     @property
     def refined(self) -> bool:
         """Whether the first attempt was restarted."""
-        return self.attempts[0].end is End.EDIT
+        first = self.attempts[0]
+        return first.end is End.EDIT and first.ids[-1] == self.restart
+
+    @property
+    def finished(self) -> bool:
+        """Whether the first attempt is an answer, which was restarted or left."""
+        return self.refined or self.attempts[0].end is End.EOS
 
 
-def chains_of(found: Found, prompt: tuple[int, ...]) -> list[Chain]:
+def chains_of(found: Found, prompt: tuple[int, ...], restart: int) -> list[Chain]:
     """Return the samples of a search by refinements, each with its attempts.
 
     Args:
         found: What the search found; equal attempts are told apart by their order.
         prompt: Ids of its prompt.
+        restart: Id of the restart token.
     """
     behind: dict[tuple[int, ...], list[Sample]] = {}
     for request, sample in found.samples:
@@ -60,7 +69,7 @@ def chains_of(found: Found, prompt: tuple[int, ...]) -> list[Chain]:
         while attempts[-1].end is End.EDIT and behind.get(prefix):
             attempts.append(behind[prefix].pop(0))
             prefix += attempts[-1].ids
-        chains.append(Chain(tuple(attempts)))
+        chains.append(Chain(tuple(attempts), restart))
     return chains
 
 
@@ -82,7 +91,7 @@ def measure(models: Models, arm: Arm) -> dict[str, Any]:
         prompts = [problem.prompt for problem in asked]
         searches = [refining(prompt, space, models.scale.samples, rounds) for prompt in prompts]
         found = run(searches, prompts, models.sampler(arm, space, salt))
-        chains = [chains_of(of, prompt) for of, prompt in zip(found, prompts, strict=True)]
+        chains = [chains_of(of, prompt, models.restart) for of, prompt in zip(found, prompts, strict=True)]
         rules = RULES[:1] if space.edits_banned else RULES
         cell[name] = curves(models, asked, chains, rules)
         if not space.edits_banned:
@@ -119,7 +128,7 @@ def changes(
     told: list[tuple[bool, bool]] = []
     for problem, of in zip(asked, chains, strict=True):
         judge = judge_of(problem, models.tokenizer)
-        ended = [chain for chain in of if chain.attempts[0].end is not End.LENGTH]
+        ended = [chain for chain in of if chain.finished]
         told += [(judge((*chain.attempts[0].ids[:-1], eos)), chain.refined) for chain in ended]
         answer = of[0].answer
         first["first"].append(int(of[0] in ended and judge((*of[0].attempts[0].ids[:-1], eos))))

@@ -18,6 +18,7 @@ from halluc_plugin.own_errors.refine_rows import RefinementPairs
 from halluc_plugin.problem_sets.steps import StepSplit
 from halluc_plugin.progress_bar import show_progress
 from halluc_plugin.recipes.lab.keeping import kept_model
+from halluc_plugin.recipes.lab.pair_budget import of_steps, pair_budget
 from halluc_plugin.recipes.prm_backtracking.lessons import Lessons
 from halluc_plugin.recipes.prm_backtracking.models import PART, TOGETHER
 from halluc_plugin.recipes.prm_backtracking.tasks import DELIMITER, Problems, Task
@@ -87,6 +88,11 @@ class Models:
         """The tokenizer of all models."""
         return self.problems.tokenizer
 
+    @property
+    def restart(self) -> int:
+        """Id of the restart token."""
+        return int(self.tokenizer.convert_tokens_to_ids(RESTART_TOKEN))
+
     @cached_property
     def lessons(self) -> Lessons:
         """What the policy is taught."""
@@ -153,19 +159,18 @@ class Models:
 
     def _prefer(self, arm: Arm, out: Path) -> None:
         scale, start, pairs = self.scale, self.model(STARTS[arm]), self.pairs(arm)
-        rows = read_pairs(pairs, self.tokenizer)
-        read = sum(len(side.prompt_ids) + len(side.response_ids) for row in rows for side in row.sides)
-        each = scale.batch_size * read / len(rows)
-        steps = scale.steps if scale.tokens is None else max(1, round(scale.tokens / each))
-        steps *= 2 if arm is Arm.AT_ONCE else 1
+        stages = 2 if arm is Arm.AT_ONCE else 1
+        if scale.tokens is None:
+            rows = read_pairs(pairs, self.tokenizer)
+            told = of_steps(pairs, rows, scale.batch_size, stages * scale.steps)
+        else:
+            told = pair_budget(pairs, self.tokenizer, stages * scale.tokens, scale.batch_size, self.seed)
         train = TrainSettings(
-            steps=steps, batch_size=scale.batch_size, learning_rate=scale.rate, seed=self.seed,
-            save_steps=steps, warmup_steps=max(1, steps // 10), bf16=False,
+            steps=told.steps, batch_size=scale.batch_size, learning_rate=scale.rate, seed=self.seed,
+            save_steps=told.steps, warmup_steps=max(1, told.steps // 10), bf16=False,
         )  # fmt: skip
         loss = replace(PreferenceSettings(), beta=scale.beta)
         settings = PreferSettings(loss, train, held_out=0.0, imitation=scale.imitation)
         model = load_model(str(start), dtype="float32")
-        prefer(model, self.tokenizer, [pairs], settings, out, reference=model)
-        # The reference reads every pair once.
-        trained = steps * each + read
-        write_whole(out / TRAINED, json.dumps({"trained": trained}))
+        prefer(model, self.tokenizer, [told.path], settings, out, reference=model)
+        write_whole(out / TRAINED, json.dumps({"trained": told.trained}))

@@ -172,7 +172,9 @@ def _refined(models: Models, arm: Arm, network: Any, asked: Sequence[PosedProble
     prompts = [problem.prompt for problem in asked]
     searches = [refining(prompt, space, 1, models.scale.revising.rounds) for prompt in prompts]
     found = run(searches, prompts, sampler)
-    chains = [chains_of(of, prompt)[0] for of, prompt in zip(found, prompts, strict=True)]
+    chains = [
+        chains_of(of, prompt, models.revising.restart)[0] for of, prompt in zip(found, prompts, strict=True)
+    ]
     return [Drawn(chain.answer, chain.tokens) for chain in chains]
 
 

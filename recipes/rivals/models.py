@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from halluc_plugin.atomic_files import write_whole
-from halluc_plugin.data.pair_files import read_pairs
 from halluc_plugin.data.resumable import PartedFile
 from halluc_plugin.data.trace_files import FINGERPRINT, TraceRow, fingerprint, read_traces, write_traces
 from halluc_plugin.edits import Context, EditVocab
@@ -21,6 +20,7 @@ from halluc_plugin.own_errors.pair_rows import SiblingPairs
 from halluc_plugin.problem_sets.steps import StepSplit
 from halluc_plugin.progress_bar import show_progress
 from halluc_plugin.recipes.lab.keeping import kept_model
+from halluc_plugin.recipes.lab.pair_budget import pair_budget
 from halluc_plugin.recipes.prm_backtracking.lessons import Lessons
 from halluc_plugin.recipes.prm_backtracking.models import PART, TOGETHER
 from halluc_plugin.recipes.prm_backtracking.tasks import DELIMITER, Problems, Task
@@ -226,19 +226,15 @@ class Models:
     def _prefer(
         self, arm: Arm, start: Path, tokens: float, out: Path, before: dict[str, float] | None = None
     ) -> None:
-        path, sampled = self._pairs(arm)
-        rows = read_pairs(path, self.tokenizer)
-        read = sum(len(side.prompt_ids) + len(side.response_ids) for row in rows for side in row.sides)
-        each = self.scale.batch_size * read / len(rows)
-        steps = max(1, round((tokens - read) / each))  # the reference reads every pair once
+        pairs, sampled = self._pairs(arm)
+        told = pair_budget(pairs, self.tokenizer, tokens, self.scale.batch_size, self.seed)
         settings = PreferSettings(
             replace(PreferenceSettings(), beta=self.scale.beta),
-            self._settings(steps, self.scale.pair_rate), held_out=0.0,
+            self._settings(told.steps, self.scale.pair_rate), held_out=0.0,
         )  # fmt: skip
         model = load_model(str(start), dtype="float32")
-        prefer(model, self.tokenizer, [path], settings, out, reference=model)
-        trained = (before or {}).get("trained", 0.0)
-        self._told(out, sampled, trained + steps * each + read)
+        prefer(model, self.tokenizer, [told.path], settings, out, reference=model)
+        self._told(out, sampled, (before or {}).get("trained", 0.0) + told.trained)
 
     def _pairs(self, arm: Arm) -> tuple[Path, float]:
         """The file of an arm's pairs, and the tokens that were sampled for it."""
@@ -264,8 +260,8 @@ class Models:
 
     def _reset(self, out: Path) -> None:
         scale, posed = self.scale, self.posed(StepSplit.TRAIN)
-        rows = read_traces(self.traces(Arm.CLEAN), self.tokenizer)
-        length = sum(len(row.prompt_ids) + len(row.response_ids) for row in rows) / len(rows)
+        prompt = sum(len(problem.prompt) for problem in posed) / len(posed)
+        length = prompt + scale.policy.sizes.right(self.task)
         steps = max(1, round(scale.tokens / (scale.prompts * scale.group * length)))
         run = GrpoSettings(
             steps=steps, prompts=scale.prompts, group=scale.group, max_actions=self.longest,
@@ -278,7 +274,6 @@ class Models:
             rollouts=ResetRollouts(),
         )  # fmt: skip
         written = [line["backtrack/raw_length"] for line in logged_records(out / METRICS)]
-        prompt = sum(len(problem.prompt) for problem in posed) / len(posed)
         answers = scale.prompts * scale.group
         # What is kept of failed answers is counted as sampled, too: an upper bound.
         self._told(out, answers * sum(written), answers * (sum(written) + prompt * steps))

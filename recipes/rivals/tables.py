@@ -30,17 +30,25 @@ def budgets(cells: Sequence[Cell]) -> Table:
     )
     groups = grouped(cells, "task", "arm")
     for (task, arm), group in groups.items():
-        other = groups.get((task, MAJORITY), [])
+        ours, other = _of_both(group, groups.get((task, MAJORITY), []))
         for budget in group[0]["budgets"]:
             at = ("budgets", budget)
-            paired = arm != MAJORITY and len(other) == len(group)
+            paired = arm != MAJORITY and bool(other)
             table.add_row(
                 task, arm, budget, f"{mean(group, *at, 'tokens'):.1f}", f"{mean(group, *at, 'samples'):.1f}",
                 accuracy(group, *at), by_seed(group, *at),
-                difference(group, at, other, at) if paired else "",
-                over_seeds(group, other, *at) if paired else "",
+                difference(ours, at, other, at) if paired else "",
+                over_seeds(ours, other, *at) if paired else "",
             )  # fmt: skip
     return table
+
+
+def _of_both(group: Group, other: Group) -> tuple[Group, Group]:
+    """The cells of the seeds that both have, in one order: each seed has problems of its own."""
+    by_seed_of = [{cell["seed"]: cell for cell in cells} for cells in (group, other)]
+    both = sorted(by_seed_of[0].keys() & by_seed_of[1].keys())
+    ours, others = ([cells[seed] for seed in both] for cells in by_seed_of)
+    return ours, others
 
 
 def spent(cells: Sequence[Cell]) -> Table:
@@ -68,10 +76,10 @@ def effects(cells: Sequence[Cell]) -> list[Effect]:
     found = []
     groups = grouped(cells, "task", "arm")
     for (task, arm), group in groups.items():
-        other = groups.get((task, MAJORITY), [])
-        if arm != MAJORITY and len(other) == len(group):
+        ours, other = _of_both(group, groups.get((task, MAJORITY), []))
+        if arm != MAJORITY and other:
             at = ("budgets", list(group[0]["budgets"])[-1])
-            told = paired_difference(pooled(group, *at), pooled(other, *at))
+            told = paired_difference(pooled(ours, *at), pooled(other, *at))
             found.append(Effect(f"{task}: {arm}", *(100 * x for x in (told.value, told.low, told.high))))
     return found
 

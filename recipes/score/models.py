@@ -218,9 +218,11 @@ class Models:
             model, self.tokenizer, self.trained_on, settings, self.grpo(steps), out=out,
             progress=show_progress, rollouts=rollouts, reference=deepcopy(model).eval(),
         )  # fmt: skip
-        answers = self.scale.prompts * self.scale.group
+        answers, posed = self.scale.prompts * self.scale.group, self.trained_on
         sampled = sum((line["backtrack/raw_length"]) * answers for line in logged_records(out / METRICS))
+        given = sum(len(problem.prompt) for problem in posed) / len(posed) + len(self.request)
+        read = sampled + steps * answers * given
         before = self.spent(start)
         # Each answer is read once by the policy with gradients, and once by the reference.
-        told = {"sampled": before["sampled"] + sampled, "trained": before["trained"] + 2 * sampled}
+        told = {"sampled": before["sampled"] + sampled, "trained": before["trained"] + 2 * read}
         write_whole(out / SPENT, json.dumps(told))

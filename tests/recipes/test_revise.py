@@ -11,12 +11,12 @@ from halluc_plugin.recipes.revise.scale import FULL, QUICK
 from halluc_plugin.sampling.driver import Cost, Found
 from halluc_plugin.sampling.states import End, Request, Sample
 
-PROMPT, EOS, RESTART = (9,), 0, 3
+PROMPT, EOS, RESTART, EDIT = (9,), 0, 3, 4
 
 
 def sampled(prefix, *ids):
     """A request and its sample."""
-    end = {EOS: End.EOS, RESTART: End.EDIT}.get(ids[-1], End.LENGTH)
+    end = {EOS: End.EOS, RESTART: End.EDIT, EDIT: End.EDIT}.get(ids[-1], End.LENGTH)
     told = tuple(0.1 * number for number in range(len(ids)))
     return Request(prefix, 9, 1.0, frozenset()), Sample(ids, (-1.0,) * len(ids), end, told, told)
 
@@ -27,7 +27,7 @@ def test_attempts_are_put_together():
         sampled(PROMPT, 5, RESTART), sampled(PROMPT, 6, EOS), sampled(PROMPT, 5, RESTART),
         sampled(PROMPT, 7, RESTART), sampled((9, 5, RESTART), 1, EOS), sampled((9, 5, RESTART), 2, 8),
     ])  # fmt: skip
-    chains = chains_of(found, PROMPT)
+    chains = chains_of(found, PROMPT, RESTART)
     assert [[a.ids for a in chain.attempts] for chain in chains] == [
         [(5, RESTART), (1, EOS)], [(6, EOS)], [(5, RESTART), (2, 8)], [(7, RESTART)],
     ]  # fmt: skip
@@ -38,8 +38,14 @@ def test_attempts_are_put_together():
 
 def test_a_chain_of_one_attempt_is_that_attempt():
     """It was not refined."""
-    chain = Chain((sampled(PROMPT, 6, EOS)[1],))
-    assert (chain.refined, chain.answer.ids) == (False, (6, EOS))
+    chain = Chain((sampled(PROMPT, 6, EOS)[1],), RESTART)
+    assert (chain.refined, chain.finished, chain.answer.ids) == (False, True, (6, EOS))
+
+
+def test_another_edit_restarts_nothing():
+    """A sample that it ends is no finished answer, and no decision is counted of it."""
+    chain = Chain((sampled(PROMPT, 6, EDIT)[1],), RESTART)
+    assert (chain.refined, chain.finished, chain.answer) == (False, False, None)
 
 
 def test_decisions_are_counted_apart():

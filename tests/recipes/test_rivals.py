@@ -23,11 +23,11 @@ def test_a_budget_cuts_its_last_sample_off():
     assert affordable(drawn, 3) == [Drawn(None, 3)]
 
 
-def cell(arm, *correct):
+def cell(arm, *correct, seed=0):
     """A cell of one seed."""
     at = {"correct": list(correct), "tokens": 3.0, "samples": 1.0}
     spent = {"sampled": 0.0, "trained": 1e6}
-    return {"task": "chain", "seed": 0, "arm": arm, "spent": spent, "budgets": {"1": at, "4": at}}
+    return {"task": "chain", "seed": seed, "arm": arm, "spent": spent, "budgets": {"1": at, "4": at}}
 
 
 def test_differences_are_paired_with_the_clean_majority():
@@ -38,6 +38,14 @@ def test_differences_are_paired_with_the_clean_majority():
     assert effect.low < 50 < effect.high
     assert tables.budgets(cells).row_count == 4
     assert tables.spent(cells).row_count == 2
+
+
+def test_only_seeds_that_both_have_are_paired():
+    """Each seed has problems of its own: without a common one there is no difference."""
+    apart = [cell(MAJORITY, 1, 1), cell("other", 0, 0, seed=1)]
+    assert tables.effects(apart) == []
+    (effect,) = tables.effects([*apart, cell("other", 0, 1)])
+    assert effect.value == -50.0
 
 
 def test_all_arms_begin_with_one_policy(tmp_path):

@@ -20,7 +20,7 @@ EOS, LINE = 0, 1
 MARKS = Marks(frozenset({LINE}), frozenset({EOS}))
 IDS = (5, LINE, 6, 7, LINE, 8, EOS)
 LOG_PROBS = (-1.0, -1.0, -0.1, -4.0, -0.1, -1.2, -0.6)
-SETTINGS = load({"metrics": {"judged_per_step": 0}})
+SETTINGS = load({"max_backtracks": 0, "metrics": {"judged_per_step": 0}})
 
 
 def test_steps_begin_behind_delimiters():
@@ -110,3 +110,14 @@ def test_a_run_with_resets(tokenizer, problems, tmp_path):
     lines = logged(out)
     assert len(lines) == RUN.steps
     assert any(line["backtrack/masked_share"] > 0 for line in lines)
+
+
+def test_a_policy_that_is_scored_otherwise_than_sampled_is_refused(tokenizer, problems, tmp_path):
+    """Without the ban on edits log-probs would be another policy's; a scorer of steps would not be asked."""
+    scored = {"max_backtracks": 0, "values": {"source": "prm", "scorer": "none"}}
+    for block, told in (({}, "max_backtracks is None"), (scored, "asks no scorer")):
+        with pytest.raises(SettingsError, match=told):
+            grpo.train_policy(
+                new_model(tokenizer, Size.TINY, seed=0), tokenizer, problems, load(block), RUN, out=tmp_path,
+                progress=lambda steps, *_: steps, rollouts=ResetRollouts(),
+            )  # fmt: skip

@@ -17,7 +17,7 @@ from halluc_plugin.verifiers import Outcome
 from tests.rl.conftest import RUN, logged, weights
 
 ROOMY = replace(RUN, max_actions=18)
-SETTINGS = load({"metrics": {"judged_per_step": 0}})
+SETTINGS = load({"max_backtracks": 0, "metrics": {"judged_per_step": 0}})
 
 
 @pytest.fixture

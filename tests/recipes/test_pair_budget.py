@@ -22,7 +22,7 @@ def test_the_reference_is_paid_for(tmp_path):
 
 
 def test_more_pairs_than_a_quarter_of_the_tokens_are_drawn_from(tmp_path):
-    """1000 tokens read 25 of 100 pairs once, 250 tokens; the rest makes 19 steps. A second call draws none."""
+    """1000 tokens read 25 of 100 pairs once, 250 tokens; the rest makes 19 steps. A second call agrees."""
     path = pairs(tmp_path / "pairs.parquet", 100)
     told = pair_budget(path, TOKENIZER, 1000, 4, 0)
     assert told.path != path

@@ -16,7 +16,7 @@ from halluc_plugin.cli.data_options import (
     TraceFile,
     problems_together,
 )
-from halluc_plugin.cli.data_output import open_engine, train_command, trained_folder, write_file
+from halluc_plugin.cli.data_output import open_engine, train_command, trained_folder, with_engine, write_file
 from halluc_plugin.cli.help import examples
 
 INTERVENTION_EXAMPLES = {
@@ -54,6 +54,7 @@ def interventions(
     problems = read_problems(data, known, limit, template_kwargs=sampling.template_kwargs)
     for problem in problems:  # before a model is loaded
         require_prefixes(problem)
+    sampling = with_engine(sampling, model, quiet=quiet)
     space = policy_space(model, known, **sampling.space_settings)
     require_fit(model, [problem.prompt for problem in problems], space, trust_remote_code=trust)
     make = Interventions(open_engine(model, space, sampling), space, known, samples, most, sampling.seed)

@@ -137,8 +137,13 @@ def search(
 
     samples = renamed("-n", old_n, "--samples", samples)
     asked = choose(Method, method, "--method")
-    shares = asked in GUIDED or asked is Method.BEAM
-    only_hf = f"--method {method} computes with the model itself" if shares else None
+    erasing, only_hf = erased.erasing(), None
+    if asked in GUIDED or asked is Method.BEAM:
+        only_hf = f"--method {method} computes with the model itself"
+    elif erasing is not None:
+        only_hf = "the signal that erases is read of the model itself"
+    elif rule == "confidence":
+        only_hf = "--rule confidence reads the probability of an edit"
     sampling = with_engine(sampling, model, quiet=quiet, only_hf=only_hf)
     job = SearchJob(
         model=model,
@@ -160,7 +165,7 @@ def search(
         trust_remote_code=sampling.trust_remote_code,
         apply_chat_template_kwargs=sampling.template_kwargs,
         guidance=guided.guidance(),
-        erasing=erased.erasing(),
+        erasing=erasing,
         **sampling.space_settings,
     )
     part, progress = problems_together(sampling.backend, samples), progress_unless(quiet)

@@ -184,7 +184,7 @@ def search(work: Path) -> None:
 
 
 def lm_eval(context: str) -> Callable[[Path], None]:
-    """Return a check that lets lm-eval's model answer, and hold answers against the stock model's ids."""
+    """Return a check that lets lm-eval's model answer, and holds a log-likelihood to plain transformers."""
 
     def run(work: Path) -> None:
         from lm_eval.api.instance import Instance
@@ -195,10 +195,25 @@ def lm_eval(context: str) -> Callable[[Path], None]:
         options = {"until": [], "max_gen_toks": 16, "do_sample": True}
         asked = [Instance("generate_until", {}, (text, options), 0) for text in ("a cat", "12")]
         model.generate_until(asked, disable_tqdm=True)
-        asked = [Instance("loglikelihood", {}, ("a cat", " 12"), 0)]
-        model.loglikelihood(asked, disable_tqdm=True)
+        pair = ("a cat", " 12")
+        ((told, _),) = model.loglikelihood([Instance("loglikelihood", {}, pair, 0)], disable_tqdm=True)
+        expected = log_likelihood(work / "model", *model._encode_pair(*pair))  # noqa: SLF001 - lm-eval's own ids
+        if abs(told - expected) > 1e-3:
+            raise AssertionError(f"the log-likelihood is {told:.4f}, by transformers {expected:.4f}")
 
     return run
+
+
+def log_likelihood(folder: Path, prompt: list[int], answer: list[int]) -> float:
+    """Return the log-likelihood of an answer in nats by plain transformers, without rows that are no token."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    known = len(AutoTokenizer.from_pretrained(folder))
+    with torch.no_grad():
+        logits = AutoModelForCausalLM.from_pretrained(folder)(torch.tensor([prompt + answer])).logits[0]
+    log_p = logits[len(prompt) - 1 : -1, :known].float().log_softmax(-1)
+    return float(log_p[range(len(answer)), answer].sum())
 
 
 CHECKS: dict[str, Callable[[Path], None]] = {

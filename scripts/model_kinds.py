@@ -205,7 +205,7 @@ def lm_eval(context: str) -> Callable[[Path], None]:
 
 
 def log_likelihood(folder: Path, prompt: list[int], answer: list[int]) -> float:
-    """Return the log-likelihood of an answer in nats by plain transformers, without rows that are no token."""
+    """Return the log-likelihood of an answer in nats by plain transformers, over ids that are tokens."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

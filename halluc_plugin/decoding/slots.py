@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-from halluc_plugin.hard.models import require_full_attention
+from halluc_plugin.hard.models import IN_OUR_DECODER, require_full_attention
 
 
 class _SlotLayer(CacheLayerMixin):
@@ -76,7 +76,7 @@ class SlotCache(Cache):
     """
 
     def __init__(self, config: Any, num_slots: int) -> None:
-        require_full_attention(config)
+        require_full_attention(config, IN_OUR_DECODER)
         self.num_slots = num_slots
         self.visible = 0
         self.positions = torch.empty(0, 0, dtype=torch.long)

@@ -38,11 +38,20 @@ def attention_of(config: Any) -> Attention | None:
     return Attention(name) if name in list(Attention) else None
 
 
-def require_full_attention(config: Any) -> None:
+IN_HARD_CONTEXT = ("follow hard context", "or context=soft")
+IN_OUR_DECODER = (
+    "be decoded here, in soft context either: the cache holds every token at its position",
+    "or sample with vLLM",
+)
+"""What a model without full attention cannot do, and what to do instead."""
+
+
+def require_full_attention(config: Any, cannot: tuple[str, str] = IN_HARD_CONTEXT) -> None:
     """Refuse a model in which nothing can be taken back exactly.
 
     Args:
         config: The model's transformers config.
+        cannot: What the model is to do, and what may be done instead.
 
     Raises:
         SettingsError: A layer has a window, chunks or a recurrent state, positions do not count tokens, or
@@ -84,8 +93,8 @@ def require_full_attention(config: Any) -> None:
     for applies, what, more in refused:
         if applies:
             raise SettingsError(
-                f"A model with {what} cannot follow hard context.",
-                f"Use a text model with full attention in every layer, or context=soft{more}.",
+                f"A model with {what} cannot {cannot[0]}.",
+                f"Use a text model with full attention in every layer, {cannot[1]}{more}.",
             )
 
 

@@ -115,6 +115,10 @@ def _report(found: "Sequence[PolicySignals]") -> None:
         "AUROC of wrong step", "AP of wrong step", numbers=("depth", "places", "dead in %"),
         title="Does the signal tell? (problems that nothing was fitted on)",
     )  # fmt: skip
+    passed = Table(
+        "policy", "signal", "threshold of", "live in % where chosen", "live in %", "dead in %",
+        title="What share of steps does it flag? (problems that nothing was fitted on)",
+    )  # fmt: skip
     leads = Table(
         "policy", "signal", "events", "tokens to the edit", "before the edit in %", "by chance in %",
         "median lead", numbers=("events", "tokens to the edit", "median lead"),
@@ -124,11 +128,12 @@ def _report(found: "Sequence[PolicySignals]") -> None:
         name = f"{Path(policy.model).name}{'' if policy.token else ' (no token)'}"
         for each in policy.found:
             _ranked_rows(ranked, name, each)
+            _passed_rows(passed, name, each)
             _lead_row(leads, name, each)
             for calibration in (each.steps, each.tokens):
                 if calibration is not None and calibration.warning:
                     typer.echo(f"Warning: {each.signal} on {name}: {calibration.warning}", err=True)
-    Console().print(ranked, leads)
+    Console().print(ranked, passed, leads)
 
 
 def _ranked_rows(table: Table, policy: str, found: "SignalFound") -> None:
@@ -141,6 +146,14 @@ def _ranked_rows(table: Table, policy: str, found: "SignalFound") -> None:
             policy, found.signal, depth, str(dead.n), f"{100 * dead.positives / max(1, dead.n):.0f}",
             *map(_share, (dead.auc, dead.average_precision, fell.auc, fell.average_precision)),
         )  # fmt: skip
+
+
+def _passed_rows(table: Table, policy: str, found: "SignalFound") -> None:
+    rows = (("steps", found.steps, found.steps_held_out), ("tokens", found.tokens, found.tokens_held_out))
+    for what, chosen, there in rows:
+        if chosen is not None and there is not None:
+            share = f"{100 * chosen.live:.0f}"
+            table.add_row(policy, found.signal, what, share, *map(_percent, (there.live, there.dead)))
 
 
 def _lead_row(table: Table, policy: str, found: "SignalFound") -> None:

@@ -35,7 +35,8 @@ class Scope(StrEnum):
     """The text whose value is held against the threshold."""
 
     STEP = "step"
-    """A step, when it is finished: the mean over its tokens, of a head what it reads at the last one."""
+    """A step, when it is finished: the mean over its tokens for signals of text, the largest value at a token
+    for a phase shift, and what a head reads at the last one."""
     TOKEN = "token"  # noqa: S105 - the name of a setting
     """Every token."""
 
@@ -204,8 +205,13 @@ class Watch:
         if trigger.scope is Scope.TOKEN:
             value, steps = values[-1], len(ends) + (not ends or ends[-1] < len(live_ids))
         elif ends and ends[-1] == len(live_ids):
-            part = values[ends[-2] if len(ends) > 1 else 0 :]
-            value, steps = (sum(part) / len(part) if self._whole else values[-1]), len(ends)
+            value, steps = self._of_step(values[ends[-2] if len(ends) > 1 else 0 :]), len(ends)
         else:
             return False
         return value > trigger.threshold[min(steps, len(trigger.threshold)) - 1]
+
+    def _of_step(self, values: Sequence[float]) -> float:
+        # As a probe of signals has it (jobs.signals.reading.value_at), whose thresholds these are.
+        if self._whole:
+            return sum(values) / len(values)
+        return max(values) if self._trigger.signal is StateSignal.PHASE_SHIFT else values[-1]

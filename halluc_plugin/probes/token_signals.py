@@ -23,6 +23,8 @@ class TokenSignals:
         edit: Probability of an edit behind each token, Float[T].
         hidden: The hidden state at each token, Float[T, H].
         phase_shift: Minus the cosine of a hidden state with that at the token before, Float[T].
+        next_entropy: Entropy of the text token that is to come behind the last one, in nats.
+        next_margin: Minus the margin of the same distribution.
     """
 
     entropy: torch.Tensor
@@ -30,6 +32,8 @@ class TokenSignals:
     edit: torch.Tensor
     hidden: torch.Tensor
     phase_shift: torch.Tensor
+    next_entropy: float
+    next_margin: float
 
 
 def checked_layer(model: Any, layer: int) -> int:
@@ -91,15 +95,21 @@ def token_signals(
         )
         for row, (prompt, text) in enumerate(batch):
             first, end = len(prompt), len(prompt) + len(text)
-            before = output.logits[row, first - 1 : end - 1].float()
-            behind = output.logits[row, first:end].float()
+            logits = output.logits[row, first - 1 : end].float()
+            entropy, margin = (
+                text_signal(logits, signal, vocab.edit_ids | unknown).cpu()
+                for signal in (TextSignal.ENTROPY, TextSignal.MARGIN)
+            )
+            behind = logits[1:]
             if unknown:
                 behind[:, sorted(unknown)] = -torch.inf
             states = output.hidden_states[shifted][row, first - 1 : end]
             yield TokenSignals(
-                text_signal(before, TextSignal.ENTROPY, vocab.edit_ids | unknown).cpu(),
-                text_signal(before, TextSignal.MARGIN, vocab.edit_ids | unknown).cpu(),
+                entropy[:-1],
+                margin[:-1],
                 behind.softmax(-1)[:, edits].sum(-1).clamp(max=1.0).cpu(),
                 output.hidden_states[index][row, first:end].float().cpu(),
                 shift(states[:-1], states[1:]).cpu(),
+                float(entropy[-1]),
+                float(margin[-1]),
             )

@@ -39,6 +39,23 @@ def test_a_step_by_its_mean():
     assert watched(trigger, states) == [False, False, True, False, False, False]
 
 
+@pytest.mark.parametrize(
+    ("signal", "threshold", "passed"),
+    [
+        (StateSignal.PHASE_SHIFT, 0.85, True),
+        (StateSignal.PHASE_SHIFT, 0.95, False),
+        (StateSignal.HEAD, 0.15, True),
+        (StateSignal.HEAD, 0.25, False),
+    ],
+)
+def test_a_step_by_its_states(signal, threshold, passed):
+    """Of 0.9, 0.1 and 0.2 at its tokens, behind a step of 1.0, a phase shift has 0.9 and a head 0.2."""
+    head = (lambda states: states) if signal is StateSignal.HEAD else None
+    trigger = Trigger(signal, (9.0, threshold), STEP, layer=1, head=head)
+    states = [((), -1.0), ((END,), 1.0), ((END, 5), 0.9), ((END, 5, 6), 0.1), ((END, 5, 6, END), 0.2)]
+    assert watched(trigger, states) == [False] * 4 + [passed]
+
+
 def test_tokens_back_to_a_depth():
     """Three of four tokens are taken back one by one, and in a state asked twice the answer is the same."""
     trigger = Trigger(TextSignal.ENTROPY, (2.0,), BACK, Scope.TOKEN, tokens=3)

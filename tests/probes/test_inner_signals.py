@@ -33,7 +33,7 @@ def model():
 
 @torch.no_grad()
 def test_signals_are_those_of_single_passes(model):
-    """Entropy and margin where a token came, edit and state behind it, whatever the batch."""
+    """Entropy and margin where a token came and behind the last, edit and state behind it, in any batch."""
     texts = [((4, 5), (6, 1)), ((7,), (8, 9, 1)), ((4,), (1,))] * 2
     found = list(token_signals(model, texts, VOCAB, layer=1, batch_size=4))
     for (prompt, text), signals in zip(texts, found, strict=True):
@@ -48,6 +48,10 @@ def test_signals_are_those_of_single_passes(model):
             behind = output.logits[0, -1, :11].softmax(-1)
             assert float(signals.edit[t]) == pytest.approx(float(behind[[BACK, STEP]].sum()), abs=1e-5)
             assert torch.allclose(signals.hidden[t], output.hidden_states[1][0, -1], atol=1e-4)
+        last = output.logits[0, -1, [0, 1, 4, 5, 6, 7, 8, 9, 10]].softmax(-1)
+        assert signals.next_entropy == pytest.approx(-float((last * last.log()).sum()), abs=1e-4)
+        top = last.sort(descending=True).values
+        assert signals.next_margin == pytest.approx(float(top[1] - top[0]), abs=1e-5)
 
 
 def test_a_layer_that_is_not_there(model):

@@ -34,6 +34,8 @@ class Signal(StrEnum):
 
 HEADS = frozenset({Signal.LINEAR_HEAD, Signal.TWO_LAYER_HEAD, Signal.MIND})
 """The signals that are fitted on hidden states."""
+FITTED = frozenset({Signal.LINEAR_HEAD, Signal.TWO_LAYER_HEAD})
+"""The heads that are fitted on places of the probed problems, MIND's being fitted on references."""
 CONTINUED = frozenset({Signal.EIGENSCORE, Signal.SEMANTIC_ENTROPY})
 """The signals that compare continuations, which are sampled at the ends of steps alone."""
 

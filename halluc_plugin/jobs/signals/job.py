@@ -10,18 +10,26 @@ from halluc_plugin.data.trace_files import read_traces
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.jobs.assess.steps import Cutter
 from halluc_plugin.jobs.samplers import policy_space, require_fit
-from halluc_plugin.jobs.signals.asked import CONTINUED, Signal, SignalJob
+from halluc_plugin.jobs.signals.asked import CONTINUED, FITTED, Signal, SignalJob
 from halluc_plugin.jobs.signals.continued import Continued, continued
-from halluc_plugin.jobs.signals.measures import SignalFound, calibrations, lead_time, rankings
+from halluc_plugin.jobs.signals.measures import (
+    SignalFound,
+    Window,
+    calibrations,
+    flagged,
+    lead_time,
+    rankings,
+)
 from halluc_plugin.jobs.signals.places import (
     Notice,
     SignalPlace,
     judges_of,
     notice_of,
+    parted,
     places_of,
     sampled,
 )
-from halluc_plugin.jobs.signals.reading import Value, at_tokens, fitted, value_at
+from halluc_plugin.jobs.signals.reading import Value, fitted, in_states, value_at
 from halluc_plugin.jobs.signals.unsupervised import mind_head
 from halluc_plugin.probes.token_signals import TokenSignals, checked_layer, token_signals
 from halluc_plugin.probes.two_layer import Head
@@ -44,7 +52,8 @@ class PolicySignals:
     Attributes:
         model: The model's folder or name.
         token: Whether it has an edit token.
-        problems: Number of problems; thresholds and heads are of those of even number, the rest is measured.
+        problems: Number of problems; heads are fitted on every fourth, thresholds are chosen on others of
+            even number, those of odd number are measured.
         found: The measurements of each signal.
         heads: The fitted heads, by signal.
         layer: Number of the layer that heads read.
@@ -75,7 +84,8 @@ def probe_signals(job: SignalJob, progress: Progress = pass_on) -> list[PolicySi
     Raises:
         SettingsError: The layer is not there, or a model has too few positions, or ``edit`` is asked of a
             model without an edit token.
-        MetricError: The problems of even number have places of one kind alone.
+        MetricError: The problems that heads are fitted on, or those that thresholds are chosen on, have
+            places of one kind alone.
         DataError: The problems cannot be read, or their verifier judges no steps.
         TokenizerError: A model cannot be loaded.
     """
@@ -116,7 +126,7 @@ class _Policy:
         job = self.job
         signals = [signal for signal in job.signals if self.token or signal is not Signal.EDIT]
         places = self._places()
-        fit, test = ([place for place in places if place.problem % 2 == half] for half in (0, 1))
+        fit, calibrate, test = parted(places)
         read = dict(zip(map(id, places), self._read(places), strict=True))
         heads = fitted(signals, fit, [read[id(place)] for place in fit], job.seed)
         if Signal.MIND in signals:
@@ -133,7 +143,14 @@ class _Policy:
             ]
 
         found = [
-            self._found(signal, valued(signal, fit), valued(signal, test), windows, heads)
+            self._found(
+                signal,
+                # On the places that a head was fitted on it flags fewer live steps than on others.
+                valued(signal, calibrate if signal in FITTED else [*fit, *calibrate]),
+                valued(signal, test),
+                windows,
+                heads,
+            )
             for signal in signals
         ]
         return PolicySignals(
@@ -206,23 +223,27 @@ class _Policy:
     def _found(
         self,
         signal: Signal,
-        fit: Sequence[tuple[SignalPlace, Value]],
+        calibrate: Sequence[tuple[SignalPlace, Value]],
         test: Sequence[tuple[SignalPlace, Value]],
         windows: Sequence[tuple[Notice, TokenSignals]],
         heads: dict[Signal, Head],
     ) -> SignalFound:
-        steps, tokens = calibrations(fit, self.job.false_alarm)
+        steps, tokens = calibrations(calibrate, self.job.false_alarm)
+        by_step, by_token = flagged(test, steps.threshold, None if tokens is None else tokens.threshold)
         lead, why = None, ""
         if not self.token:
             why = "the policy has no token"
-        elif tokens is None:
+        elif tokens is None or by_token is None:
             why = "the signal is read at ends of steps alone"
         elif not windows:
             why = "the policy took nothing back from dead text"
         else:
-            values = [(notice.problem, at_tokens(signal, read, heads)) for notice, read in windows]
-            lead = lead_time(values, [pair for pair in test if not pair[0].dead], tokens.threshold)
-        return SignalFound(signal, *rankings(test), steps, tokens, lead, why)
+            values = [
+                Window(notice.problem, len(notice.text) - notice.start, in_states(signal, read, heads))
+                for notice, read in windows
+            ]
+            lead = lead_time(values, by_token.live, tokens.threshold)
+        return SignalFound(signal, *rankings(test), steps, by_step, tokens, by_token, lead, why)
 
 
 def as_json(found: Sequence[PolicySignals]) -> list[dict[str, Any]]:

@@ -16,12 +16,41 @@ Valued = Sequence[tuple[SignalPlace, Value]]
 
 
 @dataclass(frozen=True)
+class Window:
+    """What a signal says of a dead text from which the policy took something back.
+
+    Attributes:
+        problem: Number of the problem.
+        tokens: Number of tokens from the beginning of the wrong step to the edit.
+        values: The values in the states that follow one another, at least one; the last one is known in the
+            state in which the edit is taken, and none is the value of a token before the wrong step.
+    """
+
+    problem: int
+    tokens: int
+    values: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Flagged:
+    """What passes a threshold on problems that it was not chosen on.
+
+    Attributes:
+        live: Share of live steps that are flagged, with problems as clusters.
+        dead: Share of dead ones that are flagged.
+    """
+
+    live: Proportion
+    dead: Proportion
+
+
+@dataclass(frozen=True)
 class Lead:
     """How long before the token a signal tells that a text is dead.
 
-    A signal tells it at the first token, from the beginning of the wrong step on, at which it passes the
-    threshold of tokens. The lead is the number of tokens that are written after that before the edit; 0 in
-    the state in which the edit is taken.
+    A signal tells it in the first state in which a value of a token of the wrong step, or of what follows it,
+    is known and passes the threshold of tokens. The lead is the number of tokens that are written from that
+    state to the edit; 0 in the state in which the edit is taken.
 
     Attributes:
         events: Number of dead texts from which the policy took something back first of all.
@@ -51,8 +80,10 @@ class SignalFound:
             was live before.
         dead_by_depth: The first by the number of steps of the text.
         fell_by_depth: The second by the number of steps of the text.
-        steps: Threshold of the values of steps, from the problems of even number.
+        steps: Threshold of the values of steps, from problems of even number on which no head was fitted.
+        steps_held_out: What passes it among the measured places.
         tokens: Threshold of the largest value at a token of a step; None if the signal is not read at tokens.
+        tokens_held_out: What passes that one; None if the signal is not read at tokens.
         lead: The lead time; None if it was not measured.
         no_lead: The reason why it was not measured; empty if it was.
     """
@@ -63,7 +94,9 @@ class SignalFound:
     dead_by_depth: Mapping[int, Ranking]
     fell_by_depth: Mapping[int, Ranking]
     steps: Calibration
+    steps_held_out: Flagged
     tokens: Calibration | None
+    tokens_held_out: Flagged | None
     lead: Lead | None
     no_lead: str
 
@@ -85,6 +118,26 @@ def calibrations(valued: Valued, false_alarm: float) -> tuple[Calibration, Calib
         if value.highest is not None
     ]
     return calibrate(steps, false_alarm), calibrate(highest, false_alarm) if highest else None
+
+
+def flagged(valued: Valued, steps: float, tokens: float | None) -> tuple[Flagged, Flagged | None]:
+    """Return what passes the threshold of steps, and what passes that of tokens somewhere in the last step.
+
+    Args:
+        valued: The places of held-out problems.
+        steps: The threshold of steps.
+        tokens: The threshold of tokens; None if the signal is not read at tokens.
+    """
+    by_step = [(place, value.step) for place, value in valued]
+    highest = [(place, value.highest) for place, value in valued if value.highest is not None]
+    return _flagged(by_step, steps), None if tokens is None else _flagged(highest, tokens)
+
+
+def _flagged(values: Sequence[tuple[SignalPlace, float]], threshold: float) -> Flagged:
+    kinds: tuple[dict[int, list[bool]], dict[int, list[bool]]] = ({}, {})
+    for place, value in values:
+        kinds[place.dead].setdefault(place.problem, []).append(value > threshold)
+    return Flagged(*map(_share, kinds))
 
 
 def rankings(valued: Valued) -> tuple[Ranking, Ranking, dict[int, Ranking], dict[int, Ranking]]:
@@ -118,32 +171,28 @@ def _clustered(rows: Sequence[tuple[int, bool, float]]) -> list[list[tuple[bool,
     return list(clusters.values())
 
 
-def lead_time(windows: Sequence[tuple[int, Sequence[float]]], live: Valued, threshold: float) -> Lead:
+def lead_time(windows: Sequence[Window], by_chance: Proportion, threshold: float) -> Lead:
     """Return the lead time of a signal.
 
     Args:
-        windows: For each event the number of its problem and the values of the signal at the tokens from the
-            beginning of the wrong step to the edit, at least one.
-        live: Live places of held-out problems, for the share by chance.
+        windows: The events.
+        by_chance: Share of held-out live steps in which the signal passes the threshold somewhere.
         threshold: The threshold of tokens.
     """
     leads: list[int | None] = []
     told: dict[int, list[bool]] = {}
-    for problem, values in windows:
-        first = next((number for number, value in enumerate(values) if value > threshold), None)
-        leads.append(None if first is None else len(values) - 1 - first)
-        told.setdefault(problem, []).append(bool(leads[-1]))
-    flagged: dict[int, list[bool]] = {}
-    for place, value in live:
-        if value.highest is not None:
-            flagged.setdefault(place.problem, []).append(value.highest > threshold)
+    for window in windows:
+        first = next((number for number, value in enumerate(window.values) if value > threshold), None)
+        # Counted from the edit, since signals begin in different states and end in the same one.
+        leads.append(None if first is None else len(window.values) - 1 - first)
+        told.setdefault(window.problem, []).append(bool(leads[-1]))
     known = [lead for lead in leads if lead is not None]
-    lengths = [len(values) for _, values in windows]
+    lengths = [window.tokens for window in windows]
     return Lead(
         len(windows),
         statistics.fmean(lengths) if lengths else float("nan"),
         _share(told),
-        _share(flagged),
+        by_chance,
         tuple(leads),
         statistics.median(known) if known else None,
     )

@@ -74,6 +74,24 @@ def places_of(
     ]
 
 
+def parted(
+    places: Sequence[SignalPlace],
+) -> tuple[list[SignalPlace], list[SignalPlace], list[SignalPlace]]:
+    """Return the places that heads are fitted on, those that choose thresholds, and those that are measured.
+
+    No two of them share a problem: they are of every fourth problem, of the others of even number, and of
+    those of odd number.
+
+    Args:
+        places: The places.
+    """
+    return (
+        [place for place in places if place.problem % 4 == 0],
+        [place for place in places if place.problem % 4 == 2],
+        [place for place in places if place.problem % 2 == 1],
+    )
+
+
 def notice_of(number: int, ids: Sequence[int], cutter: Cutter, judge: Judge) -> Notice | None:
     """Return the notice in an answer that an edit ended, None if the text before it was live.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from halluc_plugin.errors import MetricError
-from halluc_plugin.jobs.signals.asked import HEADS, Signal
+from halluc_plugin.jobs.signals.asked import FITTED, HEADS, Signal
 from halluc_plugin.jobs.signals.continued import Continued
 from halluc_plugin.jobs.signals.places import SignalPlace
 from halluc_plugin.probes.linear import LinearProbe
@@ -40,6 +40,23 @@ def at_tokens(signal: Signal, read: TokenSignals, heads: Mapping[Signal, Head]) 
         return heads[signal].dead(read.hidden)
     values: list[float] = getattr(read, signal.value.replace("-", "_")).tolist()
     return values
+
+
+def in_states(signal: Signal, read: TokenSignals, heads: Mapping[Signal, Head]) -> list[float]:
+    """Return the values of a signal in the order in which they are known; the last is that behind the text.
+
+    Entropy and margin are known one state earlier than other signals, before the token is written, and so
+    there is one value more than tokens.
+
+    Args:
+        signal: A signal that is read at each token.
+        read: What the model tells at the tokens.
+        heads: The fitted heads.
+    """
+    values = at_tokens(signal, read, heads)
+    if signal is Signal.ENTROPY:
+        return [*values, read.next_entropy]
+    return [*values, read.next_margin] if signal is Signal.MARGIN else values
 
 
 def value_at(
@@ -82,14 +99,14 @@ def fitted(
     Raises:
         MetricError: The places are all dead, or all live.
     """
-    asked = [signal for signal in signals if signal in {Signal.LINEAR_HEAD, Signal.TWO_LAYER_HEAD}]
+    asked = [signal for signal in signals if signal in FITTED]
     if not asked:
         return {}
     dead = [place.dead for place in places]
     if len(set(dead)) < 2:
         raise MetricError(
-            f"The calibration set has {len(dead) - sum(dead)} live and {sum(dead)} dead steps: one kind is "
-            "missing.",
+            f"The problems that heads are fitted on have {len(dead) - sum(dead)} live and {sum(dead)} dead "
+            "steps: one kind is missing.",
             "Give more or other problems (--limit, --data), or more --samples of each.",
         )
     features = torch.stack([signals.hidden[-1] for signals in read])

@@ -74,8 +74,27 @@ def test_a_layer_that_is_not_there_is_refused(made):
         probe_signals(SignalJob(str(model), files.problems("test"), (Signal.LINEAR_HEAD,), layer=40))
 
 
+def watched(module, monkeypatch):
+    """The heads that are fitted, and the problems of fits and of each calibration, as they come."""
+    fitted, calibrations, heads, fitted_on, calibrated_on = module.fitted, module.calibrations, [], set(), []
+
+    def kept(signals, places, *more):
+        found = fitted(signals, places, *more)
+        heads.extend(found.values())
+        fitted_on.update(place.problem for place in places)
+        return found
+
+    def noted(valued, false_alarm):
+        calibrated_on.append({place.problem for place, _ in valued})
+        return calibrations(valued, false_alarm)
+
+    monkeypatch.setattr(module, "fitted", kept)
+    monkeypatch.setattr(module, "calibrations", noted)
+    return heads, fitted_on, calibrated_on
+
+
 def test_the_command(made, tmp_path, monkeypatch):
-    """A policy of steps of the task: every signal in one table and one file, with lead times of the token."""
+    """A policy of steps of the task: all signals in one file, lead times, three parts of problems."""
     from halluc_plugin.jobs.signals import job as module
 
     model, files = made
@@ -109,14 +128,7 @@ def test_the_command(made, tmp_path, monkeypatch):
     problems = module.read_problems(files.problems("test"), tokenizer, None)
     monkeypatch.setattr(module, "HFSampler", Guessing)
     monkeypatch.setattr(module, "mind_head", lambda *_, **__: next(iter(heads)))
-    fitted, heads = module.fitted, []
-
-    def kept(*arguments):
-        found = fitted(*arguments)
-        heads.extend(found.values())
-        return found
-
-    monkeypatch.setattr(module, "fitted", kept)
+    heads, fitted_on, calibrated_on = watched(module, monkeypatch)
     out = tmp_path / "signals.json"
     done = CliRunner().invoke(
         app,
@@ -139,3 +151,11 @@ def test_the_command(made, tmp_path, monkeypatch):
         assert (each["lead"] is None) == continued == (each["tokens"] is None)
         if not continued:
             assert each["lead"]["events"] == len(each["lead"]["leads"]) > 0
+        assert each["steps_held_out"]["live"]["n"] == each["dead"]["n"] - each["dead"]["positives"]
+        assert (each["tokens_held_out"] is None) == continued
+    # Thresholds of fitted heads are not of problems that these were fitted on; other signals have no such.
+    assert fitted_on == {0, 4}
+    of_heads = {Signal.LINEAR_HEAD, Signal.TWO_LAYER_HEAD}
+    expected = [{2, 6} if signal in of_heads else {0, 2, 4, 6} for signal in Signal]
+    assert calibrated_on[: len(Signal)] == expected
+    assert "What share of steps does it flag?" in done.output

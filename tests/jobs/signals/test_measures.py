@@ -1,17 +1,21 @@
 """Places, thresholds, semantic entropy and lead time, by hand."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from halluc_plugin.errors import MetricError, SettingsError
 from halluc_plugin.jobs.assess.steps import Judged
 from halluc_plugin.jobs.signals.asked import Signal, SignalJob
 from halluc_plugin.jobs.signals.calibration import Judgement, calibrate
 from halluc_plugin.jobs.signals.continued import semantic_entropy
-from halluc_plugin.jobs.signals.measures import lead_time, rankings
-from halluc_plugin.jobs.signals.places import SignalPlace, notice_of, places_of
-from halluc_plugin.jobs.signals.reading import Value
+from halluc_plugin.jobs.signals.measures import Window, flagged, lead_time, rankings
+from halluc_plugin.jobs.signals.places import SignalPlace, notice_of, parted, places_of
+from halluc_plugin.jobs.signals.reading import Value, in_states
+from halluc_plugin.metrics import Proportion
+from halluc_plugin.probes.token_signals import TokenSignals
 from halluc_plugin.verifiers import StepKind
 
 END = 1
@@ -93,13 +97,49 @@ def place(problem, depth, *, dead, fell=None):
 
 
 def test_lead_time_by_hand():
-    """Told at the first of four tokens, at the last, and not at all; by chance in one of two live steps."""
-    windows = [(0, [5.0, 0.0, 0.0, 9.0]), (1, [0.0, 5.0]), (2, [0.0])]
-    live = [(place(0, 1, dead=False), Value(0.0, 6.0)), (place(1, 1, dead=False), Value(0.0, 0.0))]
-    found = lead_time(windows, live, threshold=4.0)
+    """Told at the first of four tokens, at the last, and not at all; what is so by chance is handed on."""
+    windows = [Window(0, 4, [5.0, 0.0, 0.0, 9.0]), Window(1, 2, [0.0, 5.0]), Window(2, 1, [0.0])]
+    found = lead_time(windows, Proportion.of(1, 2), threshold=4.0)
     assert found.leads == (3, 0, None)
     assert (found.events, found.median, found.before.value) == (3, 1.5, pytest.approx(1 / 3))
     assert (found.by_chance.value, found.tokens) == (0.5, pytest.approx(7 / 3))
+
+
+@pytest.mark.parametrize("state", range(4))
+def test_signals_of_one_state_have_one_lead(state):
+    """Each is loud in one state, behind so many of three tokens: all tell it 3 - state tokens ahead."""
+    before, behind = torch.zeros(4), torch.zeros(4)
+    before[state] = behind[state] = 1.0  # by states, from that in front of the first token
+    read = TokenSignals(
+        before[:3], before[:3], behind[1:], behind[1:, None], behind[1:], *[float(before[3])] * 2
+    )
+    heads = {Signal.LINEAR_HEAD: SimpleNamespace(dead=lambda hidden: hidden[:, 0].tolist())}
+    told = {}
+    for signal in (Signal.ENTROPY, Signal.MARGIN, Signal.EDIT, Signal.PHASE_SHIFT, Signal.LINEAR_HEAD):
+        window = Window(0, 3, in_states(signal, read, heads))
+        told[signal] = lead_time([window], Proportion.of(0, 1), threshold=0.5).leads
+    assert {told.pop(Signal.ENTROPY), told.pop(Signal.MARGIN)} == {(3 - state,)}
+    # In front of the first token what is read behind tokens tells of the step before.
+    assert set(told.values()) == {(3 - state if state else None,)}
+
+
+def test_what_passes_on_other_problems():
+    """One of two live steps passes by its value and by a token; one dead step passes by a token alone."""
+    valued = [
+        (place(0, 1, dead=False), Value(5.0, 6.0)),
+        (place(1, 1, dead=False), Value(0.0, 0.0)),
+        (place(1, 1, dead=True), Value(1.0, 6.0)),
+    ]
+    steps, tokens = flagged(valued, 4.0, 5.0)
+    assert (steps.live.value, steps.live.n, steps.dead.value) == (0.5, 2, 0.0)
+    assert (tokens.live.value, tokens.dead.value) == (0.5, 1.0)
+    assert flagged(valued, 4.0, None)[1] is None
+
+
+def test_heads_and_thresholds_share_no_problem():
+    """Eight problems: two for heads, two for thresholds, four to measure."""
+    parts = parted([place(number, 1, dead=False) for number in range(8)])
+    assert [[each.problem for each in part] for part in parts] == [[0, 4], [2, 6], [1, 3, 5, 7]]
 
 
 def test_rankings_by_depth():

@@ -126,7 +126,7 @@ def search(
     quiet: Quiet = False,
 ) -> None:
     """Answer problems by Self-Backtracking's search, by one that values of steps guide, or by a baseline."""
-    from halluc_plugin.atomic_files import whole_file
+    from halluc_plugin.atomic_files import make_folder, whole_file
     from halluc_plugin.decoding.policy import Tabu
     from halluc_plugin.jobs.samplers import Backend
     from halluc_plugin.jobs.search import Method, SearchJob, answer
@@ -144,6 +144,8 @@ def search(
         only_hf = "the signal that erases is read of the model itself"
     elif rule == "confidence":
         only_hf = "--rule confidence reads the probability of an edit"
+    if out is not None:
+        make_folder(out.parent)  # before the model is looked at: a file that cannot be written
     sampling = with_engine(sampling, model, quiet=quiet, only_hf=only_hf)
     job = SearchJob(
         model=model,
@@ -173,7 +175,7 @@ def search(
         with TemporaryDirectory() as folder:
             answers = answer(job, Path(folder) / "answers", part, progress, visited=False)
     else:
-        with whole_file(out) as partial:  # before the work, not after it: a file that cannot be written
+        with whole_file(out) as partial:
             answers = answer(job, out.with_name(f".{out.name}.answers"), part, progress)
             with partial.open("w", encoding="utf-8") as file:
                 file.writelines(lines(job, answers))

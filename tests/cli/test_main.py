@@ -209,7 +209,7 @@ class TestSearchOut:
         blocked = CliRunner().invoke(command.app, [*asked, str(tmp_path / "file" / "out.jsonl")])
         assert "No files can be written" in str(blocked.exception)
         failed = CliRunner().invoke(command.app, [*asked, str(tmp_path / "out.jsonl")])
-        assert "No tokenizer" in str(failed.exception)
+        assert "No config can be loaded" in str(failed.exception)
         assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 

@@ -130,11 +130,15 @@ class Problems:
             write_steps(root, problems, request, self.tokenizer, show_progress)
         return path
 
-    def posed(self, split: StepSplit, count: int) -> list[PosedProblem]:
-        """Return problems as models are asked; those of the test split are never trained on, by anything."""
+    def file(self, split: StepSplit, count: int) -> Path:
+        """Write problems unless they are there, and return their file."""
         path = self.folder / f"{split}-{count}.parquet"
         if not path.exists():
             drawn = generate(self.asked_set, split, count)
             rows = (step_row(p, self.asked_set, split, number) for number, p in enumerate(drawn))
             write_parquet(path, rows, {"seed": self.seed})
-        return read_problems(path, self.tokenizer, count)
+        return path
+
+    def posed(self, split: StepSplit, count: int) -> list[PosedProblem]:
+        """Return problems as models are asked; those of the test split are never trained on, by anything."""
+        return read_problems(self.file(split, count), self.tokenizer, count)

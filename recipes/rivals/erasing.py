@@ -28,9 +28,8 @@ def calibration(models: Models) -> Path:
     """
     path = models.folder / "signals.json"
     if not path.exists():
-        models.posed(StepSplit.TRAIN)  # writes the file of problems
         job = SignalJob(
-            str(models.model(Arm.CLEAN)), models.problems.folder / f"{StepSplit.TRAIN}.parquet",
+            str(models.model(Arm.CLEAN)), models.problems.file(StepSplit.TRAIN, models.scale.problems),
             tuple(SIGNALS.values()), samples=models.scale.samples, max_tokens=models.longest,
             step_delimiter=DELIMITER, limit=models.scale.problems, seed=models.seed,
         )  # fmt: skip

@@ -223,11 +223,11 @@ def _planned(shape: Shape, tokens: int, device: torch.device) -> float:
         gpus=1, prompts=shape.rows, samples=2, micro_batch=shape.rows, prompt=32, response=shape.longest,
         checkpointing=False, compute=Number.FP32, sharded=False,
     )  # fmt: skip
-    config = policies.policy("sdpa", shape, torch.device("meta"), tokens=tokens).config
+    model = ModelShape.of(policies.policy("sdpa", shape, torch.device("meta"), tokens=tokens).config)
     on_cpu = device.type == "cpu"
-    chunk = {"chunk_bytes": cpu_chunk_bytes()} if on_cpu else {}
+    chunk = {"chunk_bytes": cpu_chunk_bytes(model, run)} if on_cpu else {}
     mask = Mask.ROWS if on_cpu else Mask.BLOCKS
-    return update_memory(ModelShape.of(config), run, Reading.CHUNKS, mask, **chunk).peak
+    return update_memory(model, run, Reading.CHUNKS, mask, **chunk).peak
 
 
 @contextmanager

@@ -16,10 +16,10 @@ from torch.autograd.function import once_differentiable
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.hard.statistics import Columns, Reading, named
 
-CHUNK_BYTES = {"cpu": 192 * 2**20}
-"""Size in bytes of the logits (float32) that are held at once. A chunk's weight gradient has the size of the
-head, so on an accelerator, with wide heads, larger chunks are faster."""
+LEAST_ON_CPU, MOST_ON_CPU = 64 * 2**20, 192 * 2**20
 CHUNK_BYTES_ELSEWHERE = 2**30
+"""Sizes in bytes of the logits (float32) that are held at once. A chunk's weight gradient has the size of the
+head, so on an accelerator, with wide heads, larger chunks are faster."""
 
 SLICE = 8192
 """Number of rows of the head whose gradient is computed at once if it is added up in another precision."""
@@ -252,11 +252,24 @@ def _add_products(of_weight: torch.Tensor, of_raw: torch.Tensor, states: torch.T
         sums.add_(part.t() @ states)
 
 
-def chunk_of(rows: int, device: torch.device, asked: int | None) -> int:
+def chunk_bytes(device: str, logits: int) -> int:
+    """Return the size in bytes of the logits that are held at once.
+
+    On a CPU it is a sixth of all: what the last chunk leaves for the backward pass need not be made again.
+
+    Args:
+        device: The type of the device.
+        logits: The size in bytes of all logits.
+    """
+    return min(max(LEAST_ON_CPU, logits // 6), MOST_ON_CPU) if device == "cpu" else CHUNK_BYTES_ELSEWHERE
+
+
+def chunk_of(rows: int, actions: int, device: torch.device, asked: int | None) -> int:
     """Return how many actions' logits to hold at once.
 
     Args:
         rows: Number of rows of the model's head, V.
+        actions: Number of actions, N.
         device: The device on which they are held.
         asked: The number that is asked for; None for as many as are fast and fit.
 
@@ -265,7 +278,7 @@ def chunk_of(rows: int, device: torch.device, asked: int | None) -> int:
     """
     free = _free_bytes(device)
     if asked is None:
-        room = CHUNK_BYTES.get(device.type, CHUNK_BYTES_ELSEWHERE)
+        room = chunk_bytes(device.type, 4 * rows * actions)
         chunk = max(1, (room if free is None else min(room, free // COPIES)) // (4 * rows))
     else:
         chunk = asked

@@ -137,7 +137,7 @@ def _read(
             "`halluc add-token --model MODEL --out FOLDER`.",
         )
     states = body.hidden.flatten(0, -2).index_select(0, query.index)
-    chunk = chunk_of(rows, states.device, query.chunk)
+    chunk = chunk_of(rows, len(states), states.device, query.chunk)
     reading = query.reading(rows)
     head = causal.get_output_embeddings()
     post = None if body.bare else partial(_tail, causal, stock, states)

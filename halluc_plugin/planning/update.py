@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import torch
 
-from halluc_plugin.hard.chunks import CHUNK_BYTES, CHUNK_BYTES_ELSEWHERE
+from halluc_plugin.hard import chunks
 from halluc_plugin.hard.packed import BLOCK
 from halluc_plugin.planning.live_bytes import Attending, LayerBytes
 from halluc_plugin.planning.run import Number, PlannedRun
@@ -101,7 +101,7 @@ def update_memory(
     reading: Reading,
     mask: Mask,
     *,
-    chunk_bytes: int = CHUNK_BYTES_ELSEWHERE,
+    chunk_bytes: int = chunks.CHUNK_BYTES_ELSEWHERE,
 ) -> UpdateMemory:
     """Return what a device holds during an update.
 
@@ -129,9 +129,14 @@ def update_memory(
     )
 
 
-def cpu_chunk_bytes() -> int:
-    """Return the size of the logits (float32) that are held at once on a CPU."""
-    return CHUNK_BYTES["cpu"]
+def cpu_chunk_bytes(shape: ModelShape, run: PlannedRun) -> int:
+    """Return the size of the logits (float32) that are held at once on a CPU.
+
+    Args:
+        shape: The model's.
+        run: The run's settings.
+    """
+    return chunks.chunk_bytes("cpu", 4 * shape.rows * run.actions)
 
 
 def _trained(shape: ModelShape, run: PlannedRun) -> int:

@@ -260,16 +260,17 @@ def test_a_chunk_that_does_not_fit_is_refused(monkeypatch):
     cpu = torch.device("cpu")
     monkeypatch.setattr(chunks, "_free_bytes", lambda device: 2**30)
     with pytest.raises(SettingsError, match=r"need 2289 MiB; 1024 MiB are free") as told:
-        chunk_of(150_000, cpu, 1000)
+        chunk_of(150_000, 10**6, cpu, 1000)
     assert "entropy_from_logits_chunk_size" in str(told.value)
     with pytest.raises(SettingsError, match="at least 1"):
-        chunk_of(150_000, cpu, 0)
-    assert chunk_of(150_000, cpu, 400) == 400
-    assert chunk_of(150_000, cpu, None) == 335
+        chunk_of(150_000, 10**6, cpu, 0)
+    assert chunk_of(150_000, 10**6, cpu, 400) == 400
+    # 192 MiB, a sixth of the logits of 1700 actions, and 64 MiB: a row has 600 000 bytes.
+    assert [chunk_of(150_000, actions, cpu, None) for actions in (10**6, 1700, 20)] == [335, 283, 111]
     monkeypatch.setattr(chunks, "_free_bytes", lambda device: 2**26)
-    assert chunk_of(150_000, cpu, None) == 27
+    assert chunk_of(150_000, 10**6, cpu, None) == 27
     with pytest.raises(SettingsError, match="1 actions at once"):
-        chunk_of(10**8, cpu, None)
+        chunk_of(10**8, 1, cpu, None)
 
 
 def test_a_model_without_a_body_and_copies_for_several_devices_are_refused():

@@ -46,7 +46,8 @@ def test_a_step_holds_what_is_planned(name):
         sharded=False, **lengths,
     )  # fmt: skip
     reading = Reading.LOG_SOFTMAX if context is None else Reading.CHUNKS
-    planned = update_memory(ModelShape.of(config), run, reading, mask, chunk_bytes=cpu_chunk_bytes()).peak
+    shape = ModelShape.of(config)
+    planned = update_memory(shape, run, reading, mask, chunk_bytes=cpu_chunk_bytes(shape, run)).peak
     print(  # noqa: T201 - the record in docs/plan.md
         f"\n{name}: measured {measured / 2**20:.1f} MiB, planned {planned / 2**20:.1f} MiB"
     )

@@ -1,5 +1,5 @@
 # make demo    train on the embedded task in hard context (10 minutes on 2 cores, and 5 to make the environment)
-# make test    all tests but the slow ones (some 15 minutes on 2 cores); ARGS="-m slow" runs those
+# make test    all tests but the slow ones (some 16 minutes on 2 cores); ARGS="-m slow" runs those
 # ARGS adds arguments: make demo ARGS=trainer.total_training_steps=3, make test ARGS="-m 'not e2e'"
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)

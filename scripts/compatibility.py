@@ -110,9 +110,8 @@ are tested.
 **No GPU could be had since the script was written, so there are no figures of one here.** On a CPU (two
 cores, the versions above) all checks of the part `hf` pass with `--cpu`, but for `flex_backward`, which is
 skipped there: torch has no backward pass of flex attention on a CPU. The packed step held 150 MiB beyond the
-optimizer's states where full logits held 345 MiB, and `--plan` says 150. Of the part `verl` the engine's two
-checks have passed on a CPU; its steps of GRPO have not been run by this script to their end (tests of their
-own run both recipes on a CPU).
+optimizer's states where full logits held 345 MiB, and `--plan` says 150. All four checks of the part `verl`
+pass with `--cpu`, too, in 336 seconds (commit 16e869a).
 """
 
 

@@ -4,9 +4,8 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from halluc_plugin.atomic_files import write_whole
 from halluc_plugin.data.pair_files import read_pairs
@@ -19,13 +18,12 @@ from halluc_plugin.problem_sets.steps import StepSplit
 from halluc_plugin.progress_bar import show_progress
 from halluc_plugin.recipes.lab.keeping import kept_model
 from halluc_plugin.recipes.lab.pair_budget import of_steps, pair_budget
-from halluc_plugin.recipes.prm_backtracking.lessons import Lessons
 from halluc_plugin.recipes.prm_backtracking.models import PART, TOGETHER
-from halluc_plugin.recipes.prm_backtracking.tasks import DELIMITER, Problems, Task
+from halluc_plugin.recipes.prm_backtracking.policy_seed import PolicySeed
+from halluc_plugin.recipes.prm_backtracking.tasks import DELIMITER
 from halluc_plugin.recipes.revise.scale import Scale
 from halluc_plugin.sampling.hf import HFSampler
 from halluc_plugin.sampling.networks import load_network
-from halluc_plugin.sampling.problems import PosedProblem
 from halluc_plugin.sampling.states import Space
 from halluc_plugin.tokens import BACKTRACK_TOKEN, RESTART_TOKEN
 from halluc_plugin.tokens.loading import load_model
@@ -55,53 +53,16 @@ STARTS = {Arm.VERIFY: Arm.POLICY, Arm.REVISE: Arm.VERIFY, Arm.AT_ONCE: Arm.POLIC
 
 
 @dataclass(frozen=True)
-class Models:
-    """One seed of a task.
+class Models(PolicySeed):
+    """One seed of a task; :class:`PolicySeed` has its attributes."""
 
-    Attributes:
-        out: Folder of the experiment.
-        scale: How much of everything.
-        task: What is answered.
-        seed: Seed of problems, weights, data order and samples.
-        edit_tokens: The edit tokens of the tokenizer.
-    """
-
-    out: Path
     scale: Scale
-    task: Task
-    seed: int
     edit_tokens: tuple[str, ...] = (BACKTRACK_TOKEN, RESTART_TOKEN)
-
-    @property
-    def folder(self) -> Path:
-        """What belongs to this seed of the task."""
-        return self.out / f"{self.task}-{self.seed}"
-
-    @cached_property
-    def problems(self) -> Problems:
-        """What is asked, in ids of a tokenizer with a restart."""
-        sizes = self.scale.policy.sizes
-        return Problems(self.task, self.seed, self.folder / "data", sizes, self.edit_tokens)
-
-    @property
-    def tokenizer(self) -> Any:
-        """The tokenizer of all models."""
-        return self.problems.tokenizer
 
     @property
     def restart(self) -> int:
         """Id of the restart token."""
         return int(self.tokenizer.convert_tokens_to_ids(RESTART_TOKEN))
-
-    @cached_property
-    def lessons(self) -> Lessons:
-        """What the policy is taught."""
-        return Lessons(self.scale.policy, self.problems, self.folder / "models")
-
-    @property
-    def asked(self) -> list[PosedProblem]:
-        """The held-out problems."""
-        return self.problems.posed(StepSplit.TEST, self.scale.asked)
 
     def space(self, *, banned: bool = False) -> Space:
         """Return where models answer, all attempts of a sample together.

@@ -21,9 +21,9 @@ from halluc_plugin.problem_sets.steps import StepSplit
 from halluc_plugin.progress_bar import show_progress
 from halluc_plugin.recipes.lab.keeping import kept_model
 from halluc_plugin.recipes.lab.pair_budget import pair_budget
-from halluc_plugin.recipes.prm_backtracking.lessons import Lessons
 from halluc_plugin.recipes.prm_backtracking.models import PART, TOGETHER
-from halluc_plugin.recipes.prm_backtracking.tasks import DELIMITER, Problems, Task
+from halluc_plugin.recipes.prm_backtracking.policy_seed import PolicySeed
+from halluc_plugin.recipes.prm_backtracking.tasks import DELIMITER
 from halluc_plugin.recipes.revise import models as revise
 from halluc_plugin.recipes.rivals.scale import Scale
 from halluc_plugin.recipes.score import models as score
@@ -78,36 +78,11 @@ class Arm(StrEnum):
 
 
 @dataclass(frozen=True)
-class Models:
-    """One seed of a task.
+class Models(PolicySeed):
+    """One seed of a task; :class:`PolicySeed` has its attributes."""
 
-    Attributes:
-        out: Folder of the experiment.
-        scale: How much of everything.
-        task: What is answered.
-        seed: Seed of problems, weights, data order and samples.
-    """
-
-    out: Path
     scale: Scale
-    task: Task
-    seed: int
-
-    @property
-    def folder(self) -> Path:
-        """What belongs to this seed of the task."""
-        return self.out / f"{self.task}-{self.seed}"
-
-    @cached_property
-    def problems(self) -> Problems:
-        """What is asked, in ids of one tokenizer for all arms."""
-        sizes = self.scale.policy.sizes
-        return Problems(self.task, self.seed, self.folder / "data", sizes, EDIT_TOKENS)
-
-    @property
-    def tokenizer(self) -> Any:
-        """The tokenizer of all models."""
-        return self.problems.tokenizer
+    edit_tokens: tuple[str, ...] = EDIT_TOKENS
 
     @cached_property
     def vocab(self) -> EditVocab:
@@ -119,11 +94,6 @@ class Models:
         """The id of the text that takes a line back."""
         (token,) = self.tokenizer.encode(MARK, add_special_tokens=False)
         return int(token)
-
-    @cached_property
-    def lessons(self) -> Lessons:
-        """What the policy is taught that all arms begin with."""
-        return Lessons(self.scale.policy, self.problems, self.folder / "models")
 
     @cached_property
     def revising(self) -> revise.Models:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 from halluc_plugin.atomic_files import make_folder, write_whole
 from halluc_plugin.data.attempt_turns import attempt_rows
@@ -17,9 +16,9 @@ from halluc_plugin.jobs.samplers import policy_space
 from halluc_plugin.problem_sets.steps import StepSplit
 from halluc_plugin.progress_bar import show_progress
 from halluc_plugin.recipes.lab.keeping import kept_model
-from halluc_plugin.recipes.prm_backtracking.lessons import Lessons
 from halluc_plugin.recipes.prm_backtracking.models import TOGETHER
-from halluc_plugin.recipes.prm_backtracking.tasks import DELIMITER, Problems, Task
+from halluc_plugin.recipes.prm_backtracking.policy_seed import PolicySeed
+from halluc_plugin.recipes.prm_backtracking.tasks import DELIMITER
 from halluc_plugin.recipes.score.scale import Scale
 from halluc_plugin.rl.grpo import METRICS, train_policy
 from halluc_plugin.rl.settings import GrpoSettings
@@ -32,7 +31,6 @@ from halluc_plugin.sampling.networks import load_network
 from halluc_plugin.sampling.problems import PosedProblem
 from halluc_plugin.scorers.rollouts import judge_of
 from halluc_plugin.settings import load
-from halluc_plugin.tokens import BACKTRACK_TOKEN, STEP_TOKEN
 from halluc_plugin.tokens.loading import load_model, on_accelerator
 from halluc_plugin.training import TrainSettings, fine_tune
 
@@ -57,53 +55,15 @@ class Arm(StrEnum):
 
 
 @dataclass(frozen=True)
-class Models:
-    """One seed of a task.
+class Models(PolicySeed):
+    """One seed of a task; :class:`PolicySeed` has its attributes."""
 
-    Attributes:
-        out: Folder of the experiment.
-        scale: How much of everything.
-        task: What is answered.
-        seed: Seed of problems, weights, data order and samples.
-        edit_tokens: The edit tokens of the tokenizer.
-    """
-
-    out: Path
     scale: Scale
-    task: Task
-    seed: int
-    edit_tokens: tuple[str, ...] = (BACKTRACK_TOKEN, STEP_TOKEN)
-
-    @property
-    def folder(self) -> Path:
-        """What belongs to this seed of the task."""
-        return self.out / f"{self.task}-{self.seed}"
-
-    @cached_property
-    def problems(self) -> Problems:
-        """What is asked, and the ids it is asked in."""
-        sizes = self.scale.policy.sizes
-        return Problems(self.task, self.seed, self.folder / "data", sizes, self.edit_tokens)
-
-    @property
-    def tokenizer(self) -> Any:
-        """The tokenizer of all models."""
-        return self.problems.tokenizer
 
     @cached_property
     def request(self) -> tuple[int, ...]:
         """Ids of what asks for another attempt."""
         return tuple(self.tokenizer.encode(REQUEST, add_special_tokens=False))
-
-    @cached_property
-    def lessons(self) -> Lessons:
-        """What the policy is taught."""
-        return Lessons(self.scale.policy, self.problems, self.folder / "models")
-
-    @property
-    def asked(self) -> list[PosedProblem]:
-        """The held-out problems."""
-        return self.problems.posed(StepSplit.TEST, self.scale.asked)
 
     @property
     def trained_on(self) -> list[PosedProblem]:

@@ -144,6 +144,14 @@ def test_problems_have_steps_enough_and_fit(tmp_path, task):
     assert trained.isdisjoint(p.prompt for p in posed)
 
 
+def test_as_many_problems_are_posed_as_are_asked_for(tmp_path):
+    """Whoever asked for fewer before changes nothing, and the fewer are the first of the more."""
+    problems = Problems(Task.CHAIN, 0, tmp_path)
+    few, many = (problems.posed(StepSplit.TRAIN, count) for count in (3, 7))
+    assert (len(few), len(many)) == (3, 7)
+    assert [p.prompt for p in many[:3]] == [p.prompt for p in few]
+
+
 def test_the_oracle_of_outcomes(tmp_path):
     """A first answer has its known values; another is worth 1 in the end if it is right, and 0 before."""
     problems = Problems(Task.CHAIN, 0, tmp_path)

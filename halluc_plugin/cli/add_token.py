@@ -67,7 +67,8 @@ def add_token(
         choices.Starts,
         typer.Option(
             help="First rows of a new token. mean: of all rows; semantic: of words such as undo and delete; "
-            "description: the model's state behind a sentence about it; subtokens: of the pieces of its text."
+            "description: the model's state behind a sentence about it; subtokens: of the pieces of its "
+            "text; random: drawn with their deviation."
         ),
     ] = "mean",
     description: Annotated[

@@ -26,7 +26,7 @@ Sayings = Literal["likelihood", "verdict"]
 Labels = Literal["soft", "hard"]
 Probings = Literal["each", "binary"]
 Returns = Literal["normalised", "capped", "turn"]
-Starts = Literal["mean", "semantic", "description", "subtokens"]
+Starts = Literal["mean", "semantic", "description", "subtokens", "random"]
 ErasedTokens = Literal["mask", "keep", "weight"]
 """Imitation cannot turn against erased tokens, as reinforcement learning can."""
 Divergences = Literal["kl", "chi2", "chi2-mixture"]

@@ -43,6 +43,7 @@ def add_edit_tokens(
     *,
     how: Initialisation = Initialisation.MEAN,
     description: str = "",
+    seed: int = 0,
     pad_to: int | None = None,
 ) -> AddedTokens:
     """Add edit tokens as ordinary tokens, in place.
@@ -59,6 +60,7 @@ def add_edit_tokens(
             unchanged.
         how: First values of the new rows.
         description: Text that ``DESCRIPTION`` reads; by default a sentence of each token's own.
+        seed: Seed of rows that are drawn at random.
         pad_to: What the number of rows is to be a multiple of, also if there is room; None for the largest
             power of two, up to :data:`MOST_KEPT`, that divides the number of rows of a model that grows.
 
@@ -78,7 +80,10 @@ def add_edit_tokens(
         raise SettingsError(f"The rows are to be a multiple of {pad_to}.", "Give at least 1 (no padding).")
     missing = [token for token in dict.fromkeys(tokens) if find(tokenizer, token) is None]
     known = len(tokenizer)
-    rows = {token: initial_rows(model, tokenizer, token, how, description=description) for token in missing}
+    rows = {
+        token: initial_rows(model, tokenizer, token, how, description=description, seed=seed)
+        for token in missing
+    }
     _extend(tokenizer, missing)
     before = model.get_input_embeddings().weight.shape[0]
     size = extent(tokenizer)[0]

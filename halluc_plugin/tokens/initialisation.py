@@ -1,9 +1,11 @@
 """Compute the first rows of a new edit token in each table that has a row for each token (:mod:`.tables`).
 
 ``MEAN`` is the centroid; ``SEMANTIC`` and ``DESCRIPTION`` follow the anchors and the context initialisation
-of N-MARS; ``SUBTOKENS`` averages the pieces that the old tokenizer makes of the token's text.
+of N-MARS; ``SUBTOKENS`` averages the pieces that the old tokenizer makes of the token's text; ``RANDOM`` is
+what a row is that nobody chose.
 """
 
+import zlib
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
@@ -27,6 +29,8 @@ class Initialisation(StrEnum):
     the mean row's norm."""
     SUBTOKENS = "subtokens"
     """Mean of the rows of the pieces that the token's text is split into without it."""
+    RANDOM = "random"
+    """Normal entries of mean 0, with the deviation of the entries of all rows; a bias is the mean of all."""
 
 
 ANCHORS = {token.text: token.words for token in TOKENS}
@@ -38,7 +42,7 @@ DESCRIPTIONS = {token.text: token.description for token in TOKENS}
 
 @torch.no_grad()
 def initial_rows(
-    model: Any, tokenizer: Any, token: str, how: Initialisation, *, description: str = ""
+    model: Any, tokenizer: Any, token: str, how: Initialisation, *, description: str = "", seed: int = 0
 ) -> dict[str, torch.Tensor]:
     """Compute the rows of a token that the tokenizer does not have yet.
 
@@ -50,6 +54,8 @@ def initial_rows(
             not vectors of the hidden size (a bias, embeddings of single layers) takes its mean row for
             ``DESCRIPTION``.
         description: Text that ``DESCRIPTION`` reads instead of :data:`DESCRIPTIONS`.
+        seed: Seed of ``RANDOM``; rows of several tokens and tables differ. The global random state is
+            not changed.
 
     Returns:
         The new row of each of :func:`~halluc_plugin.tokens.tables.token_tables`, by the table's name:
@@ -59,16 +65,21 @@ def initial_rows(
         TokenizerError: The tokenizer has no ids for the words that are needed, or the model has no rows for
             them.
     """
-    described = how is Initialisation.DESCRIPTION
-    hidden = _hidden_state(model, tokenizer, description or DESCRIPTIONS[token]) if described else None
+    hidden = None
+    if how is Initialisation.DESCRIPTION:
+        hidden = _hidden_state(model, tokenizer, description or DESCRIPTIONS[token])
+    generator = torch.Generator().manual_seed(seed + zlib.crc32(token.encode()))
     rows = {}
     for table in token_tables(model):
         # Rows beyond the tokenizer are padding that nothing trained.
         known = min(len(tokenizer), len(table.rows))
-        if hidden is not None and table.rows.shape[1:] == hidden.shape:
+        if how is Initialisation.RANDOM and table.rows.dim() > 1:
+            rows[table.name] = _random(table.rows[:known], generator)
+        elif hidden is not None and table.rows.shape[1:] == hidden.shape:
             rows[table.name] = _scaled(hidden, table.rows[:known])
         else:
-            groups = anchor_groups(tokenizer, token, Initialisation.MEAN if described else how, known)
+            mixed = how not in {Initialisation.DESCRIPTION, Initialisation.RANDOM}
+            groups = anchor_groups(tokenizer, token, how if mixed else Initialisation.MEAN, known)
             rows[table.name] = mean_of_means(table.rows, groups)
     return rows
 
@@ -79,7 +90,7 @@ def anchor_groups(tokenizer: Any, token: str, how: Initialisation, known: int) -
     Args:
         tokenizer: The model's tokenizer.
         token: Text of the new token.
-        how: Any initialisation but ``DESCRIPTION``.
+        how: Any initialisation but ``DESCRIPTION`` and ``RANDOM``.
         known: Number of rows that were trained.
     """
     if how is Initialisation.MEAN:
@@ -119,6 +130,12 @@ def _hidden_state(model: Any, tokenizer: Any, description: str) -> torch.Tensor:
     hidden: torch.Tensor = model(ids, output_hidden_states=True).hidden_states[-1][0, -1]
     model.train(training)
     return hidden
+
+
+def _random(rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    # Drawn on the CPU: the same row on every device.
+    drawn = torch.randn(rows.shape[1:], generator=generator).to(rows.device)
+    return (drawn * rows.float().std(correction=0)).to(rows.dtype)
 
 
 def _scaled(hidden: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:

@@ -168,6 +168,26 @@ class TestAddition:
         words = [weight[ids].mean(0) for ids in pieces]
         torch.testing.assert_close(row, torch.stack(words).mean(0))
 
+    def test_random_rows_have_the_deviation_of_the_others(self, tokenizer):
+        """Entries of 3 and -3 alone have deviation 3; a seed gives one row a token, another gives others."""
+        model = model_for(tokenizer, tied=False)
+        with torch.no_grad():
+            model.get_input_embeddings().weight.copy_(
+                3.0 - 6.0 * (torch.arange(16 * len(tokenizer)) % 2).reshape(-1, 16)
+            )
+        before = torch.random.get_rng_state()
+
+        def drawn(token, seed):
+            rows = initial_rows(model, tokenizer, token, Initialisation.RANDOM, seed=seed)
+            return rows["model.embed_tokens.weight"]
+
+        many = torch.stack([drawn(token, seed) for token in EDIT_TOKENS for seed in range(200)])
+        assert many.std().item() == pytest.approx(3.0, rel=0.03)
+        assert many.mean().item() == pytest.approx(0.0, abs=0.1)
+        assert len(many.unique(dim=0)) == len(many)
+        assert torch.equal(drawn(STEP_TOKEN, 7), drawn(STEP_TOKEN, 7))
+        assert torch.equal(before, torch.random.get_rng_state())
+
     @pytest.mark.parametrize("how", [Initialisation.SEMANTIC, Initialisation.DESCRIPTION])
     def test_each_token_starts_with_its_own_meaning(self, tokenizer, how):
         """A step, or everything, is something else than a token: no two rows are alike."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from halluc_plugin.decoding.forcing import Forcing
 from halluc_plugin.decoding.policy import Tabu
 from halluc_plugin.decoding.triggers import Trigger
 from halluc_plugin.edits import Context, EditVocab
@@ -35,10 +36,11 @@ class Decoding:
         trigger: The settings by which a signal takes text back in place of the model, whose own edits are
             banned then; None for none.
         delimiters: Ids that end a step, with ``trigger``.
+        forcing: The settings by which a response may not end yet (evaluation only); None for none.
 
     Raises:
-        SettingsError: A value is out of range, greedy hard decoding could loop forever, or a signal takes
-            back in soft context.
+        SettingsError: A value is out of range, greedy hard decoding could loop forever, a signal takes back
+            in soft context, or no response could end.
     """
 
     vocab: EditVocab
@@ -51,6 +53,7 @@ class Decoding:
     eos_ids: frozenset[int] = field(default_factory=frozenset)
     trigger: Trigger | None = None
     delimiters: frozenset[int] = field(default_factory=frozenset)
+    forcing: Forcing | None = None
 
     def __post_init__(self) -> None:
         if self.max_actions < 1:
@@ -60,6 +63,9 @@ class Decoding:
         object.__setattr__(self, "tabu", Tabu.of(self.tabu))
         if self.trigger is not None:
             self._check_trigger(self.trigger)
+        if self.forcing is not None:
+            signal = self.trigger is not None
+            self.forcing.require_sense(self.budget, self.eos_ids, signal=signal)
         free = self.tabu is Tabu.OFF and self.budget is None
         if self.context is Context.HARD and self.temperature == 0 and free:
             raise SettingsError(

@@ -7,15 +7,15 @@ from typing import Any
 import torch
 from transformers import LogitsProcessorList
 
-from halluc_plugin.decoding.asked import DecodedTrace, Decoding, Finish
+from halluc_plugin.decoding.asked import DecodedTrace, Decoding
 from halluc_plugin.decoding.attention import grouped_heads
-from halluc_plugin.decoding.drawing import Drawn, Known, draw
+from halluc_plugin.decoding.drawing import Drawn, draw
 from halluc_plugin.decoding.generation import Processing
 from halluc_plugin.decoding.limits import max_positions, require_room, require_rows
-from halluc_plugin.decoding.policy import NOTHING, EditPolicy, Tabu
+from halluc_plugin.decoding.policy import Tabu
+from halluc_plugin.decoding.row import Row
 from halluc_plugin.decoding.slots import SlotCache
 from halluc_plugin.decoding.watching import Watched
-from halluc_plugin.edits import Context
 from halluc_plugin.errors import TraceError
 from halluc_plugin.progress import count_tokens
 
@@ -102,55 +102,6 @@ def input_device(model: Any) -> torch.device:
     return device
 
 
-class _Row:
-    """One response being written."""
-
-    def __init__(
-        self, number: int, prompt: Sequence[int], decoding: Decoding, limit: int, positions: int | None
-    ) -> None:
-        self.number = number
-        self.prompt, self._limit = list(prompt), min(limit, decoding.max_actions)
-        self._room = None if positions is None else positions - len(prompt)
-        self.policy = EditPolicy(
-            decoding.vocab, budget=decoding.budget, boundary=decoding.boundary, tabu=decoding.tabu
-        )
-        self.ids: list[int] = []
-        self.known: list[Known] = []
-        self.values: list[float] = []
-        self.finish: Finish | None = None
-        self.banned_first = NOTHING
-
-    def banned(self) -> frozenset[int]:
-        """Ids that must not be sampled next."""
-        return self.policy.banned() if self.ids else self.policy.banned() | self.banned_first
-
-    def next_input(self, context: Context) -> tuple[int, int]:
-        """Token to feed and its position: the last token of the context, fed again after an edit."""
-        seen = self._seen(context)
-        last = seen[-1] if seen else self.prompt[-1]
-        return last, len(self.prompt) - 1 + len(seen)
-
-    def push(self, token_id: int, known: Known, decoding: Decoding) -> None:
-        """An action, and its log-probability, the entropy before it, and the probability of an edit."""
-        self.ids.append(token_id)
-        self.known.append(known)
-        self.policy.push(token_id)
-        full = self._room is not None and len(self._seen(decoding.context)) >= self._room
-        if token_id in decoding.eos_ids:
-            self.finish = Finish.EOS
-        elif full or len(self.ids) >= self._limit:
-            self.finish = Finish.LENGTH
-
-    def _seen(self, context: Context) -> Sequence[int]:
-        """What the model sees of what was written."""
-        return self.policy.state.live_ids if context is Context.HARD else self.ids
-
-    def trace(self) -> DecodedTrace:
-        assert self.finish is not None
-        logprobs, entropies, edit_probs = map(list, zip(*self.known, strict=True))
-        return DecodedTrace(self.ids, logprobs, self.finish, entropies, edit_probs, self.values)
-
-
 class _Batch:
     """The rows still being written, their cache, and what their logits go through."""
 
@@ -171,7 +122,7 @@ class _Batch:
         self.device = input_device(model)
         positions = max_positions(model.config)
         self.rows = [
-            _Row(number, prompt, decoding, limit, positions)
+            Row(number, prompt, decoding, limit, positions)
             for number, (prompt, limit) in enumerate(zip(prompts, limits, strict=True))
         ]
         self.active = list(self.rows)
@@ -231,7 +182,8 @@ class _Batch:
             )
         if self._steer is not None:
             scores = self._steered(scores, self._steer)
-        for index, decided in erasing:
+        held = [(index, row.decided) for index, row in enumerate(self.active) if row.decided is not None]
+        for index, decided in (*erasing, *held):
             scores[index] = -torch.inf
             scores[index, decided] = 0.0
         return scores
@@ -323,5 +275,5 @@ class _Batch:
                 self.processing.select(kept)
             self.active = [self.active[index] for index in going]
 
-    def _done(self, row: _Row) -> bool:
+    def _done(self, row: Row) -> bool:
         return row.finish is not None and (self.read is None or len(row.values) > len(row.ids))

@@ -201,6 +201,8 @@ KEYS = (
     "budget", "boundary", "context", "tabu", "length", "max_actions",
     "signal", "threshold", "erase", "scope", "erased_tokens", "rollbacks", "gate",
 )  # fmt: skip
+FORCING = f"{PREFIX}forcing"
+"""What transformers' engine alone can do."""
 OF_SIGNALS = KEYS[-6:]
 """The keys that have a meaning with ``signal`` alone."""
 
@@ -218,6 +220,12 @@ def as_ours(key: str) -> str:
 def _require_known(named: Mapping[str, Any]) -> None:
     known = [PREFIX + key for key in KEYS]
     for key in named:
+        if as_ours(key) == FORCING:
+            raise SettingsError(
+                f"A request sets {shown(key)}: vLLM's processors cannot hold an end back until edits or a "
+                "verifier let it come.",
+                "Decode with transformers (halluc_plugin.decoding.forcing).",
+            )
         if key not in known:
             close = difflib.get_close_matches(as_ours(key)[:64], known, n=1)
             guess = f"Did you mean {close[0]}? " if close else ""

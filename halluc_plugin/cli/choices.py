@@ -14,11 +14,11 @@ Depths = Literal["answer", "error"]
 Contexts = Literal["soft", "hard"]
 Backends = Literal["auto", "hf", "vllm"]
 Methods = Literal[
-    "backtrack", "sample", "refine", "erase", "greedy", "beam", "breadth-first", "depth-first", "revise",
-    "best-of-n", "weighted-majority", "value-beam", "ts-llm", "lats", "subpool", "draft-verify",
+    "backtrack", "sample", "refine", "debate", "erase", "greedy", "beam", "breadth-first", "depth-first",
+    "revise", "best-of-n", "weighted-majority", "value-beam", "ts-llm", "lats", "subpool", "draft-verify",
 ]  # fmt: skip
 Tabus = Literal["off", "last", "first"]
-Rules = Literal["mean-logprob", "majority", "summed", "confidence", "verifier"]
+Rules = Literal["mean-logprob", "majority", "summed", "confidence", "verifier", "universal"]
 Arms = Literal["min-advantage", "first", "random", "likelihood"]
 Betters = Literal["final", "progress"]
 Reductions = Literal["last", "min", "product"]

@@ -51,19 +51,22 @@ def search(
             help="How to search: backtrack (Self-Backtracking); by values of steps (--scorer) revise, "
             "best-of-n, weighted-majority, value-beam, ts-llm, lats, subpool or draft-verify; erase: by a "
             "signal, without training (--calibration); or a baseline: sample, greedy, beam, breadth-first "
-            "or depth-first; refine: a finished answer that the model restarts is written anew (ReVISE).",
+            "or depth-first; refine: a finished answer that the model restarts is written anew (ReVISE); "
+            "debate: copies read one another's answers and answer again.",
             metavar="METHOD",
         ),
     ] = "backtrack",
     samples: Annotated[
-        int, typer.Option("--samples", "-k", help="Samples of a round, beams, or proposals of a state.")
+        int,
+        typer.Option("--samples", "-k", help="Samples of a round, copies, beams, or proposals of a state."),
     ] = 8,
     rounds: Annotated[
         int | None,
         typer.Option(
             "--rounds",
             "-b",
-            help="Rounds of backtracking (backtrack), refinements (refine), or rounds of the pool (subpool).",
+            help="Rounds of backtracking (backtrack), refinements (refine), rounds in which copies read "
+            "(debate), or rounds of the pool (subpool).",
             show_default="1; subpool: 32",
         ),
     ] = None,
@@ -78,9 +81,9 @@ def search(
     rule: Annotated[
         choices.Rules | None,
         typer.Option(
-            help="How an answer is selected; verifier goes with --verifier. A search by values of steps "
-            "selects its own.",
-            show_default="mean-logprob",
+            help="How an answer is selected; verifier goes with --verifier; universal: the model reads all "
+            "and chooses. A search by values of steps selects its own.",
+            show_default="mean-logprob; debate: majority",
         ),
     ] = None,
     verifier: Annotated[
@@ -107,6 +110,14 @@ def search(
             "back (backtrack), and samples begin differently (sample: the same resource for a clean model)."
         ),
     ] = "off",
+    request: Annotated[
+        str | None,
+        typer.Option(
+            help="Text behind answers that the model reads, to ask for another (debate, --rule universal).",
+            metavar="TEXT",
+            show_default="a sentence that asks to answer again",
+        ),
+    ] = None,
     oracle: Annotated[
         bool, typer.Option("--oracle", help="Trees drop steps that the problem's prefix verifier refutes.")
     ] = False,
@@ -168,6 +179,7 @@ def search(
         apply_chat_template_kwargs=sampling.template_kwargs,
         guidance=guided.guidance(),
         erasing=erasing,
+        request=request,
         **sampling.space_settings,
     )
     part, progress = problems_together(sampling.backend, samples), progress_unless(quiet)

@@ -16,6 +16,7 @@ from halluc_plugin.jobs.search_asked import SearchJob, space_of
 from halluc_plugin.jobs.search_methods import GUIDED, TREES, Guidance, Method
 from halluc_plugin.jobs.search_models import Models, open_models
 from halluc_plugin.jobs.search_plans import DEFAULT_BUDGET
+from halluc_plugin.jobs.search_shown import request_ids
 from halluc_plugin.sampling.driver import Found, run
 from halluc_plugin.sampling.independent import independent, samples_that_end
 from halluc_plugin.sampling.problems import PosedProblem, read_problems, step_oracle
@@ -24,6 +25,7 @@ from halluc_plugin.search.answers import Answered, answered, canonical, judged
 from halluc_plugin.search.backtracking import self_backtracking
 from halluc_plugin.search.baselines import StepOracle, breadth_first, depth_first, greedy
 from halluc_plugin.search.beams import beam_search
+from halluc_plugin.search.debating import debating
 from halluc_plugin.search.refining import refining
 
 __all__ = [
@@ -115,7 +117,7 @@ def _found(
     searches: list[Search | GuidedSearch] = [
         _guided(job, problem, space, tokenizer)
         if job.method in GUIDED
-        else _search(job, problem.prompt, space, judge)
+        else _search(job, problem.prompt, space, judge, tokenizer)
         for problem, judge in asked
     ]
     return run(
@@ -132,19 +134,22 @@ def _guided(job: SearchJob, problem: PosedProblem, space: Space, tokenizer: Any)
     return job.begin(tokenizer)(problem.prompt, space, canonical(problem, tokenizer))
 
 
-def _search(job: SearchJob, prompt: tuple[int, ...], space: Space, judge: StepOracle | None) -> Search:
+def _search(
+    job: SearchJob, prompt: tuple[int, ...], space: Space, judge: StepOracle | None, tokenizer: Any
+) -> Search:
+    rounds = DEFAULT_ROUNDS if job.rounds is None else job.rounds
     budget = DEFAULT_BUDGET if job.budget is None else job.budget
     match job.method:
         case Method.BACKTRACK:
-            rounds = DEFAULT_ROUNDS if job.rounds is None else job.rounds
             return self_backtracking(prompt, space, job.n, rounds)
         case Method.SAMPLE | Method.ERASE:
             begin = independent if job.method is Method.SAMPLE else samples_that_end
             return begin(prompt, space, job.n)
         case Method.REFINE:
-            return refining(prompt, space, job.n, DEFAULT_ROUNDS if job.rounds is None else job.rounds)
-        case Method.BREADTH_FIRST:
-            return breadth_first(prompt, space, job.n, budget, judge)
-        case Method.DEPTH_FIRST:
-            return depth_first(prompt, space, job.n, budget, judge)
+            return refining(prompt, space, job.n, rounds)
+        case Method.DEBATE:
+            return debating(prompt, space, job.n, rounds, request_ids(job.request, tokenizer))
+        case Method.BREADTH_FIRST | Method.DEPTH_FIRST:
+            grow = breadth_first if job.method is Method.BREADTH_FIRST else depth_first
+            return grow(prompt, space, job.n, budget, judge)
     return greedy(prompt, space)

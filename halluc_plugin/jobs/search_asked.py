@@ -23,6 +23,7 @@ from halluc_plugin.jobs.search_methods import (
     require_meaning,
 )
 from halluc_plugin.jobs.search_plans import Begin, plan
+from halluc_plugin.jobs.search_shown import REQUEST, check_reading, reads
 from halluc_plugin.sampling.states import Space
 from halluc_plugin.scorers.likelihood import Says
 from halluc_plugin.search.selection import Rule
@@ -36,12 +37,13 @@ class SearchJob:
         model: Model folder or hub name.
         data: File of problems.
         method: The method of search.
-        n: Number of samples of a round, beams, or proposals of a state.
-        rounds: Number of rounds of backtracking or of refinements, None for one; or of a pool, None for 32.
+        n: Number of samples of a round, copies, beams, or proposals of a state.
+        rounds: Number of rounds of backtracking, of refinements or of a debate, None for one; or of a pool,
+            None for 32.
         budget: Number of states kept at a depth or expanded in all, None for 8. With :attr:`Method.REVISE` a
             beam of so many prefixes writes the suffixes; None for best-of-N.
-        rule: The rule that selects an answer, None for :attr:`Rule.MEAN_LOGPROB`. A guided search selects its
-            own.
+        rule: The rule that selects an answer, None for :attr:`Rule.MEAN_LOGPROB`, of a debate for
+            :attr:`Rule.MAJORITY`. A guided search selects its own.
         verifier: Model that scores answers, with :attr:`Rule.VERIFIER`, or steps, with a scorer that a model
             states (:data:`halluc_plugin.jobs.search_methods.STATED`).
         verifier_says: The form of the verifier's judgement of answers.
@@ -60,6 +62,8 @@ class SearchJob:
         apply_chat_template_kwargs: Further arguments of the model's chat template.
         guidance: The settings of a guided search.
         erasing: The settings by which a signal erases, with :attr:`Method.ERASE` and only there.
+        request: Text behind answers that a model reads, which asks for another
+            (:mod:`halluc_plugin.jobs.search_shown`).
 
     :data:`halluc_plugin.jobs.search_methods.MEANING` lists the methods for which each option has a meaning.
 
@@ -90,6 +94,7 @@ class SearchJob:
     apply_chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
     guidance: Guidance = field(default_factory=Guidance)
     erasing: Erasing | None = None
+    request: str | None = None
 
     def __post_init__(self) -> None:
         if self.n < 1 or (self.limit is not None and self.limit < 1):
@@ -110,7 +115,8 @@ class SearchJob:
         require_meaning(self.method, given | own)
         self._require_erasing()
         self._require_models()
-        votes = self.rule in {Rule.MAJORITY, Rule.SUMMED, Rule.CONFIDENCE}
+        check_reading(self.method, self.rule, n=self.n, rounds=self.rounds, request=self.request)
+        votes = self.selection in {Rule.MAJORITY, Rule.SUMMED, Rule.CONFIDENCE}
         if self.reward_function is not None and (votes or self.method is Method.WEIGHTED_MAJORITY):
             what = f"--method {self.method}" if self.rule is None else f"--rule {self.rule}"
             raise SettingsError(
@@ -213,7 +219,8 @@ class SearchJob:
     @property
     def selection(self) -> Rule | None:
         """The rule that selects an answer, None if a guided search does."""
-        return None if self.method in GUIDED else self.rule or Rule.MEAN_LOGPROB
+        usual = Rule.MAJORITY if self.method is Method.DEBATE else Rule.MEAN_LOGPROB
+        return None if self.method in GUIDED else self.rule or usual
 
     def described(self) -> dict[str, Any]:
         """Return a JSON-able description of everything that decides the answers.
@@ -227,6 +234,9 @@ class SearchJob:
             del asked["erasing"]
         else:
             asked["erasing"]["calibration"] = named(self.erasing.calibration)
+        asked["request"] = REQUEST if self.request is None else self.request
+        if not reads(self.method, self.rule):
+            del asked["request"]
         del asked["guidance"]
         if self.method in GUIDED:
             asked["guidance"] = self._guided_by()

@@ -17,6 +17,8 @@ class Method(StrEnum):
     SAMPLE = "sample"
     REFINE = "refine"
     """Answers that the model may refine once they are finished (ReVISE, arXiv 2502.14565)."""
+    DEBATE = "debate"
+    """Copies that read one another's answers and answer again (arXiv 2305.14325)."""
     ERASE = "erase"
     """Samples of which a signal erases some, without training (docs/signals.md)."""
     GREEDY = "greedy"
@@ -45,7 +47,7 @@ STOPPING = GROWN | {Method.REVISE, Method.SUBPOOL}
 """The methods that stop at an answer that is good enough."""
 
 MEANING: Mapping[str, frozenset[Method]] = {
-    "rounds": frozenset({Method.BACKTRACK, Method.REFINE, Method.SUBPOOL}),
+    "rounds": frozenset({Method.BACKTRACK, Method.REFINE, Method.DEBATE, Method.SUBPOOL}),
     "budget": TREES | GROWN | {Method.VALUE_BEAM, Method.REVISE},
     "oracle": TREES,
     "tabu": frozenset({Method.BACKTRACK, Method.SAMPLE, Method.ERASE}),

@@ -9,6 +9,7 @@ from halluc_plugin.errors import TokenizerError
 from halluc_plugin.jobs.samplers import open_sampler, require_fit
 from halluc_plugin.jobs.search_asked import SearchJob
 from halluc_plugin.jobs.search_methods import GUIDED, Method
+from halluc_plugin.jobs.search_shown import reads, request_ids, require_reading_room
 from halluc_plugin.jobs.step_scorers import check_step_scorer, open_step_scorer
 from halluc_plugin.metrics import DecoderShape
 from halluc_plugin.sampling.driver import Sampler
@@ -18,6 +19,7 @@ from halluc_plugin.sampling.problems import PosedProblem
 from halluc_plugin.sampling.seeds import DRAFT_STREAM, seed_part
 from halluc_plugin.sampling.states import Space
 from halluc_plugin.scorers.base import Scorer
+from halluc_plugin.scorers.consistency import ConsistencyScorer
 from halluc_plugin.scorers.likelihood import ModelScorer, Says, load_verifier
 from halluc_plugin.scorers.steps import StepScorer
 from halluc_plugin.scorers.verdicts import VerdictScorer
@@ -87,7 +89,7 @@ def open_models(job: SearchJob, problems: Sequence[PosedProblem], space: Space, 
     trust = job.trust_remote_code
     _check(job, problems, space, tokenizer)
     shape = decoder_shape(load_config(job.model, trust_remote_code=trust))
-    scorer = _scorer(job, tokenizer) if job.selection is Rule.VERIFIER else None
+    scorer = _scorer(job, tokenizer) if job.selection in {Rule.VERIFIER, Rule.UNIVERSAL} else None
     if job.method is Method.BEAM:
         return Models(shape, network=load_network(job.model, trust_remote_code=trust), scorer=scorer)
     trigger = None if job.erasing is None else job.erasing.trigger(job.model, space.vocab)
@@ -129,6 +131,9 @@ def _check(job: SearchJob, problems: Sequence[PosedProblem], space: Space, token
     """Refuse what would fail later, before any weights are loaded."""
     trust, prompts = job.trust_remote_code, [problem.prompt for problem in problems]
     require_fit(job.model, prompts, space, trust_remote_code=trust)
+    if reads(job.method, job.rule):
+        config, request = load_config(job.model, trust_remote_code=trust), request_ids(job.request, tokenizer)
+        require_reading_room(config, prompts, request, n=job.n, max_tokens=space.max_tokens)
     beside = (
         ("verifier", job.verifier),
         ("corrector", job.guidance.corrector),
@@ -148,6 +153,9 @@ def _check(job: SearchJob, problems: Sequence[PosedProblem], space: Space, token
 
 
 def _scorer(job: SearchJob, tokenizer: Any) -> Scorer:
+    if job.selection is Rule.UNIVERSAL:
+        own = load_network(job.model, trust_remote_code=job.trust_remote_code)
+        return ConsistencyScorer(own, request_ids(job.request, tokenizer), vocab_of(tokenizer))
     assert job.verifier is not None  # as the job has checked
     network = load_verifier(job.verifier, tokenizer, trust_remote_code=job.trust_remote_code)
     likelihood = job.verifier_says is Says.LIKELIHOOD

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from halluc_plugin.metrics import DecoderShape
 from halluc_plugin.sampling.rating import Spent
+from halluc_plugin.sampling.states import Request, Sample
 
 
 @dataclass
@@ -46,6 +47,21 @@ class Cost:
         self.slots += len(depths)
         self.context += sum(prefix + depth + 1 for depth in depths)
 
+    def pay(self, request: Request, sample: Sample, computed: "Computed") -> None:
+        """Add the sample of a request, whose prefix is computed as far as it was not before.
+
+        Args:
+            request: The request.
+            sample: Its sample.
+            computed: What was computed before; what is computed now is added.
+        """
+        self.prefill(len(request.prefix), reused=computed.reused(request.prefix))
+        if sample.depths:
+            self.add_actions(len(request.prefix), sample.depths)
+        else:
+            self.add(len(request.prefix), len(sample.ids))
+        computed.add(request.prefix + sample.ids)
+
     def flops(self, shape: DecoderShape) -> int:
         """Return the forward FLOPs by :meth:`halluc_plugin.metrics.DecoderShape.flops`, rating included."""
         return shape.flops(self.slots, self.context) + self.rated.flops
@@ -73,3 +89,18 @@ def _shared(one: Sequence[int], other: Sequence[int]) -> int:
         if left != right:
             return length
     return min(len(one), len(other))
+
+
+def cost_of(prompt: tuple[int, ...], samples: Sequence[tuple[Request, Sample]]) -> Cost:
+    """Return what one model's samples for a problem cost.
+
+    Args:
+        prompt: Token ids of the problem's prompt, which is computed first.
+        samples: The requests and their samples, in order.
+    """
+    cost, computed = Cost(), Computed()
+    cost.prefill(len(prompt))
+    computed.add(prompt)
+    for request, sample in samples:
+        cost.pay(request, sample, computed)
+    return cost

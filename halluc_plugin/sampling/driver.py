@@ -121,13 +121,7 @@ class _Running:
 
     def sampled(self, number: int, request: Request, sample: Sample) -> None:
         """Take a sample, and pay for it."""
-        cost, computed = self.costs[request.writer], self._computed[request.writer]
-        cost.prefill(len(request.prefix), reused=computed.reused(request.prefix))
-        if sample.depths:
-            cost.add_actions(len(request.prefix), sample.depths)
-        else:
-            cost.add(len(request.prefix), len(sample.ids))
-        computed.add(request.prefix + sample.ids)
+        self.costs[request.writer].pay(request, sample, self._computed[request.writer])
         self.given[number] = sample
         self.samples.append((request, sample))
 

@@ -181,6 +181,8 @@ class Request:
         banned_first: Ids that the sample may not begin with.
         writer: The model that is to write the sample.
         logprobs: Whether log-probabilities are needed; without them an engine may save the work.
+        whole: Whether the sample is a whole raw trace, in which edits act, whatever the prefix shows behind
+            the problem's prompt.
     """
 
     prefix: tuple[int, ...]
@@ -190,6 +192,7 @@ class Request:
     banned_first: frozenset[int] = NOTHING
     writer: Writer = Writer.POLICY
     logprobs: bool = True
+    whole: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,10 @@
 
 Read in this order: :mod:`halluc_plugin.sampling.states` (a response being written, and what a search asks of
 a model), :mod:`halluc_plugin.sampling.driver` (runs many searches on one sampler), :mod:`.backtracking`
-(Self-Backtracking, arXiv 2502.04404), :mod:`.refining` (ReVISE, arXiv 2502.14565), :mod:`.baselines` (greedy,
-and steps breadth-first and depth-first), :mod:`.beams` (beam search), :mod:`.selection` (which answer is
-given), :mod:`.answers` (the judged answers, and their cost).
+(Self-Backtracking, arXiv 2502.04404), :mod:`.refining` (ReVISE, arXiv 2502.14565), :mod:`.debating` (copies
+that read one another, arXiv 2305.14325), :mod:`.baselines` (greedy, and steps breadth-first and depth-first),
+:mod:`.beams` (beam search), :mod:`.selection` (which answer is given), :mod:`.answers` (the judged answers,
+and their cost).
 
 The searches that values of steps guide are in :mod:`.guided` (their common parts), :mod:`.revision`
 (Algorithm 1 of OpenReview hJ2BCYGvFg), :mod:`.ranking` (best-of-N and weighted majority),
@@ -19,6 +20,7 @@ from halluc_plugin.sampling.independent import independent
 from halluc_plugin.sampling.states import End, Request, Response, Sample, Space
 from halluc_plugin.search.backtracking import self_backtracking
 from halluc_plugin.search.baselines import breadth_first, depth_first, greedy
+from halluc_plugin.search.debating import debating
 from halluc_plugin.search.refining import refining
 from halluc_plugin.search.selection import Rule, select
 
@@ -33,6 +35,7 @@ __all__ = [
     "Sampler",
     "Space",
     "breadth_first",
+    "debating",
     "depth_first",
     "greedy",
     "independent",

@@ -110,7 +110,7 @@ def judged(
             first.
         tokenizer: The tokenizer of the ids.
         shape: Sizes of the model, for costs.
-        scorer: The scorer for :attr:`Rule.VERIFIER`.
+        scorer: The scorer for :attr:`Rule.VERIFIER` and :attr:`Rule.UNIVERSAL`.
         space: The space in which edits were sampled, to be judged at the ends of steps; None leaves them
             unjudged.
         corrector_shape: Sizes of the corrector, if there is one.
@@ -162,7 +162,7 @@ def _step_ends(problem: PosedProblem, found: Found, space: Space, tokenizer: Any
     judge = cache(step_oracle(problem, tokenizer))
     places: list[StepEnd] = []
     for request, sample in found.samples:
-        state = request.prefix[len(problem.prompt) :]
+        state = () if request.whole else request.prefix[len(problem.prompt) :]
         (trace,) = judge_ids([[*state, *sample.ids]], space.vocab, [lambda live: judge(tuple(live))])
         places += step_ends(trace, space.delimiters, given=len(state))
     return counts_of(places)

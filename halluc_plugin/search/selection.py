@@ -27,6 +27,9 @@ class Rule(StrEnum):
     edit token counts here, in the paper its refine token."""
     VERIFIER = "verifier"
     """The best response by a scorer."""
+    UNIVERSAL = "universal"
+    """The response that the model itself would most likely write after it has read all of them: universal
+    self-consistency (:mod:`halluc_plugin.scorers.consistency`), whose scorer is given."""
 
 
 def select(
@@ -41,7 +44,8 @@ def select(
         responses: Finished responses.
         rule: The rule that selects.
         canonical: Function that returns the final result of a response.
-        scorer: Function that returns a score of each response, for :attr:`Rule.VERIFIER`.
+        scorer: Function that returns a score of each response, for :attr:`Rule.VERIFIER` and
+            :attr:`Rule.UNIVERSAL`.
 
     Returns:
         One of the responses; None if there is none, or if all abstain from a vote.
@@ -51,8 +55,8 @@ def select(
     """
     if not responses:
         return None
-    if rule is Rule.VERIFIER:
-        assert scorer is not None  # the command line refuses the rule without one
+    if rule in {Rule.VERIFIER, Rule.UNIVERSAL}:
+        assert scorer is not None  # the command line refuses the rules without one
         scores = dict(enumerate(scorer(responses)))
         return responses[max(scores, key=lambda i: scores[i])]
     if rule is Rule.MEAN_LOGPROB:

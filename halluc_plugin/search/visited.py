@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from halluc_plugin.edits import EditEvent, TraceRecord, collapse
+from halluc_plugin.edits import EditEvent, EditState, TraceRecord, collapse
 from halluc_plugin.edits.texts import token_texts
 from halluc_plugin.sampling.driver import Found
 from halluc_plugin.sampling.states import End, Response, Sample, Space
@@ -47,12 +47,12 @@ def visited(
     account = _Account(space, tokenizer, restart if anew else None)
     left_out = 0
     for request, sample in found.samples:
-        given = collapse(request.prefix[len(prompt) :], space.vocab)
+        given = [] if request.whole else collapse(request.prefix[len(prompt) :], space.vocab)
         state = account.walk(given) if request.prefix[: len(prompt)] == prompt else None
         if state is None or len(state) < len(given) or len(account.ids) + len(sample.ids) > MOST:
             left_out += len(sample.ids)
         else:
-            account.write(state, sample)
+            account.write(state, sample, whole=request.whole)
     # Beam search reports no samples; of other searches all responses are there, except what was left out.
     for response in () if found.samples else found.responses:
         account.add(response)
@@ -91,9 +91,10 @@ class _Account:
             path.append(at)
         return path
 
-    def write(self, state: list[int], sample: Sample) -> None:
-        """Put a sample behind a state."""
-        path, same = list(state), state[-1] if state else ROOT
+    def write(self, state: list[int], sample: Sample, *, whole: bool = False) -> None:
+        """Put a sample behind a state; of a whole raw trace the edits act as they do."""
+        path, same = list(state), list(state)
+        live = EditState(self.space.vocab) if whole else None
         self.starts.append(len(self.ids))
         self.tokens += token_texts(self.tokenizer, sample.ids)
         told = (sample.logprobs, sample.entropies, sample.edit_probs)
@@ -103,11 +104,17 @@ class _Account:
             at = len(self.ids)
             self.ids.append(token)
             self.parent.append(path[-1] if path else ROOT)
-            if token in self.space.vocab.edit_ids:
-                self._take_back(path)
-            else:
+            if token not in self.space.vocab.edit_ids:
                 path.append(at)
-                same = self._first.setdefault((same, token), at)
+                same.append(self._first.setdefault((same[-1] if same else ROOT, token), at))
+            elif live is None:
+                self._take_back(path, self._kept(path))
+            else:
+                kept = live.depth_after(token)
+                self._take_back(path, kept)
+                del path[kept:], same[kept:]
+            if live is not None:
+                live.push(token)
 
     def add(self, response: Response) -> None:
         """Put what was not written of a response behind what was."""
@@ -118,12 +125,16 @@ class _Account:
             logprobs, entropies, edit_probs = (values[kept:] for values in told)
             self.write(path, Sample(response.ids[kept:], logprobs, End.EOS, entropies, edit_probs))
 
-    def _take_back(self, path: list[int]) -> None:
-        """Account for an edit, which ends a sample and takes back the last step, or all of its branch."""
-        at, response = len(self.ids) - 1, Response(tuple(self.ids[at] for at in path))
-        whole = self.ids[at] == self.restart
-        kept = 0 if whole else len(response.without_last_step(self.space.delimiters).ids)
-        gone = tuple(path[kept:])
+    def _kept(self, path: list[int]) -> int:
+        """What is left where an edit ends a sample and takes back the last step, or all of its branch."""
+        if self.ids[-1] == self.restart:
+            return 0
+        response = Response(tuple(self.ids[at] for at in path))
+        return len(response.without_last_step(self.space.delimiters).ids)
+
+    def _take_back(self, path: list[int], kept: int) -> None:
+        """Account for an edit, after which so many actions of a path are left."""
+        at, gone = len(self.ids) - 1, tuple(path[kept:])
         event = EditEvent(0, len(self.events), at, at + 1, int(bool(gone)), gone, len(path), kept)
         self.events.append(event)
 

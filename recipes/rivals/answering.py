@@ -139,14 +139,14 @@ def _decoded(models: Models, arm: Arm, network: Any, asked: Sequence[PosedProble
     room = models.longest * (ROOM if edits or arm is Arm.TEXT else 1)
     how = Decoding(
         models.vocab, room, context=ERASING.get(arm, Context.SOFT), budget=None if edits else 0,
-        eos_ids=models.space.eos_ids,
+        eos_ids=models.clean_space.eos_ids,
     )  # fmt: skip
     if arm in erasing.SIGNALS:
         how = replace(
             how,
             context=Context.HARD,
             trigger=erasing.trigger(models, arm),
-            delimiters=models.space.delimiters,
+            delimiters=models.clean_space.delimiters,
         )
     generator = torch.Generator(network.device).manual_seed(seed)
     traces = decode(network, [problem.prompt for problem in asked], how, generator=generator)
@@ -159,7 +159,7 @@ def _drawn(models: Models, arm: Arm, ids: Sequence[int], logprobs: Sequence[floa
         assert models.vocab.step is not None
         read = [models.vocab.step if token == models.mark else token for token in read]
     live = tuple(collapse(read, models.vocab))
-    ended = bool(live) and live[-1] in models.space.eos_ids
+    ended = bool(live) and live[-1] in models.clean_space.eos_ids
     mean = sum(logprobs) / len(logprobs)
     return Drawn(Response(live, (mean,) * len(live)) if ended else None, len(ids))
 

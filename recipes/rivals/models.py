@@ -13,7 +13,6 @@ from halluc_plugin.data.resumable import PartedFile
 from halluc_plugin.data.trace_files import FINGERPRINT, TraceRow, fingerprint, read_traces, write_traces
 from halluc_plugin.edits import Context, EditVocab
 from halluc_plugin.edits.builders import ErasedTokens
-from halluc_plugin.jobs.samplers import policy_space
 from halluc_plugin.losses.preference import PreferenceSettings
 from halluc_plugin.own_errors.contrast_rows import Contrasts, Kind
 from halluc_plugin.own_errors.pair_rows import SiblingPairs
@@ -21,7 +20,7 @@ from halluc_plugin.problem_sets.steps import StepSplit
 from halluc_plugin.progress_bar import show_progress
 from halluc_plugin.recipes.lab.keeping import kept_model
 from halluc_plugin.recipes.lab.pair_budget import pair_budget
-from halluc_plugin.recipes.prm_backtracking.models import PART, TOGETHER
+from halluc_plugin.recipes.prm_backtracking.models import PART
 from halluc_plugin.recipes.prm_backtracking.policy_seed import PolicySeed
 from halluc_plugin.recipes.prm_backtracking.tasks import DELIMITER
 from halluc_plugin.recipes.revise import models as revise
@@ -31,10 +30,7 @@ from halluc_plugin.rl.grpo import METRICS, train_policy
 from halluc_plugin.rl.reset_rollouts import ResetRollouts
 from halluc_plugin.rl.settings import GrpoSettings
 from halluc_plugin.run_metrics import logged_records
-from halluc_plugin.sampling.hf import HFSampler
-from halluc_plugin.sampling.networks import load_network
 from halluc_plugin.sampling.problems import PosedProblem
-from halluc_plugin.sampling.states import Space
 from halluc_plugin.scorers.step_oracle import StepOracle
 from halluc_plugin.settings import load
 from halluc_plugin.tokens import BACKTRACK_TOKEN, RESTART_TOKEN, STEP_TOKEN, vocab_of
@@ -114,14 +110,6 @@ class Models(PolicySeed):
     def longest(self) -> int:
         """Most tokens of an answer without edits."""
         return self.scale.policy.sizes.longest(self.task)
-
-    @cached_property
-    def space(self) -> Space:
-        """Where models answer without edits."""
-        return policy_space(
-            str(self.lessons.policy), self.tokenizer, step_delimiter=DELIMITER,
-            max_tokens=self.longest, temperature=1.0,
-        )  # fmt: skip
 
     def model(self, arm: Arm) -> Path:
         """Return the folder of an arm's model, trained on first use."""
@@ -214,14 +202,15 @@ class Models(PolicySeed):
             if arm is Arm.DPO:
                 rows = read_traces(self.traces(Arm.SOFT), self.tokenizer)[: scale.problems]
                 items = [(row, None) for row in rows]
-                ends = self.space.eos_ids
+                ends = self.clean_space.eos_ids
                 make: Any = Contrasts(Kind.MOVED, self.vocab, ends, self.tokenizer, scale.most, self.seed)
             else:
                 items = self.posed(StepSplit.TRAIN)
-                network = load_network(str(self.lessons.policy))
-                sampler = HFSampler(network, self.space, batch_size=TOGETHER, seed=1000 * self.seed + 2)
-                rater = StepOracle(items, self.tokenizer, self.space.eos_ids)
-                make = SiblingPairs(sampler, self.space, rater, scale.samples, 0.5, scale.most, self.seed)
+                sampler = self.sampler_of(self.lessons.policy, salt=2)
+                rater = StepOracle(items, self.tokenizer, self.clean_space.eos_ids)
+                make = SiblingPairs(
+                    sampler, self.clean_space, rater, scale.samples, 0.5, scale.most, self.seed
+                )
             described = {"arm": str(arm), "scale": asdict(scale)}
             file: Any = PartedFile(path, make, described, {FINGERPRINT: fingerprint(self.tokenizer)}, PART)
             _, counts = file.write(items, progress=show_progress, what="pairs looked for")

@@ -11,25 +11,16 @@ from pathlib import Path
 from halluc_plugin.atomic_files import make_folder, write_whole
 from halluc_plugin.data.attempt_turns import attempt_rows
 from halluc_plugin.data.trace_files import read_traces, write_traces
-from halluc_plugin.data.value_files import ValueRow
-from halluc_plugin.jobs.samplers import policy_space
 from halluc_plugin.problem_sets.steps import StepSplit
 from halluc_plugin.progress_bar import show_progress
 from halluc_plugin.recipes.lab.keeping import kept_model
-from halluc_plugin.recipes.prm_backtracking.models import TOGETHER
 from halluc_plugin.recipes.prm_backtracking.policy_seed import PolicySeed
-from halluc_plugin.recipes.prm_backtracking.tasks import DELIMITER
 from halluc_plugin.recipes.score.scale import Scale
 from halluc_plugin.rl.grpo import METRICS, train_policy
 from halluc_plugin.rl.settings import GrpoSettings
 from halluc_plugin.rl.turn_rollouts import TurnRollouts, TurnStage
 from halluc_plugin.run_metrics import logged_records
-from halluc_plugin.sampling.driver import run
-from halluc_plugin.sampling.hf import HFSampler
-from halluc_plugin.sampling.independent import independent
-from halluc_plugin.sampling.networks import load_network
 from halluc_plugin.sampling.problems import PosedProblem
-from halluc_plugin.scorers.rollouts import judge_of
 from halluc_plugin.settings import load
 from halluc_plugin.tokens.loading import load_model, on_accelerator
 from halluc_plugin.training import TrainSettings, fine_tune
@@ -109,7 +100,7 @@ class Models(PolicySeed):
         path = self.folder / "data" / "attempts.parquet"
         if not path.exists():
             make_folder(path.parent)
-            rows = self._judged()
+            rows = self.judged_answers(self.trained_on, self.scale.answers, salt=1)
             ends = frozenset({int(self.tokenizer.eos_token_id)})
             most = self.scale.traces
             write_traces(
@@ -118,28 +109,6 @@ class Models(PolicySeed):
             sampled = sum(len(step) for row in rows for step in row.step_ids)
             write_whole(path.with_suffix(".json"), json.dumps({"sampled": sampled}))
         return path
-
-    def _judged(self) -> list[ValueRow]:
-        """Answers of the policy that end, and whether each is right."""
-        space = policy_space(
-            str(self.lessons.policy), self.tokenizer, step_delimiter=DELIMITER,
-            max_tokens=self.scale.policy.sizes.longest(self.task), temperature=1.0,
-        )  # fmt: skip
-        sampler = HFSampler(
-            load_network(str(self.lessons.policy)), space, batch_size=TOGETHER, seed=1000 * self.seed + 1
-        )
-        posed = self.trained_on
-        prompts = [problem.prompt for problem in posed]
-        found = run([independent(p, space, self.scale.answers) for p in prompts], prompts, sampler)
-        rows = []
-        for problem, of in zip(posed, found, strict=True):
-            judge = judge_of(problem, self.tokenizer)
-            for response in of.responses:
-                steps = [list(step) for step in space.steps(response.ids)]
-                values = [None] * (len(steps) + 1)
-                right = judge(response.ids)
-                rows.append(ValueRow(problem.data_source, list(problem.prompt), steps, [*values], right))
-        return rows
 
     def _teach(self, out: Path) -> None:
         path, scale = self.traces(), self.scale

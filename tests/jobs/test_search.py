@@ -65,7 +65,8 @@ def test_every_method_answers(search, method, tmp_path):
     """A table of shares and costs, and a line for each problem."""
     done = search("--method", method, "--limit", "3", "--out", str(tmp_path / "answers.jsonl"))
     assert done.exit_code == 0, done.exception
-    assert f"{method}, mean-logprob, 3 problems" in done.stdout
+    rule = "majority" if method == "debate" else "mean-logprob"
+    assert f"{method}, {rule}, 3 problems" in done.stdout
     answers = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
     assert len(answers) == 3
     assert all(answer["tokens"] > 0 and answer["flops"] > 0 for answer in answers)
@@ -109,6 +110,26 @@ def test_votes_may_count_by_confidence(search):
     assert "refine, confidence, 5 problems" in done.stdout
 
 
+@pytest.mark.parametrize("method", ["sample", "debate"])
+def test_the_model_itself_may_choose(search, method, tmp_path):
+    """Universal self-consistency; what it reads is paid for, and the request is kept."""
+    asked = ("--method", method, "--request", "? ", "--out", str(tmp_path / "answers.jsonl"))
+    assert search(*asked, "--rule", "universal").exit_code == 0
+    costs = [json.loads(line)["flops"] for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
+    told = json.loads((tmp_path / "answers.jsonl").read_text().splitlines()[0])["search"]
+    assert (told["rule"], told["request"]) == ("universal", "? ")
+    if method == "debate":
+        assert search(*asked).exit_code == 0
+        plain = [json.loads(line)["flops"] for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
+        assert sum(plain) < sum(costs)
+
+
+def test_answers_that_outgrow_the_positions_are_refused(search):
+    """Four copies of answers of 300 tokens do not fit in 1024 positions, before anything is sampled."""
+    done = search("--method", "debate", "-k", "4", "--max-tokens", "300")
+    assert "4 answers of up to 300 that are read behind it" in str(done.exception)
+
+
 def test_a_verifier_of_other_ids_is_refused(search, tmp_path):
     """Its scores would mean nothing."""
     plain = number_tokenizer(edit_tokens=())
@@ -138,6 +159,11 @@ def test_trees_with_the_prefix_verifier(search):
         (("--method", "beam", "--rule", "confidence"), "neither vLLM nor beam search"),
         (("--method", "refine", "--ban-edits"), "--ban-edits has no meaning for --method refine"),
         (("-k", "0"), "--samples is 0"),
+        (("--method", "debate", "-k", "1"), "no other answer to read"),
+        (("--method", "debate", "-b", "0"), "in no round answers would be read"),
+        (("--method", "debate", "--request", ""), "--request is empty"),
+        (("--method", "sample", "--request", "? "), "none are shown"),
+        (("--rule", "universal"), "no meaning for --method backtrack"),
         (("--method", "sample", "-b", "2"), "--rounds has no meaning"),
         (("--budget", "3"), "--budget has no meaning"),
         (("--temperature", "0"), "would be the same"),

@@ -4,8 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from halluc_plugin.metrics import DecoderShape
-from halluc_plugin.sampling.costs import Computed, Cost
+from halluc_plugin.sampling.costs import Computed, Cost, cost_of
 from halluc_plugin.sampling.rating import Spent
+from halluc_plugin.sampling.states import End, Request, Sample
 
 SEQUENCES = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=6).map(tuple), max_size=12)
 
@@ -34,3 +35,16 @@ def test_costs_by_hand():
     before = cost.flops(shape)
     cost.rated += Spent(scorer_tokens=4, flops=100)
     assert cost.flops(shape) == before + 100 == 7 * 3 + 15 + 100
+
+
+def test_a_prefix_that_was_computed_is_not_paid_again():
+    """A prompt of 2, two answers of 2 behind it, and one of 1 behind the prompt and the first: 2+2+2+1."""
+    asked = [(9, 8), (9, 8), (9, 8, 5, 0)]
+    drawn = [(5, 0), (6, 0), (7,)]
+    samples = [
+        (Request(prefix, 4, 1.0, frozenset({0})), Sample(ids, (), End.EOS))
+        for prefix, ids in zip(asked, drawn, strict=True)
+    ]
+    cost = cost_of((9, 8), samples)
+    assert (cost.tokens, cost.slots) == (5, 2 + 2 + 2 + 1)
+    assert cost.context == (1 + 2) + (3 + 4) * 2 + 5

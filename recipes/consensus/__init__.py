@@ -1,0 +1,1 @@
+"""An experiment: debate and training on consensus against votes of as many sampled tokens; see README.md."""

@@ -1,10 +1,11 @@
 """Compute metrics of backtracking on ids, never on text.
 
 Read in this order: :mod:`.judged` (a trace under a prefix oracle), :mod:`.event_metrics`, :mod:`.erasure` and
-:mod:`.retries` (what its backtracks were worth; :mod:`.summary` has them all), :mod:`.discrimination`
-(whether they come where they should), :mod:`.ranking` (AUROC and average precision), :mod:`.reactions` (to
-labelled steps), :mod:`.correction`, :mod:`.repeated_samples`, :mod:`.step_values` (of scorers of steps),
-:mod:`.efficiency`, :mod:`.compute`, :mod:`.degeneracy`, :mod:`.intervals`.
+:mod:`.retries` (what its backtracks were worth; :mod:`.summary` has them all), :mod:`.event_counts` (answers
+by how many they have), :mod:`.discrimination` (whether they come where they should), :mod:`.ranking` (AUROC
+and average precision), :mod:`.reactions` (to labelled steps), :mod:`.correction`, :mod:`.repeated_samples`,
+:mod:`.step_values` (of scorers of steps), :mod:`.efficiency`, :mod:`.compute`, :mod:`.degeneracy`,
+:mod:`.intervals`.
 
 Every share comes with its n and a 95 % interval.
 """
@@ -30,6 +31,7 @@ from halluc_plugin.metrics.efficiency import (
     tokens_per_solve,
 )
 from halluc_plugin.metrics.erasure import ErasedShares, erased_steps, erased_tokens, specificity
+from halluc_plugin.metrics.event_counts import EventCount, right_by_events
 from halluc_plugin.metrics.event_metrics import (
     Latency,
     Localisation,
@@ -61,7 +63,14 @@ from halluc_plugin.metrics.repeated_samples import (
     majority_at_k,
     pass_at_k,
 )
-from halluc_plugin.metrics.retries import next_token_ok, repeat_rate, stutter_rate, success_after_backtrack
+from halluc_plugin.metrics.retries import (
+    next_token_ok,
+    repeat_rate,
+    retry_diversity,
+    stutter_rate,
+    success_after_backtrack,
+    tries_by_state,
+)
 from halluc_plugin.metrics.step_values import (
     ScoredResponse,
     StepValueQuality,
@@ -78,6 +87,7 @@ __all__ = [
     "Difference",
     "Discrimination",
     "ErasedShares",
+    "EventCount",
     "EventSummary",
     "JudgedReaction",
     "JudgedTrace",
@@ -122,7 +132,9 @@ __all__ = [
     "paired_difference",
     "pass_at_k",
     "repeat_rate",
+    "retry_diversity",
     "reward_degeneracy",
+    "right_by_events",
     "soft_flops",
     "specificity",
     "step_ends",
@@ -132,6 +144,7 @@ __all__ = [
     "summarise_events",
     "token_efficiency",
     "tokens_per_solve",
+    "tries_by_state",
     "unpaired_difference",
     "unpaired_ratio",
     "wilson",

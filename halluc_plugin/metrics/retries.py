@@ -1,6 +1,6 @@
 """Measure what a model writes after an event: whether it improves, repeats itself, or backtracks at once."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterator, Sequence
 from itertools import pairwise
 
 from halluc_plugin.errors import MetricError
@@ -78,3 +78,52 @@ def stutter_rate(traces: Sequence[JudgedTrace], kappa: int) -> Proportion:
         return [False] * bool(trace.events) + [gap <= kappa for gap in gaps]
 
     return pool(traces, stutters)
+
+
+def tries_by_state(trace: JudgedTrace, delimiters: Collection[int]) -> list[list[tuple[int, ...]]]:
+    """Return the steps that a trace began in each state to which it came back, oldest first.
+
+    A try is the text from a state that ends a step (or is empty) up to a delimiter, an event or the end. A
+    state is a live prefix: one that is reached again by writing the same text counts as the same.
+
+    Args:
+        trace: A judged trace.
+        delimiters: Ids that end a step.
+
+    Returns:
+        For each state with at least two tries, the ids of each.
+    """
+    found: dict[tuple[int, ...], list[list[int]]] = {}
+    writing: list[int] | None = None
+    for column in trace.columns():
+        if not trace.is_text(column):
+            writing = None
+            continue
+        if writing is None:
+            before = [trace.token(at) for at in trace.path(trace.state_before(column))]
+            if before and before[-1] not in delimiters:
+                continue  # an edit left a part of a step, which is gone on with
+            writing = []
+            found.setdefault(tuple(before), []).append(writing)
+        writing.append(trace.token(column))
+        if trace.token(column) in delimiters:
+            writing = None
+    return [[tuple(ids) for ids in tries] for tries in found.values() if len(tries) > 1]
+
+
+def retry_diversity(tries: Sequence[Sequence[Hashable]], least: int = 2) -> Proportion:
+    """Return the share of different ones among the tries from one state, pooled over states.
+
+    1 if no try repeats another; k tries that are all alike give 1/k.
+
+    Args:
+        tries: The tries from each state, such as those of :func:`tries_by_state`.
+        least: Least number of tries of a state that counts, at least 2.
+
+    Raises:
+        MetricError: ``least`` is below 2.
+    """
+    if least < 2:
+        raise MetricError(f"The diversity of {least} tries.", "Pass least >= 2: one differs from none.")
+    counted = [of_state for of_state in tries if len(of_state) >= least]
+    return Proportion.clustered([len(set(each)) for each in counted], list(map(len, counted)))

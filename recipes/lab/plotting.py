@@ -1,7 +1,7 @@
-"""Draw line plots of experiments: means over seeds, with a mark for each seed."""
+"""Draw line plots of experiments: means over seeds, with a mark for each seed, or intervals."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from halluc_plugin.atomic_files import whole_file
@@ -17,10 +17,11 @@ STYLES = ("-", "--", ":")
 
 @dataclass(frozen=True)
 class Line:
-    """One series: the values of the seeds at each place on the x axis."""
+    """One series: the values of the seeds at each place on the x axis, and an interval where one is known."""
 
     label: str
     values: Mapping[str, Sequence[float]]
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ def draw(plot: Plot, path: Path) -> None:
         axes.plot(at, means, style, color=colour, label=line.label, marker="o", markersize=3)
         for place, values in zip(at, line.values.values(), strict=True):
             axes.plot([place] * len(values), values, "_", color=colour, alpha=0.6)
+        for name, limits in line.intervals.items():
+            axes.plot([where[name]] * 2, limits, "-", color=colour, alpha=0.6)
     if not plot.to_scale:
         axes.set_xticks(range(len(places)), places, rotation=20 if len(places) > 5 else 0, fontsize=8)
     axes.set(title=plot.title, xlabel=plot.x, ylabel=plot.y)

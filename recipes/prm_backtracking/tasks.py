@@ -10,7 +10,7 @@ from halluc_plugin.data.parquet import write_parquet
 from halluc_plugin.problem_sets import steps as step_problems
 from halluc_plugin.problem_sets.raw_traces import Edit
 from halluc_plugin.problem_sets.search_files import SearchData, SearchRequest
-from halluc_plugin.problem_sets.search_trace_settings import SearchTraceSettings
+from halluc_plugin.problem_sets.search_trace_settings import Memory, SearchTraceSettings
 from halluc_plugin.problem_sets.step_files import StepRequest, write_steps
 from halluc_plugin.problem_sets.step_traces import Pairing, StepTraceSettings
 from halluc_plugin.problem_sets.steps import ProblemSet, StepSplit, generate, step_row
@@ -103,15 +103,19 @@ class Problems:
         lengths = step_problems.Sizes(fewest, most, most + 1)
         return ChainProblems(modulus=sizes.modulus, operations="+-", sizes=lengths, seed=self.seed)
 
-    def traces(self, train: int, most: int, *, erasing: bool) -> Path:
+    def traces(self, train: int, most: int, *, erasing: bool, memory: Memory = Memory.TRIED) -> Path:
         """Write traces of the training problems unless they are there, and return their file.
 
         Args:
             train: Problems, at most half of those that there are.
             most: Operations of a chain; shorter ones are as likely.
             erasing: Whether there are traces that take back.
+            memory: Whether those of words remember what they tried.
         """
-        root = self.folder / f"{'erasing' if erasing else 'clean'}-{most}"
+        kind = "erasing" if erasing else "clean"
+        if self.task is Task.WORD and erasing and memory is Memory.NONE:
+            kind += "-memoryless"
+        root = self.folder / f"{kind}-{most}"
         problems, path = self._set(1, max(1, most)), root / self.task / "traces.parquet"
         if self.task is Task.CHAIN:  # of short ones there are not so many
             signs = 2 * self.sizes.modulus
@@ -120,7 +124,7 @@ class Problems:
             return path
         rate = RATES[self.task]
         if isinstance(problems, WordProblems):
-            looks = SearchTraceSettings(pairing=Pairing.PAIRED, rate=rate)
+            looks = SearchTraceSettings(pairing=Pairing.PAIRED, rate=rate, memory=memory)
             SearchData(problems, SearchRequest(train, 1, float(erasing), looks)).write(
                 root, self.tokenizer, show_progress
             )

@@ -170,7 +170,7 @@ def _refined(models: Models, arm: Arm, network: Any, asked: Sequence[PosedProble
     sampler = models.revising.sampler(revise.Arm.REVISE, space, 0)
     sampler.reseed(seed)
     prompts = [problem.prompt for problem in asked]
-    searches = [refining(prompt, space, 1, models.scale.revising.rounds) for prompt in prompts]
+    searches = [refining(prompt, space, 1, models.revising.scale.rounds) for prompt in prompts]
     found = run(searches, prompts, sampler)
     chains = [
         chains_of(of, prompt, models.revising.restart)[0] for of, prompt in zip(found, prompts, strict=True)

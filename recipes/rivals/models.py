@@ -16,6 +16,7 @@ from halluc_plugin.edits.builders import ErasedTokens
 from halluc_plugin.losses.preference import PreferenceSettings
 from halluc_plugin.own_errors.contrast_rows import Contrasts, Kind
 from halluc_plugin.own_errors.pair_rows import SiblingPairs
+from halluc_plugin.problem_sets.search_trace_settings import Memory
 from halluc_plugin.problem_sets.steps import StepSplit
 from halluc_plugin.progress_bar import show_progress
 from halluc_plugin.recipes.lab.keeping import kept_model
@@ -58,9 +59,9 @@ class Arm(StrEnum):
     SOFT = "soft token"
     """Traces that take steps back, in soft context."""
     HARD = "hard token"
-    """The same in hard context."""
+    """The same in hard context, from traces without a memory of what was tried."""
     TEXT = "text search"
-    """The same with a text mark in the place of the token."""
+    """The traces of soft context with a text mark in the place of the token."""
     REVISE = "ReVISE"
     """Verify, then correct a finished answer (arXiv 2502.14565)."""
     SCORE = "SCoRe"
@@ -94,12 +95,12 @@ class Models(PolicySeed):
     @cached_property
     def revising(self) -> revise.Models:
         """ReVISE's models, which begin with the same policy."""
-        return revise.Models(self.out, self.scale.revising, self.task, self.seed, EDIT_TOKENS)
+        return revise.Models(self.out, self.scale.revising(self.task), self.task, self.seed, EDIT_TOKENS)
 
     @cached_property
     def scoring(self) -> score.Models:
         """SCoRe's models, which begin with the same policy."""
-        return score.Models(self.out, self.scale.scoring, self.task, self.seed, EDIT_TOKENS)
+        return score.Models(self.out, self.scale.scoring(self.task), self.task, self.seed, EDIT_TOKENS)
 
     def posed(self, split: StepSplit) -> list[PosedProblem]:
         """Return problems: those that are trained on, or held-out ones."""
@@ -123,7 +124,7 @@ class Models(PolicySeed):
         return kept_model(self.folder / "models" / f"rival-{arm.name.lower()}", train)
 
     def _trainer(self, arm: Arm) -> Callable[[Path], None]:
-        start, tokens = self.lessons.policy, self.scale.tokens
+        start, tokens = self.lessons.policy, self.scale.tokens[self.task]
         if arm is Arm.RESET:
             return self._reset
         if arm is Arm.DPO:
@@ -146,7 +147,10 @@ class Models(PolicySeed):
     def traces(self, arm: Arm) -> Path:
         """Return the file of an arm's traces."""
         most = self.scale.policy.lessons[self.task][-1][0]
-        path = self.problems.traces(self.scale.policy.train, most, erasing=arm is not Arm.CLEAN)
+        # Traces for hard context have no memory of what was tried: each action sees what is live.
+        memory = Memory.NONE if arm is Arm.HARD else Memory.TRIED
+        erasing = arm is not Arm.CLEAN
+        path = self.problems.traces(self.scale.policy.train, most, erasing=erasing, memory=memory)
         if arm is not Arm.TEXT:
             return path
         words = path.with_name("words.parquet")
@@ -177,7 +181,7 @@ class Models(PolicySeed):
 
     def _prefer_traces(self, out: Path) -> None:
         begun = self.folder / "models" / "rival-dpo-start"
-        half = self.scale.tokens / 2
+        half = self.scale.tokens[self.task] / 2
         start = kept_model(begun, partial(self._teach, Arm.SOFT, half, self.lessons.policy))
         self._prefer(Arm.DPO, start, half, out, before=json.loads((start / SPENT).read_text()))
 
@@ -221,7 +225,7 @@ class Models(PolicySeed):
         scale, posed = self.scale, self.posed(StepSplit.TRAIN)
         prompt = sum(len(problem.prompt) for problem in posed) / len(posed)
         length = prompt + scale.policy.sizes.right(self.task)
-        steps = max(1, round(scale.tokens / (scale.prompts * scale.group * length)))
+        steps = max(1, round(scale.tokens[self.task] / (scale.prompts * scale.group * length)))
         run = GrpoSettings(
             steps=steps, prompts=scale.prompts, group=scale.group, max_actions=self.longest,
             learning_rate=scale.reset_rate, seed=self.seed,

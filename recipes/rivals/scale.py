@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from halluc_plugin.recipes.prm_backtracking import scale as policies
+from halluc_plugin.recipes.prm_backtracking.tasks import Task
 from halluc_plugin.recipes.revise import scale as revising
 from halluc_plugin.recipes.score import scale as scoring
 
@@ -13,8 +14,9 @@ class Scale:
 
     Attributes:
         policy: What is asked, and how the policies are taught that all arms begin with.
-        tokens: Ids that go through each arm's models in training, behind the policy's; arms of two stages
-            have half of them in each.
+        tokens: Ids that go through each arm's models in training, behind the policy's, by task; arms of two
+            stages have half of them in each. On words so many that a model learns to take back; on chains so
+            few that further right answers do not teach everything.
         problems: Problems whose answers are sampled for training.
         samples: Answers sampled at each, or steps after each prefix.
         most: Most pairs of a problem.
@@ -31,12 +33,12 @@ class Scale:
     """
 
     policy: policies.Scale = field(default_factory=lambda: policies.FULL)
-    tokens: float = 1e6
+    tokens: dict[Task, float] = field(default_factory=lambda: {Task.WORD: 3e6, Task.CHAIN: 2.5e5})
     problems: int = 1000
     samples: int = 8
     most: int = 4
     batch_size: int = 32
-    rate: float = 1e-3
+    rate: float = 3e-3
     pair_rate: float = 2e-4
     beta: float = 0.1
     prompts: int = 32
@@ -45,21 +47,19 @@ class Scale:
     asked: int = 500
     budgets: tuple[int, ...] = (1, 4, 8, 16)
 
-    @property
-    def revising(self) -> revising.Scale:
-        """The scale of ReVISE, with half of the tokens in each stage."""
+    def revising(self, task: Task) -> revising.Scale:
+        """Return the scale of ReVISE on a task, with half of the tokens in each stage."""
         return replace(
             revising.FULL, policy=self.policy, problems=self.problems, attempts=self.samples, most=self.most,
-            tokens=self.tokens / 2, batch_size=self.batch_size, rate=self.pair_rate, beta=self.beta,
+            tokens=self.tokens[task] / 2, batch_size=self.batch_size, rate=self.pair_rate, beta=self.beta,
             asked=self.asked,
         )  # fmt: skip
 
-    @property
-    def scoring(self) -> scoring.Scale:
-        """The scale of SCoRe."""
+    def scoring(self, task: Task) -> scoring.Scale:
+        """Return the scale of SCoRe on a task."""
         return replace(
             scoring.FULL, policy=self.policy, problems=self.problems, answers=self.samples, traces=self.most,
-            tokens=self.tokens, batch_size=self.batch_size, rate=self.rate, prompts=self.prompts,
+            tokens=self.tokens[task], batch_size=self.batch_size, rate=self.rate, prompts=self.prompts,
             group=self.group, stage_rate=self.reset_rate, asked=self.asked,
         )  # fmt: skip
 
@@ -67,7 +67,7 @@ class Scale:
 FULL = Scale()
 QUICK = Scale(
     policy=replace(policies.QUICK, sizes=replace(policies.QUICK.sizes, states=3, length=5, blanks=2)),
-    tokens=500,
+    tokens={Task.WORD: 500, Task.CHAIN: 500},
     problems=20,
     samples=4,
     most=2,

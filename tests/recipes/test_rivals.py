@@ -56,7 +56,8 @@ def test_all_arms_begin_with_one_policy(tmp_path):
     assert {each.lessons.folder for each in others} == {models.lessons.folder}
     tokenizers = [each.tokenizer.get_vocab() for each in (models, *others)]
     assert tokenizers[0] == tokenizers[1] == tokenizers[2]
-    assert 2 * models.scale.revising.tokens == models.scale.scoring.tokens == FULL.tokens
+    tokens = FULL.tokens[Task.CHAIN]
+    assert 2 * models.revising.scale.tokens == models.scoring.scale.tokens == tokens
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from halluc_plugin.cli.application import Application
 from halluc_plugin.cli.data_options import Delimiter, Model, Quiet, Seed, TemplateKwargs, TrustRemoteCode
 from halluc_plugin.cli.data_output import progress_unless
 from halluc_plugin.cli.help import MEASURES, examples, refuse
+from halluc_plugin.cli.probe_forgetting import forgetting
 from halluc_plugin.cli.probe_signal import signal
 from halluc_plugin.cli.tables import Table
 
@@ -44,6 +45,14 @@ def register(app: typer.Typer) -> None:
             "--references DATA/word/traces.parquet",
         ),
     )(signal)
+    commands.command(
+        "forgetting",
+        epilog=examples(
+            "halluc probe forgetting --model CHECKPOINT --base CLEAN --data DATA/word/test.parquet",
+            "halluc probe forgetting --model CHECKPOINT --base CLEAN --data DATA/word/test.parquet "
+            "--text DATA/chain/traces.parquet --samples 4 --out forgetting.json",
+        ),
+    )(forgetting)
     app.add_typer(commands, name="probe", rich_help_panel=MEASURES)
 
 

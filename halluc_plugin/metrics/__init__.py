@@ -5,7 +5,7 @@ Read in this order: :mod:`.judged` (a trace under a prefix oracle), :mod:`.event
 by how many they have), :mod:`.discrimination` (whether they come where they should), :mod:`.ranking` (AUROC
 and average precision), :mod:`.reactions` (to labelled steps), :mod:`.correction`, :mod:`.repeated_samples`,
 :mod:`.step_values` (of scorers of steps), :mod:`.efficiency`, :mod:`.compute`, :mod:`.degeneracy`,
-:mod:`.intervals`.
+:mod:`.intervals` (:mod:`.means` of what has no bounds).
 
 Every share comes with its n and a 95 % interval.
 """

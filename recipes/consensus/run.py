@@ -28,9 +28,9 @@ from rich.console import Console
 from halluc_plugin.atomic_files import make_folder, write_whole
 from halluc_plugin.cli.app import run as run_command
 from halluc_plugin.recipes.consensus.answering import Arm, measure
-from halluc_plugin.recipes.consensus.models import Models
+from halluc_plugin.recipes.consensus.models import Models, Trained
 from halluc_plugin.recipes.consensus.scale import FULL, QUICK
-from halluc_plugin.recipes.lab import budgets, forest
+from halluc_plugin.recipes.lab import budgets, forest, forgetting
 from halluc_plugin.recipes.lab.keeping import keep_scale, kept_cell
 from halluc_plugin.recipes.lab.reporting import report_plot, report_table
 from halluc_plugin.recipes.prm_backtracking.tasks import Task
@@ -52,6 +52,7 @@ def main(  # noqa: PLR0917 - options of a command
             models = Models(out, scale, asked, one)
             for name in arm or list(Arm):
                 kept_cell(_path(models, name), partial(_measured, models, name))
+                models.forgotten(models.model(name.trained), str(name.trained))
                 Console(stderr=True).print(f"{asked}, seed {one}: {name}", highlight=False)
     report(out)
 
@@ -61,6 +62,7 @@ def report(out: Path) -> None:
     cells = list(_kept(out))
     report_table(budgets.budgets(cells, str(Arm.MAJORITY), more=("slots",)), "budgets", out)
     report_table(budgets.spent(cells), "spent", out)
+    forgetting.report(out, Task, Trained)
     for name, plot in budgets.plots(cells):
         report_plot(plot, name, out)
     if shown := budgets.effects(cells, str(Arm.MAJORITY)):

@@ -13,6 +13,7 @@ from halluc_plugin.progress_bar import show_progress
 from halluc_plugin.recipes.credit.arms import ARMS, Arm, Start
 from halluc_plugin.recipes.credit.scale import Scale
 from halluc_plugin.recipes.credit.tasks import Task, problem_files, start_model
+from halluc_plugin.recipes.lab.forgetting import FOLDER, kept_forgetting
 from halluc_plugin.recipes.lab.keeping import COMPLETE, kept_cell, kept_model
 from halluc_plugin.recipes.self_backtracking.answering import decoded_cells, load, sampled
 from halluc_plugin.recipes.self_backtracking.bench import Bench
@@ -51,6 +52,17 @@ class Experiment:
             yield self._cell(f"start, {start}", self._start(start), start)
         for name in names:
             yield self._cell(name, self._trained(name, ARMS[name]), ARMS[name].start)
+
+    def forgotten(self, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Yield what these arms forgot of their starts."""
+        for name in names:
+            path = self.out / FOLDER / f"{self._plain(name)}-{self.seed}.json"
+            problems = self.bench.asked(problem_files(self.bench, self.task)[1], self.scale.sampled)
+            yield kept_forgetting(
+                path, {"arm": name, "seed": self.seed}, base=self._start(ARMS[name].start),
+                model=self._trained(name, ARMS[name]), tokenizer=self.bench.tokenizer,
+                space=self.bench.space(temperature=1.0), problems=problems, seed=self.seed,
+            )  # fmt: skip
 
     def _start(self, start: Start) -> Path:
         return start_model(self.bench, self.task, start)

@@ -18,6 +18,7 @@ from halluc_plugin.recipes.credit.arms import ARMS, BASELINE, HARD_KEEP, PRESETS
 from halluc_plugin.recipes.credit.experiment import Experiment
 from halluc_plugin.recipes.credit.scale import FULL, QUICK
 from halluc_plugin.recipes.credit.tasks import Task
+from halluc_plugin.recipes.lab import forgetting
 from halluc_plugin.recipes.lab.keeping import keep_scale
 from halluc_plugin.recipes.lab.reporting import cells_of_seeds, report_plot, report_table
 from halluc_plugin.training.low_rank import require_peft
@@ -52,6 +53,10 @@ def main(
     prefix = "" if task is Task.COUNTDOWN else f"{task}-"
     for name, table in tables.TABLES.items():
         report_table(table(cells), f"{prefix}{name}", out)
+    forgotten = [
+        cell for seed in range(seeds) for cell in Experiment(out, scale, seed, task).forgotten(names)
+    ]
+    report_table(forgetting.table(forgotten, "arm"), f"{prefix}forgetting", out)
     report_plot(tables.curves(cells), f"{prefix}curves", out)
 
 

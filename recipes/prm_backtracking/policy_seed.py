@@ -8,6 +8,7 @@ from typing import Any
 from halluc_plugin.data.value_files import ValueRow
 from halluc_plugin.jobs.samplers import policy_space
 from halluc_plugin.problem_sets.steps import StepSplit
+from halluc_plugin.recipes.lab.forgetting import FOLDER, kept_forgetting
 from halluc_plugin.recipes.prm_backtracking.lessons import Lessons
 from halluc_plugin.recipes.prm_backtracking.models import TOGETHER
 from halluc_plugin.recipes.prm_backtracking.tasks import DELIMITER, Problems, Task
@@ -83,6 +84,19 @@ class PolicySeed:
         """
         seed = 1000 * self.seed + salt
         return HFSampler(load_network(str(model)), self.clean_space, batch_size=TOGETHER, seed=seed)
+
+    def forgotten(self, model: Path, arm: str) -> dict[str, Any]:
+        """Return what a model forgot of the policy that all arms begin with, measured on first use.
+
+        Args:
+            model: Folder of the model.
+            arm: What the model is of.
+        """
+        of = {"task": str(self.task), "seed": self.seed, "arm": arm}
+        return kept_forgetting(
+            self.folder / FOLDER / f"{model.name}.json", of, base=self.lessons.policy, model=model,
+            tokenizer=self.tokenizer, space=self.clean_space, problems=self.asked, seed=self.seed,
+        )  # fmt: skip
 
     def judged_answers(self, problems: list[PosedProblem], answers: int, salt: int) -> list[ValueRow]:
         """Return answers of the policy that end, each with whether it is right.

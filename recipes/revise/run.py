@@ -26,6 +26,7 @@ import typer
 
 from halluc_plugin.atomic_files import write_whole
 from halluc_plugin.cli.app import run as run_command
+from halluc_plugin.recipes.lab import forgetting
 from halluc_plugin.recipes.lab.keeping import keep_scale, kept_cell
 from halluc_plugin.recipes.lab.reporting import cells_of_seeds, report_plot, report_table
 from halluc_plugin.recipes.prm_backtracking.tasks import Task
@@ -47,6 +48,7 @@ def main(
     cells = cells_of_seeds(seeds, partial(_run, out, scale, task or list(Task)), named="name")
     for name, table in tables.TABLES.items():
         report_table(table(cells), name, out)
+    forgetting.report(out, Task, Arm)
     for name, plot in tables.plots(cells):
         report_plot(plot, name, out)
     write_whole(out / "tables" / "cells.json", json.dumps([tables.compact(cell) for cell in cells]) + "\n")
@@ -59,6 +61,8 @@ def _run(out: Path, scale: Scale, tasks: list[Task], seed: int) -> Iterator[dict
             path = models.folder / "cells" / f"{arm.name.lower()}.json"
             of = {"task": str(task), "arm": str(arm), "seed": seed, "name": f"{task}, {arm}"}
             yield kept_cell(path, partial(_measured, models, arm, of))
+            if arm is not Arm.POLICY:
+                models.forgotten(models.model(arm), str(arm))
 
 
 def _measured(models: Models, arm: Arm, of: dict[str, Any]) -> dict[str, Any]:

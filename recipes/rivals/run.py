@@ -25,7 +25,7 @@ from rich.console import Console
 
 from halluc_plugin.atomic_files import make_folder, write_whole
 from halluc_plugin.cli.app import run as run_command
-from halluc_plugin.recipes.lab import forest
+from halluc_plugin.recipes.lab import forest, forgetting
 from halluc_plugin.recipes.lab.keeping import keep_scale, kept_cell
 from halluc_plugin.recipes.lab.reporting import report_plot, report_table
 from halluc_plugin.recipes.prm_backtracking.tasks import Task
@@ -33,6 +33,9 @@ from halluc_plugin.recipes.rivals import tables
 from halluc_plugin.recipes.rivals.answering import MAJORITY, measure
 from halluc_plugin.recipes.rivals.models import Arm, Models
 from halluc_plugin.recipes.rivals.scale import FULL, QUICK
+
+REMEMBERING = set(Arm) - {Arm.TEXT, Arm.ENTROPY, Arm.HEAD}
+"""The arms of which is measured what they forgot: with a model of their own, whose edits can be banned."""
 
 
 def main(  # noqa: PLR0917 - options of a command
@@ -51,6 +54,8 @@ def main(  # noqa: PLR0917 - options of a command
             models = Models(out, scale, asked, one)
             for name in arm or list(Arm):
                 kept_cell(_path(models, name), partial(_measured, models, name))
+                if name in REMEMBERING:
+                    models.forgotten(models.model(name), str(name))
                 Console(stderr=True).print(f"{asked}, seed {one}: {name}", highlight=False)
     report(out)
 
@@ -60,6 +65,7 @@ def report(out: Path) -> None:
     cells = list(_kept(out))
     for name, table in tables.TABLES.items():
         report_table(table(cells), name, out)
+    forgetting.report(out, Task, Arm)
     for name, plot in tables.plots(cells):
         report_plot(plot, name, out)
     if shown := tables.effects(cells):

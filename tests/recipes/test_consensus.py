@@ -74,5 +74,7 @@ def test_the_experiment_runs_and_is_not_run_again(tmp_path):
     reader, maca = (cells[arm]["spent"] for arm in (Arm.DEBATE, Arm.MACA))
     assert reader["trained"] < maca["trained"]
     made = {*(tmp_path / "tables").iterdir(), *(tmp_path / "plots").iterdir()}
-    assert len(made) == 5
+    assert len(made) == 6
+    told = (tmp_path / "tables" / "forgetting.md").read_text()
+    assert told.index("reader") < told.index("MACA")
     assert invoke() <= made

@@ -73,7 +73,10 @@ def test_arms_run_and_are_not_run_again(invoke, tmp_path):
     baseline = json.loads((tmp_path / "cells" / "baseline-0.json").read_text())
     assert baseline["seen"]["T=1"] == baseline["seen"]["T=1, banned"]
     assert [point["step"] for point in baseline["curve"]] == [1]
-    tables = {tmp_path / "tables" / f"{name}.md" for name in TABLES}
+    tables = {tmp_path / "tables" / f"{name}.md" for name in (*TABLES, "forgetting")}
+    forgotten = json.loads((tmp_path / "forgetting" / "baseline-0.json").read_text())
+    assert len(forgotten["before"]["correct"]) == len(forgotten["after"]["correct"]) == SMOKE.sampled
+    assert forgotten["divergence"]["value"] >= 0
     results = {*tables, tmp_path / "plots" / "curves.png"}
     assert all(file.stat().st_size > 100 for file in results)
     assert invoke(*arms) == results

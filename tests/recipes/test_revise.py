@@ -81,5 +81,5 @@ def test_the_experiment_runs_and_is_not_run_again(tmp_path):
     assert spent[Arm.REVISE]["sampled"] > spent[Arm.VERIFY]["sampled"] > spent[Arm.POLICY]["sampled"] == 0
     assert spent[Arm.REVISE]["trained"] > spent[Arm.VERIFY]["trained"] > spent[Arm.POLICY]["trained"] > 0
     made = {*(tmp_path / "tables").iterdir(), *(tmp_path / "plots").iterdir()}
-    assert len(made) == len(tables.TABLES) + 2
+    assert len(made) == len(tables.TABLES) + 3
     assert invoke() <= made

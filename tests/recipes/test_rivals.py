@@ -82,5 +82,7 @@ def test_the_experiment_runs_and_is_not_run_again(tmp_path):
             assert at["tokens"] <= int(budget) * Models(tmp_path, QUICK, Task.CHAIN, 0).longest
         assert each["spent"]["trained"] > 0
     assert (tmp_path / "plots" / "forest.png").exists()
+    told = (tmp_path / "tables" / "forgetting.md").read_text()
+    assert {str(arm) for arm in Arm if f" {arm} " in told} == set(map(str, run.REMEMBERING))
     made = {*(tmp_path / "tables").iterdir(), *(tmp_path / "plots").iterdir()}
     assert invoke() <= made

@@ -29,6 +29,8 @@ class CreditForm(StrEnum):
     """The least value that is still to come, less what other answers of the group have."""
     VERDICT = "verdict"
     """-1 for a unit that made a right state wrong, 0 for any other."""
+    Q = "q"
+    """The Q of an action, less what the other answers of the group came to."""
 
 
 def gain(values: Tensor, units: Units) -> Tensor:
@@ -101,3 +103,25 @@ def verdict(values: Tensor, units: Units) -> Tensor:
     """
     before = torch.where(units.start == 0, 1.0, values.gather(1, units.start))
     return -((before >= RIGHT) & (values.gather(1, units.stop) < RIGHT)).double()
+
+
+def q_value(values: Tensor, units: Units, resolution: "Resolution") -> Tensor:
+    """Return the value of the state after each action less that of the bare prompt.
+
+    Q-RM (arXiv 2505.23363) takes for the advantage of a token its Q, which the logits Z of a discriminative
+    policy are linear in. Whatever does not depend on the action may be taken off: here the mean of the other
+    answers' last values, which is also what a state without text is worth.
+
+    Args:
+        values: The value of each state, Double[B, T + 1].
+        units: The units of the actions, each of which is one.
+        resolution: B traces of width T.
+
+    Returns:
+        Double[B, T], 0 for actions behind which nothing is live.
+    """
+    width = resolution.ids.shape[1]
+    following = torch.nn.functional.pad(resolution.depth[:, 1:], (0, 1))[:, :width]
+    last = torch.arange(width) + 1 == resolution.raw_length[:, None]
+    left = torch.where(last, resolution.live.sum(1, keepdim=True), following)
+    return torch.where(left > 0, values.gather(1, units.stop) - values[:, :1], 0.0)

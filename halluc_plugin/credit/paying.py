@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from halluc_plugin.credit.forms import CreditForm, gain, least_to_come, sibling_gain, verdict
+from halluc_plugin.credit.forms import CreditForm, gain, least_to_come, q_value, sibling_gain, verdict
 from halluc_plugin.credit.states import judged_states, tree_states
 from halluc_plugin.credit.units import divide
 
@@ -50,6 +50,8 @@ def pay_actions(
         pay = sibling_gain(values, tree_states(resolution, groups, rewards.double().square()), units)
     elif form is CreditForm.MIN:
         pay = least_to_come(values, units, resolution, groups)
+    elif form is CreditForm.Q:
+        pay = q_value(values, units, resolution)
     else:
         pay = verdict(values, units)
     return pay * resolution.valid

@@ -38,7 +38,7 @@ def action_pay(
         Double[B, T].
 
     Raises:
-        DataError: Values after steps are credited, and an answer has none.
+        DataError: Values after steps or actions are credited, and an answer has none.
     """
     numbers = {prompt: number for number, prompt in enumerate(dict.fromkeys(prompts))}
     states = None
@@ -48,6 +48,8 @@ def action_pay(
     if credit.judged_steps and states is not None:
         lengths = resolution.raw_length.tolist()
         known = [_known(*row) for row in zip(states, lengths, infos, strict=True)]
+    elif credit.reads_actions:
+        known = [_known_actions(info) for info in infos]
     return pay_actions(
         resolution,
         torch.tensor([numbers[prompt] for prompt in prompts], dtype=torch.long),
@@ -56,6 +58,17 @@ def action_pay(
         places=None if states is None else [found.positions() for found in states],
         known=known,
     )
+
+
+def _known_actions(info: Mapping[str, Any]) -> dict[int, float]:
+    actions = json.loads(info.get("actions", "null"))
+    if actions is None:
+        raise DataError(
+            "Nothing gave the actions of an answer a value, but halluc.credit.form=q pays for them.",
+            "Use reward.reward_manager.name=backtrack and a scorer, ++halluc.values.source=prm.",
+        )
+    # A state without text is worth what the other answers are, whatever stands here.
+    return {at: 0.0 if value is None else value for at, value in enumerate(actions, 1)}
 
 
 def _known(states: States, length: int, info: Mapping[str, Any]) -> dict[int, float]:

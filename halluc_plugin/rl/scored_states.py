@@ -1,6 +1,7 @@
 """Value an answer's states by a scorer of steps, which reads the live text of each state."""
 
 import asyncio
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,9 +9,10 @@ from typing import Any
 from halluc_plugin.edits import EditVocab, Resolution
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.rewards import Marks, States
+from halluc_plugin.rl.action_values import action_logits, written_texts
 from halluc_plugin.sampling.problems import PosedProblem
 from halluc_plugin.sampling.states import Space
-from halluc_plugin.scorers.saved import load_step_scorer, read_made
+from halluc_plugin.scorers.saved import Made, Objective, load_step_scorer, read_made
 from halluc_plugin.scorers.steps import Steps, StepScorer
 from halluc_plugin.settings import Settings, ValueSource
 from halluc_plugin.verifiers import PrefixVerifier
@@ -26,12 +28,15 @@ class ScoredStates:
     Attributes:
         values: The value of each state, by its position.
         final: The value of the answer itself.
+        actions: The logit of the state after each action, None where nothing is live; None if they are not
+            read.
     """
 
     values: dict[int, float]
     final: float
+    actions: tuple[float | None, ...] | None = None
 
-    def info(self, accuracy: float) -> dict[str, float]:
+    def info(self, accuracy: float) -> dict[str, Any]:
         """Return figures that show whether the scorer disagrees with the verifier.
 
         Args:
@@ -39,13 +44,15 @@ class ScoredStates:
 
         Returns:
             ``scorer_value``, the value of the answer; ``scorer_disagrees``, 1 if it takes a right answer for
-            wrong or a wrong one for right; ``scorer_overrates``, 1 if it takes a wrong answer for right.
+            wrong or a wrong one for right; ``scorer_overrates``, 1 if it takes a wrong answer for right; and
+            ``actions``, their logits as JSON, if they are read.
         """
         likes, right = self.final >= THRESHOLD, accuracy >= 1
         return {
             "scorer_value": self.final,
             "scorer_disagrees": float(likes != right),
             "scorer_overrates": float(likes and not right),
+            **({} if self.actions is None else {"actions": json.dumps(self.actions)}),
         }
 
 
@@ -76,10 +83,13 @@ class StateScorer:
         scorer: The scorer of steps.
         vocab: The edit vocabulary of the ids.
         marks: The ids that end steps and answers.
+        reads_actions: Whether the state after every action is valued, too, token by token.
     """
 
-    def __init__(self, scorer: StepScorer, vocab: EditVocab, marks: Marks) -> None:
-        self._scorer = scorer
+    def __init__(
+        self, scorer: StepScorer, vocab: EditVocab, marks: Marks, *, reads_actions: bool = False
+    ) -> None:
+        self._scorer, self._reads_actions = scorer, reads_actions
         self._ends = marks.delimiters | marks.ends
         self._space = Space(vocab, marks.ends, marks.delimiters - marks.ends, max_tokens=1)
 
@@ -95,9 +105,30 @@ class StateScorer:
                 prompts.append(answer.prompt)
                 steps.append(self._whole_steps(ids))
             places.append(positions)
-        values = self._scorer.score(prompts, steps).tolist()
-        last = iter(row[len(of_row)] for row, of_row in zip(values, steps, strict=True))
-        return [ScoredStates({at: next(last) for at in positions}, next(last)) for positions in places]
+        texts = [self._texts(answer) for answer in asked]
+        for answer, of_answer in zip(asked, texts, strict=True):
+            ids = answer.resolution.ids[answer.row].tolist()
+            prompts += [answer.prompt] * len(of_answer)
+            steps += [[(ids[column],) for column in columns] for columns in of_answer]
+        rows = iter(
+            row[: len(of_row) + 1]
+            for row, of_row in zip(self._scorer.score(prompts, steps).tolist(), steps, strict=True)
+        )
+        states = [({at: next(rows)[-1] for at in positions}, next(rows)[-1]) for positions in places]
+        return [
+            ScoredStates(*of_states, self._actions(answer, of_answer, [next(rows)[1:] for _ in of_answer]))
+            for of_states, answer, of_answer in zip(states, asked, texts, strict=True)
+        ]
+
+    def _texts(self, answer: AskedAnswer) -> list[list[int]]:
+        return written_texts(answer.resolution, answer.row) if self._reads_actions else []
+
+    def _actions(
+        self, answer: AskedAnswer, texts: Sequence[Sequence[int]], values: Sequence[Sequence[float]]
+    ) -> tuple[float | None, ...] | None:
+        if not self._reads_actions:
+            return None
+        return tuple(action_logits(answer.resolution, answer.row, texts, values))
 
     def _whole_steps(self, ids: Sequence[int]) -> Steps:
         steps = self._space.steps(ids)
@@ -160,12 +191,15 @@ def state_scorer(
 
     Raises:
         TokenizerError: The scorer cannot be loaded, or was made for other steps.
+        SettingsError: Its logits are to be the Q of tokens, and it was not trained so.
     """
     if settings.values.source is not ValueSource.PRM:
         return None
     name = settings.values.scorer
     assert name is not None  # the settings refuse the source without one
-    known = set(read_made(name, trust_remote_code=trust_remote_code).data_sources)
+    made = read_made(name, trust_remote_code=trust_remote_code)
+    require_q(name, made, settings)
+    known = set(made.data_sources)
     # A problem that does not say its source may be of any that its verifier judges.
     others = {p.data_source for p in problems if p.data_source}
     unsaid = [p.verifier.data_sources for p in problems if not p.data_source]
@@ -177,7 +211,26 @@ def state_scorer(
         data_sources=others,
         trust_remote_code=trust_remote_code,
     )
-    return StateScorer(scorer, vocab, marks)
+    return StateScorer(scorer, vocab, marks, reads_actions=settings.credit.reads_actions)
+
+
+def require_q(name: str, made: Made, settings: Settings) -> None:
+    """Refuse a scorer of another objective where its logits are paid as the Q of tokens.
+
+    Args:
+        name: Name of the scorer in the error.
+        made: What the scorer was made for.
+        settings: The settings of the run.
+
+    Raises:
+        SettingsError: The scorer has another objective.
+    """
+    if settings.credit.reads_actions and made.objective is not Objective.PAIRWISE:
+        raise SettingsError(
+            f"halluc.credit.form=q reads logits of a Q-function reward model, and {name} was trained by "
+            f"--objective {made.objective}.",
+            "Train one by `halluc train --objective pairwise`, or choose another halluc/credit.",
+        )
 
 
 def require_values(settings: Settings, problems: Sequence[PosedProblem]) -> None:

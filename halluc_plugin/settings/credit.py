@@ -78,8 +78,8 @@ class CreditSettings:
         values: The source of the values.
         units: Which actions are paid, and for what. An event's pay is divided over its edits with ``edits``;
             otherwise each action of a unit gets all of it.
-        form: What a unit is paid; other than ``gain`` with ``steps`` alone, ``siblings`` by the prefix tree,
-            ``min`` and ``verdict`` by judged values.
+        form: What a unit is paid: ``siblings`` with ``steps`` and the prefix tree, ``min`` and ``verdict``
+            with ``steps`` and judged values, ``q`` with ``actions`` and a Q-function reward model.
         replaces: Whether the credit takes the place of the answer's advantage.
         share: Probability that an action is learned from, drawn for each anew (S-GRPO).
         first: Number of an answer's first actions that are always learned from.
@@ -111,6 +111,14 @@ class CreditSettings:
 
     def _check_form(self) -> None:
         by_group = self.values in BY_GROUP
+        if self.form is CreditForm.Q:
+            if self.units is not CreditUnits.ACTIONS or by_group:
+                raise SettingsError(
+                    "halluc.credit.form=q is the Q of each action by a reward model, and "
+                    f"halluc.credit.units is {self.units}, halluc.credit.values {self.values}.",
+                    "Set ++halluc.credit.units=actions and ++halluc.credit.values=judged.",
+                )
+            return
         if self.units is CreditUnits.ACTIONS and not by_group:
             raise SettingsError(
                 f"halluc.credit.units=actions pays every action, and halluc.credit.values={self.values} "
@@ -134,6 +142,11 @@ class CreditSettings:
     def judged_steps(self) -> bool:
         """Whether values after steps are read from a judge."""
         return self.divides_steps and self.values not in BY_GROUP
+
+    @property
+    def reads_actions(self) -> bool:
+        """Whether the value after every action is read from a judge."""
+        return bool(self.alpha) and self.form is CreditForm.Q
 
     @property
     def divides_steps(self) -> bool:

@@ -88,6 +88,13 @@ class Settings:
                 "halluc.erased_tokens=negative turns around.",
                 "Set halluc.erased_tokens=keep: what was erased is then paid for what it did.",
             )
+        if self.credit.reads_actions and self.values.source is not ValueSource.PRM:
+            raise SettingsError(
+                "halluc.credit.form=q reads the logits of a Q-function reward model, and "
+                f"halluc.values.source is {self.values.source}.",
+                "Give ++halluc.values.source=prm and ++halluc.values.scorer=FOLDER, made by `halluc train "
+                "--objective pairwise`.",
+            )
         if self.curriculum and self.max_backtracks is not None:
             raise SettingsError(
                 f"halluc.max_backtracks is {self.max_backtracks}, but the curriculum has budgets of its own.",

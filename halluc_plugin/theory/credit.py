@@ -209,6 +209,9 @@ class CreditChain:
         if credit.judged_steps:
             of_trace = [self._known(rule, row) for row in range(len(self._traces))]
             known = [of_trace[row] for row in chosen]
+        elif credit.reads_actions:
+            of_trace = [self._behind(row) for row in range(len(self._traces))]
+            known = [of_trace[row] for row in chosen]
         places = None
         if credit.divides_steps:
             places = [self._answers[row].trace.states.positions() for row in chosen]
@@ -223,6 +226,11 @@ class CreditChain:
             return states.known(length, answer.event_values or (), answer.steps or ())
         live = {at: self._resolution.live_at(row, at) for at in states.positions()}
         return {at: self._chance(ids) for at, ids in live.items()} | {length: answer.final.accuracy}
+
+    def _behind(self, row: int) -> dict[int, float]:
+        """The policy's own chance behind each action, of which a reward model's logits are to be a line."""
+        columns = range(1, len(self._traces[row]) + 1)
+        return {at: self._chance(self._resolution.live_at(row, at)) for at in columns}
 
     def _chance(self, live: list[int]) -> float:
         """Of a right answer from a state, if edits are banned."""

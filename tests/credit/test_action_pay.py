@@ -132,6 +132,15 @@ def test_a_verdict_falls_on_the_step_that_went_wrong():
     assert pays == [[-1, -1, 0, 0], [0, -1, 0]]
 
 
+def test_an_action_is_paid_its_q_less_what_others_came_to():
+    """Behind each action less the other answer's last value; nothing where nothing is live."""
+    known = [{1: 2.0, 2: 9.0, 3: 4.0}, {1: -1.0}]
+    assert paid([[1, BACK, 2], [3]], [0, 0], form=CreditForm.Q, known=known) == [[3, 0, 5], [-5]]
+    known = [{1: 1.0, 2: 3.0, 3: 1.0, 4: 2.0}, {1: 0.5, 2: 7.0}]
+    undone = paid([[1, 2, BACK, 4], [3, BACK]], [0, 0], form=CreditForm.Q, known=known)
+    assert undone == [[-6, -4, -6, -5], [-1.5, 0]]
+
+
 def test_an_answer_needs_a_value():
     """A judge that says nothing of the answer itself is refused."""
     with pytest.raises(TraceError, match="has 2 actions and values of the states"):

@@ -135,8 +135,8 @@ def test_a_preset_runs_on_words_with_blanks(invoke, tmp_path):
 
 
 def test_every_preset_is_an_arm():
-    """By the name of its file, but for the one without credit, which is the reference."""
-    assert {path.stem for path in FILES.glob("*.yaml")} == {*PRESETS, "none"}
+    """By the name of its file; not the reference without credit, nor the one that needs a reward model."""
+    assert {path.stem for path in FILES.glob("*.yaml")} == {*PRESETS, "none", "q_rm"}
     assert ARMS["tempo"].reference == "hard, keep"
 
 

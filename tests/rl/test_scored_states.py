@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 
 import pytest
 import torch
@@ -83,6 +84,20 @@ def test_a_state_is_worth_what_is_left_there():
     assert first == ScoredStates({2: 0.25, 4: 0.5, 6: 0.75}, 1.0)
     assert second == ScoredStates({2: 0.75, 3: 0.75, 4: 0.75, 6: 0.875}, 0.875)
     assert len(table.calls) == 1
+
+
+def test_actions_are_valued_in_the_same_pass():
+    """Each token in its context, and each edit by what it came back to; the values of states stay."""
+    tokens = {(A,): 0.5, (A, B): 0.75, (A, C): 0.25}
+    table = Table(VALUES | tokens)
+    answers = asked([A, B, BACK, C])
+    (told,) = StateScorer(table, VOCAB, MARKS, reads_actions=True).rate(answers)
+    (plain,) = StateScorer(table, VOCAB, MARKS).rate(answers)
+    assert (told.values, told.final) == (plain.values, plain.final)
+    assert told.actions == pytest.approx((0, math.log(3), 0, -math.log(3)))
+    assert plain.actions is None
+    assert json.loads(told.info(1.0)["actions"]) == list(told.actions)
+    assert table.calls == [5, 3]  # before and behind the event and the end, and two texts more
 
 
 @pytest.mark.parametrize(

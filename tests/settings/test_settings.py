@@ -65,6 +65,14 @@ def test_reads_every_group():
         ({"credit": {"share": 0}}, "halluc.credit.share is 0"),
         ({"credit": {"first": -1}}, "halluc.credit.first is -1"),
         ({"credit": {"units": "actions"}}, "knows states between steps alone"),
+        (
+            {"credit": {"form": "q", "alpha": 1}, "values": {"source": "prm", "scorer": "Q"}},
+            "is the Q of each action by a reward model, and halluc.credit.units is edits",
+        ),
+        (
+            {"credit": {"form": "q", "alpha": 1, "units": "actions"}},
+            "reads the logits of a Q-function reward model, and halluc.values.source is verifier",
+        ),
         ({"credit": {"form": "min"}}, "halluc.credit.form=min is of steps, and halluc.credit.units is edits"),
         ({"credit": {"form": "siblings", "units": "steps"}}, "does not go with halluc.credit.values=judged"),
         (

@@ -23,7 +23,8 @@ CHAINS = [CreditChain(), CreditChain(error=0.1, recall=0.9), CreditChain(length=
 def rule(name, **changes):
     """A preset as its file has it, with GRPO's advantages undivided and all actions in the loss."""
     block = yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
-    credit = load({"credit": block.get("credit", block) | changes}).credit
+    values = {"values": {"source": "prm", "scorer": "Q"}} if name == "q_rm" else {}
+    credit = load({"credit": block.get("credit", block) | changes} | values).credit
     return Rule(
         erased=ErasedTokens.KEEP, credit=credit, normalize_by_std=False, policy_values=name == "vineppo"
     )
@@ -49,6 +50,12 @@ def test_the_exact_gradient_is_that_of_the_probability():
 def test_vineppo_is_the_exact_gradient():
     """With exact values: the bare prompt is worth what the other answers are, which costs no bias."""
     assert factors("vineppo") == pytest.approx([1, 1, 1], rel=1e-9)
+
+
+def test_q_rm_is_the_exact_gradient_times_the_slope_of_its_logits():
+    """The chance behind an action is its Q: what others came to does not depend on it, and costs no bias."""
+    assert factors("q_rm") == pytest.approx([1, 1, 1], rel=1e-9)
+    assert factors("q_rm", alpha=3.0) == pytest.approx([3, 3, 3], rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +96,7 @@ def test_with_edits_every_preset_lowers_errors_and_points_uphill(name, chain):
     assert chain.agreement(rule(name)) > 0.9
 
 
-@pytest.mark.parametrize("name", ["tempo", "t_spmo", "treerpo", "vineppo", "pure"])
+@pytest.mark.parametrize("name", ["tempo", "t_spmo", "treerpo", "vineppo", "pure", "q_rm"])
 def test_with_edits_these_raise_recall_and_lower_alarms(name):
     """Where one right state in ten is left, text and edits are paid by one rule, and edits get their due."""
     drift = CreditChain().drift(rule(name))

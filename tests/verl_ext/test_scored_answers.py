@@ -107,6 +107,7 @@ def test_a_scorer_that_does_not_fit_is_refused_early(config, capsys, model, tmp_
 
     assert "No config can be loaded" in refused(tmp_path / "absent")
     assert "is no scorer of steps" in refused(model)
+    assert "trained by --objective value" in refused(fits, "halluc/credit=q_rm")
     assert "was trained on halluc/chain, not on halluc/countdown" in refused(other)
     assert "was trained on steps that end with ';'" in refused(cut)
     naive = "reward.reward_manager.name=naive"

@@ -154,14 +154,17 @@ def require_step_scorer(
     Raises:
         TokenizerError: The scorer cannot be loaded, or was made for another tokenizer, step delimiter or
             task.
+        SettingsError: Its logits are to be the Q of tokens, and it was not trained so.
     """
     name = settings.values.scorer
     if name is None:
         return
+    from halluc_plugin.rl.scored_states import require_q
     from halluc_plugin.scorers.saved import check_made, read_made
 
     trust = bool(config.actor_rollout_ref.model.get("trust_remote_code", False))
     made = read_made(name, trust_remote_code=trust)
+    require_q(name, made, settings)
     delimiter = settings.tokens.step_delimiter
     where = f"{name} (halluc.values.scorer, for {path})"
     check_made(where, made, tokenizer, step_delimiter=delimiter, data_sources=sources)

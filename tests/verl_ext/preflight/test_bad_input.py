@@ -102,6 +102,8 @@ class TestBadInput:
             assert "nothing judges states of openai/gsm8k" in refused(
                 config(own[0], f"halluc/credit={preset}"), capsys
             )
+        said = refused(config(own[0], "halluc/credit=q_rm"), capsys)
+        assert "halluc.values.source is prm and halluc.values.scorer None" in said
         for preset in ("tempo", "treerpo", "vineppo"):
             RunCallback().on_run_start(config(own[0], f"halluc/credit={preset}"))
         RunCallback().on_run_start(config(*own, "halluc.credit.values=prefix_tree"))

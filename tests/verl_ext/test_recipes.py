@@ -117,10 +117,12 @@ def test_rewards_by_name(reward, weights):
 
 @pytest.mark.parametrize("name", CREDITS)
 def test_credit_by_name(name):
-    """`halluc/credit=NAME` sets what its file says, whatever the recipe sets by itself."""
-    chosen = load(composed("+recipe=halluc_grpo_hard", f"halluc/credit={name}").halluc)
+    """`halluc/credit=NAME` sets what its file says, whatever the recipe sets; q_rm needs a model."""
+    scorer = {"scorer": "Q"} if name == "q_rm" else {}
+    asked = [f"++halluc.values.{key}={value}" for key, value in scorer.items()]
+    chosen = load(composed("+recipe=halluc_grpo_hard", f"halluc/credit={name}", *asked).halluc)
     block = yaml_of("halluc/credit", name)
-    said = load(block if "credit" in block else {"credit": block})
+    said = load(block | {"values": block["values"] | scorer} if "credit" in block else {"credit": block})
     assert (chosen.credit, chosen.values) == (said.credit, said.values)
     assert shapes_actions(chosen) is (name != "none")
 

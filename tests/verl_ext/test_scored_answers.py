@@ -22,12 +22,12 @@ from verl_ext.reward_manager import BacktrackRewardManager
 COUNTDOWN = {"numbers": [3, 5, 7], "target": 22}
 
 
-def save_scorer(tokenizer, folder, *, source="halluc/countdown", delimiter="\n"):
+def save_scorer(tokenizer, folder, *, source="halluc/countdown", delimiter="\n", objective=Objective.VALUE):
     """A small scorer that says something of every prefix."""
     save_model(new_model(tokenizer, Size.TINY, seed=0), tokenizer, folder / "policy")
     head = new_value_head(str(folder / "policy"))
     torch.nn.init.normal_(head.score.weight, generator=torch.Generator().manual_seed(0))
-    made = Made(Objective.VALUE, fingerprint(tokenizer), delimiter, (source,))
+    made = Made(objective, fingerprint(tokenizer), delimiter, (source,))
     save_step_scorer(head, tokenizer, folder / "prm", made)
     return str(folder / "prm")
 
@@ -85,6 +85,31 @@ def test_a_scorer_values_the_states_of_answers(verl_config, tokenizer, tmp_path,
     assert info["scorer_value"] == pytest.approx(last, abs=1e-5)
     assert info["scorer_disagrees"] == float((last >= 0.5) != bool(info["acc"]))
     assert json.loads(results[2]["reward_extra_info"]["moves"]) == []
+
+
+def test_every_action_has_its_q(verl_config, tokenizer, tmp_path):
+    """By a Q-function reward model, whose logit at each token of the live text it is; as JSON."""
+    name = save_scorer(tokenizer, tmp_path, objective=Objective.PAIRWISE)
+    verl_config.halluc = {
+        "values": {"source": "prm", "scorer": name},
+        "credit": {"alpha": 1.0, "units": "actions", "form": "q", "replaces": True},
+    }
+    table = tokenizer.get_vocab()
+    ids = [table["<|BACKTRACK|>" if c == "!" else c] for c in "3+!*5"]
+    data = data_of(ids, source="halluc/countdown", truth=COUNTDOWN)
+
+    async def call():
+        manager = BacktrackRewardManager(verl_config, tokenizer, default_compute_score)
+        return await manager.run_single(data)
+
+    told = json.loads(asyncio.run(call())["reward_extra_info"]["actions"])
+    scorer = load_step_scorer(name, tokenizer, step_delimiter="\n", data_sources=None)
+    texts = [[(token,) for token in text] for text in (ids[:2], [ids[0], *ids[3:]])]
+    (_, three, plus), (_, again, times, five) = (
+        scorer.score([[1, 2, 3]], [text])[0].logit().clamp(-13.8, 13.8).tolist() for text in texts
+    )
+    assert again == pytest.approx(three, abs=1e-4)
+    assert told == pytest.approx([three, plus, three, times, five], abs=1e-4)
 
 
 def test_a_scorer_that_does_not_fit_is_refused_early(config, capsys, model, tmp_path):

@@ -1,6 +1,6 @@
 """The two tasks: what is asked, what policies are trained on, and in which ids."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +10,7 @@ from halluc_plugin.data.parquet import write_parquet
 from halluc_plugin.problem_sets import steps as step_problems
 from halluc_plugin.problem_sets.raw_traces import Edit
 from halluc_plugin.problem_sets.search_files import SearchData, SearchRequest
-from halluc_plugin.problem_sets.search_trace_settings import Memory, SearchTraceSettings
+from halluc_plugin.problem_sets.search_trace_settings import Back, Memory, SearchEdit, SearchTraceSettings
 from halluc_plugin.problem_sets.step_files import StepRequest, write_steps
 from halluc_plugin.problem_sets.step_traces import Pairing, StepTraceSettings
 from halluc_plugin.problem_sets.steps import ProblemSet, StepSplit, generate, step_row
@@ -103,18 +103,18 @@ class Problems:
         lengths = step_problems.Sizes(fewest, most, most + 1)
         return ChainProblems(modulus=sizes.modulus, operations="+-", sizes=lengths, seed=self.seed)
 
-    def traces(self, train: int, most: int, *, erasing: bool, memory: Memory = Memory.TRIED) -> Path:
+    def traces(self, train: int, most: int, *, erasing: bool, hard: bool = False) -> Path:
         """Write traces of the training problems unless they are there, and return their file.
 
         Args:
             train: Problems, at most half of those that there are.
             most: Operations of a chain; shorter ones are as likely.
             erasing: Whether there are traces that take back.
-            memory: Whether those of words remember what they tried.
+            hard: Whether they suit hard context, in which what was tried cannot be seen: words begin anew,
+                since a line that is dead looks alike on the way there and on the way back.
         """
-        kind = "erasing" if erasing else "clean"
-        if self.task is Task.WORD and erasing and memory is Memory.NONE:
-            kind += "-memoryless"
+        restarts = self.task is Task.WORD and erasing and hard
+        kind = "restarting" if restarts else "erasing" if erasing else "clean"
         root = self.folder / f"{kind}-{most}"
         problems, path = self._set(1, max(1, most)), root / self.task / "traces.parquet"
         if self.task is Task.CHAIN:  # of short ones there are not so many
@@ -124,7 +124,9 @@ class Problems:
             return path
         rate = RATES[self.task]
         if isinstance(problems, WordProblems):
-            looks = SearchTraceSettings(pairing=Pairing.PAIRED, rate=rate, memory=memory)
+            looks = SearchTraceSettings(pairing=Pairing.PAIRED, rate=rate)
+            if restarts:
+                looks = replace(looks, memory=Memory.NONE, back=Back.RESTART, edit=SearchEdit.RESTART)
             SearchData(problems, SearchRequest(train, 1, float(erasing), looks)).write(
                 root, self.tokenizer, show_progress
             )

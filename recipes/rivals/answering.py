@@ -26,7 +26,7 @@ from halluc_plugin.search.refining import refining
 from halluc_plugin.search.selection import Rule, select
 from halluc_plugin.settings import load
 
-ROOM = 3
+ROOM = 8
 """An answer that takes back may be so many times as long as one that does not."""
 ERASING = {Arm.SOFT: Context.SOFT, Arm.HARD: Context.HARD, Arm.DPO: Context.SOFT}
 """The arms that take back by the token, and what they see."""

@@ -16,7 +16,6 @@ from halluc_plugin.edits.builders import ErasedTokens
 from halluc_plugin.losses.preference import PreferenceSettings
 from halluc_plugin.own_errors.contrast_rows import Contrasts, Kind
 from halluc_plugin.own_errors.pair_rows import SiblingPairs
-from halluc_plugin.problem_sets.search_trace_settings import Memory
 from halluc_plugin.problem_sets.steps import StepSplit
 from halluc_plugin.progress_bar import show_progress
 from halluc_plugin.recipes.lab.keeping import kept_model
@@ -59,7 +58,7 @@ class Arm(StrEnum):
     SOFT = "soft token"
     """Traces that take steps back, in soft context."""
     HARD = "hard token"
-    """The same in hard context, from traces without a memory of what was tried."""
+    """Traces for hard context, which cannot remember: on words they begin anew."""
     TEXT = "text search"
     """The traces of soft context with a text mark in the place of the token."""
     REVISE = "ReVISE"
@@ -147,10 +146,8 @@ class Models(PolicySeed):
     def traces(self, arm: Arm) -> Path:
         """Return the file of an arm's traces."""
         most = self.scale.policy.lessons[self.task][-1][0]
-        # Traces for hard context have no memory of what was tried: each action sees what is live.
-        memory = Memory.NONE if arm is Arm.HARD else Memory.TRIED
-        erasing = arm is not Arm.CLEAN
-        path = self.problems.traces(self.scale.policy.train, most, erasing=erasing, memory=memory)
+        erasing, hard = arm is not Arm.CLEAN, arm is Arm.HARD
+        path = self.problems.traces(self.scale.policy.train, most, erasing=erasing, hard=hard)
         if arm is not Arm.TEXT:
             return path
         words = path.with_name("words.parquet")

@@ -24,6 +24,7 @@ from halluc_plugin.errors import SettingsError
 from halluc_plugin.hard import check_reading
 from halluc_plugin.rewards.influence import unchanged_groups
 from halluc_plugin.rl.answers import Answers, shape
+from halluc_plugin.rl.courses import Course
 from halluc_plugin.rl.known_settings import known_settings
 from halluc_plugin.rl.policy import score_policy
 from halluc_plugin.rl.rollout_reader import RolloutReader
@@ -62,6 +63,7 @@ def train_policy(
     progress: Progress,
     rollouts: Rollouts | None = None,
     reference: Any | None = None,
+    course: Course | None = None,
 ) -> Path:
     """Train a model in place, and save it with its tokenizer and a line of metrics for each step.
 
@@ -76,6 +78,7 @@ def train_policy(
         rollouts: The way to sample the answers of a step; None for groups of whole answers.
         reference: The model to which rollouts hold the policy, on the same device, in eval mode, another
             object than ``model``; None if they hold nothing.
+        course: The plan by which the problems of a step are chosen; None for an order of each epoch's own.
 
     Returns:
         The folder ``out``.
@@ -84,7 +87,8 @@ def train_policy(
         SettingsError: torchrun has started several processes; :func:`.rollouts.check_rollouts` refuses the
             rollouts; values of states are to be sampled, which only verl's rollouts do, or have a weight and
             nothing judges them; there are fewer problems than a step takes, or too few positions for an
-            answer; or ``out`` holds a finished run, or an interrupted one with other settings or problems.
+            answer; the course does not go with problems or run; or ``out`` holds a finished run, or an
+            interrupted one with other settings or problems.
     """
     check_rollouts(rollouts, settings, reference)
     if processes() > 1:
@@ -98,13 +102,17 @@ def train_policy(
         )
     if (out / "config.json").exists() and not (out / CHECKPOINT).exists():
         raise SettingsError(f"{out} holds a model already.", "Give another folder, or delete it.")
-    require_room(model.config, (problem.prompt for problem in problems), run.max_actions, settings.context)
+    if course is not None:
+        course.check(problems, run)
+    prompts = [problem.prompt for problem in problems] if course is None else course.prompts(problems)
+    require_room(model.config, prompts, run.max_actions, settings.context)
     reader = RolloutReader.of(tokenizer, settings)
     check_reading(model, reader.vocab, settings.context)
     states = state_scorer(settings, tokenizer, reader.vocab, reader.marks, problems=problems)
     trainer = _Trainer(
-        model, reader, problems, settings, run, states=states, rollouts=rollouts, reference=reference
-    )
+        model, reader, problems, settings, run,
+        states=states, rollouts=rollouts, reference=reference, course=course,
+    )  # fmt: skip
     make_folder(out)
     left = range(trainer.resume(out) + 1, run.steps + 1)
     for step in progress(left, "steps of GRPO", len(left)):
@@ -132,10 +140,11 @@ class _Trainer:
         states: StateScorer | None = None,
         rollouts: Rollouts | None = None,
         reference: Any | None = None,
+        course: Course | None = None,
     ) -> None:
         self._model, self._reader, self._problems = model, reader, problems
         self._settings, self._run, self._states = settings, run, states
-        self._rollouts, self._reference = rollouts, reference
+        self._rollouts, self._reference, self._course = rollouts, reference, course
 
     @cached_property
     def _identity(self) -> str:
@@ -143,7 +152,8 @@ class _Trainer:
         run, settings = asdict(self._run) | {"steps": None}, known_settings(self._settings)
         asked = sha256(repr([(problem.prompt, problem.truth) for problem in self._problems]).encode())
         sampled = [] if self._rollouts is None else [self._rollouts.described]
-        return json.dumps([settings, run, asked.hexdigest(), *sampled], sort_keys=True)
+        chosen = [] if self._course is None else [self._course.described]
+        return json.dumps([settings, run, asked.hexdigest(), *sampled, *chosen], sort_keys=True)
 
     @cached_property
     def _optimizer(self) -> torch.optim.Optimizer:
@@ -153,7 +163,7 @@ class _Trainer:
     def step(self, step: int) -> dict[str, float]:
         """Sample, judge, credit, update; returns the step's metrics."""
         run, settings = self._run, self._settings.at(step)
-        chosen = [self._problems[i] for i in order(len(self._problems), run.prompts, run.seed, step)]
+        chosen = self._chosen(step)
         self._model.eval()
         rolled = self._rolled(chosen, settings, step)
         answers = rolled.answers
@@ -163,6 +173,12 @@ class _Trainer:
             self._warn_of_blind_start(answers, asked, settings)
         moved, masses = self._update([p.prompt for p in asked], rolled, advantages, settings, step)
         return {**self._metrics(answers, asked, masses, settings, step), **paid, **moved}
+
+    def _chosen(self, step: int) -> list[PosedProblem]:
+        if self._course is not None:
+            return self._course.at(self._problems, self._run, step)
+        run = self._run
+        return [self._problems[i] for i in order(len(self._problems), run.prompts, run.seed, step)]
 
     def _rolled(self, chosen: Sequence[PosedProblem], settings: Settings, step: int) -> Rolled:
         if self._rollouts is None:

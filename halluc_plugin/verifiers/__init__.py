@@ -3,9 +3,9 @@
 The package has the interface of verifiers and what is built on it; the verifiers of tasks are in their
 folders (:mod:`halluc_plugin.tasks`). Read in this order: :mod:`.base` (the protocols, and :class:`Outcome`),
 :mod:`.function` (a scoring function of a host or a user as a verifier), :mod:`.erring` (a judge that errs),
-:mod:`.oracle` (a verifier of prefixes as a function of ids), :mod:`.votes` (whether two answers count as the
-same), :mod:`.unique` and :mod:`.numerals` (answers that are one number), :mod:`.truths` (ground truths by
-which nothing can be judged).
+:mod:`.continued` (answers whose beginning is given), :mod:`.oracle` (a verifier of prefixes as a function of
+ids), :mod:`.votes` (whether two answers count as the same), :mod:`.unique` and :mod:`.numerals` (answers that
+are one number), :mod:`.truths` (ground truths by which nothing can be judged).
 """
 
 from halluc_plugin import moved

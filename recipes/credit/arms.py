@@ -1,7 +1,7 @@
 """The arms, each a block of settings that changes one factor for the same supervised model."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from halluc_plugin.edits import Context
+from halluc_plugin.recipes.self_backtracking.bench import MAX_TOKENS
 from halluc_plugin.settings import Settings, load
 
 
@@ -43,6 +44,16 @@ class Start(StrEnum):
         return LOW_RANK_BASELINE if self in {Start.CORRECTING_LOW_RANK, Start.CLEAN_LOW_RANK} else BASELINE
 
 
+class Plan(StrEnum):
+    """How the problems of a step are chosen."""
+
+    EASIEST = "easiest first"
+    """A third of the problems first, those that the start answers best; then two thirds, then all."""
+    HARDEST = "hardest first"
+    REVERSE = "reverse"
+    """From states near the goal: answers begin with two thirds of a right trace, then one, then nothing."""
+
+
 @dataclass(frozen=True)
 class Arm:
     """One run.
@@ -51,11 +62,21 @@ class Arm:
         start: The model with its first weights.
         block: The ``halluc:`` block.
         reference: The arm from which it differs in one setting; empty if it is compared with its start.
+        plan: How problems are chosen; None for any order.
     """
 
     start: Start
     block: Mapping[str, Any] = field(default_factory=dict)
     reference: str = ""
+    plan: Plan | None = None
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """All of it, JSON-able; what came later only where it is used."""
+        told = asdict(self)
+        if self.plan is None:
+            del told["plan"]
+        return told
 
     @property
     def settings(self) -> Settings:
@@ -84,6 +105,20 @@ def _preset(name: str) -> Arm:
     return _arm(HARD_KEEP, context="hard", erased_tokens="keep", credit=block.get("credit", block))
 
 
+_KEPT = {"context": "hard", "erased_tokens": "keep"}
+_BUDGETS = [{"steps": 50, "max_backtracks": 6}, {"steps": 50, "max_backtracks": 12}, {}]
+_COST = {
+    "weights": {"outcome": 1.0, "length_cost": 0.2},
+    "parameters": {"length_cost": {"horizon": MAX_TOKENS}},
+}
+_COURSES: dict[str, Arm] = {
+    "budgets, hard": _arm(HARD_KEEP, **_KEPT, curriculum=_BUDGETS),
+    **{str(plan): Arm(Start.CORRECTING_HARD, _KEPT, HARD_KEEP, plan) for plan in Plan},
+    "length cost": _arm(HARD_KEEP, **_KEPT, reward=_COST),
+}
+CURRICULA = tuple(_COURSES)
+"""The arms of curricula, and of a reward that pays for being short."""
+
 # The baseline must not discover the token by chance: its edits are banned, in sampling and in training.
 # A budget counts deleted tokens. More than half of the events delete three or more, and a quarter of the
 # answers that backtrack more than five in all: smaller stages would cut corrections off in their middle.
@@ -100,9 +135,7 @@ ARMS: dict[str, Arm] = {
     "score bonus, keep": _arm(
         KEEP, erased_tokens="keep", reward={"weights": {"outcome": 1.0, "score_bonus": 10.0}}
     ),
-    "curriculum": _arm(
-        curriculum=[{"steps": 50, "max_backtracks": 6}, {"steps": 50, "max_backtracks": 12}, {}]
-    ),
+    "curriculum": _arm(curriculum=_BUDGETS),
     HARD: _arm(context="hard"),
     HARD_KEEP: _arm(HARD, context="hard", erased_tokens="keep"),
     "hard, credit": _arm(HARD, context="hard", credit={"alpha": 0.5}),
@@ -110,4 +143,5 @@ ARMS: dict[str, Arm] = {
     LOW_RANK: Arm(Start.CORRECTING_LOW_RANK),
     "low-rank, credit": Arm(Start.CORRECTING_LOW_RANK, {"credit": {"alpha": 0.5}}, LOW_RANK),
     **{name: _preset(name) for name in PRESETS},
+    **_COURSES,
 }

@@ -11,6 +11,7 @@ from typing import Any
 from halluc_plugin.metrics import ProblemSamples, compute_matched_gain, maj_at_k, pass_at_k
 from halluc_plugin.progress_bar import show_progress
 from halluc_plugin.recipes.credit.arms import ARMS, Arm, Start
+from halluc_plugin.recipes.credit.courses import course_of
 from halluc_plugin.recipes.credit.scale import Scale
 from halluc_plugin.recipes.credit.tasks import Task, problem_files, start_model
 from halluc_plugin.recipes.lab.forgetting import FOLDER, kept_forgetting
@@ -73,8 +74,9 @@ class Experiment:
             problems = self.bench.asked(problem_files(self.bench, self.task)[0])
             run = replace(self.scale.run, seed=self.seed)
             train_policy(
-                model, self.bench.tokenizer, problems, arm.settings, run, out=folder, progress=show_progress
-            )
+                model, self.bench.tokenizer, problems, arm.settings, run, out=folder, progress=show_progress,
+                course=course_of(self.bench, self.task, arm, self._start(arm.start)),
+            )  # fmt: skip
 
         return kept_model(self._folder(name), train)
 

@@ -64,6 +64,11 @@ def _step_model(bench: Bench, task: Task, start: Start) -> Path:
     return bench.trained(name, [traces], steps=steps, context=start.context)
 
 
+def clean_traces(bench: Bench, task: Task) -> Path:
+    """Return the file of right traces of the training problems, which take nothing back."""
+    return bench.clean.traces if task is Task.COUNTDOWN else _FILES[task](bench, 0)[0]
+
+
 def problem_files(bench: Bench, task: Task) -> tuple[Path, Path, Path]:
     """Return the files of training problems, of held-out ones like them, and of those of another kind."""
     if task is not Task.COUNTDOWN:

@@ -29,7 +29,7 @@ OTHERS = {
     "--generation-config", "--logits-processors", "--reasoning-parser", "--tool-call-parser",  # vLLM
     "--address", "--head",  # ray start
     "--cpu", "--part",  # scripts/accept_gpu.sh
-    "--presets", "--quick", "--seeds", "--stage", "--task",  # experiments
+    "--curricula", "--presets", "--quick", "--seeds", "--stage", "--task",  # experiments
     "--help",
 }  # fmt: skip
 """Options of other programs that pages tell of."""

@@ -134,6 +134,33 @@ def test_a_preset_runs_on_words_with_blanks(invoke, tmp_path):
     assert invoke("tempo", task="word") < made
 
 
+@pytest.mark.parametrize("task", [pytest.param("word", marks=pytest.mark.slow), "countdown"])
+def test_curricula_run_and_the_start_says_what_is_difficult(invoke, tmp_path, monkeypatch, task):
+    """The easiest problems first, and from states near the goal; each has a difficulty, and a trace."""
+    monkeypatch.setattr(run, "QUICK", replace(SMOKE, run=replace(SMOKE.run, steps=3)))
+    invoke("easiest first", "reverse", "length cost", task=task)
+    (difficulty,) = tmp_path.glob("seed-0/small/difficulty/*.json")
+    shares = json.loads(difficulty.read_text())["wrong"]
+    assert len(shares) == FEW.train
+    assert {4 * share for share in shares} <= {0.0, 1.0, 2.0, 3.0, 4.0}
+    prefix = "" if task == "countdown" else f"{task}-"
+    for name in ("easiest-first", "reverse", "length-cost"):
+        cell = json.loads((tmp_path / "cells" / f"{prefix}{name}-0.json").read_text())
+        assert [point["step"] for point in cell["curve"]] == [1, 2, 3]
+
+
+def test_arms_without_a_plan_are_described_as_ever():
+    """A folder of before can be gone on with."""
+    assert "plan" not in ARMS[DEFAULT].described
+    assert ARMS["reverse"].described["plan"] == "reverse"
+
+
+def test_groups_of_arms_are_not_mixed_with_single_ones(tmp_path):
+    """One or the other."""
+    with pytest.raises(SettingsError, match="--curricula has arms of its own"):
+        run.main(tmp_path, arm=["reverse"], curricula=True)
+
+
 def test_every_preset_is_an_arm():
     """By the name of its file; not the reference without credit, nor the one that needs a reward model."""
     assert {path.stem for path in FILES.glob("*.yaml")} == {*PRESETS, "none", "q_rm"}
@@ -158,7 +185,8 @@ def test_each_arm_changes_one_factor():
             assert arm.start.context is arm.settings.context
             assert arm.start is reference.start or arm.settings.context is not reference.settings.context
             ours, theirs = vars(arm.settings), vars(reference.settings)
-            assert sum(ours[field] != theirs[field] for field in ours) == 1, name
+            planned = arm.plan is not reference.plan
+            assert planned + sum(ours[field] != theirs[field] for field in ours) == 1, name
     alone = {BASELINE, DEFAULT, LOW_RANK, LOW_RANK_BASELINE}
     assert {name for name, arm in ARMS.items() if not arm.reference} == alone
     for name in (BASELINE, LOW_RANK_BASELINE):

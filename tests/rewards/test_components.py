@@ -140,7 +140,18 @@ def test_the_default_pays_the_outcome_alone_and_reports_all():
     reward, parts = score(answer("3+5=9\n" + "<" * 6 + "3*5=15\n15+7=22\n"), RewardSettings())
     assert reward == 1.0
     process = {"process", "process_min"}
-    assert set(parts) == {"outcome", "format", "backtrack", "n_mars", "score_bonus"} | process
+    assert set(parts) == {"outcome", "format", "backtrack", "n_mars", "score_bonus", "length_cost"} | process
+
+
+def test_only_right_answers_cost_what_they_are_long():
+    """Twenty-seven actions, six of them edits, cost a half of a horizon of 54; a wrong answer nothing."""
+    right, wrong = "3+5=9\n" + "<" * 6 + "3*5=15\n15+7=22\n", "3+5=9\n"
+    settings = load({"reward": {"parameters": {"length_cost": {"horizon": 54}}}}).reward
+    assert score(answer(right), settings)[1]["length_cost"] == -len(right) / 54
+    assert score(answer(wrong), settings)[1]["length_cost"] == 0.0
+    assert score(answer(right), RewardSettings())[1]["length_cost"] == -len(right) / 1024
+    with pytest.raises(SettingsError, match=r"length_cost.horizon is 0"):
+        load({"reward": {"parameters": {"length_cost": {"horizon": 0}}}})
 
 
 @pytest.mark.parametrize(

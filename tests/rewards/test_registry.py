@@ -91,8 +91,11 @@ def test_refuses_wrong_settings_of_a_component(parameters, named):
     assert named in str(caught.value)
 
 
-def test_ours_declare_none():
-    """Parameters for a component that has no settings of its own are refused."""
+def test_settings_of_a_component_without_any_are_refused():
+    """With the names of those that have some, if any has."""
+    with pytest.raises(SettingsError, match=r"parameters\.outcome.*knows: length_cost"):
+        load({"reward": {"parameters": {"outcome": {}}}})
+    del COMPONENTS["length_cost"]
     with pytest.raises(SettingsError, match="Nothing has settings under"):
         load({"reward": {"parameters": {"outcome": {}}}})
     with pytest.raises(SettingsError, match=r"parameters\.outcome is 1"):

@@ -27,6 +27,7 @@ def info(**changed):
         "process_min": 0.0,
         "n_mars": 2.0,
         "score_bonus": 1.0,
+        "length_cost": -0.01,
     }
     verdicts = {"acc": 1.0, "acc_raw": 0.0, "truncated": 0.0}
     edits = {

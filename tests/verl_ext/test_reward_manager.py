@@ -20,6 +20,7 @@ KEYS = {
     "steps",
     "n_mars",
     "score_bonus",
+    "length_cost",
     "format",
     "backtrack",
     "acc",

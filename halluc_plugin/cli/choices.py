@@ -32,7 +32,7 @@ ErasedTokens = Literal["mask", "keep", "weight"]
 Divergences = Literal["kl", "chi2", "chi2-mixture"]
 Objectives = Literal["value", "outcome", "verdict", "pairwise", "dpo", "ipo", "kto", "simpo"]
 """Those of scorers of steps, and the preference losses."""
-PairKinds = Literal["moved", "kept", "answers", "siblings", "verify", "correct"]
+PairKinds = Literal["moved", "kept", "answers", "siblings", "verify", "correct", "consensus"]
 Negatives = Literal["closest", "likeliest"]
 Trunks = Literal["own", "shared"]
 WarmStarts = Literal["backtrack", "clean"]

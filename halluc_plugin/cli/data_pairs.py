@@ -17,6 +17,7 @@ from halluc_plugin.cli.data_options import (
 )
 from halluc_plugin.cli.data_output import open_engine, trained_folder, with_engine, write_file
 from halluc_plugin.cli.help import refuse
+from halluc_plugin.cli.pair_consensus import consensus_pairs, debate_settings
 from halluc_plugin.cli.pair_words import NOTHING
 from halluc_plugin.commands import shell
 
@@ -44,8 +45,9 @@ def pairs(
         typer.Option(
             help="A trace against its twin with an edit at a wrong place (moved) or ended where it took back "
             "(kept); right against wrong answers; steps after one prefix, of which one can still be right "
-            "(siblings); or, for ReVISE, finished answers that stand against the same restarted (verify), "
-            "and restarted and corrected (correct).",
+            "(siblings); for ReVISE, finished answers that stand against the same restarted (verify), "
+            "and restarted and corrected (correct); or, for MACA, what most copies of the model come to in a "
+            "debate against what others do (consensus).",
             metavar="KIND",
         ),
     ],
@@ -55,9 +57,9 @@ def pairs(
         typer.Option(
             "--samples",
             "-k",
-            help="Answers sampled of each problem, or steps after each prefix.",
+            help="Answers sampled of each problem, steps after each prefix, or copies that debate.",
             min=1,
-            show_default="8",
+            show_default="8; consensus: 3",
         ),
     ] = None,
     negatives: Annotated[
@@ -79,6 +81,22 @@ def pairs(
         float | None,
         typer.Option(
             help="With --kind siblings: least difference of the values of two steps.", show_default="0.5"
+        ),
+    ] = None,
+    rounds: Annotated[
+        int | None,
+        typer.Option(
+            help="With --kind consensus: rounds in which copies read one another's answers.",
+            min=1,
+            show_default="1",
+        ),
+    ] = None,
+    request: Annotated[
+        str | None,
+        typer.Option(
+            help="With --kind consensus: text behind answers that are read, to ask for another.",
+            metavar="TEXT",
+            show_default="a sentence that asks to answer again",
         ),
     ] = None,
     better_request: Annotated[
@@ -120,6 +138,7 @@ def pairs(
         "limit": limit,
         "most": most,
     }
+    debate = debate_settings(kind, rounds, request, reward_function)
     prompts = None
     if better_request is not None or worse_request is not None:  # before a model is loaded
         requests, kwargs = (better_request or "", worse_request or ""), sampling.template_kwargs
@@ -135,9 +154,9 @@ def pairs(
         others = {} if what is Kind.SIBLINGS else {"scorer": scorer, "gap": gap}
         others |= {} if what is Kind.ANSWERS else {"negatives": negatives}
         refuse(others, f"with --kind {kind}", "Leave it out.")
-        each = 8 if samples is None else samples
+        each = samples or (3 if what is Kind.CONSENSUS else 8)
         sampling = with_engine(sampling, model, quiet=quiet)
-        how: dict[str, Any] = {}
+        how: dict[str, Any] = debate
         if what is Kind.ANSWERS:
             how = {"negatives": negatives or "closest"}
         elif what is Kind.SIBLINGS:
@@ -241,6 +260,7 @@ def _sampled(
     negatives: str | None = None,
     scorer: str | None = None,
     gap: float = 0.5,
+    **debate: Any,
 ) -> Any:
     """What makes pairs of what the model samples."""
     from halluc_plugin.own_errors.pair_rows import AnswerPairs, Negatives, SiblingPairs, require_several
@@ -251,6 +271,10 @@ def _sampled(
     from halluc_plugin.traces.refinements import Stage
 
     seed = sampling.seed
+    if debate:
+        return consensus_pairs(
+            problems, space, tokenizer, model, sampling, copies=samples, most=most, **debate
+        )
     if kind in set(Stage):
         engine = open_engine(model, space, sampling)
         return RefinementPairs(engine, space, tokenizer, Stage(kind), samples, most, seed)

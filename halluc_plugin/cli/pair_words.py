@@ -12,6 +12,8 @@ PAIR_EXAMPLES = {
         "--out steps.parquet",
         "halluc data pairs --kind verify --data DATA/chain/train.parquet --model restarting-model "
         "--out verify.parquet",
+        "halluc data pairs --kind consensus --data DATA/chain/train.parquet --model my-model --samples 3 "
+        "--rounds 2 --out consensus.parquet",
     )
 }
 NO_EDITS = "Give traces with effective edits whose answers are right."
@@ -28,6 +30,10 @@ NOTHING = {
             "No answer ended, or with --kind correct none that ended was right.",
             "Allow longer answers (--max-tokens), or give easier problems.",
         ),
+    ),
+    "consensus": (
+        "In no debate did most copies agree and others differ.",
+        "Let more copies debate (--samples), give harder problems, or allow longer answers (--max-tokens).",
     ),
     "siblings": (
         "No two steps after one prefix differ enough in value.",

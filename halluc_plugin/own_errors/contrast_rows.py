@@ -27,7 +27,7 @@ from halluc_plugin.verifiers import Outcome
 class Kind(StrEnum):
     """What the two sides of a pair are; all but the first two are sampled.
 
-    (:mod:`.pair_rows`, :mod:`.refine_rows`)
+    (:mod:`.pair_rows`, :mod:`.refine_rows`, :mod:`.consensus_rows`)
     """
 
     MOVED = "moved"
@@ -42,6 +42,8 @@ class Kind(StrEnum):
     """A finished answer that ends, and the same with a restart behind it: what stands is preferred."""
     CORRECT = "correct"
     """The same, and behind the restart of a wrong answer a right one."""
+    CONSENSUS = "consensus"
+    """What most copies of the model come to in a debate, and what others come to."""
 
 
 TracedProblem = tuple[TraceRow, PosedProblem | None]

@@ -1,9 +1,16 @@
 """Pairs of what copies come to in a debate: the majority's answers against the others."""
 
 import pytest
+from typer.testing import CliRunner
 
+from halluc_plugin.cli.app import app
 from halluc_plugin.own_errors.consensus_rows import ConsensusPairs, consensus
 from halluc_plugin.sampling.states import End, Sample
+from halluc_plugin.scratch.model import Size, new_model
+from halluc_plugin.scratch.tokenizer import number_tokenizer
+from halluc_plugin.tasks.countdown.files import CountdownRequest, write_countdown
+from halluc_plugin.tokens import BACKTRACK_TOKEN
+from halluc_plugin.tokens.loading import save_tokenizer
 
 
 def test_consensus_by_hand():
@@ -65,3 +72,48 @@ def test_pairs_are_limited(chains):
     wrongs = [{2}, {1, 2}, set(), set(), set(), set()]
     assert len(made(chains, wrongs)[2]) == 2
     assert len(made(chains, wrongs, most=1)[2]) == 1
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A model with random weights, and Countdown problems."""
+    root = tmp_path_factory.mktemp("consensus")
+    tokenizer = number_tokenizer(edit_tokens=(BACKTRACK_TOKEN,))
+    new_model(tokenizer, Size.TINY, seed=0).save_pretrained(root / "model")
+    save_tokenizer(tokenizer, root / "model")
+    data = write_countdown(root / "data", CountdownRequest(train=20, test=5), None, lambda i, w, t: i)
+    return root / "model", data.test[0]
+
+
+def asked(files, out, *options):
+    """The command, run."""
+    model, data = files
+    args = ["data", "pairs", "--kind", "consensus", "--model", str(model), "--data", str(data)]
+    return CliRunner().invoke(app, [*args, "--out", str(out), "--max-tokens", "8", *options])
+
+
+def test_a_model_that_agrees_on_nothing_gives_no_pair(files, tmp_path):
+    """The command debates, and says that no pair came of it."""
+    done = asked(files, tmp_path / "pairs.parquet", "--rounds", "2", "--request", "? ")
+    assert "In no debate did most copies agree and others differ" in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("-k", "1"), "no other answer to read"),
+        (("--max-tokens", "300"), "3 answers of up to 300 that are read behind it"),
+        (("--request", ""), "--request is empty"),
+        (("--reward-function", "judge.py:f"), "copies vote on what answers come to"),
+        (("--gap", "0.5"), "--gap"),
+    ],
+)
+def test_debates_that_cannot_be_held_are_refused(files, tmp_path, options, said):
+    """Before a model is loaded."""
+    assert said in str(asked(files, tmp_path / "pairs.parquet", *options).exception)
+
+
+def test_only_debates_have_rounds(files, tmp_path):
+    """Other kinds refuse them."""
+    done = asked(files, tmp_path / "pairs.parquet", "--rounds", "2", "--kind", "answers")
+    assert "--rounds" in str(done.exception)

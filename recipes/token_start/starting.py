@@ -50,7 +50,9 @@ class _Curve(TrainerCallback):
         if state.global_step in self._models.scale.curve:
             model = kwargs["model"]
             training = model.training
-            _note(self._models, model.eval(), self._points, state.global_step)
+            # The trainer computes its forward pass in bfloat16 where it trains so; the prompts' must fit it.
+            with torch.autocast(model.device.type, torch.bfloat16, enabled=bool(args.bf16)):
+                _note(self._models, model.eval(), self._points, state.global_step)
             model.train(training)
 
 

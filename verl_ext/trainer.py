@@ -30,8 +30,10 @@ from halluc_plugin.rl.step_metrics import (
     rollout_metrics,
     stage_metrics,
 )
+from halluc_plugin.rl.turn_credit import LogProbs, Turns, turn_advantages
 from halluc_plugin.rl.warning_signs import FIRST_LOOK, SignWatch, blind_start
 from halluc_plugin.trace_log import TraceLog
+from verl_ext.columns import TURNS
 from verl_ext.compat import AnswersToSync
 from verl_ext.engine_limits import EngineLimits
 from verl_ext.kept_answers import logged_traces, problem_rows
@@ -96,6 +98,8 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
             self._warn_of_blind_start(batch, keys)
         batch = super()._compute_advantage(batch, metrics)
         # verl's estimators see neither ids nor halluc's columns: what they return is shaped here.
+        if self._settings.turns.stage is not None:
+            return self._pay_turns(batch)
         if not shapes_actions(self._settings):
             return batch
         keys, data = _fetch_answers(batch, _SHAPED)
@@ -113,9 +117,24 @@ class BacktrackTrainer(AnswersToSync, PPOTrainerSync):
             marks=self._reader.marks, step=self.global_steps,
         )  # fmt: skip
         metrics.update(paid)
-        shaped = torch.nested.as_nested_tensor(rows, layout=torch.jagged)
-        fields = TensorDict({"advantages": shaped}, batch_size=len(keys))
-        tq.kv_batch_put(keys=keys, partition_id=batch.partition_id, fields=fields)
+        _put_advantages(batch, keys, rows)
+        return batch
+
+    def _pay_turns(self, batch: KVBatchMeta) -> KVBatchMeta:
+        """Pay each of two turns for its own attempt (``halluc.turns.stage``)."""
+        turns = self._settings.turns
+        compared = ("old_log_probs", "ref_log_prob") if turns.hold else ()
+        keys, data = _fetch_answers(batch, ("response_mask", "extra_fields", *compared))
+        told = [fields.get(TURNS) for fields in data["extra_fields"]]
+        answers = Turns(
+            prompts=[_prompt_of(key) for key in keys],
+            turns=[None if each is None else (int(each[0]), int(each[1])) for each in told],
+            masks=data["response_mask"],
+            infos=_infos(data["extra_fields"]),
+        )
+        log_probs = LogProbs(*(data[name] for name in compared)) if compared else None
+        by_std = bool(_divides_by_deviation(self.config))
+        _put_advantages(batch, keys, turn_advantages(answers, turns, log_probs, normalize_by_std=by_std))
         return batch
 
     def _compute_metrics(
@@ -244,6 +263,14 @@ def _fetch_answers(batch: KVBatchMeta, columns: Sequence[str]) -> tuple[list[str
         for name, values in rows.items()
     }
     return [key for key, keep in zip(batch.keys, real, strict=True) if keep], kept
+
+
+def _put_advantages(batch: KVBatchMeta, keys: list[str], rows: list[Tensor]) -> None:
+    """Write advantages, Float[T] for each answer, over verl's."""
+    fields = TensorDict(
+        {"advantages": torch.nested.as_nested_tensor(rows, layout=torch.jagged)}, batch_size=len(keys)
+    )
+    tq.kv_batch_put(keys=keys, partition_id=batch.partition_id, fields=fields)
 
 
 def _prompt_of(key: str) -> str:

@@ -9,6 +9,7 @@ Read in this order: :mod:`.groups`, :mod:`.event_values` (the values around an e
 continuations), :mod:`.prefix_tree` (the same by the group's own answers), :mod:`.sources` (which of them a
 run uses), :mod:`.events`; for all actions :mod:`.states` (values of states), :mod:`.units` (what is paid
 together), :mod:`.forms` (what it is paid), :mod:`.paying`; then :mod:`.sampled_actions` and :mod:`.shaping`.
+Two attempts in turns are paid by :mod:`.turn_stages`.
 """
 
 from halluc_plugin import moved
@@ -20,20 +21,25 @@ from halluc_plugin.credit.paying import pay_actions
 from halluc_plugin.credit.prefix_tree import prefix_tree_values
 from halluc_plugin.credit.sampled_actions import sampled_actions
 from halluc_plugin.credit.shaping import shape_advantages
+from halluc_plugin.credit.turn_stages import TurnStage, held_advantages, pay_turns, spread_turns
 from halluc_plugin.credit.units import CreditUnits
 
 __all__ = [
     "CreditForm",
     "CreditUnits",
     "EventValue",
+    "TurnStage",
     "event_credit",
     "group_relative",
+    "held_advantages",
     "pay_actions",
+    "pay_turns",
     "prefix_tree_values",
     "require_finite",
     "sampled_actions",
     "shape_advantages",
     "spread",
+    "spread_turns",
     "turn_against",
 ]
 

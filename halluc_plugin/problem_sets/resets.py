@@ -33,6 +33,7 @@ class Guarded:
         harmful: Token ids of an answer that may not, EOS included; None for a harmless prompt.
         reach: Largest number of tokens of the harmful answer that are written before a reset; None for all
             but EOS.
+        least: Smallest number of them.
         refusal: Token ids of what a needless reset is followed by on a harmless prompt, EOS included; None
             for the same answer again.
     """
@@ -41,13 +42,15 @@ class Guarded:
     safe: tuple[int, ...]
     harmful: tuple[int, ...] | None = None
     reach: int | None = None
+    least: int = 1
     refusal: tuple[int, ...] | None = None
 
     def cut(self, rng: np.random.Generator) -> int:
         """Return a number of tokens of the harmful answer, each as likely, after which it is reset."""
         assert self.harmful is not None
         longest = len(self.harmful) - 1
-        return 1 + int(rng.integers(longest if self.reach is None else min(self.reach, longest)))
+        most = longest if self.reach is None else min(self.reach, longest)
+        return int(rng.integers(min(self.least, most), most + 1))
 
 
 @dataclass(frozen=True)

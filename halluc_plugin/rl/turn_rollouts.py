@@ -1,14 +1,7 @@
 """Sample two attempts in turns, and reward them as SCoRe's two stages do (A. Kumar et al., arXiv 2409.12917).
 
-With y1 and y2 the attempts, r their outcomes, p the request between them, and π_0 the model that a stage
-begins with:
-
-    stage I     max E[r(y2) - β2 KL(π(. | x) ‖ π_0(. | x))]         eq. 3: the first turn is held
-    stage II    max E[r(y1) + r(y2) - β1 KL(π ‖ π_0)]               eq. 4, with the bonus
-                α (r(y2) - r(y1)) on the second attempt             section 5.2
-
-The objectives and the constants (α = 10, β1 = 0.01, β2 = 0.1) are the paper's for MATH. Written from memory:
-that a turn's tokens are paid for their own attempt, so that the bonus does not reward a wrong first one.
+What is paid and held is defined in :mod:`halluc_plugin.credit.turn_stages`. The constants (α = 10, β1 = 0.01,
+β2 = 0.1) are the paper's for MATH.
 
 Deviations: advantages are relative to the group of a problem, where the paper has REINFORCE with its own
 baseline; KL(π ‖ π_0) is held by the loss ½ (log π - log π_0)² of each sampled token, whose gradient is, in
@@ -17,13 +10,12 @@ expectation over the policy, that of the divergence at the token's state.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from typing import Any
 
 import numpy as np
 import torch
 
-from halluc_plugin.credit import group_relative
+from halluc_plugin.credit import TurnStage, group_relative, pay_turns, spread_turns
 from halluc_plugin.decoding import Decoding, decode
 from halluc_plugin.decoding.asked import DecodedTrace, Finish
 from halluc_plugin.edits import resolve_rows
@@ -37,15 +29,6 @@ from halluc_plugin.rl.settings import GrpoSettings
 from halluc_plugin.sampling.problems import PosedProblem
 from halluc_plugin.settings import Settings
 from halluc_plugin.traces.turns import changed_share
-
-
-class TurnStage(StrEnum):
-    """A stage of SCoRe."""
-
-    HOLD = "hold"
-    """Stage I: the second attempt is trained, the first turn is held to the model that it began with."""
-    SHAPE = "shape"
-    """Stage II: both attempts are trained, the second one with the bonus."""
 
 
 @dataclass(frozen=True)
@@ -122,38 +105,26 @@ class TurnRollouts:
         ]
         right = torch.tensor([[before, after] for before, after, *_ in judged], dtype=torch.float64)
         group = torch.arange(len(asked)) // run.group
-        paid = self._paid(right)
-        relative = [
-            group_relative(values, group, normalize_by_std=run.normalize_by_std).float() for values in paid.T
-        ]
-        lengths = [(len(first.ids), len(second.ids)) for first, second in zip(firsts, seconds, strict=True)]
+        paid = pay_turns(right, self.stage, self.alpha)
+        first, second = (
+            group_relative(values, group, normalize_by_std=run.normalize_by_std).tolist() for values in paid.T
+        )
+        places = [(len(first.ids), len(first.ids) + len(self.request)) for first in firsts]
+        lengths = [begins + len(second.ids) for (_, begins), second in zip(places, seconds, strict=True)]
+        rows = list(zip(places, lengths, strict=True))
         answers = Answers(
             keys=[f"{prompt}_{row % run.group}" for row, prompt in enumerate(group.tolist())],
             prompts=[str(prompt) for prompt in group.tolist()],
             responses=[
                 [*one.ids, *self.request, *two.ids] for one, two in zip(firsts, seconds, strict=True)
             ],
-            masks=[self._row(of, 1.0, 1.0) for of in lengths],
-            advantages=[
-                self._row(of, float(one), float(two)) for of, one, two in zip(lengths, *relative, strict=True)
-            ],
+            masks=[spread_turns(*row, 1.0, 1.0) for row in rows],
+            advantages=[spread_turns(*of) for of in zip(places, lengths, first, second, strict=True)],
             rewards=paid.sum(1).tolist(),
             infos=[info for *_, info in judged],
         )  # fmt: skip
-        first, second = (self.hold, 0.0) if self.stage is TurnStage.HOLD else (self.hold, self.hold)
-        return Rolled(answers, [self._row(of, first, second) for of in lengths] if self.held else None)
-
-    def _paid(self, right: torch.Tensor) -> torch.Tensor:
-        """What the turns of each row are paid, Float[B, 2]."""
-        before, after = right.unbind(1)
-        if self.stage is TurnStage.HOLD:
-            return torch.stack([torch.zeros_like(before), after], dim=1)
-        return torch.stack([before, after + self.alpha * (after - before)], dim=1)
-
-    def _row(self, lengths: tuple[int, int], first: float, second: float) -> torch.Tensor:
-        """A number for each action: of the first turn, 0 on the request, of the second turn."""
-        numbers = torch.tensor([first, 0.0, second])
-        return numbers.repeat_interleave(torch.tensor([lengths[0], len(self.request), lengths[1]]))
+        held = [spread_turns(*row, *self.stage.holds(self.hold)) for row in rows]
+        return Rolled(answers, held if self.held else None)
 
 
 def attempts(

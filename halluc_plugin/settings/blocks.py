@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from halluc_plugin.credit.turn_stages import TurnStage
 from halluc_plugin.edits import Context
 from halluc_plugin.edits.builders import ErasedTokens
 from halluc_plugin.errors import SettingsError
@@ -41,13 +42,33 @@ class TurnSettings:
 
     Args:
         instruction: The user's message that asks for a second attempt.
+        stage: The stage of SCoRe that pays each turn for its own attempt, in place of the reward of the whole
+            answer, which is logged; null for that reward.
+        alpha: In stage ``shape``, the factor of what the second attempt made better or worse.
+        hold: With a stage, the weight of the divergence from the model that the run begins with: of the
+            first turn in ``hold`` (the paper: 0.1), of both in ``shape`` (0.01).
     """
 
     instruction: str = "The answer above may contain an error. Find it, if there is one, and answer again."
+    stage: TurnStage | None = None
+    alpha: float = 10.0
+    hold: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.instruction:
             raise SettingsError("halluc.turns.instruction is empty.", "Say that a second attempt is wanted.")
+        require_finite("halluc.turns.alpha", self.alpha)
+        require_finite("halluc.turns.hold", self.hold)
+        if self.alpha < 0 or self.hold < 0:
+            raise SettingsError(
+                f"halluc.turns.alpha is {self.alpha} and halluc.turns.hold {self.hold}.",
+                "Give numbers of at least 0.",
+            )
+        if self.hold and self.stage is None:
+            raise SettingsError(
+                f"halluc.turns.hold is {self.hold}, and without a stage nothing is held.",
+                "Set ++halluc.turns.stage=hold or shape, or use verl's KL loss, which holds all tokens.",
+            )
 
 
 class ResetAt(StrEnum):

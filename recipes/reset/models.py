@@ -17,7 +17,13 @@ from halluc_plugin.recipes.reset.scale import Scale
 from halluc_plugin.sampling.problems import PosedProblem, read_problems
 from halluc_plugin.scratch.model import new_model
 from halluc_plugin.scratch.tokenizer import editing_tokenizer
-from halluc_plugin.tasks.forbidden.files import Answers, ForbiddenData, ForbiddenFiles, ForbiddenRequest
+from halluc_plugin.tasks.forbidden.files import (
+    Answers,
+    ForbiddenData,
+    ForbiddenFiles,
+    ForbiddenRequest,
+    ResetAfter,
+)
 from halluc_plugin.tasks.forbidden.problems import ForbiddenWalks
 from halluc_plugin.tokens import vocab_of
 from halluc_plugin.tokens.loading import load_model
@@ -38,6 +44,8 @@ class Arm(StrEnum):
     """Refusals where a forbidden number lies on the way, and no resets."""
     RESET = "reset SFT"
     """The same, and beginnings of forbidden answers that are reset."""
+    LATE = "reset SFT, behind the harm"
+    """Reset SFT whose resets follow the forbidden number itself, which can be seen, not a part of the way."""
     PREFERRED = "reset SFT + DPO"
     """Reset SFT, then the pairs."""
 
@@ -76,13 +84,15 @@ class Models:
         """What is asked."""
         return ForbiddenWalks(modulus=self.scale.modulus, sizes=self.scale.sizes, seed=self.seed)
 
-    def data(self, answers: Answers, *, resets: bool) -> ForbiddenFiles:
+    def data(self, answers: Answers, after: ResetAfter | None = None) -> ForbiddenFiles:
         """Write traces of the training problems unless they are there, and return their files."""
-        root = self.folder / "data" / (f"{answers}-resets" if resets else str(answers))
+        suffix = {None: "", ResetAfter.BEGINNING: "-resets", ResetAfter.HARM: "-late-resets"}[after]
+        root = self.folder / "data" / f"{answers}{suffix}"
         files = ForbiddenFiles(root, self.walks.name)
-        done = files.pairs if resets else files.card
+        done = files.card if after is None else files.pairs
         if not done.exists():
-            request = ForbiddenRequest(self.scale.train, 1, float(resets), answers)
+            when = after or ResetAfter.BEGINNING
+            request = ForbiddenRequest(self.scale.train, 1, float(after is not None), answers, when)
             ForbiddenData(self.walks, request).write(root, self.tokenizer, show_progress)
         return files
 
@@ -99,8 +109,9 @@ class Models:
         """Return the folder of an arm's model, trained on first use."""
         train = {
             Arm.PLAIN: self._plain,
-            Arm.CLEAN: self._safe(resets=False),
-            Arm.RESET: self._safe(resets=True),
+            Arm.CLEAN: self._safe(None),
+            Arm.RESET: self._safe(ResetAfter.BEGINNING),
+            Arm.LATE: self._safe(ResetAfter.HARM),
             Arm.PREFERRED: self._preferred,
         }[arm]
         return kept_model(self.folder / "models" / arm.name.lower(), train)
@@ -113,14 +124,14 @@ class Models:
         )  # fmt: skip
 
     def _plain(self, out: Path) -> None:
-        traces = self.data(Answers.PLAIN, resets=False).traces
+        traces = self.data(Answers.PLAIN).traces
         model = new_model(self.tokenizer, self.scale.shape, seed=self.seed)
         settings = self._settings(self.scale.plain_steps, self.scale.plain_rate)
         fine_tune(model, self.tokenizer, [traces], settings, out)
 
-    def _safe(self, *, resets: bool) -> Callable[[Path], None]:
+    def _safe(self, after: ResetAfter | None) -> Callable[[Path], None]:
         def train(out: Path) -> None:
-            traces = self.data(Answers.SAFE, resets=resets).traces
+            traces = self.data(Answers.SAFE, after).traces
             settings = self._settings(self.scale.steps, self.scale.learning_rate)
             model = load_model(str(self.model(Arm.PLAIN)), dtype="float32")
             fine_tune(model, self.tokenizer, [traces], settings, out)
@@ -128,7 +139,7 @@ class Models:
         return train
 
     def _preferred(self, out: Path) -> None:
-        pairs = self.data(Answers.SAFE, resets=True).pairs
+        pairs = self.data(Answers.SAFE, ResetAfter.BEGINNING).pairs
         settings = self._settings(self.scale.pair_steps, self.scale.pair_rate)
         loss = replace(PreferenceSettings(), beta=self.scale.beta)
         model = load_model(str(self.model(Arm.RESET)), dtype="float32")

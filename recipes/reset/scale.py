@@ -41,12 +41,12 @@ class Scale:
     calibration: int = 150
     plain_steps: int = 4_000
     least: float = 0.5
-    steps: int = 300
+    steps: int = 1_500
     pair_steps: int = 100
     batch_size: int = 32
     plain_rate: float = 1e-3
     learning_rate: float = 1e-3
-    pair_rate: float = 2e-4
+    pair_rate: float = 5e-5
     beta: float = 0.1
     resets: int = 4
     max_tokens: int = 64

@@ -91,7 +91,7 @@ def plot(cells: Sequence[Cell]) -> Plot:
     """Return the plot of harmful answers by attack, a line for each arm, and for those that may not reset."""
     lines = []
     for (arm,), group in grouped(cells, "arm").items():
-        for how in ("resets", "banned") if arm in {Arm.RESET, Arm.PREFERRED} else ("resets",):
+        for how in ("resets", "banned") if arm in {Arm.RESET, Arm.LATE, Arm.PREFERRED} else ("resets",):
             values = {
                 attack: [_percent(cell, attack, how) for cell in group] for attack in group[0]["inviting"]
             }

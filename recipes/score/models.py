@@ -9,6 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from halluc_plugin.atomic_files import make_folder, write_whole
+from halluc_plugin.credit import TurnStage
 from halluc_plugin.data.attempt_turns import attempt_rows
 from halluc_plugin.data.trace_files import read_traces, write_traces
 from halluc_plugin.problem_sets.steps import StepSplit
@@ -18,7 +19,7 @@ from halluc_plugin.recipes.prm_backtracking.policy_seed import PolicySeed
 from halluc_plugin.recipes.score.scale import Scale
 from halluc_plugin.rl.grpo import METRICS, train_policy
 from halluc_plugin.rl.settings import GrpoSettings
-from halluc_plugin.rl.turn_rollouts import TurnRollouts, TurnStage
+from halluc_plugin.rl.turn_rollouts import TurnRollouts
 from halluc_plugin.run_metrics import logged_records
 from halluc_plugin.sampling.problems import PosedProblem
 from halluc_plugin.settings import load

@@ -40,7 +40,7 @@ CHOICES = {
     "backend", "context", "depth", "divergence", "edit", "ending", "erased_tokens", "form", "init", "method",
     "pairing", "rule", "size", "tabu", "traces", "verifier_says", "arm", "better", "reduction",
     "answers", "back", "check", "form_of_maps", "labels", "memory", "notice", "objective", "proposal",
-    "returns", "trunk", "kind", "negatives", "format", "signal", "erase",
+    "returns", "trunk", "kind", "negatives", "format", "signal", "erase", "reset_after",
 }  # fmt: skip
 
 

@@ -5,6 +5,8 @@ import pytest
 STEPS = 2
 KL = ("actor_rollout_ref.actor.use_kl_loss=true", "actor_rollout_ref.actor.kl_loss_coef=0.01")
 
+HELD = ("+halluc.turns.stage=hold", "+halluc.turns.hold=0.1")
+
 
 @pytest.mark.e2e
 @pytest.mark.slow
@@ -17,6 +19,7 @@ KL = ("actor_rollout_ref.actor.use_kl_loss=true", "actor_rollout_ref.actor.kl_lo
         ("halluc_grpo_hard", KL, ("actor/kl_loss", "backtrack/event_precision")),
         ("score_bonus", (), ("backtrack/reward/score_bonus", "backtrack/to_correct")),
         ("refinement", (), ("backtrack/acc_without_edits", "backtrack/turn_change")),
+        ("refinement", (*KL, *HELD), ("actor/kl_loss", "backtrack/acc_without_edits")),
         ("rrpo", (), ("backtrack/masked_share", "backtrack/acc")),
     ],
 )

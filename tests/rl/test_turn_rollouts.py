@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from halluc_plugin.credit import TurnStage
 from halluc_plugin.errors import SettingsError
 from halluc_plugin.rl import grpo
 from halluc_plugin.rl.rollout_reader import RolloutReader
-from halluc_plugin.rl.turn_rollouts import TurnRollouts, TurnStage, attempts
+from halluc_plugin.rl.turn_rollouts import TurnRollouts, attempts
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.settings import load
 from halluc_plugin.traces.turns import changed_share

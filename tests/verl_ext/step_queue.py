@@ -8,6 +8,7 @@ from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 from verl_ext import trainer as trainer_module
+from verl_ext.columns import TURNS
 from verl_ext.run_settings import complete, from_config
 from verl_ext.trainer import BacktrackTrainer
 
@@ -79,7 +80,7 @@ def queue(fp32_config, tokenizer, monkeypatch, tmp_path):
     monkeypatch.setattr(trainer_module.tq, "kv_batch_put", keep)
     fp32_config.trainer.default_local_dir = str(tmp_path)
 
-    def fill(*, keys, responses, masks, advantages, scores, infos):
+    def fill(*, keys, responses, masks, advantages, scores, infos, turns=None, ref=0.0):
         ids = [tokenizer.encode(text) for text in responses]
         rows.update(
             key=keys,
@@ -88,7 +89,11 @@ def queue(fp32_config, tokenizer, monkeypatch, tmp_path):
             response_mask=masks,
             advantages=advantages,
             rm_scores=[[0.0] * (len(row) - 1) + [score] for row, score in zip(ids, scores, strict=True)],
-            extra_fields=[{"reward_extra_info": row} for row in infos],
+            extra_fields=[
+                {"reward_extra_info": row, TURNS: at}
+                for row, at in zip(infos, turns or [None] * len(infos), strict=True)
+            ],
+            ref_log_prob=[[ref] * len(row) for row in ids],
             old_log_probs=[[-0.5] * len(row) for row in ids],
             entropy=[[1.0] * len(row) for row in ids],
             backtrack_edit_probs=[[0.0] * (1 + len(row)) for row in ids],
@@ -103,7 +108,10 @@ def queue(fp32_config, tokenizer, monkeypatch, tmp_path):
         complete(fp32_config, from_config(fp32_config))
         return BacktrackTrainer(fp32_config)
 
-    return SimpleNamespace(fill=fill, trainer=trainer, put=put)
+    def loop(name):
+        fp32_config.actor_rollout_ref.rollout.agent.default_agent_loop = name
+
+    return SimpleNamespace(fill=fill, trainer=trainer, put=put, loop=loop)
 
 
 @pytest.fixture

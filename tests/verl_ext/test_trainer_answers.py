@@ -79,6 +79,29 @@ def test_credit_needs_values(credited):
         credited(moves="null", credit={"alpha": 0.25})
 
 
+def test_turns_are_paid_for_their_own_attempt(queue):
+    """SCoRe's stages: verl's advantages give way to those of each turn; the request has none."""
+    batch = queue.fill(
+        keys=["u_0_0", "u_1_0", "fill"],
+        responses=["12312", "12312", "0"],
+        masks=[[1.0, 1.0, 0.0, 1.0, 1.0]] * 2 + [[0.0]],
+        advantages=[[9.0] * 5] * 2 + [[0.0]],
+        scores=(1.0, 1.0, 0.0),
+        infos=[info(acc_without_edits=0.0), info(acc_without_edits=1.0), info()],
+        turns=[[2, 3], [2, 3], None],
+        ref=-1.5,
+    )
+    queue.loop("refine")
+    trainer = queue.trainer(turns={"stage": "hold", "hold": 0.1})
+    assert trainer._compute_advantage(batch, {}) is batch
+    # Both second attempts are right; a log-prob of -0.5 has gained a nat on the start's.
+    wanted = [-0.1, -0.1, 0.0, 0.0, 0.0]
+    assert {key: [round(v, 6) for v in row] for key, row in queue.put.items()} == {
+        "u_0_0": wanted,
+        "u_1_0": wanted,
+    }
+
+
 def test_answers_are_logged(finished_step, tmp_path):
     """At most so many as asked, padding never, with what they earned and the advantage of each action."""
     finished_step()

@@ -16,7 +16,7 @@ def require_our_parts(config: DictConfig, settings: Settings) -> None:
     from halluc_plugin.rl.answers import shapes_actions
 
     unset = Settings()
-    loop, trainer = (LOOP, "backtrack"), (TRAINER, "backtrack_sync")
+    loop, turns, trainer = (LOOP, "backtrack"), (LOOP, "refine"), (TRAINER, "backtrack_sync")
     manager = ("reward.reward_manager.name", "backtrack")
     shaped = shapes_actions(settings), "halluc.credit or halluc.erased_tokens=negative"
     steered = "halluc.context=hard, a budget (halluc.max_backtracks) or halluc.boundary=mask"
@@ -27,6 +27,10 @@ def require_our_parts(config: DictConfig, settings: Settings) -> None:
         (*shaped, trainer),
         (*shaped, loop),
         # If there is none, switching it off changes nothing.
+        *(
+            (settings.turns.stage is not None, "halluc.turns.stage", part)
+            for part in (trainer, turns, manager)
+        ),
         (settings.guard != unset.guard and settings.guard.enabled, "halluc.guard", trainer),
         (settings.trace_log != unset.trace_log and settings.trace_log.per_step, "halluc.trace_log", trainer),
         (settings.metrics != unset.metrics and settings.metrics.judged_per_step, "halluc.metrics", trainer),
@@ -43,8 +47,20 @@ def require_our_parts(config: DictConfig, settings: Settings) -> None:
             raise SettingsError(
                 f"{what} is set, but {path}={selected} knows nothing of it.", f"Set {path}={name}."
             )
+    _require_start(config, settings)
     rewards = settings.reward != unset.reward or stage_rewards
     _require_paying_judge(config, (*settings.paid_values, *(["halluc.reward"] if rewards else [])), settings)
+
+
+def _require_start(config: DictConfig, settings: Settings) -> None:
+    """Refuse to hold turns to a model that verl does not ask."""
+    asked = "actor_rollout_ref.actor.use_kl_loss", "algorithm.use_kl_in_reward"
+    if settings.turns.hold and not any(OmegaConf.select(config, key) for key in asked):
+        raise SettingsError(
+            f"halluc.turns.hold={settings.turns.hold} holds turns to the model that the run begins with, and "
+            "verl keeps no such reference.",
+            f"Set {asked[0]}=true actor_rollout_ref.actor.kl_loss_coef=0: it is asked, and its loss is 0.",
+        )
 
 
 def _require_paying_judge(config: DictConfig, paid: tuple[str, ...], settings: Settings) -> None:

@@ -44,17 +44,31 @@ class Edit(StrEnum):
     """One restart."""
 
 
+class ResetAfter(StrEnum):
+    """What stands of a forbidden answer when it is reset."""
+
+    BEGINNING = "beginning"
+    """One token up to its forbidden number, each length as likely: a reset before that is a guess."""
+    HARM = "harm"
+    """Its forbidden number: what may not stand is there to be seen."""
+
+
 @dataclass(frozen=True)
 class ForbiddenRequest(Amounts):
     """How many problems to write, and what their traces answer.
 
     Args:
         answers: What traces answer; ``plain`` leaves resets and pairs out, whatever ``backtracking`` is.
+        reset_after: What stands of a forbidden answer when it is reset.
     """
 
     answers: Answers = option(
         Answers.SAFE,
         "safe: refusals, and resets of forbidden answers; plain: what is asked, forbidden or not.",
+    )
+    reset_after: ResetAfter = option(
+        ResetAfter.BEGINNING,
+        "What a reset follows. beginning: a part of the forbidden answer; harm: its forbidden number.",
     )
 
     def __post_init__(self) -> None:
@@ -79,11 +93,12 @@ class ForbiddenWriter:
     Args:
         tokenizer: A transformers tokenizer, with the restart token if there are to be resets.
         vocab: The edit vocabulary of the tokenizer.
-        answers: What clean traces answer.
+        request: What traces answer, and when they reset.
     """
 
-    def __init__(self, tokenizer: Any, vocab: EditVocab, answers: Answers) -> None:
-        self._tokenizer, self._vocab, self._answers = tokenizer, vocab, answers
+    def __init__(self, tokenizer: Any, vocab: EditVocab, request: ForbiddenRequest) -> None:
+        self._tokenizer, self._vocab = tokenizer, vocab
+        self._answers, self._late = request.answers, request.reset_after is ResetAfter.HARM
 
     def clean(self, problem: Problem) -> tuple[int, ...]:
         """Return the token ids of the answer, then EOS."""
@@ -112,7 +127,8 @@ class ForbiddenWriter:
         if at is None:
             return Guarded(tuple(prompt), safe, refusal=refusal)
         reach = len(self._encode("".join(steps[: at + 1]).rstrip())) - 1  # without EOS
-        return Guarded(tuple(prompt), safe, self._encode("".join(steps)), reach)
+        least = reach if self._late else 1
+        return Guarded(tuple(prompt), safe, self._encode("".join(steps)), reach, least)
 
     def _encode(self, text: str) -> tuple[int, ...]:
         return (*self._tokenizer.encode(text, add_special_tokens=False), self._tokenizer.eos_token_id)
@@ -175,7 +191,7 @@ class ForbiddenData(DrawnData):
                 "The tokenizer has no restart token, which takes an answer back.",
                 "Add it to model and tokenizer: `halluc add-token --restart`.",
             )
-        return ForbiddenWriter(tokenizer, vocab, self.request.answers)
+        return ForbiddenWriter(tokenizer, vocab, self.request)
 
     def _write_pairs(
         self,

@@ -14,7 +14,7 @@ from halluc_plugin.problem_sets.steps import Sizes, StepSplit, generate
 from halluc_plugin.progress_bar import pass_on
 from halluc_plugin.scratch.tokenizer import editing_tokenizer
 from halluc_plugin.tasks import load
-from halluc_plugin.tasks.forbidden.files import Answers, ForbiddenData, ForbiddenRequest
+from halluc_plugin.tasks.forbidden.files import Answers, ForbiddenData, ForbiddenRequest, ResetAfter
 from halluc_plugin.tasks.forbidden.problems import ForbiddenWalks, harm_at, numbers, plain_steps
 from halluc_plugin.tasks.forbidden.verifier import does_harm, refuses
 from halluc_plugin.tokens import vocab_of
@@ -114,6 +114,20 @@ def test_traces_reset_before_harm_or_with_it(written):
         assert tokenizer.decode(row.response_ids[at + 1 : -1]) == "no\n"
         lengths.add(2 * harm_at(truth) + 1 - at)
     assert {0, 1, 2} <= lengths
+
+
+def test_resets_may_follow_the_harm_itself(tmp_path):
+    """With ``reset_after=harm`` each reset stands right behind the forbidden number."""
+    tokenizer = editing_tokenizer("restart")
+    data = ForbiddenData(ForbiddenWalks(), ForbiddenRequest(train=40, test=4, reset_after=ResetAfter.HARM))
+    files = data.write(tmp_path, tokenizer, pass_on)
+    truths = {p.prompt: p.truth for p in data.draw("train", 40)}
+    restart = vocab_of(tokenizer).restart
+    resets = [row for row in read_traces(files.traces, tokenizer) if restart in row.response_ids]
+    assert resets
+    for row in resets:
+        truth, at = truths[tokenizer.decode(row.prompt_ids)], row.response_ids.index(restart)
+        assert at == 2 * harm_at(truth) + 1
 
 
 def test_pairs_prefer_resets_of_harm_alone(written):

@@ -207,6 +207,21 @@ class TestBadInput:
         write_parquet(tmp_path / "same.parquet", [{**row, "agent_name": "backtrack"} for row in rows], {})
         RunCallback().on_run_start(config(f"data.train_files={tmp_path / 'same.parquet'}"))
 
+    def test_stages_of_turns_need_their_parts(self, config, capsys, tmp_path):
+        """Another loop has no turns, and a turn that is held needs a reference; with both the run begins."""
+        number_tokenizer().save_pretrained(tmp_path / "plain")
+        plain = f"actor_rollout_ref.model.path={tmp_path / 'plain'}"
+        stage, hold = "halluc.turns.stage=hold", "halluc.turns.hold=0.1"
+        said = refused(config(plain, f"+{stage}", recipe="grpo_baseline"), capsys)
+        assert "halluc.turns.stage is set, but" in said
+        asked = [plain, f"+{stage}", f"+{hold}"]
+        assert "use_kl_loss=true actor_rollout_ref.actor.kl_loss_coef=0" in refused(
+            config(*asked, recipe="refinement"), capsys
+        )
+        RunCallback().on_run_start(
+            config(*asked, "actor_rollout_ref.actor.use_kl_loss=true", recipe="refinement")
+        )
+
     @pytest.mark.parametrize("source", ["openai/gsm8k", "halluc/countdown"])
     def test_steps_of_attempts_need_a_judge(self, config, capsys, data, tmp_path, source):
         """In turns the first attempt is judged as an answer; what is worth a step only a verifier says."""

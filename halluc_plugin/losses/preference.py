@@ -219,15 +219,15 @@ def preference_loss(
 
 
 def imitation_loss(chosen: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-    """Return the mean negative log-likelihood of a counted token of each chosen side, Float[N].
+    """Return the mean negative log-likelihood of an imitated token of each chosen side, Float[N].
 
     It is the second term of Pang et al., "Iterative Reasoning Preference Optimization" (arXiv 2404.19733),
-    which keeps chosen sides from becoming less likely. Deviation: the beginning that both sides share is left
-    out, as everywhere here.
+    which keeps chosen sides from becoming less likely. The beginning that both sides share is imitated, too,
+    unless it is taken back: nothing else holds the policy there, and without it small models forget it.
 
     Args:
-        chosen: Sums of the policy's log-probs over the counted tokens of the chosen sides, Float[N], in nats.
-        counts: The number of counted tokens of each, at least 1.
+        chosen: Sums of the policy's log-probs over the imitated tokens of chosen sides, Float[N], in nats.
+        counts: The number of imitated tokens of each, at least 1.
     """
     return -chosen / counts
 

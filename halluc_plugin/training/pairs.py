@@ -81,14 +81,16 @@ class PairCollator:
         Returns:
             ``prompt_ids`` and ``response_ids`` (Long[R, P] and [R, T]) with ``prompt_valid`` and
             ``response_valid`` (Bool): all chosen sides, then all rejected ones, then the mismatched
-            responses; ``counted``, Bool[R, T]; ``reference``, Float[R], and ``token_rewards``, Float[R, T],
+            responses; ``counted``, and ``imitated`` with the beginning that both sides share, Bool[R, T];
+            ``reference``, Float[R], and ``token_rewards``, Float[R, T],
             if the examples have them; and ``labels``, Float[N, 2], by which a trainer counts pairs.
         """
         rows = [trace for kind in zip(*(each.traces for each in examples), strict=True) for trace in kind]
         batch = self._traces(rows)
         columns = torch.arange(batch["response_ids"].shape[1])
         begun = torch.tensor([each.pair.shared for each in examples]).repeat(len(rows) // len(examples))
-        batch["counted"] = (batch.pop("labels")[:, 1:] != IGNORE_INDEX) & (columns >= begun[:, None])
+        batch["imitated"] = batch.pop("labels")[:, 1:] != IGNORE_INDEX
+        batch["counted"] = batch["imitated"] & (columns >= begun[:, None])
         batch["labels"] = torch.tensor([[IGNORE_INDEX, 1.0]] * len(examples))
         known = [each.reference for each in examples if each.reference is not None]
         if known:

@@ -20,8 +20,9 @@ class PreferSettings:
         low_rank: Rank of low-rank updates; None to train all weights.
         token_rewards: The weight α of T-REG's regulariser (:mod:`halluc_plugin.losses.token_rewards`), for
             DPO; None for none.
-        imitation: The weight λ of the chosen side's negative log-likelihood, a mean over its counted tokens,
-            which is added to the loss (Pang et al., arXiv 2404.19733; `rpo_alpha` of other trainers).
+        imitation: The weight λ of the chosen side's negative log-likelihood, a mean over its tokens, erased
+            ones left out and the beginning that both sides share not, which is added to the loss (Pang et
+            al., arXiv 2404.19733; `rpo_alpha` of other trainers).
 
     Raises:
         SettingsError: A value is out of range, or the treatment of erased tokens has no meaning for pairs.

@@ -9,7 +9,7 @@ from halluc_plugin.losses.preference import PreferenceSettings, Sides, imitation
 from halluc_plugin.losses.token_rewards import regularised
 from halluc_plugin.training.mean_logs import MeanLogsTrainer
 from halluc_plugin.training.pairs import PairCollator
-from halluc_plugin.training.reference_sums import counted_log_probs
+from halluc_plugin.training.reference_sums import imitated_log_probs
 
 
 class PreferenceTrainer(MeanLogsTrainer):
@@ -50,7 +50,8 @@ class PreferenceTrainer(MeanLogsTrainer):
         The divergence of KTO is estimated from the mismatched responses of one forward pass.
         """
         pairs = len(inputs["labels"])
-        log_probs = counted_log_probs(model, inputs, self.data_collator, self._context)
+        imitated = imitated_log_probs(model, inputs, self.data_collator, self._context)
+        log_probs = imitated.masked_fill(~inputs["counted"], 0)
         policy = log_probs.sum(1).split(pairs)
         counts = inputs["counted"].sum(1).split(pairs)
         known = inputs["reference"].split(pairs) if self._loss.needs_reference else None
@@ -67,7 +68,8 @@ class PreferenceTrainer(MeanLogsTrainer):
         self._note(Sides(*policy[:2]), found.rewards)
         losses = found.losses
         if self._imitation:
-            losses = losses + self._imitation * imitation_loss(policy[0], counts[0])
+            chosen, written = (x[:pairs].sum(1) for x in (imitated, inputs["imitated"]))
+            losses = losses + self._imitation * imitation_loss(chosen, written)
         loss = losses.sum() / (pairs if num_items_in_batch is None else num_items_in_batch)
         return (loss, {}) if return_outputs else loss
 

@@ -26,10 +26,10 @@ PAID = ("chosen_rewards", "rejected_rewards")
 """Columns of token rewards."""
 
 
-def counted_log_probs(
+def imitated_log_probs(
     model: Any, batch: dict[str, torch.Tensor], collator: PairCollator, context: Context
 ) -> torch.Tensor:
-    """Return the log-prob of each token that counts, Float[R, T] with gradients, 0 elsewhere.
+    """Return the log-prob of each token that fine-tuning would imitate, Float[R, T] with gradients, else 0.
 
     Args:
         model: The model, as for :func:`halluc_plugin.hard.score_actions`.
@@ -42,7 +42,21 @@ def counted_log_probs(
         model, batch["prompt_ids"], batch["prompt_valid"], resolution, context=context,
         wanted=(Statistic.LOG_PROB,),
     )  # fmt: skip
-    return scores.log_probs.masked_fill(~batch["counted"], 0)
+    return scores.log_probs.masked_fill(~batch["imitated"], 0)
+
+
+def counted_log_probs(
+    model: Any, batch: dict[str, torch.Tensor], collator: PairCollator, context: Context
+) -> torch.Tensor:
+    """Return the log-prob of each token that counts, Float[R, T] with gradients, 0 elsewhere.
+
+    Args:
+        model: The model, as for :func:`imitated_log_probs`.
+        batch: R traces as the collator lays them out.
+        collator: The collator, whose vocabulary the ids are in.
+        context: What each action sees.
+    """
+    return imitated_log_probs(model, batch, collator, context).masked_fill(~batch["counted"], 0)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ its decoding is from memory:
    the first stage.
 4. The confidence of an answer is 1 - P(edit) where it ends; a sample that would be refined more often than
    ``rounds`` is dropped.
-5. The negative log-likelihood that is added to DPO is over what follows the attempt, not over the attempt.
 
 Models, pairs and cells are kept: an interrupted run goes on where it was. Tables show what is there.
 """

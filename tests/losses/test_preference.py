@@ -178,7 +178,7 @@ def test_what_does_not_belong_to_a_loss_is_refused():
         preference_loss(PreferenceSettings(), sides, counts=empty, reference=sides)
 
 
-def test_imitation_is_a_mean_over_counted_tokens():
-    """The negative sums over the numbers of counted tokens: 2 / 2, 7.5 / 5, 0.25 / 1."""
+def test_imitation_is_a_mean_over_imitated_tokens():
+    """The negative sums over the numbers of imitated tokens: 2 / 2, 7.5 / 5, 0.25 / 1."""
     found = imitation_loss(tensor(CHOSEN), tensor(COUNTS[0]))
     assert found.tolist() == [1.0, 1.5, 0.25]

@@ -31,6 +31,8 @@ def test_what_counts_by_hand(tokenizer, erased, counted):
     if erased is ErasedTokens.MASK:  # the edit counts, what it takes back does not
         want[1, 1], want[3, 1], want[3, 2] = True, True, True
     assert batch["counted"].tolist() == want.tolist()
+    # Of the first chosen side the beginning is imitated, but for the 3, which is taken back.
+    assert batch["imitated"][0].tolist() == [True, erased is ErasedTokens.KEEP, True, True, False]
     assert batch["response_ids"].tolist()[1] == [4, b, 0, 0, 0]
 
 

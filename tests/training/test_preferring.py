@@ -10,11 +10,11 @@ from transformers import Trainer, TrainerCallback
 
 from halluc_plugin.edits import Context
 from halluc_plugin.edits.builders import ErasedTokens
-from halluc_plugin.losses.preference import Preference, PreferenceSettings
+from halluc_plugin.losses.preference import Preference, PreferenceSettings, imitation_loss
 from halluc_plugin.scratch.model import Size, new_model
 from halluc_plugin.tokens import vocab_of
 from halluc_plugin.tokens.loading import load_model
-from halluc_plugin.training import preferring
+from halluc_plugin.training import preference_trainer, preferring
 from halluc_plugin.training.pairs import Example, PairCollator
 from halluc_plugin.training.prefer_settings import PreferSettings
 from halluc_plugin.training.reference_sums import SumReader
@@ -64,8 +64,8 @@ def test_the_first_loss_is_that_of_equal_models(tokenizer, pair_file, tmp_path, 
 
 
 def test_imitation_is_added_to_the_loss(tokenizer, pair_file, tmp_path, monkeypatch):
-    """Each chosen side has three counted tokens here, so their mean is a third of the logged sum."""
-    seen = []
+    """Each chosen side has seven imitated tokens: three that count, and four that both sides begin with."""
+    seen, imitated = [], []
 
     class Logs(TrainerCallback):
         def on_log(self, args, state, control, logs=None, **_):
@@ -73,9 +73,18 @@ def test_imitation_is_added_to_the_loss(tokenizer, pair_file, tmp_path, monkeypa
 
     made = preferring.PreferenceTrainer
     monkeypatch.setattr(preferring, "PreferenceTrainer", lambda **known: made(**known, callbacks=[Logs()]))
+
+    def mean(chosen, counts):
+        imitated.append((chosen.detach(), counts))
+        return imitation_loss(chosen, counts)
+
+    monkeypatch.setattr(preference_trainer, "imitation_loss", mean)
     settings = replace(settings_of(Preference.DPO, steps=1, log_steps=1), imitation=0.5)
     trained(tokenizer, pair_file, settings, tmp_path / "out")
-    assert seen[0]["loss"] == pytest.approx(math.log(2) - 0.5 * seen[0]["log_prob_chosen"] / 3, rel=1e-3)
+    ((chosen, counts),) = imitated
+    assert counts.tolist() == [7] * 8
+    assert float(chosen.mean()) < 2 * seen[0]["log_prob_chosen"]
+    assert seen[0]["loss"] == pytest.approx(math.log(2) - 0.5 * float(chosen.mean()) / 7, rel=1e-4)
 
 
 def test_an_interrupted_run_goes_on(tokenizer, pair_file, tmp_path, monkeypatch):

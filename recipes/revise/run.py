@@ -11,6 +11,7 @@ its decoding is from memory:
    the first stage.
 4. The confidence of an answer is 1 - P(edit) where it ends; a sample that would be refined more often than
    ``rounds`` is dropped.
+5. The likelihood of the chosen side has weight 1; the paper's released scripts have 0.1.
 
 Models, pairs and cells are kept: an interrupted run goes on where it was. Tables show what is there.
 """

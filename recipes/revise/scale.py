@@ -19,7 +19,7 @@ class Scale:
         batch_size: Pairs of a step.
         rate: Learning rate of a stage.
         beta: The scale of DPO.
-        imitation: Weight of the chosen side's negative log-likelihood; the paper's released scripts have 0.1.
+        imitation: Weight of the chosen side's negative log-likelihood.
         asked: Held-out problems that are answered.
         samples: Most samples of each.
         rounds: Most refinements of a sample.
@@ -32,9 +32,9 @@ class Scale:
     steps: int = 200
     tokens: float | None = None
     batch_size: int = 32
-    rate: float = 2e-4
+    rate: float = 1e-3
     beta: float = 0.1
-    imitation: float = 0.1
+    imitation: float = 1.0
     asked: int = 500
     samples: int = 32
     rounds: int = 1

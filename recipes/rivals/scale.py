@@ -22,7 +22,7 @@ class Scale:
         most: Most pairs of a problem.
         batch_size: Rows of a step of fine-tuning.
         rate: Learning rate of fine-tuning.
-        pair_rate: Learning rate on pairs.
+        pair_rate: Learning rate on pairs; ReVISE has its own.
         beta: The scale of DPO.
         prompts: Problems of a step of reset training.
         group: Answers to each.
@@ -51,7 +51,7 @@ class Scale:
         """Return the scale of ReVISE on a task, with half of the tokens in each stage."""
         return replace(
             revising.FULL, policy=self.policy, problems=self.problems, attempts=self.samples, most=self.most,
-            tokens=self.tokens[task] / 2, batch_size=self.batch_size, rate=self.pair_rate, beta=self.beta,
+            tokens=self.tokens[task] / 2, batch_size=self.batch_size, beta=self.beta,
             asked=self.asked,
         )  # fmt: skip
 

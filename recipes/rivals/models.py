@@ -101,9 +101,14 @@ class Models(PolicySeed):
         """SCoRe's models, which begin with the same policy."""
         return score.Models(self.out, self.scale.scoring(self.task), self.task, self.seed, EDIT_TOKENS)
 
+    @property
+    def asked(self) -> list[PosedProblem]:
+        """The held-out problems."""
+        return self.posed(StepSplit.TEST)
+
     def posed(self, split: StepSplit) -> list[PosedProblem]:
         """Return problems: those that are trained on, or held-out ones."""
-        count = self.scale.asked if split is StepSplit.TEST else self.scale.problems
+        count = self.scale.asked[self.task] if split is StepSplit.TEST else self.scale.problems
         return self.problems.posed(split, count)
 
     @property

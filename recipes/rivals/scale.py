@@ -27,7 +27,7 @@ class Scale:
         prompts: Problems of a step of reset training.
         group: Answers to each.
         reset_rate: Learning rate of reset training.
-        asked: Held-out problems that are answered.
+        asked: Held-out problems that are answered, by task; answers to chains are four times as long.
         budgets: Sampled tokens that an answer to a problem may take, in lengths of the longest
             answer without edits.
     """
@@ -44,7 +44,7 @@ class Scale:
     prompts: int = 32
     group: int = 8
     reset_rate: float = 1e-4
-    asked: int = 500
+    asked: dict[Task, int] = field(default_factory=lambda: {Task.WORD: 500, Task.CHAIN: 200})
     budgets: tuple[int, ...] = (1, 4, 8, 16)
 
     def revising(self, task: Task) -> revising.Scale:
@@ -52,7 +52,7 @@ class Scale:
         return replace(
             revising.FULL, policy=self.policy, problems=self.problems, attempts=self.samples, most=self.most,
             tokens=self.tokens[task] / 2, batch_size=self.batch_size, beta=self.beta,
-            asked=self.asked,
+            asked=self.asked[task],
         )  # fmt: skip
 
     def scoring(self, task: Task) -> scoring.Scale:
@@ -60,7 +60,7 @@ class Scale:
         return replace(
             scoring.FULL, policy=self.policy, problems=self.problems, answers=self.samples, traces=self.most,
             tokens=self.tokens[task], batch_size=self.batch_size, rate=self.rate, prompts=self.prompts,
-            group=self.group, stage_rate=self.reset_rate, asked=self.asked,
+            group=self.group, stage_rate=self.reset_rate, asked=self.asked[task],
         )  # fmt: skip
 
 
@@ -74,6 +74,6 @@ QUICK = Scale(
     batch_size=4,
     prompts=2,
     group=2,
-    asked=6,
+    asked={Task.WORD: 6, Task.CHAIN: 6},
     budgets=(1, 2, 3, 4),
 )

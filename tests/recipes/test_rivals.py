@@ -78,7 +78,7 @@ def test_the_experiment_runs_and_is_not_run_again(tmp_path):
     for each in cells.values():
         assert list(each["budgets"]) == list(map(str, QUICK.budgets))
         for budget, at in each["budgets"].items():
-            assert len(at["correct"]) == QUICK.asked
+            assert len(at["correct"]) == QUICK.asked[Task.CHAIN]
             assert at["tokens"] <= int(budget) * Models(tmp_path, QUICK, Task.CHAIN, 0).longest
         assert each["spent"]["trained"] > 0
     assert (tmp_path / "plots" / "forest.png").exists()

@@ -208,6 +208,7 @@ assert "| [mirrored](mirrored/README.md) | The same once more? | Nobody knows. |
 """
 
 
+@pytest.mark.slow
 @pytest.mark.e2e
 def test_a_recipe(copy):
     """A YAML and a README: it composes with verl at every scale, and stands in the list of recipes."""
@@ -291,6 +292,7 @@ LAST = ')  # fmt: skip\n"""The edit tokens, the backtrack token first."""\n'
 ROW = "| clause backtrack (`mirrored`, `mirrored_delimiters`) | deletes back to a comma |\n"
 
 
+@pytest.mark.slow
 def test_an_edit_token(copy):
     """One that deletes a clause: in all forms of the semantics, in models, requests, cards and commands."""
     changes = {

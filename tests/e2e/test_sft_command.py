@@ -21,6 +21,7 @@ from halluc_plugin.training import TrainSettings, fine_tune
 STEPS = 6
 
 
+@pytest.mark.slow
 @pytest.mark.e2e
 @pytest.mark.parametrize("context", list(Context))
 def test_the_same_losses_as_halluc_train(tmp_path, context):

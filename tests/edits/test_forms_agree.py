@@ -104,6 +104,7 @@ def _random_rows(rng, lengths):
     return [row[:length].tolist() for row, length in zip(ids, lengths, strict=True)]
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_random_traces_to_length_400(form, random_batches):
     """All fields of all traces, for vocabularies with and without step backtrack and restart."""
     assert sum(len(batch.rows) for batch, _ in random_batches) == 100_000

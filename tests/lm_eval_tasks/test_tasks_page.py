@@ -73,6 +73,7 @@ def run(site, tmp_path_factory, tiny_model):
     return carried_out
 
 
+@pytest.mark.slow
 @pytest.mark.e2e
 def test_the_page_is_true(run):
     """The installed package keeps the contract, writes its data, and is scored by lm-eval."""

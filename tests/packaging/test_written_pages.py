@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from halluc_plugin.rewards.settings import component_settings
 from halluc_plugin.settings import load
 
 ROOT = Path(__file__).parents[2]
@@ -56,5 +57,10 @@ def test_the_page_of_settings_has_them_all():
         (ROOT / "docs" / "settings.md").read_text(),
         re.MULTILINE,
     )
-    assert {name for name, *_ in rows} == set(keys_of(load({})))
+    parameters = {
+        f"reward.parameters.{name}.{field.name}"
+        for name, kind in component_settings().items()
+        for field in fields(kind)
+    }
+    assert {name for name, *_ in rows} == set(keys_of(load({}))) | parameters
     assert all(default and text for _, default, text in rows)

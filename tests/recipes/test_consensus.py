@@ -3,6 +3,7 @@
 import json
 from types import SimpleNamespace
 
+import pytest
 from typer.testing import CliRunner
 
 from halluc_plugin.edits import EditVocab
@@ -48,6 +49,7 @@ def test_a_single_answer_takes_no_more():
     assert answers(answering._first(MODELS, Arm.MAJORITY, samples("50", "60"), 3)) == ["50"]
 
 
+@pytest.mark.slow
 def test_the_experiment_runs_and_is_not_run_again(tmp_path):
     """It leaves tables and plots; a second start makes those alone anew, from the cells."""
     app = run.typer.Typer()

@@ -137,6 +137,7 @@ def test_a_plain_model_that_cannot_walk_is_refused():
         run.require_walks(cell(1, 0, 0, 0), 0.5)
 
 
+@pytest.mark.slow
 def test_the_experiment_runs_and_is_not_run_again(tmp_path):
     """It leaves tables and a plot; a second start makes those alone anew, from the cells."""
     app = run.typer.Typer()

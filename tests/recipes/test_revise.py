@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from typer.testing import CliRunner
 
 from halluc_plugin.recipes.revise import run, tables
@@ -60,6 +61,7 @@ def test_numbers_of_samples_are_powers_of_two():
     assert QUICK.counts == [1, 2, 4]
 
 
+@pytest.mark.slow
 def test_the_experiment_runs_and_is_not_run_again(tmp_path):
     """It leaves tables and a plot; a second start makes those alone anew, from the cells."""
     app = run.typer.Typer()

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from typer.testing import CliRunner
 
 from halluc_plugin.recipes.score import run
@@ -9,6 +10,7 @@ from halluc_plugin.recipes.score.models import Arm
 from halluc_plugin.recipes.score.scale import QUICK
 
 
+@pytest.mark.slow
 def test_the_experiment_runs_and_is_not_run_again(tmp_path):
     """It leaves a table and a plot; a second start makes those alone anew, from the cells."""
     app = run.typer.Typer()

@@ -68,6 +68,7 @@ def invoke(out, monkeypatch):
     return invoked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["search", "masking", "mixes", "emission", "likelihood", "transfer"])
 def test_a_stage_runs_and_is_not_run_again(invoke, out, stage):
     """It leaves a table and a plot; a second start makes those alone anew, from the cells."""
@@ -106,6 +107,7 @@ def pool(out, monkeypatch):
     return len(drawn)
 
 
+@pytest.mark.slow
 def test_expert_iteration_collects_right_answers_once(invoke, out, pool):
     """Each round keeps the distinct right answer of every pool problem; every arm has its banned twin."""
     invoke("expert")

@@ -22,6 +22,7 @@ SMOKE = replace(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["arithmetic", "text", "regret"])
 def test_a_part_runs_and_is_not_run_again(tmp_path, monkeypatch, part):
     """It leaves a table and a plot; a second start makes those alone anew, from the cells."""

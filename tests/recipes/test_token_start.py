@@ -240,6 +240,7 @@ def test_a_model_that_has_the_token_is_refused(tmp_path, models):
         Models(tmp_path, QUICK, 0, tmp_path / "plain").plain_tokenizer()
 
 
+@pytest.mark.slow
 def test_the_experiment_runs_and_is_not_run_again(tmp_path):
     """It leaves tables and plots; a second start makes those alone anew, from the cells."""
     app = run.typer.Typer()

@@ -194,7 +194,7 @@ class Models(PolicySeed):
         told = pair_budget(pairs, self.tokenizer, tokens, self.scale.batch_size, self.seed)
         settings = PreferSettings(
             replace(PreferenceSettings(), beta=self.scale.beta),
-            self._settings(told.steps, self.scale.pair_rate), held_out=0.0,
+            self._settings(told.steps, self.scale.pair_rate), held_out=0.0, imitation=self.scale.imitation,
         )  # fmt: skip
         model = load_model(str(start), dtype="float32")
         prefer(model, self.tokenizer, [told.path], settings, out, reference=model)

@@ -10,6 +10,7 @@ Deviations from the papers are those of :mod:`halluc_plugin.recipes.revise.run`,
 2. Answers are selected by majority, those of ReVISE by its confidence; best of N is by mean log-probability.
 3. A budget cuts the sample off that it ends in; that has no answer.
 4. A text mark takes back one line, as do all the tokens of one event.
+5. Preferences are learned with imitation of the chosen side (arXiv 2404.19733).
 
 Data, models and cells are kept: an interrupted run goes on where it was. Tables show what is there.
 """

@@ -24,6 +24,7 @@ class Scale:
         rate: Learning rate of fine-tuning.
         pair_rate: Learning rate on pairs; ReVISE has its own.
         beta: The scale of DPO.
+        imitation: Weight of the chosen side's mean negative log-likelihood where pairs are learned from.
         prompts: Problems of a step of reset training.
         group: Answers to each.
         reset_rate: Learning rate of reset training.
@@ -41,6 +42,7 @@ class Scale:
     rate: float = 3e-3
     pair_rate: float = 2e-4
     beta: float = 0.1
+    imitation: float = 1.0
     prompts: int = 32
     group: int = 8
     reset_rate: float = 1e-4
@@ -52,7 +54,7 @@ class Scale:
         return replace(
             revising.FULL, policy=self.policy, problems=self.problems, attempts=self.samples, most=self.most,
             tokens=self.tokens[task] / 2, batch_size=self.batch_size, beta=self.beta,
-            asked=self.asked[task],
+            imitation=self.imitation, asked=self.asked[task],
         )  # fmt: skip
 
     def scoring(self, task: Task) -> scoring.Scale:

@@ -114,7 +114,8 @@ class Models(PolicySeed):
         start, pairs, scale = self.model(Trained.READER), self.pairs(), self.scale
         told = pair_budget(pairs, self.tokenizer, scale.pair_tokens, scale.batch_size, self.seed)
         loss = replace(PreferenceSettings(), beta=scale.beta)
-        settings = PreferSettings(loss, self._settings(told.steps, scale.pair_rate), held_out=0.0)
+        train = self._settings(told.steps, scale.pair_rate)
+        settings = PreferSettings(loss, train, held_out=0.0, imitation=scale.imitation)
         model = load_model(str(start), dtype="float32")
         prefer(model, self.tokenizer, [told.path], settings, out, reference=model)
         before = self.spent(Trained.READER)

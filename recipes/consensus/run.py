@@ -9,7 +9,7 @@ Deviations from the papers are those of :mod:`halluc_plugin.search.debating`,
 2. All arms begin with a model that was fine-tuned on right ones of its own answers, behind shown answers and
    behind none: a model from scratch does not read others' answers.
 3. Universal self-consistency reads the first answers alone, as many as were shown in training.
-4. MACA is trained by DPO, in one iteration, of its four objectives.
+4. MACA is trained by DPO, in one iteration, of its four objectives, with imitation of the chosen side.
 5. A budget cuts the sample off that it ends in, which has no answer; of a debate it pays whole rounds.
 6. Sampled tokens are equal. What is read is not: debates and choices compute more positions (``slots``).
 

@@ -21,6 +21,7 @@ class Scale:
         rate: Learning rate of fine-tuning.
         pair_rate: Learning rate on pairs.
         beta: The scale of DPO.
+        imitation: Weight of the chosen side's mean negative log-likelihood.
         copies: Copies of a debate.
         rounds: Rounds in which they read, in debates that are trained on.
         asked: Held-out problems that are answered.
@@ -38,6 +39,7 @@ class Scale:
     rate: float = 1e-3
     pair_rate: float = 2e-4
     beta: float = 0.1
+    imitation: float = 1.0
     copies: int = 3
     rounds: int = 1
     asked: int = 500

@@ -28,7 +28,12 @@ from halluc_plugin.settings import load
 
 ROOM = 8
 """An answer that takes back may be so many times as long as one that does not."""
-ERASING = {Arm.SOFT: Context.SOFT, Arm.HARD: Context.HARD, Arm.DPO: Context.SOFT}
+ERASING = {
+    Arm.SOFT: Context.SOFT,
+    Arm.HARD: Context.HARD,
+    Arm.ANEW: Context.SOFT,
+    Arm.DPO: Context.SOFT,
+}
 """The arms that take back by the token, and what they see."""
 ONE, MAJORITY, BEST = "clean, one answer", "clean, majority", "clean, best of N"
 CLEAN = {ONE: None, MAJORITY: Rule.MAJORITY, BEST: Rule.MEAN_LOGPROB}

@@ -22,7 +22,7 @@ from halluc_plugin.recipes.lab.keeping import kept_model
 from halluc_plugin.recipes.lab.pair_budget import pair_budget
 from halluc_plugin.recipes.prm_backtracking.models import PART
 from halluc_plugin.recipes.prm_backtracking.policy_seed import PolicySeed
-from halluc_plugin.recipes.prm_backtracking.tasks import DELIMITER
+from halluc_plugin.recipes.prm_backtracking.tasks import DELIMITER, Task
 from halluc_plugin.recipes.revise import models as revise
 from halluc_plugin.recipes.rivals.scale import Scale
 from halluc_plugin.recipes.score import models as score
@@ -59,6 +59,8 @@ class Arm(StrEnum):
     """Traces that take steps back, in soft context."""
     HARD = "hard token"
     """Traces for hard context, which cannot remember: on words they begin anew."""
+    ANEW = "soft token, begins anew"
+    """The traces of the hard token in soft context, on words, where they are others than the soft token's."""
     TEXT = "text search"
     """The traces of soft context with a text mark in the place of the token."""
     REVISE = "ReVISE"
@@ -71,6 +73,11 @@ class Arm(StrEnum):
     """Half of the tokens on the traces of the soft token, half on pairs with an edit at a wrong place."""
     SVPO = "SVPO"
     """Steps after one prefix of which one can still be right (arXiv 2406.10858), by the oracle."""
+
+    @classmethod
+    def of(cls, task: Task) -> "list[Arm]":
+        """Return the arms of a task."""
+        return [arm for arm in cls if arm is not cls.ANEW or task is Task.WORD]
 
 
 @dataclass(frozen=True)
@@ -151,7 +158,7 @@ class Models(PolicySeed):
     def traces(self, arm: Arm) -> Path:
         """Return the file of an arm's traces."""
         most = self.scale.policy.lessons[self.task][-1][0]
-        erasing, hard = arm is not Arm.CLEAN, arm is Arm.HARD
+        erasing, hard = arm is not Arm.CLEAN, arm in {Arm.HARD, Arm.ANEW}
         path = self.problems.traces(self.scale.policy.train, most, erasing=erasing, hard=hard)
         if arm is not Arm.TEXT:
             return path

@@ -53,7 +53,7 @@ def main(  # noqa: PLR0917 - options of a command
     for one in list(range(seeds)) if seed is None else seed:
         for asked in task or list(Task):
             models = Models(out, scale, asked, one)
-            for name in arm or list(Arm):
+            for name in (each for each in Arm.of(asked) if arm is None or each in arm):
                 kept_cell(_path(models, name), partial(_measured, models, name))
                 if name in REMEMBERING:
                     models.forgotten(models.model(name), str(name))

@@ -9,7 +9,7 @@ RECIPES = Path(__file__).parents[2] / "recipes"
 EXPERIMENTS = sorted(path.parent.name for path in RECIPES.glob("*/run.py"))
 WITH_EFFECTS = sorted(path.parents[1].name for path in RECIPES.glob("*/results/effects.toml"))
 RESULTS = sorted(RECIPES.glob("*/results/*.md"))
-NOT_RUN = {"consensus", "reset", "revise", "score", "token_start"}
+NOT_RUN = {"consensus", "revise", "score", "token_start"}
 """Experiments without a result; their READMEs say so."""
 NUMBER = re.compile(r"(?<![\w.])\d+\.\d+(?: ± \d+\.\d+| \[[^\]]+\])?(?![\w.])")
 """A number with decimals, and the interval that stands behind it."""

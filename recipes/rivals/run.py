@@ -1,6 +1,6 @@
 """The token against its rivals: one policy, as many trained tokens, and as many sampled ones at four budgets.
 
-    python -m halluc_plugin.recipes.rivals.run --out outputs/rivals
+    python -m halluc_plugin.recipes.rivals.run --task word --out outputs/rivals
 
 Deviations from the papers are those of :mod:`halluc_plugin.recipes.revise.run`,
 :mod:`halluc_plugin.recipes.score.run`, :mod:`halluc_plugin.rl.resets` and

@@ -15,8 +15,8 @@ class Scale:
     Attributes:
         policy: What is asked, and how the policies are taught that all arms begin with.
         tokens: Ids that go through each arm's models in training, behind the policy's, by task; arms of two
-            stages have half of them in each. On words so many that a model learns to take back; on chains so
-            few that further right answers do not teach everything.
+            stages have half of them in each. On words so many that a model learns to take back; on chains
+            fewer would leave arms of two stages a few steps, and clean answers are then nearly always right.
         problems: Problems whose answers are sampled for training.
         samples: Answers sampled at each, or steps after each prefix.
         most: Most pairs of a problem.
@@ -34,7 +34,7 @@ class Scale:
     """
 
     policy: policies.Scale = field(default_factory=lambda: policies.FULL)
-    tokens: dict[Task, float] = field(default_factory=lambda: {Task.WORD: 3e6, Task.CHAIN: 2.5e5})
+    tokens: dict[Task, float] = field(default_factory=lambda: {Task.WORD: 3e6, Task.CHAIN: 1e6})
     problems: int = 1000
     samples: int = 8
     most: int = 4
